@@ -1,0 +1,53 @@
+"""The one error of the product: a code, its HTTP status, and a text that is safe to show to anyone."""
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Code(Enum):
+    """Every code a caller can meet, with the HTTP status it travels under."""
+
+    BAD_USER_INPUT = 400
+    UNAUTHENTICATED = 401
+    FORBIDDEN = 403
+    INSUFFICIENT_SCOPE = (403, 1)
+    PLAN_REQUIRED = (403, 2)
+    NOT_FOUND = 404
+    CONFLICT = 409
+    STALE_REVISION = (409, 1)
+    ALREADY_REPLYING = (409, 2)
+    PAYLOAD_TOO_LARGE = 413
+    UNPROCESSABLE = 422
+    RATE_LIMITED = 429
+    QUERY_TOO_COMPLEX = (400, 1)
+    INTERNAL_SERVER_ERROR = 500
+    UNAVAILABLE = 503
+
+    @property
+    def status(self) -> int:
+        # Codes that share a status carry an ordinal: equal values would make them aliases of one member.
+        return self.value if isinstance(self.value, int) else self.value[0]
+
+
+@dataclass(eq=False)
+class Problem(Exception):  # noqa: N818 (the field's name for it: RFC 9457, Problem Details)
+    """A refusal. `message` is shown to the caller as it is; causes belong in the log.
+
+    `field` names the offending input in the caller's own spelling where there is one, `retry_after` is in seconds.
+    """
+
+    code: Code
+    message: str
+    field: str | None = None
+    retry_after: int | None = None
+
+    def __str__(self) -> str:
+        return self.message
+
+
+def not_found(noun: str, ident: object) -> Problem:
+    return Problem(Code.NOT_FOUND, f"{noun} {ident} not found.")
+
+
+def bad_input(field: str, message: str) -> Problem:
+    return Problem(Code.BAD_USER_INPUT, message, field)
