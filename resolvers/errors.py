@@ -33,20 +33,27 @@ class Code(Enum):
 class Problem(Exception):  # noqa: N818 (the field's name for it: RFC 9457, Problem Details)
     """A refusal. `message` is shown to the caller as it is; causes belong in the log.
 
-    `field` names the offending input in the caller's own spelling where there is one, `retry_after` is in seconds.
+    `field` names the offending input in the caller's own spelling where there is one, `retry_after` is in seconds,
+    `noun` and `ident` say which row was missed (an API may have another word for it).
     """
 
     code: Code
     message: str
     field: str | None = None
     retry_after: int | None = None
+    noun: str | None = None
+    ident: object = None
 
     def __str__(self) -> str:
         return self.message
 
 
 def not_found(noun: str, ident: object) -> Problem:
-    return Problem(Code.NOT_FOUND, f"{noun} {ident} not found.")
+    return Problem(Code.NOT_FOUND, f"{noun} {ident} not found.", noun=noun, ident=ident)
+
+
+def forbidden(noun: str) -> Problem:
+    return Problem(Code.FORBIDDEN, f"You do not have access to this {noun.lower()}.", noun=noun)
 
 
 def bad_input(field: str, message: str) -> Problem:

@@ -1,0 +1,34 @@
+"""Language models and embedders, built from plain settings.
+
+Importing this costs a numpy and a pydantic; onnxruntime, openai and pydantic-ai are imported by what is built.
+"""
+
+from pydantic import SecretStr
+
+from caret.providers.catalogue import ADDRESSES, OPENAI, Catalogue
+from caret.providers.minilm import MiniLM
+from caret.providers.openai_embedder import OpenAIEmbedder
+
+__all__ = ["Catalogue", "MiniLM", "OpenAIEmbedder", "build_embedder", "build_models"]
+
+
+def build_embedder(
+    *, base_url: str | None = None, api_key: SecretStr | None = None, model: str | None = None
+) -> MiniLM | OpenAIEmbedder:
+    """An OpenAI-compatible embedder when a server or a key is named, else the local one.
+
+    ValueError with one line for the operator when only a part is named. Close it with `aclose()`.
+    """
+    if not (base_url or api_key or model):
+        return MiniLM()
+    if not model:
+        raise ValueError("CARET_EMBEDDING_MODEL is not set: name the embedding model to use with that key or base URL.")
+    if not (base_url or api_key):
+        raise ValueError(
+            "CARET_EMBEDDING_MODEL is set: set CARET_EMBEDDING_BASE_URL or CARET_EMBEDDING_API_KEY as well."
+        )
+    return OpenAIEmbedder(base_url or ADDRESSES[OPENAI], model, api_key)
+
+
+build_models = Catalogue
+"""The catalogue of language models from the arguments that `Catalogue` documents. Close it with `aclose()`."""

@@ -1,0 +1,149 @@
+"""The bus on NATS: wake-ups as plain messages, replies in a JetStream stream that keeps them for an hour.
+
+Replies are published without waiting for an acknowledgement, but for the last event of each: a delta that is lost
+is healed by the row, an answer that waits for a round trip per word is not.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from uuid import UUID
+
+import nats
+import structlog
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.errors import Error as NatsError
+from nats.js import JetStreamContext
+from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfig
+from nats.js.errors import NotFoundError
+
+log = structlog.get_logger()
+
+STREAM = "replies"
+REPLY_AGE = 3600.0
+"""Seconds for which a reply's events are kept; later followers get the stored message."""
+REPLY_BYTES = 256 * 1024 * 1024
+"""Memory of the bus that replies may take; beyond it the oldest events go first."""
+
+
+class NatsReplyFeed:
+    def __init__(self) -> None:
+        self.kept = 0
+        self._events: deque[bytes] = deque()
+        self._arrived = asyncio.Event()
+
+    async def put(self, message: Msg) -> None:
+        self._events.append(message.data)
+        self._arrived.set()
+
+    async def next(self, patience: float) -> bytes | None:
+        if not self._events:
+            self._arrived.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(patience):
+                    await self._arrived.wait()
+        return self._events.popleft() if self._events else None
+
+
+class NatsBus:
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._stream: JetStreamContext = client.jetstream()
+
+    @classmethod
+    async def connect(cls, url: str) -> "NatsBus":
+        """Raises nats.errors.Error where no server answers. Later outages heal by themselves."""
+
+        async def told(error: Exception) -> None:
+            log.warning("bus.error", error=str(error) or type(error).__name__)
+
+        client = await nats.connect(
+            url, name="caret", error_cb=told, max_reconnect_attempts=-1, reconnect_time_wait=0.5, connect_timeout=5
+        )
+        bus = cls(client)
+        await bus.prepare()
+        return bus
+
+    async def prepare(self) -> None:
+        """Makes the stream of replies, or leaves it as it is."""
+        await self._stream.add_stream(
+            StreamConfig(
+                name=STREAM,
+                subjects=["reply.*"],
+                storage=StorageType.MEMORY,
+                retention=RetentionPolicy.LIMITS,
+                discard=DiscardPolicy.OLD,
+                max_age=REPLY_AGE,
+                max_bytes=REPLY_BYTES,
+            )
+        )
+
+    @property
+    def connected(self) -> bool:
+        return bool(self._client.is_connected)
+
+    async def close(self) -> None:
+        await self._client.close()
+
+    async def wake(self, workspace_id: UUID, seq: int) -> None:
+        try:
+            await self._client.publish(f"events.{workspace_id}", str(seq).encode())
+        except NatsError as error:
+            log.warning("bus.wake_lost", workspace_id=str(workspace_id), error=str(error))
+
+    @asynccontextmanager
+    async def wakeups(self, workspace_id: UUID | None, on_wake: Callable[[int], None]) -> AsyncIterator[None]:
+        """Calls `on_wake(seq)` for each wake-up of the workspace; None: of every workspace."""
+
+        async def heard(message: Msg) -> None:
+            on_wake(int(message.data))
+
+        subscription = await self._client.subscribe(f"events.{workspace_id or '*'}", cb=heard)
+        try:
+            yield
+        finally:
+            with suppress(NatsError):
+                await subscription.unsubscribe()
+
+    async def publish_reply(self, message_id: UUID, event: bytes, *, last: bool) -> None:
+        subject = f"reply.{message_id}"
+        try:
+            if not last:
+                await self._client.publish(subject, event)
+                return
+            try:
+                await self._stream.publish(subject, event, timeout=5)
+            except NotFoundError:
+                # The bus has forgotten its streams, as a restarted one does: make ours again.
+                await self.prepare()
+                await self._stream.publish(subject, event, timeout=5)
+        except (NatsError, TimeoutError) as error:
+            log.warning("bus.reply_event_lost", message_id=str(message_id), last=last, error=str(error))
+
+    async def last_reply_event(self, message_id: UUID) -> bytes | None:
+        try:
+            return (await self._stream.get_last_msg(STREAM, f"reply.{message_id}")).data
+        except NotFoundError:
+            return None
+
+    async def _subscribe(self, message_id: UUID, feed: NatsReplyFeed) -> JetStreamContext.PushSubscription:
+        subject = f"reply.{message_id}"
+        return await self._stream.subscribe(subject, stream=STREAM, cb=feed.put, ordered_consumer=True)
+
+    @asynccontextmanager
+    async def reply(self, message_id: UUID) -> AsyncIterator[NatsReplyFeed]:
+        feed = NatsReplyFeed()
+        try:
+            subscription = await self._subscribe(message_id, feed)
+        except NotFoundError:
+            await self.prepare()
+            subscription = await self._subscribe(message_id, feed)
+        try:
+            info = await subscription.consumer_info()
+            feed.kept = (info.num_pending or 0) + (info.delivered.consumer_seq if info.delivered else 0)
+            yield feed
+        finally:
+            with suppress(NatsError):
+                await subscription.unsubscribe()

@@ -1,0 +1,111 @@
+"""What every table shares: ids, column kinds, and the text and id types a client may send."""
+
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Annotated, Any
+from uuid import UUID
+
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic.alias_generators import to_camel
+from sqlalchemy import Column, DateTime, Enum, ForeignKey, Row, Text, Uuid, func
+from sqlalchemy.dialects.postgresql import JSONB
+from uuid_utils.compat import uuid7
+
+Record = Row[*tuple[Any, ...]]
+"""A read row: attributes by column name, no session behind it."""
+
+MAX_TEXT = 500_000
+"""Characters in one long text of a note (its own note, summary, document text …)."""
+
+
+def new_id() -> UUID:
+    """A UUIDv7 (RFC 9562): sorts by creation time. Made here because Postgres < 18 has no uuidv7()."""
+    return uuid7()
+
+
+def as_id(text: object) -> UUID | None:
+    """An id from outside, or None where it can't be one (so it can't name anything)."""
+    try:
+        return text if isinstance(text, UUID) else UUID(str(text))
+    except ValueError:
+        return None
+
+
+def key() -> Column[UUID]:
+    return Column(Uuid(), primary_key=True, default=new_id)
+
+
+def reference(target: str, *, ondelete: str = "CASCADE", nullable: bool = False, **kw: Any) -> Column[UUID]:
+    return Column(Uuid(), ForeignKey(target, ondelete=ondelete), nullable=nullable, **kw)
+
+
+def timestamp(*, nullable: bool = False) -> Column[datetime]:
+    default = None if nullable else func.now()
+    return Column(DateTime(timezone=True), nullable=nullable, server_default=default)
+
+
+def string(*, nullable: bool = False, default: str | None = None) -> Column[str]:
+    return Column(Text, nullable=nullable, server_default=default)
+
+
+def json(*, nullable: bool = True, default: str | None = None) -> Column[Any]:
+    # none_as_null: a Python None is SQL NULL; JSON's own null is never stored.
+    return Column(JSONB(none_as_null=True), nullable=nullable, server_default=default)
+
+
+def choice(kind: type[StrEnum], **kw: Any) -> Column[Any]:
+    """Text with a CHECK: unlike a Postgres enum it can be widened and narrowed inside a transaction."""
+    values = [member.value for member in kind]
+    column_type = Enum(
+        kind,
+        native_enum=False,
+        values_callable=lambda _: values,
+        length=40,
+        create_constraint=True,
+        name=f"{kind.__name__.lower()}_known",
+    )
+    return Column(column_type, nullable=False, **kw)
+
+
+def storable(value: str) -> str:
+    """Refuses what Postgres can't keep as text: NUL characters and lone surrogates."""
+    if "\x00" in value:
+        raise ValueError("must not contain NUL characters")
+    if not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise ValueError("must not contain lone surrogates") from None
+    return value
+
+
+def storable_json(value: Any, depth: int = 0) -> Any:
+    """The same for every string of a JSON value, which may nest 64 levels at most."""
+    if depth > 64:
+        raise ValueError("must not nest deeper than 64 levels")
+    if isinstance(value, str):
+        return storable(value)
+    if isinstance(value, dict):
+        return {storable(str(name)): storable_json(item, depth + 1) for name, item in value.items()}
+    if isinstance(value, list):
+        return [storable_json(item, depth + 1) for item in value]
+    return value
+
+
+# Lengths are checked after the clean-up of a text, hence the order of these annotations.
+Line = Annotated[str, StringConstraints(max_length=500), AfterValidator(storable)]
+Prose = Annotated[str, StringConstraints(max_length=MAX_TEXT), AfterValidator(storable)]
+Id = Annotated[UUID, Field(strict=False)]
+Json = Annotated[Any, AfterValidator(storable_json)]
+When = Annotated[AwareDatetime, Field(strict=False), AfterValidator(lambda moment: moment.astimezone(UTC))]
+Email = Annotated[
+    str,
+    StringConstraints(max_length=320, pattern=r"^[^@\s\x00-\x1f]+@[^@\s\x00-\x1f]+$"),
+    AfterValidator(storable),
+]
+
+
+class Draft(BaseModel):
+    """What a client may write. Strict: nothing unknown, no silent conversion; names are camelCase outside."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, alias_generator=to_camel, populate_by_name=True)

@@ -1,0 +1,134 @@
+"""Conversations about a note, their messages, and the edits a model proposed."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Any
+from uuid import UUID
+
+from pydantic import Field as Constraint
+from pydantic import StringConstraints
+from sqlalchemy import Column, Index, Integer
+from sqlmodel import Field, SQLModel
+
+from models.base import Draft, Id, Json, Prose, choice, json, key, new_id, reference, string, timestamp
+
+MAX_MESSAGE = 32_000
+"""Characters of a user's message."""
+MAX_CONTEXT = 64_000
+"""Characters of the document text sent along with a message."""
+
+
+class MessageRole(StrEnum):
+    SYSTEM = "system"
+    USER = "user"
+    ASSISTANT = "assistant"
+    TOOL = "tool"
+
+
+class MessageState(StrEnum):
+    STREAMING = "streaming"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class SuggestionStatus(StrEnum):
+    PROPOSED = "proposed"
+    APPLIED = "applied"
+    DISMISSED = "dismissed"
+    SUPERSEDED = "superseded"
+
+
+class AgentType(StrEnum):
+    GENERAL = "general"
+    ANALYST = "analyst"
+
+
+class Conversation(SQLModel, table=True):
+    __tablename__ = "conversations"
+    __table_args__ = (Index("conversations_in_order", "note_id", "user_id", "updated_at", "id"),)
+    id: UUID = Field(default_factory=new_id, sa_column=key())
+    workspace_id: UUID = Field(sa_column=reference("workspaces.id", index=True))
+    note_id: UUID = Field(sa_column=reference("notes.id"))
+    user_id: UUID = Field(sa_column=reference("users.id", index=True))
+    title: str | None = Field(default=None, sa_column=string(nullable=True))
+    created_at: datetime = Field(default=None, sa_column=timestamp())
+    updated_at: datetime = Field(default=None, sa_column=timestamp())
+
+
+class Message(SQLModel, table=True):
+    __tablename__ = "messages"
+    __table_args__ = (
+        Index("messages_in_order", "conversation_id", "created_at", "id"),
+        # At most one reply runs in a conversation: the database says so, not a check before the write.
+        Index("messages_one_reply", "conversation_id", unique=True, postgresql_where="state = 'streaming'"),
+        Index("messages_by_lease", "lease_until", postgresql_where="state = 'streaming'"),
+    )
+    id: UUID = Field(default_factory=new_id, sa_column=key())
+    workspace_id: UUID = Field(sa_column=reference("workspaces.id", index=True))
+    conversation_id: UUID = Field(sa_column=reference("conversations.id"))
+    role: MessageRole = Field(sa_column=choice(MessageRole))
+    content: str = Field(default="", sa_column=string(default=""))
+    state: MessageState = Field(default=MessageState.DONE, sa_column=choice(MessageState))
+    model_id: str | None = Field(default=None, sa_column=string(nullable=True))
+    agent_type: str | None = Field(default=None, sa_column=string(nullable=True))
+    token_count: int | None = Field(default=None, sa_column=Column(Integer, nullable=True))
+    tool_calls: list[dict[str, Any]] = Field(default_factory=list, sa_column=json(nullable=False, default="[]"))
+    # Safe to show: why a reply failed.
+    error: str | None = Field(default=None, sa_column=string(nullable=True))
+    # The process that runs the reply renews this; a reply whose lease ran out has lost its process.
+    lease_until: datetime | None = Field(default=None, sa_column=timestamp(nullable=True))
+    created_at: datetime = Field(default=None, sa_column=timestamp())
+    updated_at: datetime = Field(default=None, sa_column=timestamp())
+
+
+class Suggestion(SQLModel, table=True):
+    __tablename__ = "suggestions"
+    __table_args__ = (Index("suggestions_in_order", "conversation_id", "created_at", "id"),)
+    id: UUID = Field(default_factory=new_id, sa_column=key())
+    workspace_id: UUID = Field(sa_column=reference("workspaces.id", index=True))
+    conversation_id: UUID = Field(sa_column=reference("conversations.id"))
+    note_id: UUID = Field(sa_column=reference("notes.id", index=True))
+    message_id: UUID | None = Field(
+        default=None, sa_column=reference("messages.id", ondelete="SET NULL", nullable=True, index=True)
+    )
+    status: SuggestionStatus = Field(default=SuggestionStatus.PROPOSED, sa_column=choice(SuggestionStatus))
+    operation: str = Field(default="replace_full", sa_column=string(default="replace_full"))
+    original_text: str | None = Field(default=None, sa_column=string(nullable=True))
+    suggested_text: str = Field(sa_column=string())
+    position_start: int | None = Field(default=None, sa_column=Column(Integer, nullable=True))
+    position_end: int | None = Field(default=None, sa_column=Column(Integer, nullable=True))
+    created_at: datetime = Field(default=None, sa_column=timestamp())
+    updated_at: datetime = Field(default=None, sa_column=timestamp())
+
+
+ConversationTitle = Annotated[Prose, StringConstraints(min_length=1, max_length=255)]
+
+
+class ConversationDraft(Draft):
+    note_id: Id
+    title: ConversationTitle | None = None
+
+
+class SelectionDraft(Draft):
+    from_: Annotated[int, Constraint(alias="from", ge=0, le=10_000_000)]
+    to: Annotated[int, Constraint(ge=0, le=10_000_000)]
+    text: Annotated[Prose, StringConstraints(max_length=MAX_CONTEXT)]
+
+
+class DocumentContextDraft(Draft):
+    """The document as the editor shows it at the moment of asking."""
+
+    content_text: Annotated[Prose, StringConstraints(max_length=MAX_CONTEXT)] | None = None
+    content_json: Json = None
+    selection: SelectionDraft | None = None
+
+
+class MessageDraft(Draft):
+    """A question. `note_id` asks for passages of that note's workspace; None: of the conversation's own note."""
+
+    message: Annotated[Prose, StringConstraints(min_length=1, max_length=MAX_MESSAGE)]
+    note_id: Id | None = None
+    model_id: Annotated[Prose, StringConstraints(max_length=200)] | None = None
+    agent_type: AgentType | None = None
+    document_context: DocumentContextDraft | None = None

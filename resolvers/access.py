@@ -1,0 +1,134 @@
+"""The one gate: who may do what to which row.
+
+A note is readable by the members of its workspace unless it is private (then by its creator and the admins), and by
+whom it was shared with directly. Members edit what they can read in their workspace; its creator and the admins
+manage it (delete it, change who sees it). A key acts as an admin of its workspace.
+
+Outsiders get NOT_FOUND, so that a guess reveals nothing; insiders without the right get FORBIDDEN.
+"""
+
+from enum import IntEnum
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, and_, exists, or_, select, true
+from sqlmodel import col
+
+from models import Conversation, Member, Message, Note, NoteShare, Role
+from models.base import Record
+from models.note import NoteVisibility
+from resolvers.context import Transaction, Viewer
+from resolvers.errors import Code, Problem, forbidden, not_found
+
+SCOPES = ("users", "notes", "folders", "webhooks")
+"""What a key may be limited to; each also as `<scope>:read`."""
+
+
+class Right(IntEnum):
+    """Each right includes the ones before it."""
+
+    NONE = 0
+    READ = 1
+    EDIT = 2
+    MANAGE = 3
+
+
+def need(viewer: Viewer, scope: str, *, write: bool = False) -> None:
+    """Refuses a key whose scopes lack `scope` (or, for reading, `scope:read`)."""
+    if viewer.scopes is None or scope in viewer.scopes or (not write and f"{scope}:read" in viewer.scopes):
+        return
+    wanted = scope if write else f"{scope}:read"
+    raise Problem(Code.INSUFFICIENT_SCOPE, f"This API key lacks the scope {wanted}.")
+
+
+def shared_with(viewer: Viewer) -> ColumnElement[bool]:
+    return exists().where(col(NoteShare.note_id) == col(Note.id), col(NoteShare.user_id) == viewer.user_id)
+
+
+def readable(viewer: Viewer) -> ColumnElement[bool]:
+    """The condition on `notes` that holds for the notes this viewer may read, in any workspace."""
+    if viewer.api_key_id is not None:
+        return col(Note.workspace_id) == viewer.workspace_id
+    as_member = exists().where(
+        col(Member.workspace_id) == col(Note.workspace_id),
+        col(Member.user_id) == viewer.user_id,
+        or_(
+            col(Note.visibility) != NoteVisibility.PRIVATE,
+            col(Note.created_by_id) == viewer.user_id,
+            col(Member.role) == Role.ADMIN,
+        ),
+    )
+    return or_(as_member, shared_with(viewer))
+
+
+async def note(tx: Transaction, viewer: Viewer, note_id: UUID, right: Right, *, lock: bool = False) -> Record:
+    """The note's row for the gate (id, workspace_id, visibility, created_by_id, revision), if the right is there.
+
+    `lock` holds the row until the end of the transaction. Raises NOT_FOUND, FORBIDDEN, INSUFFICIENT_SCOPE.
+    """
+    need(viewer, "notes", write=right > Right.READ)
+    membership = and_(col(Member.workspace_id) == col(Note.workspace_id), col(Member.user_id) == viewer.user_id)
+    query = (
+        select(
+            col(Note.id),
+            col(Note.workspace_id),
+            col(Note.visibility),
+            col(Note.created_by_id),
+            col(Note.revision),
+            col(Member.role),
+            shared_with(viewer).label("shared"),
+        )
+        .join(Member, membership, isouter=True)
+        .where(col(Note.id) == note_id)
+    )
+    row = (await tx.execute(query.with_for_update(of=Note) if lock else query)).one_or_none()
+    if row is None:
+        raise not_found("Note", note_id)
+    return permit(viewer, row, right)
+
+
+def permit(viewer: Viewer, row: Record, right: Right) -> Record:
+    inside = row.workspace_id == viewer.workspace_id if viewer.api_key_id else row.role is not None
+    if not inside and not row.shared:
+        raise not_found("Note", row.id)
+    if rights_on(viewer, row, inside) < right:
+        raise forbidden("Note")
+    return row
+
+
+def rights_on(viewer: Viewer, row: Record, inside: bool) -> Right:
+    if not inside:
+        return Right.READ if row.shared else Right.NONE
+    if viewer.api_key_id or row.role is Role.ADMIN or row.created_by_id == viewer.user_id:
+        return Right.MANAGE
+    if row.visibility is NoteVisibility.PRIVATE:
+        return Right.READ if row.shared else Right.NONE
+    return Right.EDIT
+
+
+async def conversation(tx: Transaction, viewer: Viewer, conversation_id: UUID, *, lock: bool = False) -> Record:
+    """The viewer's own conversation, if they may still read its note. Raises NOT_FOUND (also for someone else's)."""
+    query = select(Conversation).where(col(Conversation.id) == conversation_id, owned(viewer))
+    row = (await tx.execute(query.with_for_update(of=Conversation) if lock else query)).one_or_none()
+    if row is None:
+        raise not_found("Conversation", conversation_id)
+    await note(tx, viewer, row.note_id, Right.READ)
+    return row
+
+
+async def message(tx: Transaction, viewer: Viewer, message_id: UUID) -> tuple[Record, Record]:
+    """A message of the viewer's own conversations, and its conversation."""
+    row = (await tx.execute(select(Message).where(col(Message.id) == message_id))).one_or_none()
+    if row is None:
+        raise not_found("Message", message_id)
+    try:
+        return row, await conversation(tx, viewer, row.conversation_id)
+    except Problem as problem:
+        # Neither may the answer tell of a message that is not theirs, nor of its conversation.
+        raise not_found("Message", message_id) if problem.code is Code.NOT_FOUND else problem from None
+
+
+def owned(viewer: Viewer) -> ColumnElement[bool]:
+    """The condition on `conversations` that holds for this viewer's own."""
+    mine = col(Conversation.user_id) == viewer.user_id
+    # The workspace's own user belongs to all keys of that workspace, and to no other workspace.
+    return and_(mine, col(Conversation.workspace_id) == viewer.workspace_id if viewer.api_key_id else true())

@@ -1,0 +1,150 @@
+"""What every resolver is given: who asks, and the parts of the house it may use."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Protocol
+from uuid import UUID
+
+from sqlalchemy import Executable
+from sqlalchemy.engine import CursorResult
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from models import Role
+from resolvers.errors import Code, Problem
+from resolvers.intelligence import Embedder, Models
+
+if TYPE_CHECKING:
+    from resolvers.feeds import Feeds
+    from resolvers.replies import Runs
+
+
+@dataclass(frozen=True, slots=True)
+class Viewer:
+    """Who asks, and from which workspace.
+
+    A key acts as its workspace's own user, with an admin's rights there. `scopes` None: no scope is needed.
+    """
+
+    user_id: UUID
+    workspace_id: UUID
+    role: Role
+    api_key_id: UUID | None = None
+    scopes: frozenset[str] | None = None
+
+    @property
+    def actor_id(self) -> UUID:
+        return self.api_key_id or self.user_id
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """What a verified access token says. `user_id` is its `sub`, `expires_at` Unix seconds."""
+
+    user_id: UUID
+    email: str | None
+    name: str | None
+    expires_at: float
+
+
+class TokenVerifier(Protocol):
+    async def verify(self, token: str) -> Claims:
+        """Raises Problem UNAUTHENTICATED."""
+
+
+class ReplyFeed(Protocol):
+    """One reader of a reply's events, positioned at the first that the bus still keeps."""
+
+    @property
+    def kept(self) -> int:
+        """How many events the bus still had when this reader came."""
+
+    async def next(self, patience: float) -> bytes | None:
+        """The next event, or None after `patience` seconds of silence."""
+
+
+OnWake = Callable[[int], None]
+
+
+class Bus(Protocol):
+    """Messages between processes. Losing one is never a loss of data, only of time."""
+
+    async def wake(self, workspace_id: UUID, seq: int) -> None: ...
+    def wakeups(
+        self, workspace_id: UUID | None, on_wake: Callable[[int], None]
+    ) -> AbstractAsyncContextManager[None]: ...
+    async def publish_reply(self, message_id: UUID, event: bytes, *, last: bool) -> None: ...
+    async def last_reply_event(self, message_id: UUID) -> bytes | None: ...
+    def reply(self, message_id: UUID) -> AbstractAsyncContextManager[ReplyFeed]: ...
+
+
+class Transaction:
+    """A database connection for a moment, and whom to wake once what was written is committed."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self.connection = connection
+        self.wakeups: dict[UUID, int] = {}
+
+    async def execute(self, statement: Executable, parameters: Any = None) -> CursorResult[*tuple[Any, ...]]:
+        return await self.connection.execute(statement, parameters)
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """`engine` for writing; `reader` the same pool without BEGIN and COMMIT around single reads."""
+
+    engine: AsyncEngine
+    reader: AsyncEngine = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "reader", self.engine.execution_options(isolation_level="AUTOCOMMIT"))
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Sizes and times a deployment may change; the defaults are documented in the README."""
+
+    chunk_size: int = 512
+    chunk_overlap: int = 64
+    passages: int = 5
+    reply_lease: timedelta = timedelta(seconds=30)
+    reply_silence: float = 5.0
+
+
+@dataclass(frozen=True)
+class Context:
+    """One per process, and a copy with its viewer for each request."""
+
+    database: Database
+    bus: Bus
+    embedder: Embedder
+    models: Models
+    tokens: TokenVerifier
+    feeds: "Feeds"
+    runs: "Runs"
+    limits: Limits = field(default_factory=Limits)
+    viewer: Viewer | None = None
+
+    def acting_as(self, viewer: Viewer) -> "Context":
+        return replace(self, viewer=viewer)
+
+    @property
+    def me(self) -> Viewer:
+        if self.viewer is None:
+            raise Problem(Code.UNAUTHENTICATED, "Authentication is required.")
+        return self.viewer
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[Transaction]:
+        async with self.database.reader.connect() as connection:
+            yield Transaction(connection)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Transaction]:
+        """Commits at the end of the block, then wakes the followers of what was published in it."""
+        async with self.database.engine.begin() as connection:
+            tx = Transaction(connection)
+            yield tx
+        for workspace_id, seq in tx.wakeups.items():
+            await self.bus.wake(workspace_id, seq)

@@ -1,0 +1,145 @@
+"""Conversations: each belongs to one user, and needs access to its note at the time of every call."""
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Select, and_, func, insert, select
+from sqlalchemy import delete as remove
+from sqlalchemy import update as change_rows
+from sqlmodel import col
+
+from models import Conversation, EventType, Message
+from models.base import Record
+from models.conversation import ConversationDraft, MessageState
+from resolvers import access
+from resolvers.access import Right
+from resolvers.context import Context, Transaction
+from resolvers.errors import bad_input
+from resolvers.events import publish
+from resolvers.pages import MAX_PAGE, Order, Page, Window
+
+BY_USE = Order("conversation", col(Conversation.updated_at), col(Conversation.id), descending=True)
+BY_TIME = Order("message", col(Message.created_at), col(Message.id))
+
+
+async def create(ctx: Context, draft: ConversationDraft) -> Record:
+    me = ctx.me
+    async with ctx.transaction() as tx:
+        note = await access.note(tx, me, draft.note_id, Right.READ)
+        values = {"workspace_id": note.workspace_id, "note_id": note.id, "user_id": me.user_id, "title": draft.title}
+        row = (await tx.execute(insert(Conversation).values(values).returning(Conversation))).one()
+        await tell(ctx, tx, row, EventType.CONVERSATION_CREATED)
+    return row
+
+
+async def get(ctx: Context, conversation_id: UUID) -> Record:
+    async with ctx.read() as tx:
+        return await access.conversation(tx, ctx.me, conversation_id)
+
+
+async def touch(ctx: Context, conversation_id: UUID) -> Record:
+    """Moves the conversation to the top of its list."""
+    return await _change(ctx, conversation_id, {})
+
+
+async def rename(ctx: Context, conversation_id: UUID, title: str) -> Record:
+    return await _change(ctx, conversation_id, {"title": title})
+
+
+async def _change(ctx: Context, conversation_id: UUID, values: dict[str, Any]) -> Record:
+    async with ctx.transaction() as tx:
+        await access.conversation(tx, ctx.me, conversation_id, lock=True)
+        mine = col(Conversation.id) == conversation_id
+        changed = change_rows(Conversation).where(mine).values(**values, updated_at=func.now())
+        row = (await tx.execute(changed.returning(Conversation))).one()
+        await tell(ctx, tx, row, EventType.CONVERSATION_UPDATED)
+    return row
+
+
+async def delete(ctx: Context, conversation_id: UUID) -> None:
+    """Deletes the conversation with its messages and suggestions; a running reply ends with an error."""
+    async with ctx.transaction() as tx:
+        row = await access.conversation(tx, ctx.me, conversation_id, lock=True)
+        await tx.execute(remove(Conversation).where(col(Conversation.id) == conversation_id))
+        await tell(ctx, tx, row, EventType.CONVERSATION_DELETED)
+
+
+async def tell(ctx: Context, tx: Transaction, conversation: Record, kind: EventType, **ids: UUID) -> None:
+    """Publishes an event about a conversation, which only its owner sees."""
+    await publish(
+        tx,
+        ctx.me,
+        kind,
+        workspace_id=conversation.workspace_id,
+        note_id=conversation.note_id,
+        owner_id=conversation.user_id,
+        conversation=str(conversation.id),
+        **{name: str(ident) for name, ident in ids.items()},
+    )
+
+
+def _of_note(ctx: Context, note_id: UUID) -> Any:
+    return and_(col(Conversation.note_id) == note_id, access.owned(ctx.me))
+
+
+async def page(ctx: Context, note_id: UUID, view: Window) -> Page:
+    """The viewer's own conversations about a note, last used first."""
+    access.need(ctx.me, "notes")
+    query = select(Conversation).where(_of_note(ctx, note_id))
+    async with ctx.read() as tx:
+        await access.note(tx, ctx.me, note_id, Right.READ)
+        found = (await tx.execute(BY_USE.apply(query, view))).all()
+    return BY_USE.page(found, view, lambda: _count(ctx, query))
+
+
+async def window(ctx: Context, note_id: UUID, limit: int, offset: int) -> tuple[Sequence[Record], int]:
+    """The same by offset, and how many there are."""
+    return await _window(ctx, note_id, BY_USE.sorted(select(Conversation).where(_of_note(ctx, note_id))), limit, offset)
+
+
+async def messages(ctx: Context, conversation_id: UUID, view: Window) -> Page:
+    """The messages, oldest first."""
+    query = select(Message).where(col(Message.conversation_id) == conversation_id)
+    async with ctx.read() as tx:
+        await access.conversation(tx, ctx.me, conversation_id)
+        found = (await tx.execute(BY_TIME.apply(query, view))).all()
+    return BY_TIME.page(found, view, lambda: _count(ctx, query))
+
+
+async def message_window(
+    ctx: Context, conversation_id: UUID, limit: int | None, offset: int
+) -> tuple[Sequence[Record], int]:
+    """The same by offset, and how many there are; without a limit: all of them."""
+    query = select(Message).where(col(Message.conversation_id) == conversation_id)
+    conversation = await get(ctx, conversation_id)
+    return await _window(ctx, conversation.note_id, BY_TIME.sorted(query), limit, offset)
+
+
+async def _window(
+    ctx: Context, note_id: UUID, query: Select[Any], limit: int | None, offset: int
+) -> tuple[Sequence[Record], int]:
+    if limit is not None and not 1 <= limit <= MAX_PAGE:
+        raise bad_input("limit", f"`limit` must be between 1 and {MAX_PAGE}.")
+    if offset < 0:
+        raise bad_input("offset", "`offset` must not be negative.")
+    async with ctx.read() as tx:
+        await access.note(tx, ctx.me, note_id, Right.READ)
+        rows = (await tx.execute(query.limit(limit).offset(offset))).all()
+        total = (await tx.execute(select(func.count()).select_from(query.order_by(None).subquery()))).scalar_one()
+    return rows, total
+
+
+async def _count(ctx: Context, query: Select[Any]) -> int:
+    async with ctx.read() as tx:
+        return int((await tx.execute(select(func.count()).select_from(query.subquery()))).scalar_one())
+
+
+async def active_reply(ctx: Context, conversation_id: UUID) -> Record | None:
+    """The reply that is running in a conversation that was read before."""
+    running = (
+        col(Message.conversation_id) == conversation_id,
+        col(Message.state) == MessageState.STREAMING,
+    )
+    async with ctx.read() as tx:
+        return (await tx.execute(select(Message).where(*running))).one_or_none()

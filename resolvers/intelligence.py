@@ -1,0 +1,106 @@
+"""What the resolvers ask of language models and embedders; `caret.providers` builds them."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:  # its import takes well over a second, and most that import this module only need vectors
+    from pydantic_ai.models import Model
+
+Vector = NDArray[np.float32]
+"""DIMENSIONS numbers of unit length; a shorter one is padded with zeros, which leaves every cosine as it is."""
+
+DIMENSIONS = 1536
+
+
+class EmbedderUnavailable(Exception):  # noqa: N818 (says what is the matter, as Problem does)
+    """The embedder can't answer now; the same call may succeed later.
+
+    `retry_after` is in seconds, None when the provider named no time. The text holds no secret and no user's text.
+    """
+
+    def __init__(self, message: str, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class EmbedderMisconfigured(Exception):  # noqa: N818
+    """The embedder will refuse every such call until someone changes the configuration: retrying is no use.
+
+    The text is for the operator; it holds no secret and no user's text.
+    """
+
+
+class Embedder(Protocol):
+    """Turns texts into vectors. Any text is accepted: empty, huge (the start counts), with NUL or lone surrogates.
+
+    Both methods raise EmbedderUnavailable and EmbedderMisconfigured.
+    """
+
+    @property
+    def identity(self) -> str:
+        """Names the vector space: vectors of different identities must never be compared."""
+
+    async def embed_query(self, text: str) -> Vector:
+        """Never waits behind `embed_passages`."""
+
+    async def embed_passages(self, texts: Sequence[str]) -> list[Vector]:
+        """One vector per text, in the order of `texts`."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCard:
+    """One entry of `GET /api/v1/ai/models`. `context_window` is in tokens, input and output together."""
+
+    id: str
+    name: str
+    provider: str
+    gateway: str
+    is_free: bool
+    is_stealth: bool
+    context_window: int
+    description: str
+
+
+class Models(Protocol):
+    """The catalogue of language models."""
+
+    @property
+    def cards(self) -> tuple[ModelCard, ...]:
+        """What is offered, best first; never empty."""
+
+    @property
+    def default_id(self) -> str:
+        """The id of one of `cards`, used when the caller names no model."""
+
+    def model(self, model_id: str) -> "Model":
+        """The model itself, ready for an agent. KeyError when the catalogue doesn't offer it."""
+
+    def count_tokens(self, model_id: str, text: str) -> int:
+        """An estimate for texts whose usage the provider didn't report; quick enough for the event loop."""
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A chunk of a note that retrieval found. `note` is the note's id, `chunk` the chunk's index in it."""
+
+    title: str
+    chunk: int
+    note: str
+    text: str
+
+
+def passages_block(passages: Iterable[Passage]) -> str:
+    """The passages as a model is shown them; the built-in model reads this very form back.
+
+    Everything a user wrote is escaped as in HTML, so no title or text can end its element or open another.
+    """
+    elements = (
+        f'<passage title="{escape(p.title)}" chunk="{p.chunk}" note="{escape(p.note)}">\n{escape(p.text)}\n</passage>\n'
+        for p in passages
+    )
+    return f"<passages>\n{''.join(elements)}</passages>"

@@ -1,0 +1,169 @@
+"""Reading notes: only what the viewer may see, only the columns that are wanted."""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Executable, Select, and_, exists, func, select
+from sqlmodel import col
+
+from models import Note, NoteTag, Tag, TranscriptSegment
+from models.base import Record
+from models.note import NoteFilter, NoteOrder, NoteOrderField, OrderDirection
+from resolvers import access
+from resolvers.access import Right
+from resolvers.context import Context
+from resolvers.errors import Code, Problem, bad_input
+from resolvers.pages import MAX_PAGE, Order, Page, Window
+
+COLUMNS = frozenset(Note.__table__.columns.keys()) - {"words", "index_content"}  # type: ignore[attr-defined]  # set on table classes
+ALWAYS = frozenset({"id", "workspace_id", "created_at", "updated_at", "title"})
+"""Read whatever is wanted: a list's cursors are made of them."""
+
+SORTED_BY = {
+    NoteOrderField.CREATED_AT: col(Note.created_at),
+    NoteOrderField.UPDATED_AT: col(Note.updated_at),
+    NoteOrderField.TITLE: col(Note.title),
+}
+
+
+def columns(wanted: Collection[str] | None) -> list[Any]:
+    """The columns to read; None: all that a note shows."""
+    names = COLUMNS if wanted is None else ALWAYS | (COLUMNS & set(wanted))
+    return [getattr(Note, name) for name in sorted(names)]
+
+
+async def get(ctx: Context, note_id: UUID, wanted: Collection[str] | None = None) -> Record:
+    async with ctx.read() as tx:
+        await access.note(tx, ctx.me, note_id, Right.READ)
+        return (await tx.execute(select(*columns(wanted)).where(col(Note.id) == note_id))).one()
+
+
+async def find(ctx: Context, note_ids: Iterable[UUID], wanted: Collection[str] | None = None) -> dict[UUID, Record]:
+    """Those of the notes that exist and that the viewer may read, by id."""
+    access.need(ctx.me, "notes")
+    query = select(*columns(wanted)).where(col(Note.id).in_(list(note_ids)), access.readable(ctx.me))
+    async with ctx.read() as tx:
+        return {row.id: row for row in await tx.execute(query)}
+
+
+def matching(ctx: Context, wanted: NoteFilter) -> ColumnElement[bool]:
+    """The condition for the notes of the viewer's workspace that they may read and that the filter keeps."""
+    conditions = [col(Note.workspace_id) == ctx.me.workspace_id, access.readable(ctx.me)]
+    equal = {
+        "status": wanted.status,
+        "kind": wanted.kind,
+        "visibility": wanted.visibility,
+        "created_by_id": wanted.created_by,
+    }
+    conditions.extend(getattr(Note, name) == value for name, value in equal.items() if value is not None)
+    if wanted.created_from is not None:
+        conditions.append(col(Note.created_at) >= wanted.created_from)
+    if wanted.created_to is not None:
+        conditions.append(col(Note.created_at) <= wanted.created_to)
+    if wanted.tag_ids is not None:
+        tagged = and_(col(NoteTag.note_id) == col(Note.id), col(NoteTag.tag_id).in_(wanted.tag_ids))
+        conditions.append(exists().where(tagged))
+    if wanted.participant_email is not None:
+        conditions.append(col(Note.participants).contains([{"email_key": wanted.participant_email.lower()}]))
+    if wanted.search is not None and wanted.search.strip():
+        conditions.append(col(Note.words).op("@@")(func.plainto_tsquery("caret", wanted.search)))
+    return and_(*conditions)
+
+
+def checked(wanted: NoteFilter) -> NoteFilter:
+    start, end = wanted.created_from, wanted.created_to
+    if start is not None and end is not None and start > end:
+        raise Problem(Code.UNPROCESSABLE, "The first date must not be after the last.", "createdFrom")
+    return wanted
+
+
+def order(by: NoteOrder) -> Order:
+    descending = by.direction is OrderDirection.DESC
+    return Order(f"note.{by.field}.{by.direction}", SORTED_BY[by.field], col(Note.id), descending)
+
+
+async def page(
+    ctx: Context, view: Window, wanted: NoteFilter, by: NoteOrder, needed: Collection[str] | None = None
+) -> Page:
+    access.need(ctx.me, "notes")
+    condition = matching(ctx, checked(wanted))
+    query = order(by).apply(select(*columns(needed)).where(condition), view)
+    async with ctx.read() as tx:
+        found = (await tx.execute(query)).all()
+    return order(by).page(found, view, lambda: _count(ctx, select(func.count()).select_from(Note).where(condition)))
+
+
+async def count(ctx: Context, wanted: NoteFilter) -> int:
+    access.need(ctx.me, "notes")
+    return await _count(ctx, select(func.count()).select_from(Note).where(matching(ctx, checked(wanted))))
+
+
+async def _count(ctx: Context, query: Select[Any]) -> int:
+    async with ctx.read() as tx:
+        return int((await tx.execute(query)).scalar_one())
+
+
+async def window(
+    ctx: Context, limit: int, offset: int, wanted: NoteFilter, by: NoteOrder
+) -> tuple[Sequence[Record], bool]:
+    """A page by offset, as REST callers ask for it, and whether it is the last."""
+    access.need(ctx.me, "notes")
+    if not 1 <= limit <= MAX_PAGE:
+        raise bad_input("limit", f"`limit` must be between 1 and {MAX_PAGE}.")
+    query = select(*columns(None)).where(matching(ctx, checked(wanted)))
+    async with ctx.read() as tx:
+        found = (await tx.execute(order(by).apply(query, Window(first=limit)).offset(offset))).all()
+    return found[:limit], len(found) <= limit
+
+
+async def tags_of(ctx: Context, note_ids: Iterable[UUID]) -> Mapping[UUID, list[Record]]:
+    """The tags of notes that were read before, by note, in the order of their names."""
+    query = (
+        select(col(NoteTag.note_id), Tag)
+        .join(Tag, col(Tag.id) == col(NoteTag.tag_id))
+        .where(col(NoteTag.note_id).in_(list(note_ids)))
+        .order_by(col(Tag.name), col(Tag.id))
+    )
+    return await _grouped(ctx, query)
+
+
+async def segments(ctx: Context, note_ids: Iterable[UUID]) -> Mapping[UUID, list[Record]]:
+    """The whole transcripts of notes that were read before, by note."""
+    query = select(TranscriptSegment).where(col(TranscriptSegment.note_id).in_(list(note_ids)))
+    return await _grouped(ctx, query.order_by(col(TranscriptSegment.note_id), col(TranscriptSegment.position)))
+
+
+async def _grouped(ctx: Context, query: Executable) -> Mapping[UUID, list[Record]]:
+    groups: defaultdict[UUID, list[Record]] = defaultdict(list)
+    async with ctx.read() as tx:
+        for row in await tx.execute(query):
+            groups[row.note_id].append(row)
+    return groups
+
+
+async def transcript(ctx: Context, note_id: UUID, view: Window, search: str | None = None) -> Page:
+    """A page of the transcript of a note that was read before, in the order of speaking."""
+    condition = col(TranscriptSegment.note_id) == note_id
+    if search:
+        condition = and_(condition, col(TranscriptSegment.text).icontains(search, autoescape=True))
+    order = Order("segment", col(TranscriptSegment.position), col(TranscriptSegment.id))
+    async with ctx.read() as tx:
+        found = (await tx.execute(order.apply(select(TranscriptSegment).where(condition), view))).all()
+    counted = select(func.count()).select_from(TranscriptSegment).where(condition)
+    return order.page(found, view, lambda: _count(ctx, counted))
+
+
+@dataclass(frozen=True, slots=True)
+class Details:
+    """What a whole note shows beside its own row."""
+
+    tags: Mapping[UUID, list[Record]]
+    segments: Mapping[UUID, list[Record]]
+
+
+async def details(ctx: Context, rows: Sequence[Record]) -> Details:
+    ids = [row.id for row in rows]
+    return Details(await tags_of(ctx, ids), await segments(ctx, ids))

@@ -1,0 +1,156 @@
+"""Writing notes: each change is one transaction with its event, and takes an indexing ticket when the text changed."""
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import delete as remove
+from sqlalchemy import func, insert, select
+from sqlalchemy import update as change_rows
+from sqlmodel import col
+
+from models import EventType, Note, NoteShare, NoteTag, Tag, TranscriptSegment
+from models.base import Record
+from models.note import (
+    MAX_SEGMENTS,
+    NoteChange,
+    NoteDraft,
+    NoteStatus,
+    ParticipantDraft,
+    SegmentDraft,
+    TranscriptDraft,
+)
+from resolvers import access
+from resolvers.access import Right
+from resolvers.context import Context, Transaction
+from resolvers.errors import Code, Problem, bad_input
+from resolvers.events import audience, publish
+from resolvers.notes.read import columns
+
+INDEXED_FIELDS = {"title", "user_written_note", "enhanced_note", "summary", "content_text", "transcripts"}
+RELATIONS = {"tag_ids", "transcripts"}
+NULLABLE = {"calendar_event", "content_json", "input_language", "translation_language", "meeting_app"}
+
+
+async def create(ctx: Context, draft: NoteDraft) -> Record:
+    """Creates a note in the viewer's workspace. Raises UNPROCESSABLE for a tag that is not there."""
+    me = ctx.me
+    access.need(me, "notes", write=True)
+    values = _values(draft, set(type(draft).model_fields))
+    values["status"] = draft.status or (NoteStatus.COMPLETED if draft.transcripts else NoteStatus.IDLE)
+    async with ctx.transaction() as tx:
+        created = insert(Note).values(workspace_id=me.workspace_id, created_by_id=me.user_id, **values)
+        row = (await tx.execute(created.returning(*columns(None)))).one()
+        await _tag(tx, row, draft.tag_ids)
+        await _add_segments(tx, row, draft.transcripts, 0)
+        await _publish(ctx, tx, row, EventType.NOTE_CREATED, completed=row.status is NoteStatus.COMPLETED)
+    return row
+
+
+async def update(ctx: Context, note_id: UUID, change: NoteChange, if_revision: int | None = None) -> Record:
+    """Changes the fields that were sent. Raises STALE_REVISION when the note has moved on from `if_revision`."""
+    fields = set(change.model_fields_set)
+    _refuse_nulls(change, fields)
+    right = Right.MANAGE if "visibility" in fields else Right.EDIT
+    async with ctx.transaction() as tx:
+        note = await access.note(tx, ctx.me, note_id, right, lock=True)
+        if if_revision is not None and if_revision != note.revision:
+            raise Problem(Code.STALE_REVISION, f"The note is at revision {note.revision}, not {if_revision}.")
+        before = (await tx.execute(select(*columns({"status"})).where(col(Note.id) == note_id))).one()
+        row = await _advance(tx, note_id, _values(change, fields), reindex=bool(fields & INDEXED_FIELDS))
+        if "tag_ids" in fields:
+            await tx.execute(remove(NoteTag).where(col(NoteTag.note_id) == note_id))
+            await _tag(tx, row, change.tag_ids)
+        if "transcripts" in fields:
+            await tx.execute(remove(TranscriptSegment).where(col(TranscriptSegment.note_id) == note_id))
+            await _add_segments(tx, row, change.transcripts, 0)
+        completed = row.status is NoteStatus.COMPLETED is not before.status
+        await _publish(ctx, tx, row, EventType.NOTE_UPDATED, completed=completed)
+    return row
+
+
+async def append_transcript(ctx: Context, note_id: UUID, draft: TranscriptDraft) -> Record:
+    """Adds segments at the end of the transcript. Raises UNPROCESSABLE beyond MAX_SEGMENTS."""
+    async with ctx.transaction() as tx:
+        note = await access.note(tx, ctx.me, note_id, Right.EDIT, lock=True)
+        last = select(func.max(col(TranscriptSegment.position)), func.count()).where(
+            col(TranscriptSegment.note_id) == note_id
+        )
+        position, size = (await tx.execute(last)).one()
+        if size + len(draft.segments) > MAX_SEGMENTS:
+            raise Problem(Code.UNPROCESSABLE, f"A transcript has at most {MAX_SEGMENTS} segments.", "segments")
+        await _add_segments(tx, note, draft.segments, 0 if position is None else position + 1)
+        row = await _advance(tx, note_id, {}, reindex=True)
+        await _publish(ctx, tx, row, EventType.NOTE_UPDATED)
+    return row
+
+
+async def delete(ctx: Context, note_id: UUID) -> None:
+    """Deletes a note with its conversations, chunks and links."""
+    async with ctx.transaction() as tx:
+        note = await access.note(tx, ctx.me, note_id, Right.MANAGE, lock=True)
+        shares = await tx.execute(select(col(NoteShare.user_id)).where(col(NoteShare.note_id) == note_id))
+        told = audience(note, shares.scalars().all())
+        await tx.execute(remove(Note).where(col(Note.id) == note_id))
+        await publish(
+            tx, ctx.me, EventType.NOTE_DELETED, workspace_id=note.workspace_id, note_id=note_id, audience=told
+        )
+
+
+async def _advance(tx: Transaction, note_id: UUID, values: dict[str, Any], *, reindex: bool) -> Record:
+    values = {**values, "revision": col(Note.revision) + 1, "updated_at": func.now()}
+    if reindex:
+        # A new text is tried at once, whatever kept its predecessor waiting.
+        values |= {
+            "index_wanted": col(Note.index_wanted) + 1,
+            "index_content": None,
+            "index_after": None,
+            "index_failures": 0,
+        }
+    written = change_rows(Note).where(col(Note.id) == note_id).values(**values).returning(*columns(None))
+    return (await tx.execute(written)).one()
+
+
+async def _publish(ctx: Context, tx: Transaction, note: Record, kind: EventType, *, completed: bool = False) -> None:
+    for event in (kind, EventType.NOTE_COMPLETED) if completed else (kind,):
+        await publish(tx, ctx.me, event, workspace_id=note.workspace_id, note_id=note.id, audience=audience(note))
+
+
+def _refuse_nulls(change: NoteChange, fields: set[str]) -> None:
+    for name in fields - NULLABLE:
+        if getattr(change, name) is None:
+            raise bad_input(type(change).model_fields[name].alias or name, "This field can't be null.")
+
+
+def _values(draft: NoteDraft, fields: set[str]) -> dict[str, Any]:
+    """The columns of a draft's fields; what is stored as JSON is dumped as such."""
+    values = {name: getattr(draft, name) for name in fields - RELATIONS}
+    if "participants" in fields:
+        values["participants"] = [_participant(person) for person in draft.participants]
+    if values.get("calendar_event") is not None:
+        values["calendar_event"] = draft.calendar_event.model_dump(mode="json")  # type: ignore[union-attr]  # just checked
+    return values
+
+
+def _participant(person: ParticipantDraft) -> dict[str, Any]:
+    # The address is shown as it was written and found in any case: the key is what the index sees.
+    return {**person.model_dump(), "email_key": person.email.lower()}
+
+
+async def _tag(tx: Transaction, note: Record, tag_ids: Sequence[UUID]) -> None:
+    wanted = set(tag_ids)
+    if not wanted:
+        return
+    mine = select(col(Tag.id)).where(col(Tag.id).in_(wanted), col(Tag.workspace_id) == note.workspace_id)
+    known = set((await tx.execute(mine)).scalars())
+    if wanted - known:
+        raise Problem(Code.UNPROCESSABLE, f"Unknown tag {min(wanted - known)}.", "tagIds")
+    rows = [{"note_id": note.id, "tag_id": tag_id, "workspace_id": note.workspace_id} for tag_id in known]
+    await tx.execute(insert(NoteTag), rows)
+
+
+async def _add_segments(tx: Transaction, note: Record, drafts: Sequence[SegmentDraft], start: int) -> None:
+    if drafts:
+        place = {"note_id": note.id, "workspace_id": note.workspace_id}
+        rows = [{**draft.model_dump(), **place, "position": start + i} for i, draft in enumerate(drafts)]
+        await tx.execute(insert(TranscriptSegment), rows)

@@ -1,0 +1,34 @@
+"""What a reply tells its followers, numbered from 1 and ended by exactly one terminal event."""
+
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import orjson
+
+TERMINAL = frozenset({"done", "error"})
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyEvent:
+    """`type`: delta, tool_call, document_change, done or error. `content` is the text of a delta, the whole text of
+    `done`, and of an error a reason that is safe to show."""
+
+    seq: int
+    type: str
+    message_id: UUID
+    content: str | None = None
+    document_change: dict[str, Any] | None = None
+    tool_call: dict[str, Any] | None = None
+
+    @property
+    def terminal(self) -> bool:
+        return self.type in TERMINAL
+
+    def encode(self) -> bytes:
+        return orjson.dumps(self)
+
+    @classmethod
+    def decode(cls, data: bytes) -> "ReplyEvent":
+        fields = orjson.loads(data)
+        return cls(**{**fields, "message_id": UUID(fields["message_id"])})

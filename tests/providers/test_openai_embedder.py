@@ -1,0 +1,129 @@
+"""The embedder for OpenAI-compatible endpoints, against a server on loopback."""
+
+import socket
+from collections.abc import AsyncIterator
+
+import numpy as np
+import pytest
+import pytest_asyncio
+from pydantic import SecretStr
+from starlette.responses import JSONResponse, Response
+
+from caret.providers import MiniLM, OpenAIEmbedder, build_embedder
+from resolvers.intelligence import DIMENSIONS, EmbedderMisconfigured, EmbedderUnavailable
+
+from .helpers import FakeProvider, embeddings, failure
+
+KEY = "sk-very-secret"
+
+
+@pytest_asyncio.fixture
+async def embedder(provider: FakeProvider) -> AsyncIterator[OpenAIEmbedder]:
+    built = OpenAIEmbedder(provider.url, "tiny", SecretStr(KEY), max_retries=0)
+    yield built
+    await built.aclose()
+
+
+def by_number(text: str) -> list[float]:
+    """`text 7` points in a direction of its own, and not with unit length."""
+    return [3.0 if place == int(text.rsplit(" ", 1)[1]) else 0.0 for place in range(200)]
+
+
+async def test_batches_are_bounded_and_the_order_is_kept(provider: FakeProvider, embedder: OpenAIEmbedder) -> None:
+    provider.answer = embeddings(by_number, shuffled=True)
+    vectors = await embedder.embed_passages([f"text {number}" for number in range(150)])
+    assert [len(body["input"]) for _, body in provider.calls] == [64, 64, 22]
+    assert [int(vector.argmax()) for vector in vectors] == list(range(150))
+
+
+async def test_shorter_vectors_are_normalised_and_padded(provider: FakeProvider, embedder: OpenAIEmbedder) -> None:
+    provider.answer = embeddings(lambda text: [3.0, 4.0])
+    vector = await embedder.embed_query("hello")
+    assert vector.shape == (DIMENSIONS,)
+    np.testing.assert_allclose(vector[:3], [0.6, 0.8, 0.0])
+
+
+async def test_the_request_is_one_that_every_server_knows(provider: FakeProvider, embedder: OpenAIEmbedder) -> None:
+    provider.answer = embeddings(lambda text: [1.0])
+    await embedder.embed_passages(["", "\0", "a\ud800b"])
+    headers, body = provider.calls[0]
+    assert body == {"input": [".", ".", "a?b"], "model": "tiny", "encoding_format": "float"}
+    assert headers["authorization"] == f"Bearer {KEY}"
+
+
+@pytest.mark.parametrize(
+    ("vector", "complaint"), [([1.0] * 1537, "at most 1536"), ([0.0] * 8, "without a direction"), ([], "direction")]
+)
+async def test_vectors_that_cannot_be_stored_are_refused(
+    provider: FakeProvider, embedder: OpenAIEmbedder, vector: list[float], complaint: str
+) -> None:
+    provider.answer = embeddings(lambda text: vector)
+    with pytest.raises(EmbedderMisconfigured, match=complaint):
+        await embedder.embed_query("hello")
+
+
+async def test_a_rate_limit_says_when_to_come_back(provider: FakeProvider, embedder: OpenAIEmbedder) -> None:
+    provider.answers = [failure(429, {"retry-after": "7"}), failure(503, {"retry-after": "soon"})]
+    with pytest.raises(EmbedderUnavailable) as limited:
+        await embedder.embed_query("hello")
+    assert limited.value.retry_after == 7
+    with pytest.raises(EmbedderUnavailable) as broken:
+        await embedder.embed_query("hello")
+    assert broken.value.retry_after is None
+
+
+async def test_a_refusal_is_a_configuration_error_that_quotes_nothing(
+    provider: FakeProvider, embedder: OpenAIEmbedder
+) -> None:
+    provider.answer = failure(401, message=f"Incorrect API key provided: {KEY}", code="invalid_api_key")
+    with pytest.raises(EmbedderMisconfigured, match="status 401, invalid_api_key") as refused:
+        await embedder.embed_query("hello")
+    assert KEY not in str(refused.value)
+    assert KEY not in repr(embedder)
+    assert refused.value.__suppress_context__
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Response("<html>hello</html>", media_type="text/html"),
+        JSONResponse({"data": []}),
+        JSONResponse({"data": [{"index": 1, "embedding": [1.0]}]}),
+        JSONResponse({"data": [{"index": 0}]}),
+        JSONResponse([1]),
+    ],
+)
+async def test_what_is_not_the_format_is_a_configuration_error(
+    provider: FakeProvider, embedder: OpenAIEmbedder, answer: Response
+) -> None:
+    provider.answer = lambda body: answer
+    with pytest.raises(EmbedderMisconfigured, match=r"format|direction"):
+        await embedder.embed_query("hello")
+
+
+async def test_nobody_there() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    embedder = OpenAIEmbedder(f"http://127.0.0.1:{port}/v1", "tiny", max_retries=0)
+    with pytest.raises(EmbedderUnavailable):
+        await embedder.embed_query("hello")
+    await embedder.aclose()
+
+
+async def test_which_embedder_the_settings_choose(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-of-someone-else")
+    local = build_embedder()
+    assert isinstance(local, MiniLM)
+    await local.aclose()
+    remote = build_embedder(base_url="http://gpu.internal:8000/v1", model="bge")
+    assert isinstance(remote, OpenAIEmbedder)
+    assert remote.identity == "bge@gpu.internal"
+    assert remote._client.api_key == "none"
+    await remote.aclose()
+    openai = build_embedder(api_key=SecretStr(KEY), model="text-embedding-3-small")
+    assert openai.identity == "text-embedding-3-small@api.openai.com"
+    await openai.aclose()
+    with pytest.raises(ValueError, match="CARET_EMBEDDING_MODEL"):
+        build_embedder(base_url="http://gpu.internal:8000/v1")
+    with pytest.raises(ValueError, match="CARET_EMBEDDING_BASE_URL"):
+        build_embedder(model="bge")
