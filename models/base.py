@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 from enum import StrEnum
+from math import isfinite
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -80,7 +81,7 @@ def storable(value: str) -> str:
 
 
 def storable_json(value: Any, depth: int = 0) -> Any:
-    """The same for every string of a JSON value, which may nest 64 levels at most."""
+    """The same for every string of a JSON value, which may nest 64 levels at most, and whose numbers fit 64 bits."""
     if depth > 64:
         raise ValueError("must not nest deeper than 64 levels")
     if isinstance(value, str):
@@ -89,7 +90,16 @@ def storable_json(value: Any, depth: int = 0) -> Any:
         return {storable(str(name)): storable_json(item, depth + 1) for name, item in value.items()}
     if isinstance(value, list):
         return [storable_json(item, depth + 1) for item in value]
+    if (isinstance(value, int) and not -(2**63) <= value < 2**64) or (isinstance(value, float) and not isfinite(value)):
+        raise ValueError("must not contain numbers beyond 64 bits")
     return value
+
+
+def in_utc(moment: datetime) -> datetime:
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("must be between the years 1 and 9999 in UTC") from None
 
 
 # Lengths are checked after the clean-up of a text, hence the order of these annotations.
@@ -97,7 +107,7 @@ Line = Annotated[str, StringConstraints(max_length=500), AfterValidator(storable
 Prose = Annotated[str, StringConstraints(max_length=MAX_TEXT), AfterValidator(storable)]
 Id = Annotated[UUID, Field(strict=False)]
 Json = Annotated[Any, AfterValidator(storable_json)]
-When = Annotated[AwareDatetime, Field(strict=False), AfterValidator(lambda moment: moment.astimezone(UTC))]
+When = Annotated[AwareDatetime, Field(strict=False), AfterValidator(in_utc)]
 Email = Annotated[
     str,
     StringConstraints(max_length=320, pattern=r"^[^@\s\x00-\x1f]+@[^@\s\x00-\x1f]+$"),

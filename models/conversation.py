@@ -110,6 +110,10 @@ class ConversationDraft(Draft):
     title: ConversationTitle | None = None
 
 
+class ConversationRename(Draft):
+    title: ConversationTitle
+
+
 class SelectionDraft(Draft):
     from_: Annotated[int, Constraint(alias="from", ge=0, le=10_000_000)]
     to: Annotated[int, Constraint(ge=0, le=10_000_000)]

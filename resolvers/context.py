@@ -70,6 +70,8 @@ OnWake = Callable[[int], None]
 class Bus(Protocol):
     """Messages between processes. Losing one is never a loss of data, only of time."""
 
+    @property
+    def connected(self) -> bool: ...
     async def wake(self, workspace_id: UUID, seq: int) -> None: ...
     def wakeups(
         self, workspace_id: UUID | None, on_wake: Callable[[int], None]

@@ -1,15 +1,15 @@
 """Conversations: each belongs to one user, and needs access to its note at the time of every call."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, and_, func, insert, select
+from sqlalchemy import ColumnElement, Select, and_, func, insert, select
 from sqlalchemy import delete as remove
 from sqlalchemy import update as change_rows
 from sqlmodel import col
 
-from models import Conversation, EventType, Message
+from models import Conversation, EventType, Message, Note
 from models.base import Record
 from models.conversation import ConversationDraft, MessageState
 from resolvers import access
@@ -20,6 +20,7 @@ from resolvers.events import publish
 from resolvers.pages import MAX_PAGE, Order, Page, Window
 
 BY_USE = Order("conversation", col(Conversation.updated_at), col(Conversation.id), descending=True)
+MESSAGES = select(Message).join(Conversation, col(Conversation.id) == col(Message.conversation_id))
 BY_TIME = Order("message", col(Message.created_at), col(Message.id))
 
 
@@ -135,11 +136,27 @@ async def _count(ctx: Context, query: Select[Any]) -> int:
         return int((await tx.execute(select(func.count()).select_from(query.subquery()))).scalar_one())
 
 
-async def active_reply(ctx: Context, conversation_id: UUID) -> Record | None:
-    """The reply that is running in a conversation that was read before."""
-    running = (
-        col(Message.conversation_id) == conversation_id,
-        col(Message.state) == MessageState.STREAMING,
+async def find(ctx: Context, ids: Iterable[UUID]) -> Mapping[UUID, Record]:
+    """Those of the conversations that are the viewer's own and whose notes they may read, by id."""
+    return await _own(ctx, select(Conversation), col(Conversation.id).in_(list(ids)), "id")
+
+
+async def find_messages(ctx: Context, ids: Iterable[UUID]) -> Mapping[UUID, Record]:
+    """The same for messages."""
+    return await _own(ctx, MESSAGES, col(Message.id).in_(list(ids)), "id")
+
+
+async def active_replies(ctx: Context, conversation_ids: Iterable[UUID]) -> Mapping[UUID, Record]:
+    """The replies that are running in the conversations, by conversation."""
+    running = and_(
+        col(Message.conversation_id).in_(list(conversation_ids)), col(Message.state) == MessageState.STREAMING
     )
+    return await _own(ctx, MESSAGES, running, "conversation_id")
+
+
+async def _own(ctx: Context, query: Select[Any], wanted: ColumnElement[bool], key: str) -> Mapping[UUID, Record]:
+    access.need(ctx.me, "notes")
+    query = query.join(Note, col(Note.id) == col(Conversation.note_id))
     async with ctx.read() as tx:
-        return (await tx.execute(select(Message).where(*running))).one_or_none()
+        found = await tx.execute(query.where(wanted, access.owned(ctx.me), access.readable(ctx.me)))
+        return {getattr(row, key): row for row in found}

@@ -19,9 +19,12 @@ _ENVIRONMENT = {"LC_ALL": "C", "TZ": "UTC", "PATH": os.defpath}
 _prctl = ctypes.CDLL(None).prctl if sys.platform == "linux" else None
 
 
-def die_with_parent(sig: signal.Signals) -> Callable[[], None]:
-    """For `preexec_fn`: the kernel sends `sig` to the child when the thread that started it ends (Linux only)."""
-    parent = os.getpid()
+def die_with_parent(sig: signal.Signals, parent: int | None = None) -> Callable[[], None]:
+    """For `preexec_fn`: the kernel sends `sig` to the child when the thread that started it ends (Linux only).
+
+    A process that gives its own parent's id and calls the result arranges the same for itself.
+    """
+    parent = parent or os.getpid()
 
     def arrange() -> None:
         if _prctl is None:

@@ -1,8 +1,8 @@
 """Replies belong to the server: sending starts one, following reads it, from any process and as often as wanted."""
 
-from resolvers.replies.events import ReplyEvent
+from resolvers.replies.events import ReplyEvent, Unstored
 from resolvers.replies.follow import follow, follow_cursor, reply_cursor
 from resolvers.replies.run import Runs, close_lost
 from resolvers.replies.send import Sent, send
 
-__all__ = ["ReplyEvent", "Runs", "Sent", "close_lost", "follow", "follow_cursor", "reply_cursor", "send"]
+__all__ = ["ReplyEvent", "Runs", "Sent", "Unstored", "close_lost", "follow", "follow_cursor", "reply_cursor", "send"]

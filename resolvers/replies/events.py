@@ -1,10 +1,13 @@
 """What a reply tells its followers, numbered from 1 and ended by exactly one terminal event."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
 import orjson
+
+from models.conversation import MessageRole, MessageState
 
 TERMINAL = frozenset({"done", "error"})
 
@@ -26,9 +29,25 @@ class ReplyEvent:
         return self.type in TERMINAL
 
     def encode(self) -> bytes:
-        return orjson.dumps(self)
+        # `default`: asyncpg's UUIDs are of a class of its own.
+        return orjson.dumps(self, default=str)
 
     @classmethod
     def decode(cls, data: bytes) -> "ReplyEvent":
         fields = orjson.loads(data)
         return cls(**{**fields, "message_id": UUID(fields["message_id"])})
+
+
+@dataclass(frozen=True, slots=True)
+class Unstored:
+    """Stands for the message of a failed reply whose conversation was deleted meanwhile."""
+
+    id: object
+    role: MessageRole = MessageRole.ASSISTANT
+    content: str = ""
+    state: MessageState = MessageState.FAILED
+    model_id: str | None = None
+    token_count: int | None = None
+    tool_calls: tuple[()] = ()
+    created_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    updated_at: datetime = field(default_factory=lambda: datetime.now(UTC))

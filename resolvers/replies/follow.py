@@ -1,6 +1,6 @@
 """Following a reply: from its first event or after a cursor, whichever process runs it."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from uuid import UUID
 
 from sqlalchemy import select
@@ -8,9 +8,10 @@ from sqlmodel import col
 
 from models import Message
 from models.base import Record, as_id
-from models.conversation import MessageState
+from models.conversation import MessageRole, MessageState
 from resolvers import access, cursors
 from resolvers.context import Context
+from resolvers.errors import not_found
 from resolvers.replies.events import ReplyEvent
 
 GONE = "The conversation was deleted."
@@ -21,7 +22,7 @@ def reply_cursor(event: ReplyEvent) -> str:
     return cursors.encode("reply", str(event.message_id), event.seq)
 
 
-async def follow_cursor(ctx: Context, message_id: UUID, after: str | None) -> AsyncIterator[ReplyEvent]:
+async def follow_cursor(ctx: Context, message_id: UUID, after: str | None) -> AsyncGenerator[ReplyEvent, None]:
     """Like `follow`, after an opaque cursor. Raises BAD_USER_INPUT for one of another reply."""
     if after is None:
         return await follow(ctx, message_id)
@@ -31,14 +32,21 @@ async def follow_cursor(ctx: Context, message_id: UUID, after: str | None) -> As
     return await follow(ctx, message_id, seq)
 
 
-async def follow(ctx: Context, message_id: UUID, after: int = 0) -> AsyncIterator[ReplyEvent]:
-    """The events of a reply after number `after`; the last one is terminal. Raises before the first, or not at all."""
+async def follow(
+    ctx: Context, message_id: UUID, after: int = 0, *, conversation_id: UUID | None = None
+) -> AsyncGenerator[ReplyEvent, None]:
+    """The events of a reply after number `after`; the last one is terminal. Raises before the first, or not at all.
+
+    NOT_FOUND for a message that is no reply, or none of that conversation.
+    """
     async with ctx.read() as tx:
-        await access.message(tx, ctx.me, message_id)
+        message, conversation = await access.message(tx, ctx.me, message_id)
+    if message.role is not MessageRole.ASSISTANT or conversation_id not in {None, conversation.id}:
+        raise not_found("Message", message_id)
     return _events(ctx, message_id, after)
 
 
-async def _events(ctx: Context, message_id: UUID, after: int) -> AsyncIterator[ReplyEvent]:
+async def _events(ctx: Context, message_id: UUID, after: int) -> AsyncGenerator[ReplyEvent, None]:
     seen = after
     # The feed is open before the row is read: what ends in between is in one or the other.
     async with ctx.bus.reply(message_id) as feed:

@@ -1,0 +1,42 @@
+# make serve | test | bench | lint | schema: each sets itself up on a machine with Python 3.11 or newer and make.
+
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+
+.PHONY: setup serve test lint schema bench lock
+.DEFAULT_GOAL := serve
+
+setup: $(READY)
+
+$(READY): requirements.lock pyproject.toml
+	@echo "setup: making .venv (the first time takes about a minute)"
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "setup: Python 3.11 or newer is needed; try make PYTHON=python3.12")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@echo "setup: installing requirements.lock"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+serve: $(READY)
+	@$(BIN)/python -m caret serve --stop-with-parent
+
+test: $(READY)
+	$(BIN)/python -m pytest
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	@$(BIN)/python -m caret schema | diff -u schema.graphql - || (echo "schema.graphql is stale: run make schema"; exit 1)
+
+schema: $(READY)
+	$(BIN)/python -m caret schema > schema.graphql
+
+bench: $(READY)
+	$(BIN)/python -m bench
+
+# For whoever changes the dependencies; needs uv on the path.
+lock:
+	uv pip compile pyproject.toml --extra dev --generate-hashes --universal --no-header --quiet -o requirements.lock

@@ -1,0 +1,14 @@
+import asyncio
+
+import click
+
+from caret.commands.database import database
+from caret.postgres import migrate
+from caret.settings import Settings
+
+
+@click.command(help="Bring the database to this program's tables.")
+@click.option("--to", "revision", default="head", show_default=True, help="A revision, or base to take all back.")
+def command(revision: str) -> None:
+    with database(Settings.load()) as url:
+        asyncio.run(migrate(url, revision))

@@ -1,0 +1,8 @@
+import click
+
+from schema import schema
+
+
+@click.command(help="Print the GraphQL schema.")
+def command() -> None:
+    click.echo(schema.as_str())

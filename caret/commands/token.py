@@ -1,0 +1,55 @@
+import asyncio
+from uuid import UUID
+
+import click
+
+from caret.commands.database import database, transaction
+from caret.postgres import migrate
+from caret.settings import Settings
+from caret.tokens import issue
+from models import Role
+from models.base import new_id
+from resolvers import viewers
+
+LIFETIME = 30 * 24 * 3600.0
+"""Seconds for which a token is good."""
+
+
+@click.group(name="token", help="Access tokens of users.")
+def command() -> None:
+    pass
+
+
+@command.command(help="Make an access token for a user and print it. It is good for 30 days.")
+@click.option("--email", required=True, help="The user's address; a missing user is made.")
+@click.option("--workspace", help="Name or id of a workspace the user is to be in; a missing one is made.")
+@click.option("--role", type=click.Choice([role.value for role in Role]), default=Role.MEMBER.value, show_default=True)
+def create(email: str, workspace: str | None, role: str) -> None:
+    settings = Settings.load()
+    secret = settings.signing_secret
+    if secret is None:
+        raise click.ClickException(
+            "tokens come from the issuer of CARET_JWKS_URL; to make some here set CARET_JWT_SECRET"
+        )
+    if "@" not in email:
+        raise click.ClickException("--email: this is not an address")
+    with database(settings) as url:
+        user_id = asyncio.run(_user(url, email, workspace, Role(role)))
+    audience, issuer = settings.jwt_audience, settings.jwt_issuer
+    click.echo(issue(secret, user_id, email, audience=audience, issuer=issuer, lifetime=LIFETIME))
+
+
+async def _user(url: str, email: str, workspace: str | None, role: Role) -> UUID:
+    """The user of that address, in the workspace; whatever is absent is made."""
+    await migrate(url)
+    async with transaction(url) as tx:
+        user_id = await viewers.find_user(tx, email)
+        if user_id is None:
+            user_id = new_id()
+            await viewers.ensure_user(tx, user_id, email, None)
+        if workspace is not None:
+            workspace_id = await viewers.find_workspace(tx, workspace)
+            if workspace_id is None:
+                workspace_id = await viewers.create_workspace(tx, workspace)
+            await viewers.join(tx, workspace_id, user_id, role)
+    return user_id

@@ -1,0 +1,32 @@
+import os
+import socket
+
+import click
+import uvicorn
+
+from caret.app import MAX_BODY, create_app
+from caret.logs import configure
+from caret.parts import SHUTDOWN_GRACE
+from caret.settings import Settings
+
+
+@click.command(hidden=True)
+@click.option("--fd", type=int, required=True, help="The listening socket, opened by the supervisor.")
+def command(fd: int) -> None:
+    """One web process of `caret serve`."""
+    settings = Settings.load()
+    configure(settings.log_level)
+    listener = socket.socket(fileno=os.dup(fd))
+    config = uvicorn.Config(
+        create_app(settings),
+        loop="uvloop",
+        http="httptools",
+        ws="websockets-sansio",
+        ws_max_size=MAX_BODY,
+        ws_per_message_deflate=False,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=int(SHUTDOWN_GRACE),
+    )
+    uvicorn.Server(config).run(sockets=[listener])

@@ -1,0 +1,30 @@
+import asyncio
+import signal
+
+import click
+import structlog
+
+from caret import worker
+from caret.logs import configure
+from caret.parts import opened
+from caret.settings import Settings
+
+
+@click.command(help="Run the chores: indexing, and what else nobody waits for. Needs both addresses.")
+def command() -> None:
+    settings = Settings.load()
+    if settings.database_url is None or settings.nats_url is None:
+        raise click.ClickException("set CARET_DATABASE_URL and CARET_NATS_URL: a worker joins a server that runs")
+    configure(settings.log_level)
+    asyncio.run(_work(settings))
+
+
+async def _work(settings: Settings) -> None:
+    async with opened(settings) as ctx:
+        work = asyncio.create_task(worker.run(ctx))
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, work.cancel)
+        try:
+            await work
+        except asyncio.CancelledError:
+            structlog.get_logger().info("worker.stopped")

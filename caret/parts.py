@@ -1,0 +1,67 @@
+"""Puts the parts of the house together: settings -> Context."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import httpx
+
+from caret.nats import NatsBus
+from caret.postgres import engine
+from caret.providers import build_embedder, build_models
+from caret.settings import Settings
+from caret.tokens import Jwks, JwtVerifier
+from resolvers.context import Context, Database
+from resolvers.feeds import Feeds
+from resolvers.replies import Runs
+
+SHUTDOWN_GRACE = 3.0
+"""Seconds that running replies get to finish when the process is asked to stop."""
+
+
+@asynccontextmanager
+async def opened(settings: Settings) -> AsyncIterator[Context]:
+    """The context of this process. Needs `database_url` and `nats_url`; closes all that it opened."""
+    if settings.database_url is None or settings.nats_url is None:
+        raise ValueError("the addresses of Postgres and NATS must be known by now")
+    async with AsyncExitStack() as stack:
+        postgres = engine(settings.database_url)
+        stack.push_async_callback(postgres.dispose)
+        bus = await NatsBus.connect(settings.nats_url)
+        stack.push_async_callback(bus.close)
+        models = build_models(
+            llm_base_url=settings.llm_base_url,
+            llm_api_key=settings.llm_api_key,
+            llm_model=settings.llm_model,
+            openrouter_api_key=settings.openrouter_api_key,
+            openai_api_key=settings.openai_api_key,
+            openai_base_url=settings.openai_base_url,
+        )
+        stack.push_async_callback(models.aclose)
+        embedder = build_embedder(
+            base_url=settings.embedding_base_url,
+            api_key=settings.embedding_api_key,
+            model=settings.embedding_model,
+        )
+        stack.push_async_callback(embedder.aclose)
+        http = await stack.enter_async_context(httpx.AsyncClient(timeout=10, follow_redirects=False))
+        runs = Runs()
+        stack.push_async_callback(runs.stop, SHUTDOWN_GRACE)
+        database = Database(postgres)
+        yield Context(
+            database=database,
+            bus=bus,
+            embedder=embedder,
+            models=models,
+            tokens=verifier(settings, http),
+            feeds=Feeds(database, bus),
+            runs=runs,
+        )
+
+
+def verifier(settings: Settings, http: httpx.AsyncClient) -> JwtVerifier:
+    return JwtVerifier(
+        secret=settings.signing_secret,
+        jwks=Jwks(settings.jwks_url, http) if settings.jwks_url else None,
+        audience=settings.jwt_audience,
+        issuer=settings.jwt_issuer,
+    )

@@ -1,0 +1,108 @@
+"""The only reader of the environment."""
+
+import os
+import secrets
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, AliasChoices, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from caret.embedded.folder import create_private
+
+DEMO_EMAIL = "demo@caret.example"
+"""The address of the demo workspace's person."""
+
+
+class SettingsError(Exception):
+    """One clear line about a wrong setting."""
+
+
+def _address(*schemes: str) -> AfterValidator:
+    def check(url: str) -> str:
+        if url.partition("://")[0] not in schemes:
+            raise ValueError(f"must be an address that starts with {schemes[0]}://")
+        return url
+
+    return AfterValidator(check)
+
+
+Database = Annotated[str, _address("postgresql", "postgres")]
+Nats = Annotated[str, _address("nats", "tls")]
+Web = Annotated[str, _address("https", "http")]
+
+
+def also(*names: str) -> AliasChoices:
+    """The setting's own name, or one that other programs use for the same thing."""
+    return AliasChoices(*names)
+
+
+class Settings(BaseSettings):
+    """Every setting; the README has them as a table. An empty variable counts as unset."""
+
+    model_config = SettingsConfigDict(env_prefix="CARET_", env_ignore_empty=True, extra="ignore", frozen=True)
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 8080
+    data_dir: Path = Path(".caret")
+    database_url: Database | None = None
+    nats_url: Nats | None = None
+    jwt_secret: Annotated[SecretStr, Field(min_length=32)] | None = None
+    jwks_url: Web | None = None
+    jwt_audience: str = "authenticated"
+    jwt_issuer: str | None = None
+    llm_base_url: Web | None = None
+    llm_api_key: SecretStr | None = None
+    llm_model: str | None = None
+    embedding_base_url: Web | None = None
+    embedding_api_key: SecretStr | None = None
+    embedding_model: str | None = None
+    openai_api_key: SecretStr | None = Field(None, validation_alias=also("CARET_OPENAI_API_KEY", "OPENAI_API_KEY"))
+    openai_base_url: Web | None = Field(None, validation_alias=also("CARET_OPENAI_BASE_URL", "OPENAI_BASE_URL"))
+    openrouter_api_key: SecretStr | None = Field(
+        None, validation_alias=also("CARET_OPENROUTER_API_KEY", "OPENROUTER_API_KEY")
+    )
+    demo: bool = True
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    @classmethod
+    def load(cls) -> "Settings":
+        """The settings of this process. Raises SettingsError with one line for the first that is wrong."""
+        _refuse_unknown(cls)
+        try:
+            return cls()
+        except ValidationError as error:
+            wrong = error.errors(include_url=False, include_input=False)[0]
+            name = str(wrong["loc"][0])
+            shown = name if name.isupper() else f"CARET_{name.upper()}"
+            raise SettingsError(f"{shown}: {wrong['msg'].removeprefix('Value error, ')}.") from None
+
+    @cached_property
+    def signing_secret(self) -> SecretStr | None:
+        """The HS256 secret. Where neither it nor a JWKS address is set, one is made and kept in the data folder."""
+        if self.jwt_secret is not None or self.jwks_url is not None:
+            return self.jwt_secret
+        self.data_dir.mkdir(parents=True, exist_ok=True)
+        path = self.data_dir / "jwt_secret"
+        if not path.exists():
+            os.close(create_private(path, secrets.token_urlsafe(48)))
+        return SecretStr(path.read_text().strip())
+
+    @property
+    def demo_key_file(self) -> Path:
+        """Where the demo workspace's key is kept (0600), beside the other secrets of a machine that tries Caret out."""
+        return self.data_dir / "demo_key"
+
+    def environment(self, **addresses: str) -> dict[str, str]:
+        """The environment for a child process with the same settings and the addresses of what was started for it."""
+        secret = self.signing_secret
+        made = {} if secret is None else {"CARET_JWT_SECRET": secret.get_secret_value()}
+        return {**os.environ, **made, **addresses}
+
+
+def _refuse_unknown(kind: type[Settings]) -> None:
+    known = {f"CARET_{name.upper()}" for name in kind.model_fields}
+    for name in sorted(os.environ):
+        if name.startswith("CARET_") and name not in known and not name.startswith("CARET_TEST_"):
+            raise SettingsError(f"{name}: there is no such setting.")

@@ -1,0 +1,34 @@
+"""Turns what pydantic found wrong with a draft into the one error that callers see."""
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from resolvers.errors import Problem, bad_input
+
+DraftType = TypeVar("DraftType", bound=BaseModel)
+
+
+def drafted(kind: type[DraftType], values: Mapping[str, Any]) -> DraftType:
+    """The draft from a caller's values. Raises BAD_USER_INPUT that names the first bad field in camelCase."""
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        raise problem(error) from None
+
+
+def problem(error: ValidationError) -> Problem:
+    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    return bad_input(path(first), message(first))
+
+
+def path(detail: ErrorDetails) -> str:
+    """The bad field's place in the caller's spelling: `participants.3.email`."""
+    return ".".join(str(part) for part in detail["loc"])
+
+
+def message(detail: ErrorDetails) -> str:
+    text = detail["msg"].removeprefix("Value error, ")
+    return f"{text[:1].upper()}{text[1:]}."

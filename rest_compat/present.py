@@ -1,0 +1,151 @@
+"""Rows as the documented JSON. `/v1` shows milliseconds as JavaScript does, `/api/v1/ai` microseconds."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from models.base import Record
+from resolvers.notes.read import Details
+from resolvers.search import Found
+
+PARTICIPANT = {
+    "name": "name",
+    "email": "email",
+    "profileImageUrl": "profile_image_url",
+    "accountName": "account_name",
+    "accountDomain": "account_domain",
+    "accountImageUrl": "account_image_url",
+}
+TOOL_CALL = ("id", "tool_name", "text_offset", "result_summary", "result")
+
+
+def millis(moment: datetime) -> str:
+    return _iso(moment, "milliseconds")
+
+
+def micros(moment: datetime) -> str:
+    return _iso(moment, "microseconds")
+
+
+def _iso(moment: datetime, precision: str) -> str:
+    return moment.astimezone(UTC).isoformat(timespec=precision).replace("+00:00", "Z")
+
+
+def note(row: Record, details: Details) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "title": row.title,
+        "kind": row.kind,
+        "status": row.status,
+        "createdAt": millis(row.created_at),
+        "updatedAt": millis(row.updated_at),
+        "visibility": row.visibility,
+        "tags": [{"id": tag.id, "name": tag.name, "color": tag.color} for tag in details.tags.get(row.id, ())],
+        "participants": [_participant(person) for person in row.participants],
+        "totalDurationSec": row.total_duration_sec,
+        "userWrittenNote": row.user_written_note,
+        "enhancedNote": row.enhanced_note,
+        "summary": row.summary,
+        "transcripts": [_segment(segment) for segment in details.segments.get(row.id, ())],
+        "calendarEvent": row.calendar_event and _calendar_event(row.calendar_event),
+        "inputLanguage": row.input_language,
+        "translationLanguage": row.translation_language,
+        "meetingApp": row.meeting_app,
+        "revision": row.revision,
+    }
+
+
+def _participant(person: dict[str, Any]) -> dict[str, Any]:
+    return {shown: person.get(stored) for shown, stored in PARTICIPANT.items()}
+
+
+def _segment(segment: Record) -> dict[str, Any]:
+    return {
+        "speaker": segment.speaker,
+        "text": segment.text,
+        "translation": segment.translation,
+        "startTimestamp": segment.start_timestamp,
+        "endTimestamp": segment.end_timestamp,
+    }
+
+
+def _calendar_event(event: dict[str, Any]) -> dict[str, Any]:
+    def moment(name: str) -> str | None:
+        text = event.get(name)
+        return text and millis(datetime.fromisoformat(text))
+
+    return {
+        "id": event["id"],
+        "href": event.get("href"),
+        "title": event["title"],
+        "startsAt": moment("starts_at"),
+        "endsAt": moment("ends_at"),
+        "createdAt": moment("created_at"),
+        "updatedAt": moment("updated_at"),
+        "calendarId": event.get("calendar_id"),
+        "attendees": [
+            {"self": one["self"], "email": one["email"], "displayName": one.get("display_name")}
+            for one in event.get("attendees", ())
+        ],
+    }
+
+
+def identity(row: Record, *, is_key: bool) -> dict[str, Any]:
+    """Who asks: a key or a user, the other one is null."""
+    if is_key:
+        key = {"id": row.id, "name": row.name, "prefix": row.prefix, "createdAt": millis(row.created_at)}
+        return {"apiKey": key, "user": None}
+    user = {"id": row.id, "name": row.name, "email": row.email, "profileUrl": row.profile_url}
+    return {"apiKey": None, "user": user}
+
+
+def paged(items: Sequence[object], limit: int, offset: int, *, is_last: bool) -> dict[str, Any]:
+    place = {"limit": limit, "nextOffset": offset + len(items), "isLast": is_last}
+    return {"items": items, "pagination": place}
+
+
+def summary(conversation: Record) -> dict[str, Any]:
+    """A conversation as its list shows it."""
+    return {
+        "id": conversation.id,
+        "document_id": conversation.note_id,
+        "title": conversation.title,
+        "created_at": micros(conversation.created_at),
+        "updated_at": micros(conversation.updated_at),
+    }
+
+
+def conversation(row: Record) -> dict[str, Any]:
+    return {**summary(row), "user_id": row.user_id}
+
+
+def message(row: Record) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "conversation_id": row.conversation_id,
+        "role": row.role,
+        "content": row.content,
+        "token_count": row.token_count,
+        "tool_calls": [tool_call(call) for call in row.tool_calls],
+        "created_at": micros(row.created_at),
+        "updated_at": micros(row.updated_at),
+    }
+
+
+def tool_call(call: dict[str, Any]) -> dict[str, Any]:
+    return {name: call.get(name) for name in TOOL_CALL}
+
+
+def hits(found: Found) -> list[dict[str, Any]]:
+    return [
+        {
+            "document_id": hit.document_id,
+            "workspace_id": hit.workspace_id,
+            "chunk_index": hit.chunk_index,
+            "chunk_text": hit.chunk_text,
+            "document_title": hit.document_title,
+            "is_current_document": hit.document_id == found.current_note_id,
+            "score": hit.score,
+        }
+        for hit in found.hits
+    ]

@@ -1,0 +1,35 @@
+"""Makes GraphQL enums of the models' own, under their own names. Import the enums from here."""
+
+import strawberry
+
+from models.conversation import AgentType, MessageRole, MessageState
+from models.event import EventType
+from models.note import NoteKind, NoteOrderField, NoteStatus, NoteVisibility, OrderDirection
+from models.workspace import Plan
+
+__all__ = [
+    "AgentType",
+    "EventType",
+    "MessageRole",
+    "MessageState",
+    "NoteKind",
+    "NoteOrderField",
+    "NoteStatus",
+    "NoteVisibility",
+    "OrderDirection",
+    "Plan",
+]
+
+for _enum in (
+    AgentType,
+    EventType,
+    MessageRole,
+    MessageState,
+    NoteKind,
+    NoteOrderField,
+    NoteStatus,
+    NoteVisibility,
+    OrderDirection,
+    Plan,
+):
+    strawberry.enum(_enum)

@@ -1,0 +1,139 @@
+"""Subscriptions: replies as they are spoken, and the event log as it grows."""
+
+from collections.abc import AsyncIterator
+from datetime import datetime
+from typing import Annotated, cast
+
+import strawberry
+
+from models.base import Record, as_id
+from resolvers import events, replies
+from resolvers.replies import ReplyEvent as Told
+from schema.conversations import Conversation, Message, SendMessageInput, ToolCall, message_draft
+from schema.enums import EventType
+from schema.notes import Note
+from schema.types import Cursor, Info, ident
+from schema.workspaces import ApiKey, User
+
+Actor = Annotated[User | ApiKey, strawberry.union("Actor")]
+
+
+@strawberry.interface
+class ReplyEvent:
+    cursor: Cursor
+    message_id: strawberry.ID
+
+
+@strawberry.type
+class ReplyDelta(ReplyEvent):
+    content: str
+
+
+@strawberry.type
+class ReplyToolCall(ReplyEvent):
+    call: ToolCall
+
+
+async def stored(root: strawberry.Parent[ReplyEvent], info: Info) -> Record | replies.Unstored:
+    """The message at the end of its reply."""
+    found = await info.context.loaders.message.load(ident("Message", root.message_id))
+    return found or replies.Unstored(root.message_id)
+
+
+@strawberry.type(description="Terminal: the message is stored.")
+class ReplyDone(ReplyEvent):
+    message = strawberry.field(resolver=stored, graphql_type=Message)
+
+
+@strawberry.type(description="Terminal; also when the reply was cancelled.")
+class ReplyFailed(ReplyEvent):
+    reason: str
+    message = strawberry.field(resolver=stored, graphql_type=Message)
+
+
+def told(event: Told) -> ReplyEvent:
+    cursor, message_id = Cursor(replies.reply_cursor(event)), strawberry.ID(str(event.message_id))
+    match event.type:
+        case "delta":
+            return ReplyDelta(cursor=cursor, message_id=message_id, content=event.content or "")
+        case "tool_call":
+            return ReplyToolCall(cursor=cursor, message_id=message_id, call=cast(ToolCall, event.tool_call))
+        case "done":
+            return ReplyDone(cursor=cursor, message_id=message_id)
+        case _:
+            return ReplyFailed(cursor=cursor, message_id=message_id, reason=event.content or "")
+
+
+async def all_told(followed: AsyncIterator[Told]) -> AsyncIterator[ReplyEvent]:
+    async for event in followed:
+        yield told(event)
+
+
+@strawberry.type
+class Event:
+    id: strawberry.ID
+    type: EventType
+    created_at: datetime
+    note_id: strawberry.ID | None
+
+    @strawberry.field
+    @staticmethod
+    def cursor(root: strawberry.Parent[Record]) -> Cursor:
+        return Cursor(events.cursor(root))
+
+    @strawberry.field(graphql_type=Actor | None)
+    @staticmethod
+    async def actor(root: strawberry.Parent[Record], info: Info) -> Record | None:
+        if root.actor_id is None:
+            return None
+        loaders = info.context.loaders
+        return await loaders.user.load(root.actor_id) or await loaders.api_key.load(root.actor_id)
+
+    @strawberry.field(graphql_type=Note | None)
+    @staticmethod
+    async def note(root: strawberry.Parent[Record], info: Info) -> Record | None:
+        return await info.context.loaders.note.load(root.note_id) if root.note_id else None
+
+    @strawberry.field(graphql_type=Conversation | None)
+    @staticmethod
+    async def conversation(root: strawberry.Parent[Record], info: Info) -> Record | None:
+        named = as_id(root.payload.get("conversation"))
+        return await info.context.loaders.conversation.load(named) if named else None
+
+    @strawberry.field(graphql_type=Message | None)
+    @staticmethod
+    async def message(root: strawberry.Parent[Record], info: Info) -> Record | None:
+        named = as_id(root.payload.get("message"))
+        return await info.context.loaders.message.load(named) if named else None
+
+
+@strawberry.type
+class Subscription:
+    """Each is a coroutine that checks and then gives its stream: what is refused is refused before the first event."""
+
+    @strawberry.subscription(description="Sends a message and follows its reply in one operation.")
+    @staticmethod
+    async def ask(info: Info, conversation_id: strawberry.ID, input: SendMessageInput) -> AsyncIterator[ReplyEvent]:  # noqa: A002 (the contract's name)
+        ctx = info.context.ctx
+        sent = await replies.send(ctx, ident("Conversation", conversation_id), message_draft(input))
+        return all_told(await replies.follow(ctx, sent.reply.id))
+
+    @strawberry.subscription(
+        description="Follows a reply that is running or has finished, from the start or after a cursor; any number of "
+        "followers."
+    )
+    @staticmethod
+    async def reply(info: Info, message_id: strawberry.ID, after: Cursor | None = None) -> AsyncIterator[ReplyEvent]:
+        return all_told(await replies.follow_cursor(info.context.ctx, ident("Message", message_id), after))
+
+    @strawberry.subscription(graphql_type=Event)
+    @staticmethod
+    async def note_events(info: Info, note_id: strawberry.ID, after: Cursor | None = None) -> AsyncIterator[Record]:
+        return await events.follow_note(info.context.ctx, ident("Note", note_id), after=after)
+
+    @strawberry.subscription(graphql_type=Event)
+    @staticmethod
+    async def workspace_events(
+        info: Info, types: list[EventType] | None = None, after: Cursor | None = None
+    ) -> AsyncIterator[Record]:
+        return await events.follow_workspace(info.context.ctx, types=types, after=after)

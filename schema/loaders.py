@@ -1,0 +1,57 @@
+"""Batches what sibling fields ask for into one read. Nothing is kept between reads, so nothing goes stale."""
+
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping
+from functools import cached_property
+from typing import TypeVar
+from uuid import UUID
+
+from strawberry.dataloader import DataLoader
+
+from models.base import Record
+from resolvers import conversations, notes, workspaces
+from resolvers.context import Context
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+
+
+class Loaders:
+    """One loader per relation."""
+
+    def __init__(self, ctx: Context) -> None:
+        self._ctx = ctx
+
+    def _by(self, read: Callable[[Context, Iterable[K]], Awaitable[Mapping[K, V]]], absent: V) -> DataLoader[K, V]:
+        async def load(keys: list[K]) -> list[V]:
+            found = await read(self._ctx, set(keys))
+            return [found.get(key, absent) for key in keys]
+
+        return DataLoader(load_fn=load, cache=False)
+
+    @cached_property
+    def note(self) -> DataLoader[UUID, Record | None]:
+        return self._by(notes.find, None)
+
+    @cached_property
+    def tags(self) -> DataLoader[UUID, list[Record]]:
+        return self._by(notes.tags_of, [])
+
+    @cached_property
+    def user(self) -> DataLoader[UUID, Record | None]:
+        return self._by(workspaces.users, None)
+
+    @cached_property
+    def api_key(self) -> DataLoader[UUID, Record | None]:
+        return self._by(workspaces.api_keys, None)
+
+    @cached_property
+    def conversation(self) -> DataLoader[UUID, Record | None]:
+        return self._by(conversations.find, None)
+
+    @cached_property
+    def message(self) -> DataLoader[UUID, Record | None]:
+        return self._by(conversations.find_messages, None)
+
+    @cached_property
+    def active_reply(self) -> DataLoader[UUID, Record | None]:
+        return self._by(conversations.active_replies, None)

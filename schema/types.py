@@ -1,0 +1,149 @@
+"""What every GraphQL type is made of: the request's context, scalars, connections.
+
+The objects behind the types are the resolvers' rows: a field without a function is the attribute of that name.
+"""
+
+from collections.abc import Awaitable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import Any, Generic, NewType, TypeVar, cast
+from uuid import UUID
+
+import strawberry
+from graphql import GraphQLError
+from strawberry.scalars import JSON
+from strawberry.schema.config import StrawberryConfig
+from strawberry.types.scalar import ScalarDefinition
+
+from models.base import as_id
+from resolvers.context import Context
+from resolvers.errors import Code, Problem, not_found
+from resolvers.pages import Page
+from schema.loaders import Loaders
+
+
+@dataclass
+class Request:
+    """The context of an operation. Over a WebSocket it lives as long as the connection."""
+
+    ctx: Context
+    headers: Mapping[str, str] = field(default_factory=dict)
+    connection_params: Mapping[str, Any] | None = None
+
+    @cached_property
+    def loaders(self) -> Loaders:
+        return Loaders(self.ctx)
+
+
+Info = strawberry.Info[Request, None]
+
+Cursor = NewType("Cursor", str)
+
+
+def written_time(moment: datetime | str) -> str:
+    """ISO 8601 in UTC with microseconds; what is stored as JSON is text already."""
+    return moment if isinstance(moment, str) else moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def read_time(text: object) -> datetime:
+    try:
+        moment = datetime.fromisoformat(text) if isinstance(text, str) else None
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        raise GraphQLError("A DateTime is an ISO 8601 text with a time zone, like 2026-01-31T09:30:00Z.")
+    return moment.astimezone(UTC)
+
+
+def scalar(name: str, description: str, **how: Any) -> ScalarDefinition:
+    made: ScalarDefinition = strawberry.scalar(name=name, description=description, **how)
+    return made
+
+
+CONFIG = StrawberryConfig(
+    default_resolver=lambda source, name: source.get(name) if isinstance(source, dict) else getattr(source, name),
+    scalar_map={
+        datetime: scalar("DateTime", "ISO 8601, UTC, Z.", serialize=written_time, parse_value=read_time),
+        JSON: scalar("JSON", "Any JSON value."),
+        Cursor: scalar(
+            "Cursor",
+            "An opaque position in an event log or a reply; passed back as `after`, the stream goes on without a gap "
+            "or a repeat.",
+            serialize=str,
+            parse_value=str,
+        ),
+    },
+)
+
+
+@strawberry.interface(description="What has an id of its own.")
+class Node:
+    id: strawberry.ID
+
+    @classmethod
+    def is_type_of(cls, _obj: object, _info: object) -> bool:
+        # The objects are rows, not instances; a field of an object type always knows what it returns.
+        return True
+
+
+@strawberry.type
+class PageInfo:
+    has_next_page: bool
+    has_previous_page: bool
+    start_cursor: str | None
+    end_cursor: str | None
+
+
+T = TypeVar("T")
+
+
+@strawberry.type
+class Edge(Generic[T]):
+    cursor: str
+    node: T
+
+
+@strawberry.type(description="A page of a list, as the Relay cursor connections specification has it.")
+class Connection(Generic[T]):
+    @strawberry.field
+    @staticmethod
+    def edges(root: strawberry.Parent[Page]) -> list[Edge[T]]:
+        return [Edge(cursor=root.cursor(row), node=cast(T, row)) for row in root.rows]
+
+    @strawberry.field
+    @staticmethod
+    def nodes(root: strawberry.Parent[Page]) -> list[T]:
+        return cast(list[T], root.rows)
+
+    @strawberry.field
+    @staticmethod
+    def page_info(root: strawberry.Parent[Page]) -> PageInfo:
+        cursors = [root.cursor(row) for row in (*root.rows[:1], *root.rows[-1:])]
+        start, end = (cursors[0], cursors[-1]) if cursors else (None, None)
+        return PageInfo(
+            has_next_page=root.has_next, has_previous_page=root.has_previous, start_cursor=start, end_cursor=end
+        )
+
+    @strawberry.field
+    @staticmethod
+    async def total_count(root: strawberry.Parent[Page]) -> int:
+        return await root.total()
+
+
+async def or_none(found: Awaitable[T]) -> T | None:
+    """For a query by id: what is absent or not readable is null, without an error."""
+    try:
+        return await found
+    except Problem as problem:
+        if problem.code in {Code.NOT_FOUND, Code.FORBIDDEN}:
+            return None
+        raise
+
+
+def ident(noun: str, given: str) -> UUID:
+    """An id argument; a malformed one names nothing, so it is NOT_FOUND like any other that does."""
+    found = as_id(given)
+    if found is None:
+        raise not_found(noun, given[:64])
+    return found

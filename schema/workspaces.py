@@ -1,0 +1,124 @@
+"""Workspaces, their people and keys, and the viewer."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import strawberry
+
+from models.base import Record, as_id
+from resolvers import access, workspaces
+from schema.enums import Plan
+from schema.types import Info, Node, or_none
+
+
+@strawberry.type
+class User(Node):
+    name: str
+    email: str | None
+    profile_url: str | None
+
+    @classmethod
+    def is_type_of(cls, obj: object, _info: object) -> bool:
+        # A row knows no table: a person is told from a key, the other kind of actor, by what only people have.
+        return hasattr(obj, "profile_url")
+
+
+@strawberry.type
+class ApiKey(Node):
+    name: str
+    prefix: str
+    created_at: datetime
+    last_used_at: datetime | None
+    revoked_at: datetime | None
+
+    @strawberry.field
+    @staticmethod
+    def scopes(root: strawberry.Parent[Record]) -> list[str]:
+        return sorted(access.SCOPES if root.scopes is None else root.scopes)
+
+    @classmethod
+    def is_type_of(cls, obj: object, _info: object) -> bool:
+        return hasattr(obj, "prefix")
+
+
+@strawberry.type
+class Tag(Node):
+    name: str
+    color: str
+    created_at: datetime
+
+
+@strawberry.type
+class WorkspaceSettings:
+    default_language: str
+    brand_color: str
+    enable_transcript_sharing: bool
+
+
+@strawberry.type
+class Workspace(Node):
+    name: str
+    plan: Plan
+    icon_url: str | None
+    allowed_email_domains: list[str]
+    created_at: datetime
+    updated_at: datetime
+
+    @strawberry.field
+    @staticmethod
+    def settings(root: strawberry.Parent[Record]) -> WorkspaceSettings:
+        return WorkspaceSettings(**{**workspaces.DEFAULT_SETTINGS, **root.settings})
+
+    @strawberry.field(graphql_type=list[Tag])
+    @staticmethod
+    async def tags(root: strawberry.Parent[Record], info: Info) -> Sequence[Record]:
+        return await workspaces.tags(info.context.ctx, root.id)
+
+
+@strawberry.type
+class Viewer:
+    @strawberry.field(graphql_type=User | None)
+    @staticmethod
+    async def user(info: Info) -> Record | None:
+        me = info.context.ctx.me
+        return None if me.api_key_id else await info.context.loaders.user.load(me.user_id)
+
+    @strawberry.field(graphql_type=ApiKey | None)
+    @staticmethod
+    async def api_key(info: Info) -> Record | None:
+        me = info.context.ctx.me
+        return await info.context.loaders.api_key.load(me.api_key_id) if me.api_key_id else None
+
+    @strawberry.field(graphql_type=Workspace)
+    @staticmethod
+    async def workspace(info: Info) -> Record:
+        return await workspaces.get(info.context.ctx)
+
+    @strawberry.field(graphql_type=list[Workspace], name="workspaces")
+    @staticmethod
+    async def all_workspaces(info: Info) -> Sequence[Record]:
+        return await workspaces.mine(info.context.ctx)
+
+    @strawberry.field
+    @staticmethod
+    def scopes(info: Info) -> list[str]:
+        scopes = info.context.ctx.me.scopes
+        return sorted(access.SCOPES if scopes is None else scopes)
+
+
+@strawberry.type
+class WorkspaceQuery:
+    @strawberry.field(description="Who asks, and from which workspace.")
+    @staticmethod
+    def viewer(info: Info) -> Viewer:
+        # Asking for `me` refuses whoever sent no credential.
+        _ = info.context.ctx.me
+        return Viewer()
+
+    @strawberry.field(graphql_type=Workspace | None, description="Without an id: the key's, or the user's default one.")
+    @staticmethod
+    async def workspace(info: Info, id: strawberry.ID | None = None) -> Record | None:  # noqa: A002 (the contract's name)
+        wanted = None if id is None else as_id(id)
+        if id is not None and wanted is None:
+            return None
+        return await or_none(workspaces.get(info.context.ctx, wanted))
