@@ -56,7 +56,7 @@ async def index(ctx: Context, note_id: UUID, content: str | None = None) -> Inde
     if content is not None and len(content) > MAX_TEXT:
         raise bad_input("content", f"`content` has at most {MAX_TEXT} characters.")
     async with ctx.transaction() as tx:
-        await access.note(tx, ctx.me, note_id, Right.EDIT)
+        await access.note(tx, ctx.me, note_id, Right.EDIT, lock=True)
         job = await _accept(tx, note_id, content)
     try:
         return await work(ctx, job)
@@ -70,7 +70,7 @@ async def index(ctx: Context, note_id: UUID, content: str | None = None) -> Inde
 async def forget(ctx: Context, note_id: UUID) -> None:
     """Removes a note's chunks until it is indexed again. Nothing stored is no error."""
     async with ctx.transaction() as tx:
-        await access.note(tx, ctx.me, note_id, Right.EDIT)
+        await access.note(tx, ctx.me, note_id, Right.EDIT, lock=True)
         job = await _accept(tx, note_id, "")
         await _replace(tx, job, [], [])
 

@@ -108,8 +108,8 @@ async def get(call: Call) -> Response:
 
 
 async def rename(call: Call) -> Response:
-    conversation_id, draft = call.ident("Conversation"), call.sent(Renamed)
-    return reply(present.conversation(await conversations.rename(call.ctx, conversation_id, draft.title)))
+    title = call.sent(Renamed).title
+    return reply(present.conversation(await conversations.rename(call.ctx, call.ident("Conversation"), title)))
 
 
 async def delete(call: Call) -> Response:
@@ -123,22 +123,23 @@ async def touch(call: Call) -> Response:
 
 
 async def messages(call: Call) -> Response:
-    conversation_id, query = call.ident("Conversation"), call.asked(MessagesQuery)
-    rows, total = await conversations.message_window(call.ctx, conversation_id, query.limit, query.offset)
+    query = call.asked(MessagesQuery)
+    rows, total = await conversations.message_window(call.ctx, call.ident("Conversation"), query.limit, query.offset)
     return reply({"items": [present.message(row) for row in rows], "total": total})
 
 
 async def ask(call: Call) -> Response:
-    conversation_id, question = call.ident("Conversation"), call.sent(Question)
-    answer = (await replies.send(call.ctx, conversation_id, question)).reply
+    question = call.sent(Question)
+    answer = (await replies.send(call.ctx, call.ident("Conversation"), question)).reply
     return ReplyStream(answer.id, await replies.follow(call.ctx, answer.id))
 
 
 async def join(call: Call) -> Response:
     """A reply again, running or finished, after the event that the client saw last."""
-    conversation_id, query, after = call.ident("Conversation"), call.asked(ReplyQuery), last_event(call.request)
-    events = await replies.follow(call.ctx, query.message_id, after, conversation_id=conversation_id)
-    return ReplyStream(query.message_id, events, after=after)
+    message_id, after = call.asked(ReplyQuery).message_id, last_event(call.request)
+    conversation = await conversations.get(call.ctx, call.ident("Conversation"))
+    events = await replies.follow(call.ctx, message_id, after, conversation_id=conversation.id)
+    return ReplyStream(message_id, events, after=after)
 
 
 def last_event(request: Request) -> int:

@@ -29,6 +29,7 @@ NAMES = {
 }
 # Where pydantic's words are about Python, or quote a regular expression.
 WORDS = {
+    "model_type": "A JSON object is expected.",
     "missing": "This field is required.",
     "extra_forbidden": "This field is unknown.",
     "too_short": "The length must be at least {min_length}.",
@@ -109,7 +110,7 @@ def _flaws(part: str, error: ValidationError) -> Iterator[Flaw]:
 def brief(value: Any) -> Any:
     """A caller's value if it is short, else its beginning; always something that JSON can hold."""
     try:
-        text = orjson.dumps(value)
+        text = value if isinstance(value, str) else orjson.dumps(value).decode()
     except TypeError:  # nested too deep, or a number beyond 64 bits
         return None
-    return value if len(text) <= LONGEST else text[:LONGEST].decode(errors="ignore") + "…"
+    return value if len(text) <= LONGEST else f"{text[:LONGEST]}…"

@@ -16,7 +16,7 @@ from rest_compat import present
 log = structlog.get_logger()
 
 PING = b": ping\n\n"
-SILENCE = 15.0
+SILENCE = 10.0
 """Seconds without an event after which a ping is sent."""
 PATIENCE = 30.0
 """Seconds that a client may take to read one event; then it is given up."""

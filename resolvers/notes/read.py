@@ -15,7 +15,7 @@ from models.note import NoteFilter, NoteOrder, NoteOrderField, OrderDirection
 from resolvers import access
 from resolvers.access import Right
 from resolvers.context import Context
-from resolvers.errors import Code, Problem, bad_input
+from resolvers.errors import Code, Problem, bad_input, not_found
 from resolvers.pages import MAX_PAGE, Order, Page, Window
 
 COLUMNS = frozenset(Note.__table__.columns.keys()) - {"words", "index_content"}  # type: ignore[attr-defined]  # set on table classes
@@ -38,7 +38,10 @@ def columns(wanted: Collection[str] | None) -> list[Any]:
 async def get(ctx: Context, note_id: UUID, wanted: Collection[str] | None = None) -> Record:
     async with ctx.read() as tx:
         await access.note(tx, ctx.me, note_id, Right.READ)
-        return (await tx.execute(select(*columns(wanted)).where(col(Note.id) == note_id))).one()
+        row = (await tx.execute(select(*columns(wanted)).where(col(Note.id) == note_id))).one_or_none()
+    if row is None:  # deleted since the gate let it pass
+        raise not_found("Note", note_id)
+    return row
 
 
 async def find(ctx: Context, note_ids: Iterable[UUID], wanted: Collection[str] | None = None) -> dict[UUID, Record]:

@@ -1,0 +1,144 @@
+"""The house the tests live in: one Postgres, one NATS, one model server, and running servers. Every test gets
+workspaces of its own, so tests need not clean up after each other."""
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
+
+import pytest
+from pydantic import SecretStr
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from caret.embedded.nats import EmbeddedNats
+from caret.embedded.postgres import EmbeddedPostgres
+from caret.postgres import engine, migrate
+from caret.tokens import issue
+from models import Plan, Role
+from resolvers import viewers
+from resolvers.context import Transaction
+from tests.support.clients import Caller
+from tests.support.house import SECRET, Served, serving
+from tests.support.llm import MODEL, ScriptedModel
+
+
+@dataclass(frozen=True)
+class House:
+    database_url: str
+    nats_url: str
+    llm: ScriptedModel
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """For a server that belongs to this house."""
+        return {
+            "database_url": self.database_url,
+            "nats_url": self.nats_url,
+            "jwt_secret": SECRET,
+            "demo": "0",
+            "llm_base_url": self.llm.url,
+            "llm_model": MODEL,
+        }
+
+
+@pytest.fixture(scope="session")
+def llm() -> Iterator[ScriptedModel]:
+    server = ScriptedModel()
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def house(tmp_path_factory: pytest.TempPathFactory, llm: ScriptedModel) -> Iterator[House]:
+    folder = tmp_path_factory.mktemp("house")
+    postgres, nats = EmbeddedPostgres(folder / "postgres"), EmbeddedNats(folder / "nats")
+    try:
+        url = postgres.start()
+        asyncio.run(migrate(url))
+        yield House(url, nats.start(), llm)
+    finally:
+        nats.stop()
+        postgres.stop()
+
+
+@pytest.fixture(scope="session")
+def server(house: House, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    with serving(**house.settings, data_dir=str(tmp_path_factory.mktemp("server"))) as served:
+        yield served
+
+
+@pytest.fixture(scope="session")
+def other_server(house: House, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """A second server of the same house, as on a second machine of a cluster."""
+    with serving(**house.settings, data_dir=str(tmp_path_factory.mktemp("other"))) as served:
+        yield served
+
+
+@pytest.fixture(scope="session")
+async def database(house: House) -> AsyncIterator[AsyncEngine]:
+    """For looking behind the server's back."""
+    opened = engine(house.database_url)
+    yield opened
+    await opened.dispose()
+
+
+@dataclass
+class Tenant:
+    """A workspace and ways to call the server from it."""
+
+    id: uuid.UUID
+    server: Served
+    database: AsyncEngine
+    callers: list[Caller] = field(default_factory=list)
+
+    async def key(self, *scopes: str, server: Served | None = None) -> Caller:
+        async with self.database.begin() as connection:
+            key = await viewers.create_key(Transaction(connection), self.id, "test", scopes or None)
+        return self._caller(key, server)
+
+    async def user(self, role: Role = Role.MEMBER, name: str = "Someone", server: Served | None = None) -> Caller:
+        """A person of this workspace, with a token."""
+        user_id = uuid.uuid4()
+        async with self.database.begin() as connection:
+            tx = Transaction(connection)
+            await viewers.ensure_user(tx, user_id, f"{user_id}@people.example", name)
+            await viewers.join(tx, self.id, user_id, role)
+        caller = self._caller(token(user_id), server)
+        caller.user_id = user_id
+        return caller
+
+    def _caller(self, credential: str, server: Served | None) -> Caller:
+        caller = Caller(server or self.server, credential)
+        self.callers.append(caller)
+        return caller
+
+
+def token(user_id: uuid.UUID, lifetime: float = 600) -> str:
+    secret, email = SecretStr(SECRET), f"{user_id}@people.example"
+    return issue(secret, user_id, email, audience="authenticated", issuer=None, lifetime=lifetime)
+
+
+async def make_tenant(server: Served, database: AsyncEngine, plan: Plan = Plan.ENTERPRISE) -> Tenant:
+    async with database.begin() as connection:
+        workspace_id = await viewers.create_workspace(
+            Transaction(connection), f"Workspace {uuid.uuid4().hex[:8]}", plan
+        )
+    return Tenant(workspace_id, server, database)
+
+
+@pytest.fixture
+async def tenant(server: Served, database: AsyncEngine) -> AsyncIterator[Tenant]:
+    made = await make_tenant(server, database)
+    yield made
+    for caller in made.callers:
+        await caller.close()
+
+
+@pytest.fixture
+async def stranger(server: Served, database: AsyncEngine) -> AsyncIterator[Tenant]:
+    """Another workspace, which must learn nothing of the first."""
+    made = await make_tenant(server, database)
+    yield made
+    for caller in made.callers:
+        await caller.close()

@@ -1,0 +1,80 @@
+"""A real house for the tests: Postgres and NATS of their own, and `caret serve` as a process."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+SECRET = "a secret of the tests that is long enough to sign with"
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass
+class Served:
+    """A running `caret serve`: its process, its address, and what it has said."""
+
+    process: subprocess.Popen[str]
+    url: str
+    lines: list[str] = field(default_factory=list)
+
+    @property
+    def ws_url(self) -> str:
+        return self.url.replace("http://", "ws://") + "/graphql"
+
+    def stop(self, number: signal.Signals = signal.SIGINT, grace: float = 30) -> int:
+        self.process.send_signal(number)
+        return self.process.wait(grace)
+
+
+def environment(**settings: str) -> dict[str, str]:
+    """This machine's environment without its own settings of Caret and of model providers."""
+    foreign = re.compile(r"CARET_|OPENAI_|OPENROUTER_|COVERAGE_")
+    kept = {name: value for name, value in os.environ.items() if not foreign.match(name)}
+    return {**kept, **{f"CARET_{name.upper()}": value for name, value in settings.items()}}
+
+
+def start(*arguments: str, cwd: Path = ROOT, **settings: str) -> Served:
+    """Starts `caret serve` and waits until it has said that it is ready."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "caret", "serve", *arguments],
+        cwd=cwd,
+        env=environment(**{"port": "0", "log_level": "warning", **settings}),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    served, ready = Served(process, ""), threading.Event()
+
+    def read() -> None:
+        assert process.stdout is not None
+        with process.stdout as output:
+            for line in output:
+                served.lines.append(line.rstrip())
+                if match := re.search(r"GraphQL\s+(http://\S+)/graphql", line):
+                    served.url = match[1]
+                if "ready;" in line:
+                    ready.set()
+        ready.set()
+
+    threading.Thread(target=read, daemon=True).start()
+    if not ready.wait(120) or not served.url or process.poll() is not None:
+        process.kill()
+        raise AssertionError("caret serve did not start:\n" + "\n".join(served.lines))
+    return served
+
+
+@contextmanager
+def serving(*arguments: str, **settings: str) -> Iterator[Served]:
+    served = start(*arguments, **settings)
+    try:
+        yield served
+    finally:
+        if served.process.poll() is None:
+            served.stop()
