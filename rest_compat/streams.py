@@ -81,14 +81,14 @@ class ReplyStream(StreamingResponse):
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def chunks(self) -> AsyncGenerator[bytes, None]:
-        waiting: asyncio.Queue[ReplyEvent] = asyncio.Queue(AHEAD)
+        waiting: asyncio.Queue[ReplyEvent | None] = asyncio.Queue(AHEAD)
         # A task of its own reads the events: to wait for one with a timeout would end their generator.
         reader = asyncio.create_task(self._read(waiting))
         try:
             while not self._last.terminal:
                 try:
                     async with asyncio.timeout(self._silence):
-                        self._last = await waiting.get()
+                        self._last = await waiting.get() or self._ended(FAILED)
                 except TimeoutError:
                     yield PING
                 else:
@@ -96,7 +96,8 @@ class ReplyStream(StreamingResponse):
         finally:
             reader.cancel()
 
-    async def _read(self, waiting: asyncio.Queue[ReplyEvent]) -> None:
+    async def _read(self, waiting: asyncio.Queue[ReplyEvent | None]) -> None:
+        """Hands on the events up to the terminal one, or None in its place."""
         try:
             async with aclosing(self._events) as events:
                 async for event in events:
@@ -106,7 +107,7 @@ class ReplyStream(StreamingResponse):
             raise RuntimeError("a reply's events ended without a terminal one")
         except Exception:
             log.exception("stream.failed", message_id=str(self._last.message_id))
-            await waiting.put(self._ended(FAILED))
+            await waiting.put(None)
 
     def _ended(self, reason: str) -> ReplyEvent:
         return ReplyEvent(self._last.seq, "error", self._last.message_id, content=reason)

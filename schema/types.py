@@ -7,13 +7,15 @@ from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import Any, Generic, NewType, TypeVar, cast
+from typing import Any, ClassVar, Generic, NewType, TypeVar, cast
 from uuid import UUID
 
 import strawberry
 from graphql import GraphQLError
 from strawberry.scalars import JSON
 from strawberry.schema.config import StrawberryConfig
+from strawberry.schema.name_converter import NameConverter
+from strawberry.types.base import StrawberryObjectDefinition, StrawberryType
 from strawberry.types.scalar import ScalarDefinition
 
 from models.base import as_id
@@ -61,7 +63,19 @@ def scalar(name: str, description: str, **how: Any) -> ScalarDefinition:
     return made
 
 
+class Names(NameConverter):
+    """The contract shortens the names of some connections."""
+
+    SHORT: ClassVar = {"TranscriptSegment": "Transcript"}
+
+    def from_generic(self, generic_type: StrawberryObjectDefinition, types: list[StrawberryType | type]) -> str:
+        name = super().from_generic(generic_type, types)
+        own = name.removesuffix(generic_type.name)
+        return f"{self.SHORT.get(own, own)}{generic_type.name}"
+
+
 CONFIG = StrawberryConfig(
+    name_converter=Names(),
     default_resolver=lambda source, name: source.get(name) if isinstance(source, dict) else getattr(source, name),
     scalar_map={
         datetime: scalar("DateTime", "ISO 8601, UTC, Z.", serialize=written_time, parse_value=read_time),
