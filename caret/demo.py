@@ -22,7 +22,7 @@ WORKSPACE = "Demo workspace"
 TAGS = {"planning": "#2563EB", "customers": "#16A34A", "incident": "#DC2626"}
 
 
-async def seed(ctx: Context, key_file: Path) -> bool:
+async def seed(ctx: Context, file: Path) -> bool:
     """Makes the demo workspace, and keeps its key (0600) beside the other secrets. False where one is there."""
     async with ctx.transaction() as tx:
         if (await tx.execute(select(col(Workspace.id)).limit(1))).first() is not None:
@@ -39,5 +39,5 @@ async def seed(ctx: Context, key_file: Path) -> bool:
     for note in json.loads(files("caret").joinpath("demo_notes.json").read_text()):
         tag_ids = [str(tags[name]) for name in note.pop("tags")]
         await notes.create(robin, NoteDraft.model_validate_json(json.dumps({**note, "tagIds": tag_ids})))
-    os.close(create_private(key_file, key))
+    os.close(create_private(file, json.dumps({"key": key, "user_id": str(user_id)})))
     return True

@@ -137,15 +137,15 @@ class Server:
         self._web = [Child("web", web, environment, (descriptor,)) for _ in range(workers)]
         self._chores = Child("worker", ("worker",), environment)
 
-    def run(self, prepare: Callable[["Server"], None], announce: Callable[[str], None]) -> None:
+    def run(self, *, prepare: Callable[[], None], announce: Callable[[], None]) -> None:
         """Runs until it is asked to stop. `prepare` runs while the web processes are starting."""
         try:
             for child in self._web:
                 self._start(child)
-            prepare(self)
+            prepare()
             self._wait_until_ready()
             self._start(self._chores)
-            announce(self.address)
+            announce()
             while True:
                 self._stopping.pause()
                 for child in self._started:

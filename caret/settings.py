@@ -90,9 +90,9 @@ class Settings(BaseSettings):
         return SecretStr(path.read_text().strip())
 
     @property
-    def demo_key_file(self) -> Path:
+    def demo_file(self) -> Path:
         """Where the demo workspace's key is kept (0600), beside the other secrets of a machine that tries Caret out."""
-        return self.data_dir / "demo_key"
+        return self.data_dir / "demo.json"
 
     def environment(self, **addresses: str) -> dict[str, str]:
         """The environment for a child process with the same settings and the addresses of what was started for it."""

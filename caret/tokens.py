@@ -4,7 +4,6 @@ import asyncio
 import time
 from collections.abc import Callable
 from typing import Any
-from uuid import UUID
 
 import httpx
 import jwt
@@ -123,11 +122,3 @@ def _name(claims: dict[str, Any]) -> str | None:
     profile = claims.get("user_metadata")
     given = profile if isinstance(profile, dict) else {}
     return _text(claims.get("name")) or _text(given.get("full_name")) or _text(given.get("name"))
-
-
-def issue(secret: SecretStr, user_id: UUID, email: str, *, audience: str, issuer: str | None, lifetime: float) -> str:
-    """A token like those that `verify` accepts, for `lifetime` seconds."""
-    claims: dict[str, Any] = {"sub": str(user_id), "email": email, "aud": audience, "exp": int(time.time() + lifetime)}
-    if issuer is not None:
-        claims["iss"] = issuer
-    return jwt.encode(claims, secret.get_secret_value(), algorithm="HS256")

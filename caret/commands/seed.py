@@ -29,4 +29,4 @@ def command() -> None:
 async def _seed(settings: Settings, url: str) -> bool:
     await migrate(url)
     async with opened(settings) as ctx:
-        return await demo.seed(ctx, settings.demo_key_file)
+        return await demo.seed(ctx, settings.demo_file)

@@ -1,3 +1,4 @@
+import json
 import os
 import signal
 from contextlib import ExitStack
@@ -5,6 +6,7 @@ from contextlib import ExitStack
 import click
 
 from caret.embedded.process import die_with_parent
+from caret.issuing import issue
 from caret.serve import ServeError, Server, listen, start_servers
 from caret.settings import DEMO_EMAIL, Settings
 
@@ -21,26 +23,32 @@ def command(workers: int, stop_with_parent: bool) -> None:
             listener = stack.enter_context(listen(settings.host, settings.port))
             environment = settings.environment(**start_servers(settings, stack, say))
             server = Server(listener, workers, environment, say)
-            shown: list[str] = []
-            server.run(lambda started: prepare(settings, started, shown), lambda address: welcome(address, shown))
+            server.run(prepare=lambda: prepare(settings, server), announce=lambda: welcome(settings, server))
     except ServeError as error:
         raise click.ClickException(str(error)) from error
 
 
-def prepare(settings: Settings, server: Server, shown: list[str]) -> None:
+def prepare(settings: Settings, server: Server) -> None:
     say("migrating the database")
     server.once("migrate")
-    if not settings.demo or settings.signing_secret is None:
-        return
-    if not settings.demo_key_file.exists():
+    if settings.demo and not settings.demo_file.exists():
         server.once("seed")
-    if settings.demo_key_file.exists():
-        token = server.once("token", "create", "--email", DEMO_EMAIL)
-        shown += [f"API key     {settings.demo_key_file.read_text().strip()}", f"User token  {token}"]
 
 
-def welcome(address: str, shown: list[str]) -> None:
-    lines = [f"GraphQL     {address}/graphql", f"REST        {address}/v1 and {address}/api/v1/ai", *shown]
+def demo_credentials(settings: Settings) -> list[str]:
+    """The demo workspace's key and a fresh token of its user, where this machine made that workspace."""
+    secret = settings.signing_secret
+    if not settings.demo or secret is None or not settings.demo_file.exists():
+        return []
+    demo = json.loads(settings.demo_file.read_text())
+    audience, issuer = settings.jwt_audience, settings.jwt_issuer
+    token = issue(secret, demo["user_id"], DEMO_EMAIL, audience=audience, issuer=issuer)
+    return [f"API key     {demo['key']}", f"User token  {token}"]
+
+
+def welcome(settings: Settings, server: Server) -> None:
+    graphql, rest = f"{server.address}/graphql", f"{server.address}/v1 and {server.address}/api/v1/ai"
+    lines = [f"GraphQL     {graphql}", f"REST        {rest}", *demo_credentials(settings)]
     click.echo("\n" + "\n".join(f"  {line}" for line in lines) + "\n")
     say("ready; Ctrl-C stops it")
 

@@ -4,15 +4,12 @@ from uuid import UUID
 import click
 
 from caret.commands.database import database, transaction
+from caret.issuing import issue
 from caret.postgres import migrate
 from caret.settings import Settings
-from caret.tokens import issue
 from models import Role
 from models.base import new_id
 from resolvers import viewers
-
-LIFETIME = 30 * 24 * 3600.0
-"""Seconds for which a token is good."""
 
 
 @click.group(name="token", help="Access tokens of users.")
@@ -36,7 +33,7 @@ def create(email: str, workspace: str | None, role: str) -> None:
     with database(settings) as url:
         user_id = asyncio.run(_user(url, email, workspace, Role(role)))
     audience, issuer = settings.jwt_audience, settings.jwt_issuer
-    click.echo(issue(secret, user_id, email, audience=audience, issuer=issuer, lifetime=LIFETIME))
+    click.echo(issue(secret, user_id, email, audience=audience, issuer=issuer))
 
 
 async def _user(url: str, email: str, workspace: str | None, role: Role) -> UUID:

@@ -1,0 +1,107 @@
+"""From what callers send to the values that resolvers take, and back to what callers read."""
+
+from datetime import UTC, datetime, timedelta, timezone
+from types import SimpleNamespace
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from models.conversation import AgentType
+from models.note import NoteVisibility
+from resolvers.notes.read import Details
+from rest_compat import present
+from rest_compat.conversations import NewConversation, Question
+from rest_compat.notes import ChangedNote, NewNote, NotesQuery
+
+ID = UUID("0198aaaa-0000-7000-8000-000000000001")
+MOMENT = datetime(2026, 1, 2, 3, 4, 5, 678901, UTC)
+
+
+def asked(**query: str) -> NotesQuery:
+    return NotesQuery.model_validate(query, by_alias=True, by_name=False)
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [("only-me", NoteVisibility.PRIVATE), ("public", NoteVisibility.SHARED), ("shared", NoteVisibility.SHARED)],
+)
+def test_visibilities_have_older_names(written: str, meant: NoteVisibility) -> None:
+    body = f'{{"title": "t", "visibility": "{written}"}}'
+    assert NewNote.model_validate_json(body).visibility is meant
+    assert ChangedNote.model_validate_json(body).model_fields_set == {"title", "visibility"}
+
+
+def test_a_date_is_all_of_its_day() -> None:
+    query = asked(fromDate="2026-01-02", toDate="2026-01-02")
+    assert query.created_from == datetime(2026, 1, 2, tzinfo=UTC)
+    assert query.created_to == datetime(2026, 1, 2, 23, 59, 59, 999999, UTC)
+
+
+def test_a_moment_includes_the_note_that_shows_it() -> None:
+    query = asked(fromDate=present.millis(MOMENT), toDate=present.millis(MOMENT))
+    assert query.created_from is not None
+    assert query.created_to is not None
+    assert query.created_from <= MOMENT <= query.created_to < MOMENT + timedelta(milliseconds=1)
+    assert asked(toDate="2026-01-02T03:04:05.678+02:00").created_to == datetime(2026, 1, 2, 1, 4, 5, 678999, UTC)
+
+
+def test_lists_are_comma_separated_and_an_empty_one_asks_for_nothing() -> None:
+    assert asked(tagIds=f"{ID}, ,{ID}").tag_ids == [ID, ID]
+    assert asked(tagIds=" ,").tag_ids is None
+    assert asked(folderIds="x", anything="y").limit == 20
+
+
+def question(body: str) -> Question:
+    return Question.model_validate_json(body, by_alias=True, by_name=False)
+
+
+@pytest.mark.parametrize("body", ['{"message": "m"}', '{"message": "m", "document_id": null}'])
+def test_without_a_document_nothing_is_searched(body: str) -> None:
+    asked = question(body)
+    assert asked.note_id is None
+    assert "note_id" in asked.model_fields_set
+
+
+def test_a_question_in_all_its_forms() -> None:
+    full = question(
+        f'{{"message": "m", "document_id": "{ID}", "agent_type": "analyst", "unknown": 1, "document_context":'
+        '{"content_text": "t", "cursor": 5, "selection": {"from": 1, "to": 2, "text": "s", "anchor": 3}}}'
+    )
+    assert (full.note_id, full.agent_type) == (ID, AgentType.ANALYST)
+    assert full.document_context is not None
+    assert full.document_context.selection is not None
+    assert full.document_context.selection.from_ == 1
+    old = question('{"message": "m", "document_context": "t", "agent_type": ["writer"]}')
+    assert old.agent_type is None
+    assert old.document_context is not None
+    assert old.document_context.content_text == "t"
+
+
+def test_an_empty_title_is_none() -> None:
+    body = f'{{"document_id": "{ID}", "title": ""}}'
+    assert NewConversation.model_validate_json(body, by_alias=True, by_name=False).title is None
+
+
+def test_moments_are_shown_in_utc_with_a_z() -> None:
+    local = MOMENT.astimezone(timezone(timedelta(hours=9)))
+    assert present.millis(local) == "2026-01-02T03:04:05.678Z"
+    assert present.micros(MOMENT.replace(microsecond=0)) == "2026-01-02T03:04:05.000000Z"
+
+
+def test_a_note_shows_no_internal_key() -> None:
+    row: Any = SimpleNamespace(
+        id=ID, title="t", kind="online", status="idle", visibility="private", revision=1, total_duration_sec=1.5,
+        created_at=MOMENT, updated_at=MOMENT, user_written_note="", enhanced_note="", summary="",
+        input_language=None, translation_language=None, meeting_app=None,
+        participants=[{"name": "Ann", "email": "A@b.c", "email_key": "a@b.c", "account_name": "Co"}],
+        calendar_event={"id": "e", "title": "t", "starts_at": "2026-01-02T03:04:05Z",
+                        "ends_at": "2026-01-02T03:04:05.5Z", "attendees": [{"self": True, "email": "a@b.c"}]},
+    )  # fmt: skip
+    shown = present.note(row, Details({}, {}))
+    assert set(shown["participants"][0]) == set(present.PARTICIPANT)
+    assert shown["participants"][0]["accountName"] == "Co"
+    event = shown["calendarEvent"]
+    assert (event["startsAt"], event["endsAt"]) == ("2026-01-02T03:04:05.000Z", "2026-01-02T03:04:05.500Z")
+    assert event["createdAt"] is None
+    assert event["attendees"] == [{"self": True, "email": "a@b.c", "displayName": None}]

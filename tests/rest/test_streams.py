@@ -1,0 +1,147 @@
+"""The bytes of a reply's stream, its heartbeats, and its one end."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from uuid import UUID
+
+import orjson
+import pytest
+from starlette.types import Message, Receive
+from structlog.testing import capture_logs
+
+from resolvers.replies import ReplyEvent
+from rest_compat.streams import PING, ReplyStream
+
+ID = UUID("0198aaaa-0000-7000-8000-000000000001")
+CALL = {"id": "c", "tool_name": "count", "text_offset": 2, "arguments": {}, "result_summary": None, "result": None}
+Events = AsyncGenerator[ReplyEvent, None]
+
+
+class Client:
+    """Takes what is sent; `leave` is its going away."""
+
+    def __init__(self, *, stalled: bool = False) -> None:
+        self.messages: list[Message] = []
+        self.left = asyncio.Event()
+        self.stalled = stalled
+
+    async def receive(self) -> Message:
+        await self.left.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(self, message: Message) -> None:
+        self.messages.append(message)
+        if self.stalled and message["type"] == "http.response.body":
+            await asyncio.Event().wait()
+
+    @property
+    def chunks(self) -> list[bytes]:
+        return [message["body"] for message in self.messages[1:] if message["body"]]
+
+    @property
+    def complete(self) -> bool:
+        return self.messages[-1].get("more_body") is False
+
+
+async def told(events: Events, client: Client, *, silence: float = 5.0, patience: float = 5.0) -> list[bytes]:
+    receive: Receive = client.receive
+    async with asyncio.timeout(5):
+        await ReplyStream(ID, events, silence=silence, patience=patience)({"type": "http"}, receive, client.send)
+    return client.chunks
+
+
+async def test_the_bytes_and_the_headers() -> None:
+    async def events() -> Events:
+        yield ReplyEvent(1, "delta", ID, content="Zé\n")
+        yield ReplyEvent(2, "tool_call", ID, tool_call=CALL)
+        yield ReplyEvent(3, "done", ID, content="Zé\n")
+
+    client = Client()
+    chunks = await told(events(), client)
+    rest = '"document_change":null,"tool_name":null,"tool_call":null}\n\n'
+    assert chunks[0].decode() == f'id: 1\ndata: {{"type":"delta","content":"Zé\\n","message_id":null,{rest}'
+    assert chunks[2].decode() == f'id: 3\ndata: {{"type":"done","content":"Zé\\n","message_id":"{ID}",{rest}'
+    call = orjson.loads(chunks[1].partition(b"data: ")[2])
+    assert call["tool_name"] == "count"
+    assert set(call["tool_call"]) == {"id", "tool_name", "text_offset", "result_summary", "result"}
+    assert dict(client.messages[0]["headers"]) == {
+        b"content-type": b"text/event-stream; charset=utf-8",
+        b"cache-control": b"no-cache",
+        b"x-accel-buffering": b"no",
+    }
+    assert client.complete
+
+
+async def test_silence_is_filled_and_loses_nothing() -> None:
+    async def events() -> Events:
+        for seq in (1, 2):
+            await asyncio.sleep(0.12)
+            yield ReplyEvent(seq, "delta", ID, content="x")
+        yield ReplyEvent(3, "done", ID, content="xx")
+
+    chunks = await told(events(), Client(), silence=0.05)
+    assert chunks.count(PING) >= 2
+    assert [chunk[:5] for chunk in chunks if chunk != PING] == [b"id: 1", b"id: 2", b"id: 3"]
+
+
+@pytest.mark.parametrize("fails", [True, False])
+async def test_events_that_break_off_end_with_one_error(fails: bool) -> None:
+    async def events() -> Events:
+        yield ReplyEvent(7, "delta", ID, content="x")
+        if fails:
+            raise RuntimeError("secret")
+
+    with capture_logs() as logged:
+        client = Client()
+        chunks = await told(events(), client)
+    assert len(chunks) == 2
+    # The number of the last event that was heard: who joins again after it misses nothing.
+    assert chunks[1].startswith(b'id: 7\ndata: {"type":"error"')
+    assert b"secret" not in chunks[1]
+    assert client.complete
+    assert [line["event"] for line in logged] == ["stream.failed"]
+
+
+async def test_nothing_follows_the_end() -> None:
+    async def events() -> Events:
+        yield ReplyEvent(1, "error", ID, content="stopped")
+        yield ReplyEvent(2, "delta", ID, content="x")
+
+    assert len(await told(events(), Client())) == 1
+
+
+@pytest.mark.parametrize("stalled", [False, True])
+async def test_a_client_that_leaves_or_stalls_is_not_followed_any_more(stalled: bool) -> None:
+    closed = asyncio.Event()
+
+    async def events() -> Events:
+        try:
+            for seq in range(1, 1_000):
+                yield ReplyEvent(seq, "delta", ID, content="x")
+                await asyncio.sleep(0.01)
+        finally:
+            closed.set()
+
+    client = Client(stalled=stalled)
+    if not stalled:
+        asyncio.get_running_loop().call_later(0.1, client.left.set)
+    await told(events(), client, patience=0.1 if stalled else 5.0)
+    async with asyncio.timeout(1):
+        await closed.wait()
+    assert len(client.chunks) < 100
+
+
+async def test_a_stopping_server_says_so() -> None:
+    async def events() -> Events:
+        yield ReplyEvent(1, "delta", ID, content="x")
+        await asyncio.Event().wait()
+
+    client = Client()
+    telling = asyncio.create_task(told(events(), client))
+    await asyncio.sleep(0.05)
+    telling.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await telling
+    assert len(client.chunks) == 2
+    assert b'"type":"error"' in client.chunks[1]
+    assert client.complete
