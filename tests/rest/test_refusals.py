@@ -30,11 +30,25 @@ MALFORMED = [
 ]
 
 
-BAD_QUERIES = """
-limit=0 limit=101 limit=x limit= offset=-1 offset=999999999999999999999 sortBy=x sortOrder=x status=x kind=
-createdBy=x fromDate=1700000000 toDate=2024-13-01 tagIds=a,b participantEmail=x search=%00
-fromDate=0001-01-01T00:00:00%2B23:00
-""".split()
+BAD_QUERIES = [
+    "limit=0",
+    "limit=101",
+    "limit=x",
+    "limit=",
+    "offset=-1",
+    "offset=999999999999999999999",
+    "sortBy=x",
+    "sortOrder=x",
+    "status=x",
+    "kind=",
+    "createdBy=x",
+    "fromDate=1700000000",
+    "toDate=2024-13-01",
+    "tagIds=a,b",
+    "participantEmail=x",
+    "search=%00",
+    "fromDate=0001-01-01T00:00:00%2B23:00",
+]
 
 
 def v1(response: httpx.Response) -> tuple[int, str, str]:
