@@ -9,7 +9,7 @@ from caret.embedded.folder import EmbeddedError
 from caret.settings import SettingsError
 
 COMMANDS = ("serve", "worker", "migrate", "schema", "seed", "key", "token")
-HIDDEN = ("web",)
+HIDDEN = ("check", "web")
 """What `serve` starts for itself."""
 
 

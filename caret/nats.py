@@ -15,15 +15,18 @@ import structlog
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
+from nats.errors import NoServersError
 from nats.js import JetStreamContext
 from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfig
-from nats.js.errors import NotFoundError
+from nats.js.errors import NoStreamResponseError, NotFoundError
 
 log = structlog.get_logger()
 
 STREAM = "replies"
 REPLY_AGE = 3600.0
 """Seconds for which a reply's events are kept; later followers get the stored message."""
+PATIENCE = 5
+"""Seconds that a server may take to let us in."""
 REPLY_BYTES = 256 * 1024 * 1024
 """Memory of the bus that replies may take; beyond it the oldest events go first."""
 
@@ -54,17 +57,40 @@ class NatsBus:
 
     @classmethod
     async def connect(cls, url: str) -> "NatsBus":
-        """Raises nats.errors.Error where no server answers. Later outages heal by themselves."""
+        """Waits for a server where none answers: an outage heals by itself, at the start as later."""
 
         async def told(error: Exception) -> None:
             log.warning("bus.error", error=str(error) or type(error).__name__)
 
         client = await nats.connect(
-            url, name="caret", error_cb=told, max_reconnect_attempts=-1, reconnect_time_wait=0.5, connect_timeout=5
+            url,
+            name="caret",
+            error_cb=told,
+            max_reconnect_attempts=-1,
+            reconnect_time_wait=0.5,
+            connect_timeout=PATIENCE,
         )
         bus = cls(client)
         await bus.prepare()
         return bus
+
+    @classmethod
+    async def reach(cls, url: str) -> None:
+        """Returns once a server has let us in and keeps our stream. Raises nats.errors.Error or OSError, soon."""
+        tried: list[Exception] = []
+
+        async def told(error: Exception) -> None:
+            tried.append(error)
+
+        try:
+            client = await nats.connect(url, error_cb=told, allow_reconnect=False, connect_timeout=PATIENCE)
+        except NoServersError as error:
+            # It says what went wrong with each of the servers, the error itself does not.
+            raise tried[-1] if tried else error from None
+        try:
+            await cls(client).prepare()
+        finally:
+            await client.close()
 
     async def prepare(self) -> None:
         """Makes the stream of replies, or leaves it as it is."""
@@ -115,7 +141,7 @@ class NatsBus:
                 return
             try:
                 await self._stream.publish(subject, event, timeout=5)
-            except NotFoundError:
+            except NoStreamResponseError:
                 # The bus has forgotten its streams, as a restarted one does: make ours again.
                 await self.prepare()
                 await self._stream.publish(subject, event, timeout=5)

@@ -7,10 +7,10 @@ import httpx
 
 from caret.nats import NatsBus
 from caret.postgres import engine
-from caret.providers import build_embedder, build_models
-from caret.settings import Settings
+from caret.providers import Catalogue, build_embedder, build_models
+from caret.settings import Settings, SettingsError
 from caret.tokens import Jwks, JwtVerifier
-from resolvers.context import Context, Database
+from resolvers.context import Context, Database, Limits
 from resolvers.feeds import Feeds
 from resolvers.replies import Runs
 
@@ -28,15 +28,8 @@ async def opened(settings: Settings) -> AsyncIterator[Context]:
         stack.push_async_callback(postgres.dispose)
         bus = await NatsBus.connect(settings.nats_url)
         stack.push_async_callback(bus.close)
-        models = build_models(
-            llm_base_url=settings.llm_base_url,
-            llm_api_key=settings.llm_api_key,
-            llm_model=settings.llm_model,
-            openrouter_api_key=settings.openrouter_api_key,
-            openai_api_key=settings.openai_api_key,
-            openai_base_url=settings.openai_base_url,
-        )
-        stack.push_async_callback(models.aclose)
+        offered = models(settings)
+        stack.push_async_callback(offered.aclose)
         embedder = build_embedder(
             base_url=settings.embedding_base_url,
             api_key=settings.embedding_api_key,
@@ -44,18 +37,34 @@ async def opened(settings: Settings) -> AsyncIterator[Context]:
         )
         stack.push_async_callback(embedder.aclose)
         http = await stack.enter_async_context(httpx.AsyncClient(timeout=10, follow_redirects=False))
-        runs = Runs()
+        database, limits = Database(postgres), Limits()
+        runs = Runs(database, limits.reply_lease)
         stack.push_async_callback(runs.stop, SHUTDOWN_GRACE)
-        database = Database(postgres)
         yield Context(
             database=database,
             bus=bus,
             embedder=embedder,
-            models=models,
+            models=offered,
             tokens=verifier(settings, http),
             feeds=Feeds(database, bus),
             runs=runs,
+            limits=limits,
         )
+
+
+def models(settings: Settings) -> Catalogue:
+    """Raises SettingsError where the settings contradict each other."""
+    try:
+        return build_models(
+            llm_base_url=settings.llm_base_url,
+            llm_api_key=settings.llm_api_key,
+            llm_model=settings.llm_model,
+            openrouter_api_key=settings.openrouter_api_key,
+            openai_api_key=settings.openai_api_key,
+            openai_base_url=settings.openai_base_url,
+        )
+    except ValueError as error:
+        raise SettingsError(str(error)) from None
 
 
 def verifier(settings: Settings, http: httpx.AsyncClient) -> JwtVerifier:

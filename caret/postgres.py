@@ -1,5 +1,6 @@
 """Postgres: the engine, and the migrations."""
 
+import asyncio
 from importlib.resources import files
 from pathlib import Path
 
@@ -8,7 +9,10 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from caret.settings import SettingsError
 
 POOL = 20
 """Connections of one process at most. Nothing holds one while it waits on the outside, so few are enough."""
@@ -24,6 +28,8 @@ SESSION = {
     "application_name": "caret",
 }
 
+PATIENCE = 5.0
+"""Seconds that a database may take to let a command in."""
 LOCK = 0x6361726574  # "caret"
 
 
@@ -35,8 +41,32 @@ def engine(url: str) -> AsyncEngine:
         max_overflow=0,
         pool_timeout=15,
         pool_pre_ping=True,
+        # The parameters are people's notes: they belong in no error message, and so in no log.
+        hide_parameters=True,
         connect_args={"server_settings": SESSION, "timeout": 10},
     )
+
+
+async def reach(url: str) -> None:
+    """Returns once the database has let us in. Raises SettingsError with one line."""
+    try:
+        opened = engine(url)
+        try:
+            async with asyncio.timeout(PATIENCE), opened.connect():
+                pass
+        finally:
+            await opened.dispose()
+    except TimeoutError:
+        raise SettingsError(f"CARET_DATABASE_URL: no answer within {PATIENCE:.0f} seconds.") from None
+    except DBAPIError as error:
+        raise SettingsError(f"CARET_DATABASE_URL: the database refuses: {_cause(error)}") from None
+    except (SQLAlchemyError, OSError, ValueError) as error:
+        raise SettingsError(f"CARET_DATABASE_URL: no database can be used there: {error}") from None
+
+
+def _cause(error: DBAPIError) -> str:
+    # The driver's own words, without SQLAlchemy's frame and the name of the driver's class.
+    return str(error.orig).rpartition("Error'>: ")[2]
 
 
 def with_driver(url: str) -> str:
@@ -54,7 +84,7 @@ def migrations() -> Config:
 
 async def migrate(url: str, revision: str = "head") -> None:
     """Brings the database to a revision; "base" takes everything back. Of several at once, one does the work."""
-    target = create_async_engine(with_driver(url))
+    target = create_async_engine(with_driver(url), hide_parameters=True)
     try:
         async with target.connect() as connection:
             await connection.execute(text("SELECT pg_advisory_lock(:lock)"), {"lock": LOCK})

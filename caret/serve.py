@@ -4,7 +4,6 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 import urllib.error
 import urllib.request
@@ -58,7 +57,8 @@ class Child:
             stdin=subprocess.DEVNULL,
             stdout=self.output,
             start_new_session=True,
-            preexec_fn=die_with_parent(signal.SIGTERM),  # noqa: PLW1509 (this process has one thread)
+            # Should the supervisor be killed, nothing of the server stays, however busy it is.
+            preexec_fn=die_with_parent(signal.SIGKILL),  # noqa: PLW1509 (this process has one thread)
         )
 
     def revive(self, say: Say) -> None:
@@ -78,35 +78,49 @@ class Stopping:
     """Set by the first SIGINT or SIGTERM; a second one ends the patience."""
 
     def __init__(self) -> None:
-        self._asked = threading.Event()
-        self.impatient = False
+        # Plain values: a handler that runs within Event.wait would wait for ever for the event's own lock.
+        self._asked = self.impatient = False
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._hear)
 
     def _hear(self, _number: int, _frame: FrameType | None) -> None:
-        self.impatient = self._asked.is_set()
-        self._asked.set()
+        self.impatient = self._asked
+        self._asked = True
 
     def pause(self) -> None:
         """Waits a moment. Raises Stopped."""
-        if self._asked.wait(LOOK):
+        time.sleep(LOOK)
+        if self._asked:
             raise Stopped
 
 
-def start_servers(settings: Settings, stack: ExitStack, say: Say) -> dict[str, str]:
-    """Starts Postgres and NATS where no address is configured; returns the addresses to use, as settings."""
-    addresses = {}
+Embedded = EmbeddedPostgres | EmbeddedNats
+
+
+def start_servers(settings: Settings, stack: ExitStack, say: Say) -> tuple[dict[str, str], list[Embedded]]:
+    """Starts Postgres and NATS where no address is configured; returns the addresses to use, as settings, and them."""
+    addresses: dict[str, str] = {}
+    started: list[Embedded] = []
     if settings.database_url is None:
         say("starting Postgres")
         postgres = EmbeddedPostgres(settings.data_dir / "postgres")
         stack.callback(postgres.stop)
         addresses["CARET_DATABASE_URL"] = postgres.start()
+        started.append(postgres)
     if settings.nats_url is None:
         say("starting NATS")
         nats = EmbeddedNats(settings.data_dir / "nats")
         stack.callback(nats.stop)
         addresses["CARET_NATS_URL"] = nats.start()
-    return addresses
+        started.append(nats)
+    return addresses, started
+
+
+def watch(embedded: Sequence[Embedded]) -> None:
+    """Raises ServeError where an embedded server has ended: its successor would have another address."""
+    for server in embedded:
+        if server.process is not None and server.process.poll() is not None:
+            raise ServeError(f"the server of {server.folder} ended by itself; start Caret again")
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -137,9 +151,21 @@ class Server:
         self._web = [Child("web", web, environment, (descriptor,)) for _ in range(workers)]
         self._chores = Child("worker", ("worker",), environment)
 
-    def run(self, *, prepare: Callable[[], None], announce: Callable[[], None]) -> None:
-        """Runs until it is asked to stop. `prepare` runs while the web processes are starting."""
+    def run(
+        self,
+        *,
+        check: Callable[[], None],
+        prepare: Callable[[], None],
+        announce: Callable[[], None],
+        watch: Callable[[], None],
+    ) -> None:
+        """Runs until it is asked to stop.
+
+        `check` runs before anything else, `prepare` while the web processes are starting, `announce` once they are
+        ready, and `watch` from then on.
+        """
         try:
+            check()
             for child in self._web:
                 self._start(child)
             prepare()
@@ -148,6 +174,7 @@ class Server:
             announce()
             while True:
                 self._stopping.pause()
+                watch()
                 for child in self._started:
                     child.revive(self._say)
         except Stopped:
@@ -164,6 +191,9 @@ class Server:
                 self._stopping.pause()
         finally:
             printed, _ = stop_and_read(child.process)
+        if child.process.returncode == 1:
+            # The command has said itself what is wrong.
+            raise SystemExit(1)
         if child.process.returncode:
             raise ServeError(f"`caret {' '.join(arguments[:2])}` ended with status {child.process.returncode}")
         return printed.decode().strip()

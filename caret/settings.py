@@ -4,9 +4,10 @@ import os
 import secrets
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, AliasChoices, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, AliasChoices, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from caret.embedded.folder import create_private
@@ -28,9 +29,20 @@ def _address(*schemes: str) -> AfterValidator:
     return AfterValidator(check)
 
 
+def _host(url: str) -> str:
+    try:
+        found = urlsplit(url)
+        named = found.hostname is not None and found.port != 0
+    except ValueError:
+        named = False
+    if not named:
+        raise ValueError("must be an address that names a host, and a port where it is not the usual one")
+    return url
+
+
 Database = Annotated[str, _address("postgresql", "postgres")]
 Nats = Annotated[str, _address("nats", "tls")]
-Web = Annotated[str, _address("https", "http")]
+Web = Annotated[str, _address("https", "http"), AfterValidator(_host)]
 
 
 def also(*names: str) -> AliasChoices:
@@ -74,20 +86,39 @@ class Settings(BaseSettings):
             return cls()
         except ValidationError as error:
             wrong = error.errors(include_url=False, include_input=False)[0]
-            name = str(wrong["loc"][0])
+            message = wrong["msg"].removeprefix("Value error, ")
+            # What is wrong with several settings together names them itself.
+            name = str(wrong["loc"][0]) if wrong["loc"] else ""
             shown = name if name.isupper() else f"CARET_{name.upper()}"
-            raise SettingsError(f"{shown}: {wrong['msg'].removeprefix('Value error, ')}.") from None
+            raise SettingsError(f"{shown}: {message}." if name else message) from None
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        """Says at once what the providers would say as well, but only when a process builds them."""
+        if self.llm_base_url and not self.llm_model:
+            raise ValueError("CARET_LLM_BASE_URL is set but CARET_LLM_MODEL is not: name the model to use there.")
+        somewhere = self.embedding_base_url or self.embedding_api_key
+        if somewhere and not self.embedding_model:
+            raise ValueError("CARET_EMBEDDING_MODEL is not set: name the embedding model to use there.")
+        if self.embedding_model and not somewhere:
+            raise ValueError(
+                "CARET_EMBEDDING_MODEL is set: set CARET_EMBEDDING_BASE_URL or CARET_EMBEDDING_API_KEY as well."
+            )
+        return self
 
     @cached_property
     def signing_secret(self) -> SecretStr | None:
         """The HS256 secret. Where neither it nor a JWKS address is set, one is made and kept in the data folder."""
         if self.jwt_secret is not None or self.jwks_url is not None:
             return self.jwt_secret
-        self.data_dir.mkdir(parents=True, exist_ok=True)
         path = self.data_dir / "jwt_secret"
-        if not path.exists():
-            os.close(create_private(path, secrets.token_urlsafe(48)))
-        return SecretStr(path.read_text().strip())
+        try:
+            self.data_dir.mkdir(parents=True, exist_ok=True)
+            if not path.exists():
+                os.close(create_private(path, secrets.token_urlsafe(48)))
+            return SecretStr(path.read_text().strip())
+        except OSError as error:
+            raise SettingsError(f"CARET_DATA_DIR: {path} can't be kept there: {error.strerror}.") from None
 
     @property
     def demo_file(self) -> Path:

@@ -1,6 +1,7 @@
 """Users' access tokens: HS256 with a configured secret, ES256 and RS256 through the issuer's JWKS."""
 
 import asyncio
+import math
 import time
 from collections.abc import Callable
 from typing import Any
@@ -23,29 +24,35 @@ LEEWAY = 30
 """Seconds by which clocks may differ."""
 REFETCH = 30.0
 """Seconds between two fetches of the JWKS, so that made-up key ids can't cause a flood of them."""
+LIFETIME = 600.0
+"""Seconds after which the JWKS is fetched again, so that a key that the issuer has withdrawn stops working."""
 
 
 class Jwks:
-    """The issuer's keys, kept until a token names one that is not among them. One fetch at a time."""
+    """The issuer's keys, fetched again for a token that names another one, and when they are old. One fetch at a time.
+
+    While the issuer is away the keys that were known stay.
+    """
 
     def __init__(self, url: str, client: httpx.AsyncClient, clock: Callable[[], float] = time.monotonic) -> None:
         self._url = url
         self._client = client
         self._clock = clock
         self._keys: dict[str | None, PyJWK] = {}
-        self._fetched: float | None = None
+        self._fetched = -math.inf
         self._lock = asyncio.Lock()
 
     async def key(self, kid: str | None) -> PyJWK | None:
-        if kid not in self._keys:
+        if kid not in self._keys or self._age >= LIFETIME:
             async with self._lock:
                 # Whoever waited here may find what the one before has fetched.
-                if kid not in self._keys and self._may_fetch():
+                if self._age >= (LIFETIME if kid in self._keys else REFETCH):
                     await self._fetch()
         return self._keys.get(kid)
 
-    def _may_fetch(self) -> bool:
-        return self._fetched is None or self._clock() - self._fetched >= REFETCH
+    @property
+    def _age(self) -> float:
+        return self._clock() - self._fetched
 
     async def _fetch(self) -> None:
         self._fetched = self._clock()
@@ -72,14 +79,15 @@ class JwtVerifier:
             raise refused("The access token is too long.")
         try:
             claims = await self._claims(token)
+            expires_at = float(claims["exp"])
         except jwt.ExpiredSignatureError:
             raise refused("The access token has expired.") from None
-        except (PyJWTError, ValueError, TypeError):
+        except (PyJWTError, ValueError, TypeError, OverflowError):
             raise refused("The access token is not valid.") from None
         user_id = as_id(claims.get("sub"))
         if user_id is None:
             raise refused("The access token's `sub` is not a UUID.")
-        return Claims(user_id, _text(claims.get("email")), _name(claims), float(claims["exp"]))
+        return Claims(user_id, _text(claims.get("email")), _name(claims), expires_at)
 
     async def _claims(self, token: str) -> dict[str, Any]:
         header = jwt.get_unverified_header(token)

@@ -4,11 +4,9 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 import structlog
-from sqlalchemy.exc import SQLAlchemyError
 
 from resolvers import indexing, replies
 from resolvers.context import Context
-from resolvers.intelligence import EmbedderMisconfigured, EmbedderUnavailable
 
 log = structlog.get_logger()
 
@@ -33,8 +31,8 @@ async def forever(
     while True:
         try:
             done = await chore()
-        except (SQLAlchemyError, OSError) as error:
-            log.warning("chore.failed", chore=name, error=str(error))
+        except Exception as error:  # noqa: BLE001 (one chore's trouble must not end the others, nor the process)
+            log.warning("chore.failed", chore=name, error=str(error) or type(error).__name__)
             done = 0
         if not done:
             await pause(rest, woken)
@@ -58,6 +56,6 @@ async def index(ctx: Context) -> int:
     for job in jobs:
         try:
             await indexing.work(ctx, job)
-        except (EmbedderUnavailable, EmbedderMisconfigured, SQLAlchemyError, OSError) as error:
-            log.warning("index.failed", note_id=str(job.id), error=str(error))
+        except Exception as error:  # noqa: BLE001 (whatever is wrong with a note, the others are not)
+            log.warning("index.failed", note_id=str(job.id), error=str(error) or type(error).__name__)
     return len(jobs)

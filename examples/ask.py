@@ -27,7 +27,9 @@ async def ask(url: str, credential: str, conversation: str, message: str) -> Non
         await socket.send(json.dumps({"type": "connection_init", "payload": {"Authorization": f"Bearer {credential}"}}))
         await socket.recv()  # connection_ack
         variables = {"conversation": conversation, "message": message}
-        await socket.send(json.dumps({"id": "1", "type": "subscribe", "payload": {"query": ASK, "variables": variables}}))
+        await socket.send(
+            json.dumps({"id": "1", "type": "subscribe", "payload": {"query": ASK, "variables": variables}})
+        )
         async for text in socket:
             answer = json.loads(text)
             if answer["type"] != "next":

@@ -2,7 +2,6 @@
 
 from datetime import UTC, datetime
 from enum import StrEnum
-from math import isfinite
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -80,6 +79,11 @@ def storable(value: str) -> str:
     return value
 
 
+def fits_64_bits(number: float) -> bool:
+    """JSONB gives a big float back as an integer, so it must fit as one; infinities and NaN never do."""
+    return abs(number) < 2**63 if isinstance(number, float) else -(2**63) <= number < 2**64
+
+
 def storable_json(value: Any, depth: int = 0) -> Any:
     """The same for every string of a JSON value, which may nest 64 levels at most, and whose numbers fit 64 bits."""
     if depth > 64:
@@ -90,7 +94,7 @@ def storable_json(value: Any, depth: int = 0) -> Any:
         return {storable(str(name)): storable_json(item, depth + 1) for name, item in value.items()}
     if isinstance(value, list):
         return [storable_json(item, depth + 1) for item in value]
-    if (isinstance(value, int) and not -(2**63) <= value < 2**64) or (isinstance(value, float) and not isfinite(value)):
+    if isinstance(value, int | float) and not fits_64_bits(value):
         raise ValueError("must not contain numbers beyond 64 bits")
     return value
 

@@ -106,7 +106,11 @@ def rights_on(viewer: Viewer, row: Record, inside: bool) -> Right:
 
 
 async def conversation(tx: Transaction, viewer: Viewer, conversation_id: UUID, *, lock: bool = False) -> Record:
-    """The viewer's own conversation, if they may still read its note. Raises NOT_FOUND (also for someone else's)."""
+    """The viewer's own conversation, if they may still read its note. Raises NOT_FOUND (also for someone else's).
+
+    `lock` holds the row for a change, for which a key needs the scope to write.
+    """
+    need(viewer, "notes", write=lock)
     query = select(Conversation).where(col(Conversation.id) == conversation_id, owned(viewer))
     row = (await tx.execute(query.with_for_update(of=Conversation) if lock else query)).one_or_none()
     if row is None:
@@ -117,6 +121,7 @@ async def conversation(tx: Transaction, viewer: Viewer, conversation_id: UUID, *
 
 async def message(tx: Transaction, viewer: Viewer, message_id: UUID) -> tuple[Record, Record]:
     """A message of the viewer's own conversations, and its conversation."""
+    need(viewer, "notes")
     row = (await tx.execute(select(Message).where(col(Message.id) == message_id))).one_or_none()
     if row is None:
         raise not_found("Message", message_id)

@@ -15,9 +15,8 @@ from models.conversation import ConversationDraft, MessageState
 from resolvers import access
 from resolvers.access import Right
 from resolvers.context import Context, Transaction
-from resolvers.errors import bad_input
 from resolvers.events import publish
-from resolvers.pages import MAX_PAGE, Order, Page, Window
+from resolvers.pages import Order, Page, Window, check_place
 
 BY_USE = Order("conversation", col(Conversation.updated_at), col(Conversation.id), descending=True)
 MESSAGES = select(Message).join(Conversation, col(Conversation.id) == col(Message.conversation_id))
@@ -26,6 +25,7 @@ BY_TIME = Order("message", col(Message.created_at), col(Message.id))
 
 async def create(ctx: Context, draft: ConversationDraft) -> Record:
     me = ctx.me
+    access.need(me, "notes", write=True)
     async with ctx.transaction() as tx:
         note = await access.note(tx, me, draft.note_id, Right.READ)
         values = {"workspace_id": note.workspace_id, "note_id": note.id, "user_id": me.user_id, "title": draft.title}
@@ -120,10 +120,7 @@ async def message_window(
 async def _window(
     ctx: Context, note_id: UUID, query: Select[Any], limit: int | None, offset: int
 ) -> tuple[Sequence[Record], int]:
-    if limit is not None and not 1 <= limit <= MAX_PAGE:
-        raise bad_input("limit", f"`limit` must be between 1 and {MAX_PAGE}.")
-    if offset < 0:
-        raise bad_input("offset", "`offset` must not be negative.")
+    check_place(limit, offset)
     async with ctx.read() as tx:
         await access.note(tx, ctx.me, note_id, Right.READ)
         rows = (await tx.execute(query.limit(limit).offset(offset))).all()

@@ -5,6 +5,7 @@ lock of the workspace's row: a reader that knows its last `seq` can never miss a
 """
 
 from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import aclosing
 from typing import Any
 from uuid import UUID
 
@@ -12,7 +13,7 @@ from sqlalchemy import insert, literal, select, update
 from sqlmodel import col
 
 from models import Event, EventType, Note, Role, Workspace
-from models.base import Record, new_id
+from models.base import Record, as_id, new_id
 from models.note import NoteVisibility
 from resolvers import access, cursors
 from resolvers.access import Right
@@ -59,12 +60,18 @@ def audience(note: Record, shared_with: Iterable[UUID] = ()) -> dict[str, Any]:
     return {"private": note.visibility is NoteVisibility.PRIVATE, "users": [str(user) for user in users if user]}
 
 
-def position(cursor: str | None) -> int | None:
-    return None if cursor is None else int(cursors.decode("event", cursor, int)[0])
+def position(workspace_id: UUID, cursor: str | None) -> int | None:
+    """The `seq` that a cursor stands for. Raises BAD_USER_INPUT for one of another workspace's log."""
+    if cursor is None:
+        return None
+    log, seq = cursors.decode("event", cursor, str, int)
+    if as_id(log) != workspace_id:
+        raise cursors.invalid("after")
+    return int(seq)
 
 
 def cursor(event: Record) -> str:
-    return cursors.encode("event", event.seq)
+    return cursors.encode("event", str(event.workspace_id), event.seq)
 
 
 async def follow_workspace(
@@ -89,7 +96,7 @@ async def _follow(
     note_id: UUID | None = None,
     types: Sequence[EventType] | None = None,
 ) -> AsyncIterator[Record]:
-    start = position(after)
+    start = position(workspace_id, after)
     async with ctx.read() as tx:
         last = await last_seq(tx, workspace_id)
     if start is not None and not 0 <= start <= last:
@@ -97,10 +104,12 @@ async def _follow(
     start = last if start is None else start
 
     async def events() -> AsyncIterator[Record]:
-        async for batch in ctx.feeds.follow(workspace_id, start):
-            wanted = [e for e in batch if note_id in (None, e.note_id) and (types is None or e.type in types)]
-            for event in await visible(ctx, wanted):
-                yield event
+        # Closed at once with its follower: a feed that nobody follows any more must not go on.
+        async with aclosing(ctx.feeds.follow(workspace_id, start)) as batches:
+            async for batch in batches:
+                wanted = [e for e in batch if note_id in (None, e.note_id) and (types is None or e.type in types)]
+                for event in await visible(ctx, wanted):
+                    yield event
 
     return events()
 

@@ -6,14 +6,13 @@ and costs no memory.
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from itertools import islice
 from uuid import UUID
 
 import structlog
 from sqlalchemy import select
-from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import col
 
 from models import Event
@@ -76,7 +75,7 @@ class Feeds:
         self._bus = bus
         self._feeds: dict[UUID, tuple[Feed, asyncio.Task[None]]] = {}
 
-    async def follow(self, workspace_id: UUID, after: int) -> AsyncIterator[Sequence[Record]]:
+    async def follow(self, workspace_id: UUID, after: int) -> AsyncGenerator[Sequence[Record], None]:
         """Batches of the events after `after`, for ever."""
         async with self._joined(workspace_id, after) as feed:
             while True:
@@ -113,8 +112,8 @@ class Feeds:
                 try:
                     while events := await self._read(workspace_id, feed.last):
                         feed.add(events)
-                except (SQLAlchemyError, OSError) as error:
-                    # The database is away: the followers wait, and miss nothing when it is back.
+                except Exception as error:  # noqa: BLE001 (followers must not wait for a task that has ended)
+                    # Most likely the database is away: the followers wait, and miss nothing when it is back.
                     log.warning("feed.read_failed", workspace_id=str(workspace_id), error=str(error))
                 try:
                     async with asyncio.timeout(POLL):

@@ -6,18 +6,26 @@ The arguments and `PageInfo` follow the Relay cursor connections specification.
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
+from pydantic import Field, TypeAdapter, ValidationError
 from sqlalchemy import Select, tuple_
 
-from models.base import Record, as_id
+from models.base import Prose, Record, When, as_id
 from resolvers import cursors
 from resolvers.errors import bad_input
 
 PAGE = 20
 MAX_PAGE = 100
 """Rows of one page at most; more is BAD_USER_INPUT."""
+
+# What a column of each type can hold: whoever makes up a cursor must not reach the database with more.
+KEYS: dict[type, TypeAdapter[Any]] = {
+    datetime: TypeAdapter(When),
+    str: TypeAdapter(Prose),
+    int: TypeAdapter(Annotated[int, Field(ge=-(2**31), lt=2**31)]),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +51,14 @@ class Window:
         if not 1 <= size <= MAX_PAGE:
             raise bad_input(name, f"`{name}` must be between 1 and {MAX_PAGE}.")
         return size
+
+
+def check_place(limit: int | None, offset: int) -> None:
+    """Refuses a limit or an offset that a page by offset can't have."""
+    if limit is not None and not 1 <= limit <= MAX_PAGE:
+        raise bad_input("limit", f"`limit` must be between 1 and {MAX_PAGE}.")
+    if offset < 0:
+        raise bad_input("offset", "`offset` must not be negative.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +93,8 @@ class Order:
         if ident is None:
             raise cursors.invalid(field)
         try:
-            return datetime.fromisoformat(value) if kind is datetime else value, ident
-        except ValueError:
+            return KEYS[kind].validate_python(value), ident
+        except ValidationError:
             raise cursors.invalid(field) from None
 
     def apply(self, query: Select[Any], window: Window) -> Select[Any]:

@@ -121,7 +121,10 @@ async def join(tx: Transaction, workspace_id: UUID, user_id: UUID, role: Role) -
 
 
 async def create_key(tx: Transaction, workspace_id: UUID, name: str, scopes: Sequence[str] | None = None) -> str:
-    """A new key, returned this once: only its digest and its first characters are kept."""
+    """A new key, returned this once: only its digest and its first characters are kept.
+
+    `scopes` None gives full access to the workspace, an empty list gives none.
+    """
     known = {*SCOPES, *(f"{scope}:read" for scope in SCOPES)}
     for scope in scopes or ():
         if scope not in known:
@@ -132,7 +135,7 @@ async def create_key(tx: Transaction, workspace_id: UUID, name: str, scopes: Seq
         "name": name,
         "prefix": key[:SHOWN],
         "digest": digest_of(key),
-        "scopes": list(scopes) if scopes else None,
+        "scopes": None if scopes is None else list(scopes),
     }
     await tx.execute(insert(ApiKey).values(values))
     return key

@@ -3,11 +3,12 @@
 from collections.abc import Iterable, Mapping, Sequence
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import case, exists, null, or_, select
 from sqlmodel import col
 
 from models import ApiKey, Member, Tag, User, Workspace
 from models.base import Record
+from resolvers import access
 from resolvers.context import Context
 from resolvers.errors import not_found
 
@@ -41,16 +42,21 @@ async def mine(ctx: Context) -> Sequence[Record]:
 
 async def tags(ctx: Context, workspace_id: UUID) -> Sequence[Record]:
     """The tags of a workspace that was read before."""
+    access.need(ctx.me, "notes")
     async with ctx.read() as tx:
         query = select(Tag).where(col(Tag.workspace_id) == workspace_id).order_by(col(Tag.name), col(Tag.id))
         return (await tx.execute(query)).all()
 
 
 async def users(ctx: Context, ids: Iterable[UUID]) -> Mapping[UUID, Record]:
-    """The people behind ids that were read before."""
-    shown = (col(User.id), col(User.name), col(User.email), col(User.profile_url))
+    """The people behind ids that were read before. Only colleagues, and they themselves, see their address."""
+    me = ctx.me
+    colleague = exists().where(col(Member.user_id) == col(User.id), col(Member.workspace_id) == me.workspace_id)
+    seen = or_(col(User.id) == me.user_id, colleague)
+    email = case((seen, col(User.email)), else_=null()).label("email")
+    query = select(col(User.id), col(User.name), email, col(User.profile_url)).where(col(User.id).in_(list(ids)))
     async with ctx.read() as tx:
-        return {row.id: row for row in await tx.execute(select(*shown).where(col(User.id).in_(list(ids))))}
+        return {row.id: row for row in await tx.execute(query)}
 
 
 async def api_keys(ctx: Context, ids: Iterable[UUID]) -> Mapping[UUID, Record]:

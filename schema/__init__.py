@@ -8,6 +8,7 @@ from schema.limits import DocumentLimits, Documents
 from schema.masking import MaskedSchema
 from schema.notes import NoteMutation, NoteQuery
 from schema.search import SearchMutation, SearchQuery
+from schema.standing import Standing
 from schema.types import CONFIG
 from schema.workspaces import WorkspaceQuery
 
@@ -29,6 +30,6 @@ schema = MaskedSchema(
     mutation=Mutation,
     subscription=Subscription,
     types=[ReplyDelta, ReplyToolCall, ReplyDone, ReplyFailed],
-    extensions=[documents.extension],
+    extensions=[documents.extension, Standing],
     config=CONFIG,
 )

@@ -7,7 +7,7 @@ import click
 
 from caret.embedded.process import die_with_parent
 from caret.issuing import issue
-from caret.serve import ServeError, Server, listen, start_servers
+from caret.serve import ServeError, Server, listen, start_servers, watch
 from caret.settings import DEMO_EMAIL, Settings
 
 
@@ -21,11 +21,22 @@ def command(workers: int, stop_with_parent: bool) -> None:
     try:
         with ExitStack() as stack:
             listener = stack.enter_context(listen(settings.host, settings.port))
-            environment = settings.environment(**start_servers(settings, stack, say))
-            server = Server(listener, workers, environment, say)
-            server.run(prepare=lambda: prepare(settings, server), announce=lambda: welcome(settings, server))
+            addresses, embedded = start_servers(settings, stack, say)
+            server = Server(listener, workers, settings.environment(**addresses), say)
+            server.run(
+                check=lambda: check(settings, server),
+                prepare=lambda: prepare(settings, server),
+                announce=lambda: welcome(settings, server),
+                watch=lambda: watch(embedded),
+            )
     except ServeError as error:
         raise click.ClickException(str(error)) from error
+
+
+def check(settings: Settings, server: Server) -> None:
+    """Tries what the settings name. What is embedded has just been started, and needs no such look."""
+    if settings.database_url or settings.nats_url or settings.llm_model:
+        server.once("check")
 
 
 def prepare(settings: Settings, server: Server) -> None:

@@ -1,3 +1,4 @@
+import gc
 import os
 import socket
 
@@ -16,6 +17,7 @@ def command(fd: int) -> None:
     """One web process of `caret serve`."""
     settings = Settings.load()
     configure(settings.log_level)
+    calm_the_collector()
     listener = socket.socket(fileno=os.dup(fd))
     config = uvicorn.Config(
         create_app(settings),
@@ -30,3 +32,11 @@ def command(fd: int) -> None:
         timeout_graceful_shutdown=int(SHUTDOWN_GRACE),
     )
     uvicorn.Server(config).run(sockets=[listener])
+
+
+def calm_the_collector() -> None:
+    """A full collection walks every object that the imports left, over 200 ms of standstill for all streams: those
+    are set aside for good, and what is left is looked through less often."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)

@@ -15,8 +15,8 @@ from models.note import NoteFilter, NoteOrder, NoteOrderField, OrderDirection
 from resolvers import access
 from resolvers.access import Right
 from resolvers.context import Context
-from resolvers.errors import Code, Problem, bad_input, not_found
-from resolvers.pages import MAX_PAGE, Order, Page, Window
+from resolvers.errors import Code, Problem, not_found
+from resolvers.pages import Order, Page, Window, check_place
 
 COLUMNS = frozenset(Note.__table__.columns.keys()) - {"words", "index_content"}  # type: ignore[attr-defined]  # set on table classes
 ALWAYS = frozenset({"id", "workspace_id", "created_at", "updated_at", "title"})
@@ -114,8 +114,7 @@ async def window(
 ) -> tuple[Sequence[Record], bool]:
     """A page by offset, as REST callers ask for it, and whether it is the last."""
     access.need(ctx.me, "notes")
-    if not 1 <= limit <= MAX_PAGE:
-        raise bad_input("limit", f"`limit` must be between 1 and {MAX_PAGE}.")
+    check_place(limit, offset)
     query = select(*columns(None)).where(matching(ctx, checked(wanted)))
     async with ctx.read() as tx:
         found = (await tx.execute(order(by).apply(query, Window(first=limit)).offset(offset))).all()

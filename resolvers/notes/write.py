@@ -98,7 +98,8 @@ async def delete(ctx: Context, note_id: UUID) -> None:
 
 
 async def _advance(tx: Transaction, note_id: UUID, values: dict[str, Any], *, reindex: bool) -> Record:
-    values = {**values, "revision": col(Note.revision) + 1, "updated_at": func.now()}
+    # The clock, not now(): a transaction that waited for the row began before the change that it comes after.
+    values = {**values, "revision": col(Note.revision) + 1, "updated_at": func.clock_timestamp()}
     if reindex:
         # A new text is tried at once, whatever kept its predecessor waiting.
         values |= {

@@ -2,7 +2,8 @@
 
 from resolvers.replies.events import ReplyEvent, Unstored
 from resolvers.replies.follow import follow, follow_cursor, reply_cursor
-from resolvers.replies.run import Runs, close_lost
+from resolvers.replies.run import close_lost
+from resolvers.replies.runs import Runs
 from resolvers.replies.send import Sent, send
 
 __all__ = ["ReplyEvent", "Runs", "Sent", "Unstored", "close_lost", "follow", "follow_cursor", "reply_cursor", "send"]

@@ -53,20 +53,19 @@ async def _events(ctx: Context, message_id: UUID, after: int) -> AsyncGenerator[
         row = await _row(ctx, message_id)
         while feed.kept or _running(row):
             data = await feed.next(ctx.limits.reply_silence)
-            if data is None:
-                # Silence: the model may be slow, or the end of the reply was lost on the way.
+            event = None if data is None else ReplyEvent.decode(data)
+            if event is not None and event.terminal:
+                # Told to who has heard it before, too: they come back to learn how the reply ended.
+                yield event
+                return
+            if event is None or event.seq > seen + 1:
+                # Silence: the model may be slow, or the end was lost on the way. A gap: the bus has dropped a part.
                 row = await _row(ctx, message_id)
                 if not _running(row):
                     break
-                continue
-            event = ReplyEvent.decode(data)
-            if event.seq > seen:
+            if event is not None and event.seq > seen:
                 seen = event.seq
                 yield event
-                if event.terminal:
-                    return
-            elif event.terminal:
-                break
     for event in _told_by(row, message_id, seen):
         yield event
 

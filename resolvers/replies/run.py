@@ -1,7 +1,6 @@
 """Running a reply: from the question to its one terminal event, with no connection held while the model talks."""
 
 import asyncio
-from collections.abc import Coroutine
 from dataclasses import replace
 from typing import Any
 from uuid import UUID
@@ -20,47 +19,15 @@ from resolvers.events import publish
 from resolvers.intelligence import Passage
 from resolvers.replies.agents import Finished, Question, Text, ToolUse, answer, history
 from resolvers.replies.events import ReplyEvent
+from resolvers.replies.runs import GONE, STOPPED
 from resolvers.replies.titles import give_title
 from resolvers.search import MAX_QUERY, search
 
 log = structlog.get_logger()
 
-CHECKPOINT = 1.0
-"""Seconds between two looks at whether the partial text must be saved."""
-RENEWALS = 3
-"""The lease is renewed this often within its length."""
 FINISH_ATTEMPTS = 6
 FAILED = "The model could not answer. Please try again."
-STOPPED = "The server was stopped before the answer was complete."
-GONE = "The conversation was deleted."
 LOST = "The server lost this reply before it was complete."
-
-
-class Runs:
-    """The replies that this process is running, and what else must not be forgotten."""
-
-    def __init__(self) -> None:
-        self._runs: dict[asyncio.Task[None], Run] = {}
-        self._others: set[asyncio.Task[None]] = set()
-
-    def start(self, run: "Run") -> None:
-        task = asyncio.create_task(run.run())
-        # Kept here, for the loop itself holds only a weak reference to a task.
-        self._runs[task] = run
-        task.add_done_callback(self._runs.pop)
-
-    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
-        self._others.add(task)
-        task.add_done_callback(self._others.discard)
-
-    async def stop(self, grace: float) -> None:
-        """Lets the replies finish for `grace` seconds, then ends the rest, each with its terminal event."""
-        if self._runs:
-            await asyncio.wait(self._runs, timeout=grace)
-        for run in self._runs.values():
-            run.interrupt(STOPPED)
-        await asyncio.gather(*self._runs, *self._others, return_exceptions=True)
 
 
 class Run:
@@ -71,11 +38,13 @@ class Run:
         self._question = question
         self._conversation = conversation
         self._user_message_id = user_message_id
-        self._id = reply_id
+        self.id = reply_id
         self._grounded = grounded
         self._seq = 0
         self._text: list[str] = []
-        self._length = 0
+        self.length = 0
+        # What was saved last, and when (the loop's clock); kept by Runs.
+        self.saved_length, self.saved_at = 0, asyncio.get_running_loop().time()
         self._tools: dict[str, dict[str, Any]] = {}
         self._answering: asyncio.Task[int] | None = None
         self._reason = STOPPED
@@ -88,7 +57,6 @@ class Run:
 
     async def run(self) -> None:
         self._answering = asyncio.create_task(self._answer())
-        keeper = asyncio.create_task(self._keep())
         state, error, tokens = MessageState.FAILED, None, None
         try:
             tokens = await self._answering
@@ -97,10 +65,8 @@ class Run:
             error = self._reason
         except Exception:
             # Whatever went wrong, the reply must get its end; the cause is for the log only.
-            log.exception("reply.failed", message_id=str(self._id), model_id=self._question.model_id)
+            log.exception("reply.failed", message_id=str(self.id), model_id=self._question.model_id)
             error = FAILED
-        finally:
-            keeper.cancel()
         await self._finish(state, error, tokens)
 
     async def _answer(self) -> int:
@@ -110,16 +76,16 @@ class Run:
             match piece:
                 case Text(content=text):
                     self._text.append(text)
-                    self._length += len(text)
+                    self.length += len(text)
                     await self._say("delta", content=text)
                 case ToolUse():
                     await self._say("tool_call", tool_call=self._note_tool(piece))
                 case Finished(output_tokens=tokens):
                     pass
-        return tokens or self._ctx.models.count_tokens(self._question.model_id, self._said)
+        return tokens or self._ctx.models.count_tokens(self._question.model_id, self.said)
 
     @property
-    def _said(self) -> str:
+    def said(self) -> str:
         return "".join(self._text)
 
     async def _prepared(self) -> Question:
@@ -142,7 +108,7 @@ class Run:
             select(Message)
             .where(
                 col(Message.conversation_id) == self._conversation.id,
-                col(Message.id).not_in([self._user_message_id, self._id]),
+                col(Message.id).not_in([self._user_message_id, self.id]),
             )
             .order_by(col(Message.created_at).desc(), col(Message.id).desc())
             .limit(200)
@@ -164,7 +130,7 @@ class Run:
             self._tools[use.id] = {
                 "id": use.id,
                 "tool_name": use.name,
-                "text_offset": self._length,
+                "text_offset": self.length,
                 "arguments": use.arguments,
                 "result_summary": None,
                 "result": None,
@@ -177,37 +143,14 @@ class Run:
 
     async def _say(self, kind: str, *, content: str | None = None, tool_call: dict[str, Any] | None = None) -> None:
         self._seq += 1
-        event = ReplyEvent(self._seq, kind, self._id, content=content, tool_call=tool_call)
-        await self._ctx.bus.publish_reply(self._id, event.encode(), last=event.terminal)
-
-    async def _keep(self) -> None:
-        """Saves the text as it grows and renews the lease; stops the run whose row is no longer there to fill."""
-        saved, renewed = 0, asyncio.get_running_loop().time()
-        while True:
-            await asyncio.sleep(CHECKPOINT)
-            now = asyncio.get_running_loop().time()
-            if self._length == saved and now - renewed < self._ctx.limits.reply_lease.total_seconds() / RENEWALS:
-                continue
-            saved, renewed = self._length, now
-            try:
-                alive = await self._checkpoint()
-            except (SQLAlchemyError, OSError) as error:
-                log.warning("reply.checkpoint_failed", message_id=str(self._id), error=str(error))
-                continue
-            if not alive:
-                self.interrupt(GONE)
-                return
-
-    async def _checkpoint(self) -> bool:
-        async with self._ctx.transaction() as tx:
-            lease = func.now() + self._ctx.limits.reply_lease
-            return await close(tx, self._id, content=self._said, lease_until=lease) is not None
+        event = ReplyEvent(self._seq, kind, self.id, content=content, tool_call=tool_call)
+        await self._ctx.bus.publish_reply(self.id, event.encode(), last=event.terminal)
 
     async def _finish(self, state: MessageState, error: str | None, tokens: int | None) -> None:
         """Commits the reply, then ends its stream: what followers hear is what is stored."""
         values = {
             "state": state,
-            "content": self._said,
+            "content": self.said,
             "token_count": tokens,
             "tool_calls": list(self._tools.values()),
             "error": error,
@@ -218,13 +161,13 @@ class Run:
                 closed = await self._commit(values)
                 break
             except (SQLAlchemyError, OSError) as failure:
-                log.warning("reply.finish_failed", message_id=str(self._id), error=str(failure))
+                log.warning("reply.finish_failed", message_id=str(self.id), error=str(failure))
                 await asyncio.sleep(2**attempt / 4)
         else:
             # The row's lease runs out, and the chore ends this reply once the database is back.
             return
         if closed is None:
-            if await exists(self._ctx, self._id):
+            if await exists(self._ctx, self.id):
                 return  # Its lease ran out, and the chore has ended it.
             await self._say("error", content=GONE)
         elif error is None:
@@ -236,9 +179,9 @@ class Run:
 
     async def _commit(self, values: dict[str, Any]) -> Record | None:
         async with self._ctx.transaction() as tx:
-            closed = await close(tx, self._id, **values)
+            closed = await close(tx, self.id, **values)
             if closed is not None:
-                await finished(tx, self._conversation, self._id)
+                await finished(tx, self._conversation, self.id)
         return closed
 
 

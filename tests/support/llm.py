@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
@@ -124,3 +125,16 @@ def chunk(delta: dict[str, Any], finish: str | None = None) -> dict[str, Any]:
 
 def sse(data: dict[str, Any]) -> str:
     return f"data: {json.dumps(data)}\n\n"
+
+
+def main(pieces: int, delay: float) -> None:
+    """Serves answers of `pieces` pieces in a process of its own, for benchmarks; prints the address."""
+    model = ScriptedModel()
+    model.on("", Script([f"word{number} " for number in range(pieces)], delay=delay))
+    model.start()
+    print(model.url, flush=True)
+    threading.Event().wait()
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), float(sys.argv[2]))

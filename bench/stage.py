@@ -1,0 +1,110 @@
+"""The stage of the benchmarks: servers of their own, a scripted model, a workspace with notes."""
+
+import asyncio
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import insert
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from caret.embedded.nats import EmbeddedNats
+from caret.embedded.postgres import EmbeddedPostgres
+from caret.postgres import engine, migrate
+from models import Plan, Tag
+from models.base import new_id
+from resolvers import viewers
+from resolvers.context import Transaction
+from tests.support.clients import Caller
+from tests.support.house import SECRET, serving
+from tests.support.llm import MODEL
+
+NOTES = 200
+PIECES, DELAY = 200, 0.05
+CREATE = "mutation($input: CreateNoteInput!) { createNote(input: $input) { id } }"
+
+
+@dataclass(frozen=True)
+class Stage:
+    database_url: str
+    database: AsyncEngine
+    workspace_id: UUID
+    caller: Caller
+    note_ids: list[str]
+
+
+@asynccontextmanager
+async def staged(folder: Path) -> AsyncIterator[Stage]:
+    async with AsyncExitStack() as stack:
+        postgres, nats = EmbeddedPostgres(folder / "postgres"), EmbeddedNats(folder / "nats")
+        for server in (postgres, nats):
+            stack.callback(server.stop)
+        url, nats_url = postgres.start(), nats.start()
+        llm_url = stack.enter_context(slow_model())
+        await migrate(url)
+        database = engine(url)
+        stack.push_async_callback(database.dispose)
+        addresses = {"database_url": url, "nats_url": nats_url, "llm_base_url": llm_url}
+        served = stack.enter_context(
+            serving(**addresses, llm_model=MODEL, jwt_secret=SECRET, demo="0", data_dir=str(folder))
+        )
+        yield await furnished(served, database, url)
+
+
+@contextmanager
+def slow_model() -> Iterator[str]:
+    """A model that says PIECES pieces, one each DELAY seconds; a process of its own, so that it costs us no time."""
+    command = [sys.executable, "-m", "tests.support.llm", str(PIECES), str(DELAY)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            yield process.stdout.readline().strip()
+        finally:
+            process.terminate()
+
+
+async def furnished(served: Any, database: AsyncEngine, url: str) -> Stage:
+    """A workspace with NOTES notes of a usual size, each with tags and an author."""
+    async with database.begin() as connection:
+        tx = Transaction(connection)
+        workspace_id = await viewers.create_workspace(tx, "Bench", Plan.ENTERPRISE)
+        key = await viewers.create_key(tx, workspace_id, "bench")
+        tags = [{"id": new_id(), "workspace_id": workspace_id, "name": f"t{i}", "color": "#000000"} for i in range(5)]
+        await tx.execute(insert(Tag), tags)
+    caller = Caller(served, key)
+    ids = []
+    for number in range(NOTES):
+        chosen = [str(tag["id"]) for tag in tags[: number % 5]]
+        given = {"title": f"Note {number}", "summary": "A summary. " * 20, "tagIds": chosen}
+        ids.append((await caller.data(CREATE, input=given))["createNote"]["id"])
+    return Stage(url, database, workspace_id, caller, ids)
+
+
+async def timed(work: Callable[[], Awaitable[object]], times: int) -> list[float]:
+    """Milliseconds of each of `times` calls, one after the other, after a few to warm up."""
+    for _ in range(5):
+        await work()
+    spent = []
+    for _ in range(times):
+        started = time.perf_counter()
+        await work()
+        spent.append((time.perf_counter() - started) * 1000)
+    return spent
+
+
+def line(name: str, spent: list[float], base: float | None = None) -> float:
+    p50, p95 = statistics.median(spent), statistics.quantiles(spent, n=20)[-1]
+    ratio = "" if base is None else f"   {p50 / base:5.1f} x"
+    print(f"  {name:<46} p50 {p50:7.2f} ms   p95 {p95:7.2f} ms{ratio}")
+    return p50
+
+
+async def gathered(work: Callable[[int], Awaitable[Any]], many: int) -> list[Any]:
+    return await asyncio.gather(*(work(number) for number in range(many)))

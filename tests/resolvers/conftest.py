@@ -1,0 +1,42 @@
+"""A real Context in this process, on a database of its own: no server's worker takes the work of these tests."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+from pydantic import SecretStr
+
+from caret.parts import opened
+from caret.postgres import migrate
+from caret.settings import Settings
+from resolvers.context import Context
+from tests.conftest import House
+from tests.resolvers.helpers import Place, make_place
+from tests.support.house import SECRET
+from tests.support.llm import MODEL
+from tests.support.scratch import scratch_database
+
+
+@pytest.fixture(scope="session")
+async def ctx(house: House) -> AsyncIterator[Context]:
+    async with scratch_database(house.database_url) as url:
+        await migrate(url)
+        settings = Settings(
+            database_url=url,
+            nats_url=house.nats_url,
+            jwt_secret=SecretStr(SECRET),
+            llm_base_url=house.llm.url,
+            llm_model=MODEL,
+        )
+        async with opened(settings) as context:
+            yield context
+
+
+@pytest.fixture
+async def place(ctx: Context) -> Place:
+    return await make_place(ctx)
+
+
+@pytest.fixture
+def me(place: Place) -> Context:
+    """The context of a workspace's admin, for the tests that need nobody else."""
+    return place.ctx

@@ -1,0 +1,111 @@
+"""Short ways to say what the tests of the resolvers say often."""
+
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pytest
+from sqlalchemy import event, insert, update
+from sqlmodel import col
+
+from models import Note, Plan, Role, Tag
+from models.base import Record, new_id
+from models.note import NoteChange, NoteDraft, TranscriptDraft
+from resolvers import notes, viewers
+from resolvers.context import Context, Viewer
+from resolvers.drafts import drafted
+from resolvers.errors import Code, Problem
+from schema import schema
+from schema.types import Request
+
+
+@dataclass
+class Place:
+    """A workspace of its own, and its admin's context."""
+
+    ctx: Context
+    tags: dict[str, uuid.UUID] = field(default_factory=dict)
+
+    async def member(self, role: Role = Role.MEMBER) -> Context:
+        user_id = new_id()
+        async with self.ctx.transaction() as tx:
+            await viewers.ensure_user(tx, user_id, f"{user_id}@people.example", "Someone")
+            await viewers.join(tx, self.ctx.me.workspace_id, user_id, role)
+        return self.ctx.acting_as(Viewer(user_id, self.ctx.me.workspace_id, role))
+
+    async def tag(self, name: str) -> uuid.UUID:
+        tag_id = new_id()
+        values = {"id": tag_id, "workspace_id": self.ctx.me.workspace_id, "name": name, "color": "#112233"}
+        async with self.ctx.transaction() as tx:
+            await tx.execute(insert(Tag).values(values))
+        self.tags[name] = tag_id
+        return tag_id
+
+
+async def make_place(ctx: Context) -> Place:
+    user_id = new_id()
+    async with ctx.transaction() as tx:
+        workspace_id = await viewers.create_workspace(tx, "Test", Plan.ENTERPRISE)
+        await viewers.ensure_user(tx, user_id, f"{user_id}@people.example", "Admin")
+        await viewers.join(tx, workspace_id, user_id, Role.ADMIN)
+    return Place(ctx.acting_as(Viewer(user_id, workspace_id, Role.ADMIN)))
+
+
+async def write(ctx: Context, title: str = "A note", **fields: Any) -> Record:
+    return await notes.create(ctx, drafted(NoteDraft, {"title": title, **fields}))
+
+
+async def change(ctx: Context, note: Record, if_revision: int | None = None, **fields: Any) -> Record:
+    return await notes.update(ctx, note.id, drafted(NoteChange, fields), if_revision)
+
+
+async def append(ctx: Context, note: Record, *texts: str) -> Record:
+    return await notes.append_transcript(ctx, note.id, drafted(TranscriptDraft, {"segments": spoken(*texts)}))
+
+
+def spoken(*texts: str) -> list[dict[str, Any]]:
+    return [
+        {"speaker": "Ann", "text": text, "startTimestamp": "00:00:01", "endTimestamp": "00:00:02"} for text in texts
+    ]
+
+
+async def set_columns(ctx: Context, note: Record, **values: Any) -> None:
+    """Writes what no caller may."""
+    async with ctx.transaction() as tx:
+        await tx.execute(update(Note).where(col(Note.id) == note.id).values(**values))
+
+
+def with_limits(ctx: Context, **limits: Any) -> Context:
+    return replace(ctx, limits=replace(ctx.limits, **limits))
+
+
+@contextmanager
+def refused(code: Code, field: str | None = None) -> Iterator[None]:
+    with pytest.raises(Problem) as caught:
+        yield
+    assert (caught.value.code, caught.value.field) == (code, field), caught.value.message
+
+
+@contextmanager
+def statements(ctx: Context) -> Iterator[list[str]]:
+    """The SQL that runs meanwhile."""
+    told: list[str] = []
+
+    def hear(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        told.append(statement)
+
+    engine = ctx.database.engine.sync_engine
+    event.listen(engine, "before_cursor_execute", hear)
+    try:
+        yield told
+    finally:
+        event.remove(engine, "before_cursor_execute", hear)
+
+
+async def graphql(ctx: Context, query: str, **variables: Any) -> Any:
+    """The data of an operation that has no errors."""
+    result = await schema.execute(query, variable_values=variables, context_value=Request(ctx))
+    assert not result.errors, result.errors
+    return result.data

@@ -1,0 +1,336 @@
+"""Lists of notes: what is in them, in which order, and in which pages."""
+
+import uuid
+from base64 import urlsafe_b64encode
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import orjson
+import pytest
+
+from models.base import Record
+from models.conversation import ConversationDraft
+from models.note import NoteFilter, NoteKind, NoteOrder, NoteOrderField, NoteStatus, NoteVisibility, OrderDirection
+from resolvers import conversations, notes
+from resolvers.context import Context
+from resolvers.drafts import drafted
+from resolvers.errors import Code
+from resolvers.pages import Page, Window
+from tests.resolvers.helpers import Place, refused, set_columns, spoken, statements, write
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+ORDERS = [NoteOrder(field=field, direction=direction) for field in NoteOrderField for direction in OrderDirection]
+BY_CREATION = NoteOrder()
+
+
+def named(order: NoteOrder) -> str:
+    return f"{order.field}-{order.direction}"
+
+
+async def listed(
+    ctx: Context, by: NoteOrder = BY_CREATION, wanted: dict[str, Any] | None = None, **window: Any
+) -> Page:
+    return await notes.page(ctx, Window(**window), drafted(NoteFilter, wanted or {}), by)
+
+
+def ids(rows: Any) -> list[uuid.UUID]:
+    return [row.id for row in rows]
+
+
+@pytest.fixture
+async def filled(place: Place) -> dict[str, Record]:
+    """Notes that differ in what filters ask for, created a day apart."""
+    me, one, two = place.ctx, await place.tag("one"), await place.tag("two")
+    other = await place.member()
+    person = {"name": "Ann", "email": "Ann.Lee@Example.com"}
+    made = {
+        "plain": await write(me, "plain", summary="Über die Heizung in Lissabon"),
+        "other": await write(other, "other", visibility=NoteVisibility.SHARED, participants=[person]),
+        "tagged": await write(me, "tagged", tagIds=[str(one), str(two)], kind=NoteKind.PODCAST),
+        "done": await write(me, "done", tagIds=[str(two)], transcripts=spoken("Heizung")),
+        "private": await write(other, "private", visibility=NoteVisibility.PRIVATE, contentText="e-mail heating"),
+    }
+    for day, note in enumerate(made.values()):
+        await set_columns(me, note, created_at=START + timedelta(days=day))
+    return made
+
+
+FILTERS: list[tuple[dict[str, Any], list[str]]] = [
+    ({}, ["plain", "other", "tagged", "done", "private"]),
+    ({"status": NoteStatus.COMPLETED}, ["done"]),
+    ({"status": NoteStatus.RECORDING}, []),
+    ({"kind": NoteKind.PODCAST}, ["tagged"]),
+    ({"visibility": NoteVisibility.SHARED}, ["other"]),
+    ({"visibility": NoteVisibility.PRIVATE}, ["private"]),
+    ({"createdBy": "OTHER"}, ["other", "private"]),
+    ({"createdBy": str(uuid.uuid4())}, []),
+    ({"createdFrom": START + timedelta(days=3)}, ["done", "private"]),
+    ({"createdFrom": START + timedelta(days=3, microseconds=1)}, ["private"]),
+    ({"createdTo": START + timedelta(days=1)}, ["plain", "other"]),
+    ({"createdFrom": START, "createdTo": START}, ["plain"]),
+    ({"tagIds": ["one"]}, ["tagged"]),
+    ({"tagIds": ["two"]}, ["tagged", "done"]),
+    ({"tagIds": ["one", "two"]}, ["tagged", "done"]),
+    ({"tagIds": ["one"], "kind": NoteKind.ONLINE}, []),
+    ({"tagIds": []}, []),
+    ({"participantEmail": "ann.lee@example.com"}, ["other"]),
+    ({"participantEmail": "ANN.LEE@EXAMPLE.COM"}, ["other"]),
+    ({"participantEmail": "lee@example.com"}, []),
+    ({"search": "heizung"}, ["plain"]),
+    ({"search": "HEIZUNG uber"}, ["plain"]),
+    ({"search": "heizung nirgends"}, []),
+    ({"search": "e-mail"}, ["private"]),
+    ({"search": "tagged"}, ["tagged"]),
+    ({"search": "heiz"}, []),
+    ({"search": "' | & ! ( :* \\ <->"}, []),
+    ({"search": "  "}, ["plain", "other", "tagged", "done", "private"]),
+    ({"search": ""}, ["plain", "other", "tagged", "done", "private"]),
+]
+
+
+@pytest.mark.parametrize(("wanted", "expected"), FILTERS)
+async def test_a_filter_keeps_these(
+    place: Place, filled: dict[str, Record], wanted: dict[str, Any], expected: list[str]
+) -> None:
+    if wanted.get("createdBy") == "OTHER":
+        wanted = {"createdBy": str(filled["other"].created_by_id)}
+    if "tagIds" in wanted:
+        wanted = {**wanted, "tagIds": [str(place.tags[name]) for name in wanted["tagIds"]]}
+    page = await listed(place.ctx, wanted=wanted)
+    assert [row.title for row in page.rows] == expected[::-1]
+    assert await page.total() == len(expected) == await notes.count(place.ctx, drafted(NoteFilter, wanted))
+    rows, last = await notes.window(place.ctx, 100, 0, drafted(NoteFilter, wanted), BY_CREATION)
+    assert (ids(rows), last) == (ids(page.rows), True)
+
+
+async def test_a_first_date_after_the_last_is_unprocessable(me: Context) -> None:
+    wanted = {"createdFrom": START + timedelta(seconds=1), "createdTo": START}
+    for call in (listed(me, wanted=wanted), notes.count(me, drafted(NoteFilter, wanted))):
+        with refused(Code.UNPROCESSABLE, "createdFrom"):
+            await call
+
+
+@pytest.fixture
+async def tied(me: Context) -> list[Record]:
+    """Twelve notes, of which always three are equal by every key."""
+    made = []
+    for number in range(12):
+        note = await write(me, f"Title {number // 3}")
+        at = START + timedelta(hours=number // 3)
+        await set_columns(me, note, created_at=at, updated_at=START - (at - START))
+        made.append(await notes.get(me, note.id))
+    return made
+
+
+def in_order(made: list[Record], by: NoteOrder) -> list[uuid.UUID]:
+    column = {"createdAt": "created_at", "updatedAt": "updated_at", "title": "title"}[by.field.value]
+    descending = by.direction is OrderDirection.DESC
+    return ids(sorted(made, key=lambda row: (getattr(row, column), row.id), reverse=descending))
+
+
+async def forward(ctx: Context, by: NoteOrder, size: int) -> AsyncIterator[Page]:
+    after = None
+    while True:
+        page = await listed(ctx, by, first=size, after=after)
+        yield page
+        if not page.has_next:
+            return
+        after = page.cursor(page.rows[-1])
+
+
+async def backward(ctx: Context, by: NoteOrder, size: int) -> AsyncIterator[Page]:
+    before = None
+    while True:
+        page = await listed(ctx, by, last=size, before=before)
+        yield page
+        if not page.has_previous:
+            return
+        before = page.cursor(page.rows[0])
+
+
+@pytest.mark.parametrize("by", ORDERS, ids=named)
+@pytest.mark.parametrize("size", [1, 4, 5, 12, 100])
+async def test_pages_are_the_list_in_order(me: Context, tied: list[Record], by: NoteOrder, size: int) -> None:
+    expected = in_order(tied, by)
+    pages = [page async for page in forward(me, by, size)]
+    assert [row for page in pages for row in ids(page.rows)] == expected
+    assert [len(page.rows) for page in pages] == [min(size, 12 - start) for start in range(0, 12, size)]
+    assert [page.has_previous for page in pages] == [False] + [True] * (len(pages) - 1)
+    back = [page async for page in backward(me, by, size)]
+    assert [row for page in back[::-1] for row in ids(page.rows)] == expected
+    assert [page.has_next for page in back] == [False] + [True] * (len(back) - 1)
+    rows: list[uuid.UUID] = []
+    for offset in range(0, 13, size):
+        found, last = await notes.window(me, size, offset, NoteFilter(), by)
+        rows += ids(found)
+        assert last == (offset + size >= 12)
+    assert rows == expected
+
+
+@pytest.mark.parametrize("by", ORDERS, ids=named)
+@pytest.mark.parametrize("way", [forward, backward])
+async def test_paging_sees_each_row_once_while_others_are_inserted(
+    me: Context, tied: list[Record], by: NoteOrder, way: Any
+) -> None:
+    seen: list[uuid.UUID] = []
+    async for page in way(me, by, 2):
+        seen += ids(page.rows if way is forward else page.rows[::-1])
+        # One before, one among and one behind what is still to come.
+        for title, hours in (("A", -9), ("Title 1", 1), ("Z", 99)):
+            note = await write(me, title)
+            at = START + timedelta(hours=hours)
+            await set_columns(me, note, created_at=at, updated_at=START - (at - START))
+        if len(seen) > 200:
+            break
+    old = set(ids(tied))
+    expected = in_order(tied, by) if way is forward else in_order(tied, by)[::-1]
+    assert len(set(seen)) == len(seen)
+    kept = [row for row in seen if row in old]
+    assert kept == expected[: len(kept)]
+    assert len(kept) == 12 or len(seen) > 200
+
+
+async def test_a_window_between_two_cursors(me: Context, tied: list[Record]) -> None:
+    expected = in_order(tied, BY_CREATION)
+    whole = await listed(me)
+    after, before = (whole.cursor(whole.rows[place]) for place in (2, 9))
+    inside = await listed(me, after=after, before=before)
+    assert (ids(inside.rows), inside.has_next, inside.has_previous) == (expected[3:9], False, True)
+    last = await listed(me, after=after, before=before, last=2)
+    assert (ids(last.rows), last.has_next, last.has_previous) == (expected[7:9], True, True)
+
+
+async def test_a_cursor_outlives_its_row(me: Context, tied: list[Record]) -> None:
+    first = await listed(me, first=3)
+    await notes.delete(me, first.rows[-1].id)
+    second = await listed(me, first=3, after=first.cursor(first.rows[-1]))
+    assert ids(second.rows) == in_order(tied, BY_CREATION)[3:6]
+
+
+@pytest.mark.parametrize(
+    ("window", "field"),
+    [
+        ({"first": 0}, "first"),
+        ({"first": -1}, "first"),
+        ({"first": 101}, "first"),
+        ({"last": 0}, "last"),
+        ({"last": 101}, "last"),
+        ({"first": 1, "last": 1}, "last"),
+        ({"first": 2**31}, "first"),
+    ],
+)
+async def test_sizes_that_are_refused(me: Context, window: dict[str, int], field: str) -> None:
+    note = await write(me)
+    for call in (
+        listed(me, **window),
+        notes.transcript(me, note.id, Window(**window)),
+        conversations.page(me, note.id, Window(**window)),
+    ):
+        with refused(Code.BAD_USER_INPUT, field):
+            await call
+
+
+async def test_sizes_at_the_edge_and_the_usual_one(me: Context) -> None:
+    for number in range(101):
+        await write(me, str(number))
+    assert [len((await listed(me, first=size)).rows) for size in (1, 100, None)] == [1, 100, 20]
+    assert (await listed(me, last=100)).has_previous
+
+
+def cursor(*parts: object) -> str:
+    return urlsafe_b64encode(orjson.dumps(parts)).decode().rstrip("=")
+
+
+KIND, AT, ID = "note.createdAt.desc", "2026-01-01T00:00:00+00:00", str(uuid.UUID(int=1))
+BAD_CURSORS = [
+    "",
+    "x",
+    "é",
+    "\ud800",
+    "\x00",
+    "not a cursor at all",
+    "A" * 100_000,
+    cursor(),
+    cursor(KIND),
+    cursor(KIND, AT),
+    cursor(KIND, AT, ID, ID),
+    cursor("note.createdAt.asc", AT, ID),
+    cursor("note.updatedAt.desc", AT, ID),
+    cursor("event", 1),
+    cursor(KIND, AT, "nobody"),
+    cursor(KIND, AT, 1),
+    cursor(KIND, 1, ID),
+    cursor(KIND, None, ID),
+    cursor(KIND, "yesterday", ID),
+    cursor(KIND, "2026-01-01T00:00:00", ID),
+    cursor(KIND, "2026-01-01", ID),
+    cursor(KIND, "0001-01-01T00:00:00+14:00", ID),
+    cursor(KIND, "9999-12-31T23:59:59-14:00", ID),
+    urlsafe_b64encode(b"[" * 5_000).decode(),
+    urlsafe_b64encode(b'{"a": 1}').decode(),
+]
+
+
+@pytest.mark.parametrize("bad", BAD_CURSORS, ids=range(len(BAD_CURSORS)))
+@pytest.mark.parametrize("field", ["after", "before"])
+async def test_cursors_that_no_list_gave_out(me: Context, bad: str, field: str) -> None:
+    with refused(Code.BAD_USER_INPUT, field):
+        await listed(me, **{field: bad})
+
+
+@pytest.mark.parametrize("by", ORDERS, ids=named)
+async def test_a_cursor_fits_its_own_order_only(me: Context, by: NoteOrder) -> None:
+    note = await write(me, transcripts=spoken("a"))
+    page = await listed(me, by)
+    mine = page.cursor(page.rows[0])
+    talk = await conversations.create(me, ConversationDraft(note_id=note.id))
+    for other in ORDERS:
+        if other != by:
+            with refused(Code.BAD_USER_INPUT, "after"):
+                await listed(me, other, after=mine)
+    for call in (
+        notes.transcript(me, note.id, Window(after=mine)),
+        conversations.page(me, note.id, Window(after=mine)),
+        conversations.messages(me, talk.id, Window(after=mine)),
+    ):
+        with refused(Code.BAD_USER_INPUT, "after"):
+            await call
+
+
+@pytest.mark.parametrize("title", ["\x00", "a\x00"])
+async def test_a_cursor_with_a_title_that_none_can_have(me: Context, title: str) -> None:
+    with refused(Code.BAD_USER_INPUT, "after"):
+        await listed(me, NoteOrder(field=NoteOrderField.TITLE), after=cursor("note.title.desc", title, ID))
+
+
+@pytest.mark.parametrize("position", [2**31, -(2**31) - 1, 2**63, True, 1.0, "1", None])
+async def test_a_cursor_with_a_position_that_no_segment_has(me: Context, position: object) -> None:
+    note = await write(me)
+    with refused(Code.BAD_USER_INPUT, "after"):
+        await notes.transcript(me, note.id, Window(after=cursor("segment", position, ID)))
+
+
+async def test_the_total_is_counted_when_it_is_asked_for(me: Context) -> None:
+    await write(me)
+    with statements(me) as told:
+        page = await listed(me)
+    assert [" count(" in statement.lower() for statement in told] == [False]
+    with statements(me) as told:
+        assert await page.total() == 1
+    assert ["count(" in statement.lower() for statement in told] == [True]
+
+
+@pytest.mark.parametrize(
+    ("limit", "offset", "field"), [(0, 0, "limit"), (101, 0, "limit"), (-1, 0, "limit"), (1, -1, "offset")]
+)
+async def test_windows_that_are_refused(me: Context, limit: int, offset: int, field: str) -> None:
+    with refused(Code.BAD_USER_INPUT, field):
+        await notes.window(me, limit, offset, NoteFilter(), BY_CREATION)
+
+
+@pytest.mark.parametrize("offset", [2**31 - 1, 2**31, 2**63 - 1])
+async def test_a_window_behind_the_end_is_empty(me: Context, offset: int) -> None:
+    note = await write(me)
+    assert await notes.window(me, 1, offset, NoteFilter(), BY_CREATION) == ([], True)
+    assert await conversations.window(me, note.id, 1, offset) == ([], 0)
