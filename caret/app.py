@@ -13,6 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.applications import Starlette
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route, WebSocketRoute
@@ -31,6 +32,14 @@ log = structlog.get_logger()
 
 MAX_BODY = 4 * 1024 * 1024
 """Bytes of a request's body, and of a WebSocket message."""
+ANY_ORIGIN: dict[str, Any] = {
+    # Safe for any page: a credential is a header that the page must know, never a cookie that the browser adds.
+    "allow_origins": ["*"],
+    "allow_methods": ["GET", "POST", "PATCH", "DELETE"],
+    "allow_headers": ["*"],
+    "expose_headers": ["X-Request-Id", "Retry-After", "Location"],
+    "max_age": 86400,
+}
 SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 
@@ -49,7 +58,7 @@ def create_app(settings: Settings) -> Starlette:
             Route("/health/live", live),
             Route("/health/ready", ready),
         ],
-        middleware=[Middleware(Requests), Middleware(BodyLimit)],
+        middleware=[Middleware(Requests), Middleware(CORSMiddleware, **ANY_ORIGIN), Middleware(BodyLimit)],
         lifespan=lifespan,
     )
 

@@ -83,9 +83,17 @@ class NatsBus:
             tried.append(error)
 
         try:
-            client = await nats.connect(url, error_cb=told, allow_reconnect=False, connect_timeout=PATIENCE)
-        except NoServersError as error:
-            # It says what went wrong with each of the servers, the error itself does not.
+            async with asyncio.timeout(2 * PATIENCE):
+                client = await nats.connect(
+                    url,
+                    error_cb=told,
+                    allow_reconnect=False,
+                    max_reconnect_attempts=1,
+                    reconnect_time_wait=0.1,
+                    connect_timeout=PATIENCE,
+                )
+        except (NoServersError, TimeoutError) as error:
+            # What went wrong with a server was only told, the error itself does not say it.
             raise tried[-1] if tried else error from None
         try:
             await cls(client).prepare()

@@ -8,6 +8,16 @@ from pydantic_core import ErrorDetails
 
 from resolvers.errors import Problem, bad_input
 
+# Where pydantic's words are about Python, or quote a regular expression.
+WORDS = {
+    "model_type": "A JSON object is expected.",
+    "missing": "This field is required.",
+    "extra_forbidden": "This field is unknown.",
+    "too_short": "The length must be at least {min_length}.",
+    "too_long": "The length must be at most {max_length}.",
+    "string_pattern_mismatch": "This has the wrong form.",
+}
+
 DraftType = TypeVar("DraftType", bound=BaseModel)
 
 
@@ -20,7 +30,7 @@ def drafted(kind: type[DraftType], values: Mapping[str, Any]) -> DraftType:
 
 
 def problem(error: ValidationError) -> Problem:
-    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    first = error.errors(include_url=False, include_input=False)[0]
     return bad_input(path(first), message(first))
 
 
@@ -30,5 +40,7 @@ def path(detail: ErrorDetails) -> str:
 
 
 def message(detail: ErrorDetails) -> str:
+    if words := WORDS.get(detail["type"]):
+        return words.format_map(detail.get("ctx", {}))
     text = detail["msg"].removeprefix("Value error, ")
     return f"{text[:1].upper()}{text[1:]}."

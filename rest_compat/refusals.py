@@ -27,15 +27,6 @@ NAMES = {
     Code.RATE_LIMITED: "rate_limit_exceeded",
     Code.INTERNAL_SERVER_ERROR: "internal_error",
 }
-# Where pydantic's words are about Python, or quote a regular expression.
-WORDS = {
-    "model_type": "A JSON object is expected.",
-    "missing": "This field is required.",
-    "extra_forbidden": "This field is unknown.",
-    "too_short": "The length must be at least {min_length}.",
-    "too_long": "The length must be at most {max_length}.",
-    "string_pattern_mismatch": "This has the wrong form.",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +94,7 @@ def _flaws(part: str, error: ValidationError) -> Iterator[Flaw]:
         # A query's parameters are flat: what is wrong within one is wrong with it.
         steps = detail["loc"][:1] if part == "query" else detail["loc"]
         place = (step[:LONGEST] if isinstance(step, str) else step for step in steps)
-        words = WORDS.get(detail["type"], "").format_map(detail.get("ctx", {})) or drafts.message(detail)
-        yield Flaw(detail["type"], (part, *place), words, brief(detail["input"]))
+        yield Flaw(detail["type"], (part, *place), drafts.message(detail), brief(detail["input"]))
 
 
 def brief(value: Any) -> Any:

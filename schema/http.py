@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 import orjson
+from cross_web import HTTPException
 from graphql import GraphQLError
 from starlette.requests import Request as HTTPRequest
 from starlette.responses import JSONResponse, Response
@@ -29,6 +30,9 @@ MAX_OPERATIONS = 100
 """Operations that may run on one WebSocket at a time."""
 
 
+CODES = {404: Code.NOT_FOUND, 405: Code.METHOD_NOT_ALLOWED, 415: Code.UNSUPPORTED_MEDIA_TYPE}
+
+
 class GraphQLEdge(GraphQL[Request, None]):
     """One endpoint: queries and mutations by POST (queries by GET too), everything over graphql-transport-ws."""
 
@@ -39,6 +43,8 @@ class GraphQLEdge(GraphQL[Request, None]):
             subscription_protocols=[GRAPHQL_TRANSPORT_WS_PROTOCOL],
             connection_init_wait_timeout=INIT_TIMEOUT,
             max_subscriptions_per_connection=MAX_OPERATIONS,
+            # Safe for any page: a credential is one that the page must know, never a cookie that the browser adds.
+            allowed_origins=["*"],
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -46,10 +52,13 @@ class GraphQLEdge(GraphQL[Request, None]):
             await super().__call__(scope, receive, send)
             return
         try:
-            await super().__call__(scope, receive, send)
+            response = await self.run(HTTPRequest(scope, receive))
         except Problem as problem:
             # Refused before there was an operation: a bad credential, a body beyond the limit.
-            await refusal(problem)(scope, receive, send)
+            response = refusal(problem)
+        except HTTPException as error:
+            response = refusal(Problem(CODES.get(error.status_code, Code.BAD_USER_INPUT), error.reason))
+        await response(scope, receive, send)
 
     async def get_context(self, request: HTTPRequest | WebSocket, response: Response | WebSocket) -> Request:  # noqa: ARG002 (the base's signature)
         ctx: Context = request.state.context
@@ -72,7 +81,10 @@ class GraphQLEdge(GraphQL[Request, None]):
 
     def decode_json(self, data: str | bytes) -> object:
         # The standard library's parser overflows on deep nesting; this one refuses it.
-        return orjson.loads(data)
+        value = orjson.loads(data)
+        if not isinstance(value, dict):
+            raise orjson.JSONDecodeError("A JSON object is expected", "", 0)
+        return value
 
     def encode_json(self, data: object) -> str:
         return orjson.dumps(data, default=str).decode()

@@ -25,4 +25,4 @@ async def _reach(settings: Settings) -> None:
         try:
             await NatsBus.reach(settings.nats_url)
         except (NatsError, OSError, ValueError) as error:
-            raise SettingsError(f"CARET_NATS_URL: no NATS can be used there: {error}") from None
+            raise SettingsError(f"CARET_NATS_URL: no NATS can be used there: {str(error) or 'no answer'}") from None

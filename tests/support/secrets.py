@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import ARRAY, Column, Table, Text, select, update
+from sqlalchemy import ARRAY, Column, Table, Text, UniqueConstraint, func, select, update
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlmodel import SQLModel
@@ -46,6 +46,8 @@ class Secrets:
                 value = self.hidden(column)
                 if name == "events":
                     value = column.concat(value)
+                elif is_unique(column):
+                    value = func.concat(value, table.c.id)
                 await connection.execute(update(table).where(mine).values({column: value}))
             rows = (await connection.execute(select(table).where(mine))).all()
             assert rows, f"the workspace has no row in {name}: make one, so that nobody's looking for it is tested"
@@ -93,9 +95,7 @@ async def dump(database: AsyncEngine, workspace_id: UUID) -> dict[str, list[str]
         return {
             name: sorted(
                 str(tuple(row))
-                for row in await connection.execute(
-                    select(table).where(await secrets.condition(connection, table))
-                )
+                for row in await connection.execute(select(table).where(await secrets.condition(connection, table)))
             )
             for name, table in TABLES.items()
         }
@@ -103,3 +103,8 @@ async def dump(database: AsyncEngine, workspace_id: UUID) -> dict[str, list[str]
 
 def is_text(column: Column[Any]) -> bool:
     return isinstance(column.type, Text | JSONB | ARRAY) and not column.computed
+
+
+def is_unique(column: Column[Any]) -> bool:
+    constraints = [one for one in column.table.constraints if isinstance(one, UniqueConstraint)]
+    return bool(column.unique) or any(column.name in one.columns for one in constraints)
