@@ -55,12 +55,17 @@ class Jwks:
         return self._clock() - self._fetched
 
     async def _fetch(self) -> None:
-        self._fetched = self._clock()
+        before, self._fetched = self._fetched, self._clock()
         try:
             response = await self._client.get(self._url)
             response.raise_for_status()
             keys = PyJWKSet.from_dict(response.json()).keys
-        except (httpx.HTTPError, PyJWTError, ValueError, TypeError) as error:
+        except asyncio.CancelledError:
+            # Who caused the fetch has left: the next one is free to try.
+            self._fetched = before
+            raise
+        # AttributeError: PyJWKSet takes for granted that the document is an object.
+        except (httpx.HTTPError, PyJWTError, ValueError, TypeError, AttributeError) as error:
             log.warning("jwks.fetch_failed", error=str(error) or type(error).__name__)
             return
         self._keys = {key.key_id: key for key in keys}

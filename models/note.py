@@ -265,6 +265,12 @@ class NoteFilter(Draft):
     participant_email: Email | None = None
 
 
+class TranscriptFilter(Draft):
+    """`search`: the segments whose text has these very characters, in any case."""
+
+    search: Line | None = None
+
+
 class NoteOrder(Draft):
     field: NoteOrderField = NoteOrderField.CREATED_AT
     direction: OrderDirection = OrderDirection.DESC

@@ -52,7 +52,8 @@ async def _change(ctx: Context, conversation_id: UUID, values: dict[str, Any]) -
     async with ctx.transaction() as tx:
         await access.conversation(tx, ctx.me, conversation_id, lock=True)
         mine = col(Conversation.id) == conversation_id
-        changed = change_rows(Conversation).where(mine).values(**values, updated_at=func.now())
+        # The clock, not now(): who waited for the row is the later one.
+        changed = change_rows(Conversation).where(mine).values(**values, updated_at=func.clock_timestamp())
         row = (await tx.execute(changed.returning(Conversation))).one()
         await tell(ctx, tx, row, EventType.CONVERSATION_UPDATED)
     return row

@@ -17,7 +17,7 @@ from sqlalchemy import delete as remove
 from sqlmodel import col
 
 from models import DocumentEmbedding, EventType, Note, TranscriptSegment
-from models.base import MAX_TEXT, Record
+from models.base import MAX_TEXT, Record, storable
 from resolvers import access
 from resolvers.access import Right
 from resolvers.chunks import chunked
@@ -44,8 +44,8 @@ ASSIGNED = (
 @dataclass(frozen=True, slots=True)
 class Indexed:
     note_id: UUID
-    chunks: int
-    embedded: int
+    chunks_indexed: int
+    chunks_embedded: int
 
 
 async def index(ctx: Context, note_id: UUID, content: str | None = None) -> Indexed:
@@ -53,18 +53,31 @@ async def index(ctx: Context, note_id: UUID, content: str | None = None) -> Inde
 
     Raises UNAVAILABLE while the embedder is away; the text is kept and is indexed when it returns.
     """
-    if content is not None and len(content) > MAX_TEXT:
-        raise bad_input("content", f"`content` has at most {MAX_TEXT} characters.")
+    if content is not None:
+        _check(content)
     async with ctx.transaction() as tx:
         await access.note(tx, ctx.me, note_id, Right.EDIT, lock=True)
         job = await _accept(tx, note_id, content)
     try:
-        return await work(ctx, job)
+        done = await work(ctx, job)
     except EmbedderUnavailable as error:
         wait = None if error.retry_after is None else int(error.retry_after) + 1
         raise Problem(Code.UNAVAILABLE, "The embedding provider is unavailable.", retry_after=wait) from error
     except EmbedderMisconfigured as error:
         raise Problem(Code.UNAVAILABLE, "The embedding provider refuses to work as it is configured.") from error
+    async with ctx.read() as tx:
+        # Embedding takes its time: by now the note may be gone, or out of the viewer's reach.
+        await access.note(tx, ctx.me, note_id, Right.READ)
+    return done
+
+
+def _check(content: str) -> None:
+    if len(content) > MAX_TEXT:
+        raise bad_input("content", f"`content` has at most {MAX_TEXT} characters.")
+    try:
+        storable(content)
+    except ValueError as error:
+        raise bad_input("content", f"`content` {error}.") from None
 
 
 async def forget(ctx: Context, note_id: UUID) -> None:

@@ -2,22 +2,29 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Float, func, select
+from sqlalchemy import Float, Select, func, select
 from sqlmodel import col
 
 from models import DocumentEmbedding, Note
 from models.base import Record, storable
 from resolvers import access
 from resolvers.access import Right
-from resolvers.context import Context
+from resolvers.context import Context, Transaction
 from resolvers.errors import Code, Problem, bad_input
 from resolvers.intelligence import EmbedderMisconfigured, EmbedderUnavailable
 
 MAX_QUERY = 2_000
 """Characters of a query."""
 MAX_HITS = 20
+COMPARED = 5_000
+"""Chunks of a workspace up to which each is compared with the query, in about 20 µs.
+
+The index is for more. All workspaces share it, and its graph has dead ends: where more than a few chunks of anybody
+have the same text, it may reach no others.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,25 +50,37 @@ async def search(
         else:
             workspace_id = (await access.note(tx, ctx.me, note_id, Right.READ)).workspace_id
     vector = await embedded(ctx, query)
-    distance = col(DocumentEmbedding.embedding).op("<=>", return_type=Float())(vector)
-    nearest = (
-        select(
-            col(DocumentEmbedding.document_id),
-            col(DocumentEmbedding.workspace_id),
-            col(DocumentEmbedding.chunk_index),
-            col(DocumentEmbedding.chunk_text),
-            col(Note.title).label("document_title"),
-            func.greatest(0.0, 1.0 - distance).label("score"),
-        )
-        .join(Note, col(Note.id) == col(DocumentEmbedding.document_id))
-        .where(col(DocumentEmbedding.workspace_id) == workspace_id, access.readable(ctx.me))
-        .order_by(distance)
-        .limit(first)
-    )
+    mine = [col(DocumentEmbedding.workspace_id) == workspace_id, access.readable(ctx.me)]
     if note_id is not None and exclude_note:
-        nearest = nearest.where(col(DocumentEmbedding.document_id) != note_id)
+        mine.append(col(DocumentEmbedding.document_id) != note_id)
     async with ctx.read() as tx:
-        return Found((await tx.execute(nearest)).all(), note_id)
+        hits: Sequence[Record] = []
+        if await _is_large(tx, workspace_id):
+            hits = (await tx.execute(nearest(vector, indexed=True).where(*mine).limit(first))).all()
+        if len(hits) < first:
+            hits = (await tx.execute(nearest(vector, indexed=False).where(*mine).limit(first))).all()
+    return Found(hits, note_id)
+
+
+def nearest(vector: object, *, indexed: bool) -> Select[Any]:
+    """Chunks with their notes, nearest first: by the index, or each compared."""
+    distance = col(DocumentEmbedding.embedding).op("<=>", return_type=Float())(vector)
+    score = func.greatest(0.0, 1.0 - distance).label("score")
+    query = select(
+        col(DocumentEmbedding.document_id),
+        col(DocumentEmbedding.workspace_id),
+        col(DocumentEmbedding.chunk_index),
+        col(DocumentEmbedding.chunk_text),
+        col(Note.title).label("document_title"),
+        score,
+    ).join(Note, col(Note.id) == col(DocumentEmbedding.document_id))
+    # The index knows the order by distance only.
+    return query.order_by(distance if indexed else score.desc())
+
+
+async def _is_large(tx: Transaction, workspace_id: UUID) -> bool:
+    mine = select(col(DocumentEmbedding.chunk_index)).where(col(DocumentEmbedding.workspace_id) == workspace_id)
+    return (await tx.execute(mine.offset(COMPARED).limit(1))).first() is not None
 
 
 def checked(query: str, first: int) -> None:

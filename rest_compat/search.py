@@ -28,7 +28,7 @@ class Wanted(BaseModel):
 async def index(call: Call) -> Response:
     wanted = call.sent(ToIndex)
     indexed = await indexing.index(call.ctx, wanted.document_id, wanted.content)
-    return reply({"document_id": indexed.note_id, "chunks_indexed": indexed.chunks})
+    return reply({"document_id": indexed.note_id, "chunks_indexed": indexed.chunks_indexed})
 
 
 async def find(call: Call) -> Response:

@@ -1,11 +1,14 @@
 """From GraphQL inputs to the drafts that the resolvers take."""
 
-from dataclasses import fields, is_dataclass
 from typing import Any
 
 import strawberry
+from strawberry.types import has_object_definition
 
 from resolvers.drafts import DraftType, drafted
+from schema.types import CONFIG
+
+spelled = CONFIG.name_converter.get_graphql_name
 
 
 def draft(kind: type[DraftType], given: object, *, keep_nulls: bool = False) -> DraftType:
@@ -14,8 +17,10 @@ def draft(kind: type[DraftType], given: object, *, keep_nulls: bool = False) -> 
 
 
 def values(given: Any, *, keep_nulls: bool = False) -> Any:
-    if is_dataclass(given):
-        pairs = ((field.name, getattr(given, field.name)) for field in fields(given))
+    if has_object_definition(given):
+        # By the caller's names: the draft's refusals quote them.
+        sent = given.__strawberry_definition__.fields
+        pairs = ((spelled(field), getattr(given, field.python_name)) for field in sent)
         return {
             name: values(value)
             for name, value in pairs

@@ -8,7 +8,7 @@ import strawberry
 from strawberry.scalars import JSON
 
 from models.base import Record, as_id
-from models.note import NoteChange, NoteDraft, TranscriptDraft
+from models.note import NoteChange, NoteDraft, TranscriptDraft, TranscriptFilter
 from models.note import NoteFilter as FilterDraft
 from models.note import NoteOrder as OrderDraft
 from resolvers import conversations, notes
@@ -103,7 +103,8 @@ class Note(Node):
         after: str | None = None,
         search: str | None = None,
     ) -> Page:
-        return await notes.transcript(info.context.ctx, root.id, Window(first=first, after=after), search)
+        wanted = drafted(TranscriptFilter, {"search": search})
+        return await notes.transcript(info.context.ctx, root.id, Window(first=first, after=after), wanted)
 
     @strawberry.field(
         graphql_type=Connection[Annotated["Conversation", strawberry.lazy("schema.conversations")]],  # type: ignore[name-defined]  # noqa: F821 (lazy)

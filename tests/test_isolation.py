@@ -10,22 +10,19 @@ from typing import Any
 
 import httpx
 import pytest
-from graphql import build_client_schema, get_introspection_query
-from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
-from starlette.routing import Mount, Route
 
-import rest_compat
 from models import Role
 from models.base import new_id
-from rest_compat.family import Resource
 from tests.conftest import House, Tenant, make_tenant
 from tests.support.clients import Caller
 from tests.support.house import Served
 from tests.support.llm import Script
-from tests.support.secrets import TABLES, Secrets, dump, singular
-from tests.support.walk import EMAIL, PHRASE, Hole, Operation, Walk
-from tests.test_main_job import ASK, CONVERSE, CREATE, indexed
+from tests.support.routes import OPEN, request_of, requests
+from tests.support.secrets import Secrets, dump
+from tests.support.things import UPDATE, answer_of, filled, running, sql, things_of
+from tests.support.walk import PHRASE, Hole, Operation, Walk
+from tests.test_main_job import CREATE
 
 PUBLIC = {"models", "defaultModel"}
 # Stored, and shown by no field.
@@ -43,32 +40,6 @@ class Victim:
     @property
     def ids(self) -> dict[str, list[str]]:
         return self.secrets.ids
-
-
-async def things_of(caller: Caller, tenant: Tenant, title: str) -> dict[str, str]:
-    """One of each thing that an operation may need an id of: a note, a conversation about it, its reply, a tag."""
-    note = (await caller.data(CREATE, input={"title": title, "summary": title, "transcripts": [SEGMENT]}))["createNote"]
-    await indexed(caller, note["id"])
-    talk = (await caller.data(CONVERSE, note=note["id"]))["createConversation"]
-    *_, done = await caller.subscribed(ASK, c=talk["id"], m=title)
-    reply = done["data"]["ask"]["messageId"]
-    tag = str(new_id())
-    await sql(
-        tenant.database,
-        "INSERT INTO tags (id, workspace_id, name, color) VALUES (:tag, :workspace, :name, '#00aa00')",
-        tag=tag,
-        workspace=tenant.id,
-        name=tag,
-    )
-    return {"note": note["id"], "conversation": talk["id"], "message": reply, "tag": tag, "model": "caret/extractive"}
-
-
-SEGMENT = {"speaker": "A", "text": PHRASE, "startTimestamp": "00:00:00", "endTimestamp": "00:00:01"}
-
-
-async def sql(database: AsyncEngine, statement: str, **values: Any) -> None:
-    async with database.begin() as connection:
-        await connection.execute(text(statement), values)
 
 
 @pytest.fixture(scope="module")
@@ -125,16 +96,9 @@ async def cursors_of(caller: Caller, own: dict[str, str]) -> list[str]:
     return [page, told[0]["data"]["reply"]["cursor"], event]
 
 
-UPDATE = "mutation($note: ID!, $input: UpdateNoteInput!) { updateNote(id: $note, input: $input) { id } }"
-
-
 @pytest.fixture(scope="module")
 async def schema(server: Served) -> Walk:
-    """The schema as the running server tells it."""
-    nobody = Caller(server, "")
-    asked = await nobody.graphql(get_introspection_query())
-    await nobody.close()
-    return Walk(build_client_schema(asked["data"]), frozenset(map(singular, TABLES)) | {"model"})
+    return await running(server)
 
 
 @dataclass
@@ -185,53 +149,37 @@ def told(response: httpx.Response) -> tuple[Any, ...]:
 
 
 async def tell_nothing(
-    victim: Victim, name: str, ask: Callable[[str], Awaitable[httpx.Response]], kinds: list[str]
+    victim: Victim, name: str, ask: Callable[[str], Awaitable[httpx.Response]], idents: list[str]
 ) -> None:
-    """Asks for the victim's things of these kinds, and for one that never was: the answers must be the same."""
+    """Asks for the victim's things, and for one that never was: the answers must be the same."""
     never = told(await ask(str(new_id())))
-    for kind in kinds:
-        for ident in victim.ids[kind][:2]:
-            answer = await ask(ident)
-            assert not victim.secrets.found_in(answer.text), (name, kind, answer.text)
-            assert told(answer) == never, (name, kind)
+    for ident in idents:
+        answer = await ask(ident)
+        assert not victim.secrets.found_in(answer.text), (name, ident, answer.text)
+        assert told(answer) == never, (name, ident)
 
 
-async def all_at_once(work: Iterator[Awaitable[None]] | list[Awaitable[None]], width: int = 8) -> None:
-    gate = asyncio.Semaphore(width)
-
-    async def one(job: Awaitable[None]) -> None:
-        async with gate:
+async def all_done(work: Iterator[Awaitable[None]], hands: int = 8) -> None:
+    async def hand() -> None:
+        for job in work:
             await job
 
     async with asyncio.TaskGroup() as group:
-        for job in work:
-            group.create_task(one(job))
+        for _ in range(hands):
+            group.create_task(hand())
 
 
 def attacks(operation: Operation, victim: Victim) -> Iterator[tuple[Hole, list[str]]]:
-    """Each place for an id, with the kinds of victim's things to try there; what else is needed is the stranger's own.
+    """Each place for an id, with the victim's ids to try there; what else is needed is the stranger's own.
 
-    With something optional added only the kind that belongs there is tried.
+    Once for each place that is one of every kind; with something optional elsewhere only what belongs there.
     """
     for hole in operation.holes:
         if hole.kind in {"cursor", "foreign"}:
             continue
+        fitting = victim.ids.get(hole.kind, [])[:2]
         new = operation.extra is None or hole.path.endswith(operation.extra)
-        yield hole, list(victim.ids) if new else [kind for kind in (hole.kind,) if kind in victim.ids]
-
-
-def filled(operation: Operation, own: dict[str, str], at: Hole | None = None, ident: str = "") -> dict[str, Any]:
-    def fill(hole: Hole) -> str:
-        if hole == at:
-            return ident
-        assert hole.kind in {*own, "foreign", "cursor"}, f"make a {hole.kind} in things_of for {operation.name}"
-        return own.get(hole.kind, "x")
-
-    return operation.filled(fill)
-
-
-def answer_of(caller: Caller, operation: Operation, variables: dict[str, Any]) -> Awaitable[httpx.Response]:
-    return caller.http.post("/graphql", json={"query": operation.text, "variables": variables})
+        yield hole, fitting + [ids[0] for kind, ids in victim.ids.items() if new and kind != hole.kind]
 
 
 async def test_the_owner_finds_every_secret(victim: Victim, schema: Walk) -> None:
@@ -245,7 +193,8 @@ async def test_the_owner_finds_every_secret(victim: Victim, schema: Walk) -> Non
     missed = victim.secrets.planted - found - NEVER_SHOWN
     # What has no type of its own yet is shown by nothing.
     assert not {place for place in missed if not place.startswith("suggestions.")}
-    assert not schema.unvisited(o for root in ("query", "mutation", "subscription") for o in schema.operations(root))
+    walked = [operation for root in ("query", "mutation", "subscription") for operation in schema.operations(root)]
+    assert not schema.unvisited(operation for operation in walked if operation.extra is None)
 
 
 def cursor_at(operation: Operation, victim: Victim) -> tuple[Hole, str] | tuple[()]:
@@ -260,12 +209,12 @@ async def test_no_field_tells(
     root: str, who: str, victim: Victim, strangers: dict[str, Stranger], schema: Walk
 ) -> None:
     stranger = strangers[who]
-    await all_at_once(
-        tell_nothing(victim, f"{operation.name} at {hole.path}", asking(stranger, operation, hole), kinds)
+    await all_done(
+        tell_nothing(victim, f"{operation.name} at {hole.path}", asking(stranger, operation, hole), idents)
         for operation in schema.operations(root)
-        for hole, kinds in attacks(operation, victim)
+        for hole, idents in attacks(operation, victim)
     )
-    await all_at_once(plain(victim, who, stranger, operation) for operation in schema.operations(root))
+    await all_done(plain(victim, who, stranger, operation) for operation in schema.operations(root))
 
 
 def asking(stranger: Stranger, operation: Operation, hole: Hole) -> Callable[[str], Awaitable[httpx.Response]]:
@@ -287,59 +236,6 @@ async def plain(victim: Victim, who: str, stranger: Stranger, operation: Operati
             assert [error["extensions"]["code"] for error in answer.json()["errors"]] == ["UNAUTHENTICATED"]
 
 
-def an(kind: str) -> Hole:
-    return Hole(kind, kind)
-
-
-# What each route that writes is sent: one that is not here fails the test.
-BODIES: dict[str, list[Any]] = {
-    "POST /v1/notes": [{"title": PHRASE}, {"title": PHRASE, "tagIds": [an("tag")]}],
-    "PATCH /v1/notes/{id}": [{"title": PHRASE}, {"tagIds": [an("tag")]}, {"visibility": "private"}],
-    "POST /api/v1/ai/conversations": [{"document_id": an("note")}],
-    "PATCH /api/v1/ai/conversations/{id}": [{"title": PHRASE}],
-    "POST /api/v1/ai/conversations/{id}/touch": [None],
-    "POST /api/v1/ai/conversations/{id}/stream": [{"message": PHRASE}, {"message": PHRASE, "document_id": an("note")}],
-    "POST /api/v1/ai/embeddings/index": [{"document_id": an("note"), "content": PHRASE}],
-    "POST /api/v1/ai/embeddings/search": [{"document_id": an("note"), "query": PHRASE}],
-}
-QUERY: dict[str, Any] = {"search": PHRASE, "participantEmail": EMAIL, "createdBy": an("user"), "tagIds": an("tag")}
-QUERY |= {f"{kind}_id": an(kind) for kind in ("conversation", "message")} | {"document_id": an("note")}
-OPEN = "GET /api/v1/ai/models"
-
-
-def requests() -> Iterator[Operation]:
-    """Every method of every route with all that it may be sent, open for ids as the GraphQL operations are."""
-    for mount in rest_compat.routes():
-        assert isinstance(mount, Mount)
-        for route in mount.routes:
-            assert isinstance(route, Route)
-            if isinstance(route.endpoint, Resource) and route.endpoint.endpoints is not None:
-                for method in route.endpoint.endpoints:
-                    yield from requests_of(method, mount.path + route.path)
-
-
-def requests_of(method: str, path: str) -> Iterator[Operation]:
-    name = f"{method} {path}"
-    assert method in {"GET", "DELETE"} or name in BODIES, f"add what {name} is to be sent"
-    owner = re.search(r"(\w+)/\{id\}", path)
-    ids = {"id": Hole("id", {"embeddings": "note"}.get(owner[1], singular(owner[1])))} if owner else {}
-    for body in BODIES.get(name, [None]):
-        given = {"path": ids, "json": body}
-        yield Operation(method, path, name, given, None)
-        yield Operation(method, path, name, {**given, "headers": {"If-Match": '"99"'}}, "If-Match")
-        yield Operation(method, path, name, {**given, "headers": {"X-Workspace-Id": an("workspace")}}, "workspace")
-    if method == "GET":
-        yield Operation("HEAD", path, name, {"path": ids}, None)
-        for key, value in QUERY.items():
-            given = {"path": ids, "params": {key: value}, "headers": {"Last-Event-ID": "1"}}
-            yield Operation(method, path, name, given, value.path if isinstance(value, Hole) else key)
-
-
-def request_of(caller: Caller, operation: Operation, variables: dict[str, Any]) -> Awaitable[httpx.Response]:
-    path = operation.field.format(**variables.pop("path"))
-    return caller.http.request(operation.root, path, **variables)
-
-
 @WHO
 @pytest.mark.usefixtures("untouched")
 async def test_no_route_tells(who: str, victim: Victim, strangers: dict[str, Stranger]) -> None:
@@ -349,10 +245,10 @@ async def test_no_route_tells(who: str, victim: Victim, strangers: dict[str, Str
         return lambda ident: request_of(stranger.caller, operation, filled(operation, stranger.own, hole, ident))
 
     walked = list(requests())
-    await all_at_once(
-        tell_nothing(victim, f"{operation.name} at {hole.path}", asking(operation, hole), kinds)
+    await all_done(
+        tell_nothing(victim, f"{operation.name} at {hole.path}", asking(operation, hole), idents)
         for operation in walked
-        for hole, kinds in attacks(operation, victim)
+        for hole, idents in attacks(operation, victim)
     )
     for operation in walked:
         if not operation.holes:
@@ -375,9 +271,9 @@ async def test_no_subscription_opens(who: str, victim: Victim, strangers: dict[s
             return error["extensions"]["code"], error["message"].replace(ident, "<id>")
 
         for operation in schema.operations("subscription"):
-            for hole, kinds in attacks(operation, victim):
+            for hole, idents in attacks(operation, victim):
                 never = await refused(operation, hole, str(new_id()))
-                for ident in (ident for kind in kinds for ident in victim.ids[kind][:2]):
+                for ident in idents:
                     assert await refused(operation, hole, ident) == never, (operation.name, hole)
             for hole in (hole for hole in operation.holes if hole.kind == "cursor"):
                 codes = {(await refused(operation, hole, cursor))[0] for cursor in victim.cursors}

@@ -1,3 +1,4 @@
+import asyncio
 import gc
 import os
 import socket
@@ -9,6 +10,15 @@ from caret.app import MAX_BODY, create_app
 from caret.logs import configure
 from caret.parts import SHUTDOWN_GRACE
 from caret.settings import Settings
+from resolvers.context import Context
+
+
+class Server(uvicorn.Server):
+    """Ends the replies of this process while its connections end: whoever follows one still hears how it ended."""
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        context: Context = self.lifespan.state["context"]
+        await asyncio.gather(super().shutdown(sockets), context.runs.stop(SHUTDOWN_GRACE))
 
 
 @click.command(hidden=True)
@@ -29,9 +39,10 @@ def command(fd: int) -> None:
         log_config=None,
         access_log=False,
         server_header=False,
-        timeout_graceful_shutdown=int(SHUTDOWN_GRACE),
+        # Longer than the replies take, so that it cuts off only the streams of replies that run elsewhere.
+        timeout_graceful_shutdown=int(SHUTDOWN_GRACE) + 2,
     )
-    uvicorn.Server(config).run(sockets=[listener])
+    Server(config).run(sockets=[listener])
 
 
 def calm_the_collector() -> None:

@@ -11,7 +11,7 @@ from sqlmodel import col
 
 from models import Note, NoteTag, Tag, TranscriptSegment
 from models.base import Record
-from models.note import NoteFilter, NoteOrder, NoteOrderField, OrderDirection
+from models.note import NoteFilter, NoteOrder, NoteOrderField, OrderDirection, TranscriptFilter
 from resolvers import access
 from resolvers.access import Right
 from resolvers.context import Context
@@ -146,11 +146,11 @@ async def _grouped(ctx: Context, query: Executable) -> Mapping[UUID, list[Record
     return groups
 
 
-async def transcript(ctx: Context, note_id: UUID, view: Window, search: str | None = None) -> Page:
+async def transcript(ctx: Context, note_id: UUID, view: Window, wanted: TranscriptFilter) -> Page:
     """A page of the transcript of a note that was read before, in the order of speaking."""
     condition = col(TranscriptSegment.note_id) == note_id
-    if search:
-        condition = and_(condition, col(TranscriptSegment.text).icontains(search, autoescape=True))
+    if wanted.search:
+        condition = and_(condition, col(TranscriptSegment.text).icontains(wanted.search, autoescape=True))
     order = Order("segment", col(TranscriptSegment.position), col(TranscriptSegment.id))
     async with ctx.read() as tx:
         found = (await tx.execute(order.apply(select(TranscriptSegment).where(condition), view))).all()

@@ -1,8 +1,9 @@
 """A real Context in this process, on a database of its own: no server's worker takes the work of these tests."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
+import structlog
 from pydantic import SecretStr
 
 from caret.parts import opened
@@ -29,6 +30,15 @@ async def ctx(house: House) -> AsyncIterator[Context]:
         )
         async with opened(settings) as context:
             yield context
+
+
+@pytest.fixture(autouse=True)
+def plain_logs() -> Iterator[None]:
+    """Structlog as a server has it: its own default shows every local variable of a traceback, which takes seconds."""
+    before = structlog.get_config()
+    structlog.configure(processors=[structlog.processors.format_exc_info, structlog.processors.JSONRenderer(default=str)])
+    yield
+    structlog.configure(**before)
 
 
 @pytest.fixture

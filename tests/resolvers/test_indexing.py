@@ -93,7 +93,7 @@ async def test_index_a_given_text(
     await indexing.index(small, note.id, "Something else, that is gone afterwards.")
     embedder.passages.clear()
     done = await indexing.index(small, note.id, content)
-    assert (done.note_id, done.chunks, done.embedded) == (note.id, len(expected), len(expected))
+    assert (done.note_id, done.chunks_indexed, done.chunks_embedded) == (note.id, len(expected), len(expected))
     assert (await chunks(small, note), embedder.passages) == (expected, expected)
     assert (await notes.get(small, note.id)).chunk_count == len(expected)
     # The worker leaves it so.
@@ -111,7 +111,7 @@ async def test_texts_that_are_not_indexed(mine: Context, content: str) -> None:
 async def test_the_longest_text_is_indexed(mine: Context) -> None:
     note = await write(mine)
     done = await indexing.index(mine, note.id, "é" * MAX_TEXT)
-    assert done.chunks == len(await chunks(mine, note)) == 1 + -(-(MAX_TEXT - 512) // 448)
+    assert done.chunks_indexed == len(await chunks(mine, note)) == 1 + -(-(MAX_TEXT - 512) // 448)
 
 
 async def test_after_a_change_the_new_text_is_found_and_the_old_is_not(mine: Context) -> None:

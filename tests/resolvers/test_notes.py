@@ -12,7 +12,7 @@ from sqlmodel import SQLModel, col
 from models import Conversation, DocumentEmbedding, Event, Message, NoteTag, TranscriptSegment
 from models.base import Record
 from models.conversation import ConversationDraft, MessageRole, MessageState
-from models.note import NoteKind, NoteStatus, NoteVisibility
+from models.note import NoteKind, NoteStatus, NoteVisibility, TranscriptFilter
 from resolvers import conversations, indexing, notes
 from resolvers.context import Context
 from resolvers.errors import Code, Problem
@@ -263,7 +263,7 @@ async def test_appends_at_once_are_whole_and_in_a_row(me: Context) -> None:
     read: list[str] = []
     after = None
     while True:
-        page = await notes.transcript(me, note.id, Window(first=30, after=after))
+        page = await notes.transcript(me, note.id, Window(first=30, after=after), TranscriptFilter())
         read += [row.text for row in page.rows]
         if not page.has_next:
             break
@@ -292,7 +292,7 @@ async def test_updated_at_never_goes_back(me: Context) -> None:
 )
 async def test_a_transcript_is_searched_for_the_very_text(me: Context, search: str | None, found: list[str]) -> None:
     note = await write(me, transcripts=spoken("The Budget is 100%_ fine.", "Hello."))
-    page = await notes.transcript(me, note.id, Window(), search)
+    page = await notes.transcript(me, note.id, Window(), TranscriptFilter(search=search))
     assert ([row.text for row in page.rows], await page.total()) == (found, len(found))
 
 

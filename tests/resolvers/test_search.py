@@ -150,4 +150,28 @@ async def test_a_search_is_a_fixed_number_of_statements(me: Context, filled: dic
         with statements(me) as told:
             await search(me, "pizza", first=first, note_id=filled["Lunch"].id)
         counts.append(len(told))
-    assert counts == [2, 2]
+    assert counts == [3, 3]
+
+
+@pytest.mark.parametrize("compared", [5_000, 2])
+async def test_the_same_text_in_many_notes_hides_no_other(
+    ctx: Context, place: Place, filled: dict[str, Record], monkeypatch: pytest.MonkeyPatch, compared: int
+) -> None:
+    """Equal vectors have only each other as neighbours in the index, which then may lead to nobody else."""
+    monkeypatch.setattr("resolvers.search.COMPARED", compared)
+    other = embedding_with((await make_place(ctx)).ctx, FakeEmbedder())
+    note = await write(other, "Crowd")
+    await indexing.index(other, note.id, "x" * 448 * 400)
+    hits = (await search(place.ctx, "something to eat", first=4)).hits
+    assert [hit.document_title for hit in hits][0] == "Lunch"
+    assert len(hits) == 4
+
+
+async def test_a_large_workspace_is_searched_by_its_index(
+    me: Context, filled: dict[str, Record], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("resolvers.search.COMPARED", 3)
+    with statements(me) as told:
+        [hit] = (await search(me, "something to eat", first=1)).hits
+    assert hit.document_title == "Lunch"
+    assert ("ORDER BY document_embeddings.embedding <=>" in told[-1], len(told)) == (True, 2)

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -39,11 +39,14 @@ def environment(**settings: str) -> dict[str, str]:
     return {**kept, **{f"CARET_{name.upper()}": value for name, value in settings.items()}}
 
 
-def start(*arguments: str, cwd: Path = ROOT, **settings: str) -> Served:
-    """Starts `caret serve` and waits until it has said that it is ready."""
+CARET = (sys.executable, "-m", "caret")
+
+
+def start(*arguments: str, command: Sequence[str] = (*CARET, "serve"), **settings: str) -> Served:
+    """Starts `caret serve`, or what starts it, and waits until it has said that it is ready."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "caret", "serve", *arguments],
-        cwd=cwd,
+        [*command, *arguments],
+        cwd=ROOT,
         env=environment(**{"port": "0", "log_level": "warning", **settings}),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,

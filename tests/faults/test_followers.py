@@ -1,0 +1,153 @@
+"""Who follows a reply hears all of it once, wherever and however often the connection breaks."""
+
+import asyncio
+import threading
+
+import nats
+import pytest
+
+from caret.nats import STREAM
+from tests.conftest import House, Tenant
+from tests.faults.helpers import Event, ask, cut, follow, listen, one_ending, text
+from tests.support.house import Served
+from tests.support.llm import Script
+
+WORDS = [f"w{number} " for number in range(10)]
+ANSWER = "".join(WORDS)
+EVENTS = len(WORDS) + 1
+
+
+async def test_dropping_anywhere_loses_nothing_and_repeats_nothing(
+    tenant: Tenant, house: House, other_server: Served
+) -> None:
+    """One slow reply; a follower for each position, which drops there and comes back, some to another server."""
+    house.llm.on("drop anywhere", Script(WORDS, delay=0.1))
+    here = await ask(await tenant.user(), "drop anywhere")
+    there = here.at(tenant, other_server)
+
+    async def interrupted(position: int) -> list[Event]:
+        first, then = (here, there) if position % 2 else (there, here)
+        before = await cut(first, position)
+        return before + await follow(then, before[-1]["cursor"] if before else None)
+
+    async with asyncio.TaskGroup() as followers:
+        whole = followers.create_task(follow(here))
+        others = [followers.create_task(interrupted(position)) for position in range(EVENTS)]
+    expected = whole.result()
+    assert text(expected) == ANSWER
+    assert one_ending(expected)["message"] == {"content": ANSWER, "state": "DONE"}
+    for position, other in enumerate(others):
+        assert other.result() == expected, position
+
+
+async def test_the_same_over_sse(tenant: Tenant, house: House, other_server: Served) -> None:
+    house.llm.on("drop the stream", Script(WORDS, delay=0.1))
+    here = await ask(await tenant.user(), "drop the stream")
+    there = here.at(tenant, other_server)
+
+    async def interrupted(position: int) -> list[tuple[str, Event]]:
+        first, then = (here, there) if position % 2 else (there, here)
+        before = await listen(first, count=position)
+        return before + await listen(then, before[-1][0] if before else "0")
+
+    async with asyncio.TaskGroup() as followers:
+        others = [followers.create_task(interrupted(position)) for position in range(EVENTS)]
+    for position, other in enumerate(others):
+        numbers, told = zip(*other.result(), strict=True)
+        assert numbers == tuple(str(number) for number in range(1, EVENTS + 1)), position
+        assert [event["content"] for event in told] == [*WORDS, ANSWER], position
+        assert [event["type"] for event in told] == [*["delta"] * len(WORDS), "done"], position
+
+
+async def test_dropping_again_and_again(tenant: Tenant, house: House, other_server: Served) -> None:
+    """One follower that hears one event at a time, each on a connection of its own."""
+    house.llm.on("one at a time", Script(WORDS))
+    here = await ask(await tenant.user(), "one at a time")
+    there, heard, after = here.at(tenant, other_server), list[Event](), None
+    for turn in range(EVENTS):
+        heard += await cut((here, there)[turn % 2], 1, after)
+        after = heard[-1]["cursor"]
+    assert heard == await follow(here)
+    assert text(heard) == ANSWER
+
+
+async def test_joining_late_twice_and_after_the_end(tenant: Tenant, house: House, other_server: Served) -> None:
+    gate = threading.Event()
+    house.llm.on("join late", Script(["Once ", "upon ", "a time."], gate=gate))
+    here = await ask(await tenant.user(), "join late")
+    there = here.at(tenant, other_server)
+    # All of them hear the first words while the model is held back, whenever they come.
+    [first] = await cut(here, 1)
+    assert await cut(there, 1) == [first]
+    async with asyncio.TaskGroup() as followers:
+        early = [followers.create_task(follow(asked)) for asked in (here, here, there)]
+        gate.set()
+    expected = early[0].result()
+    assert text(expected) == "Once upon a time."
+    one_ending(expected)
+    assert [task.result() for task in early] == [expected] * 3
+    for asked in (here, there):
+        assert await follow(asked) == expected
+        assert await follow(asked, expected[1]["cursor"]) == expected[2:]
+        # Who has heard the end and comes back hears how it ended, under the same cursor.
+        assert await follow(asked, expected[-1]["cursor"]) == expected[-1:]
+        assert [number for number, _ in await listen(asked, "4")] == ["4"]
+
+
+@pytest.mark.parametrize("status", [200, 500])
+async def test_after_the_bus_forgot_the_reply(tenant: Tenant, house: House, other_server: Served, status: int) -> None:
+    house.llm.on(f"forget {status}", Script(["It is ", "gone."], status=status))
+    here = await ask(await tenant.user(), f"forget {status}")
+    there = here.at(tenant, other_server)
+    expected = await follow(here)
+    stored = one_ending(expected)["message"]
+    assert stored == (
+        {"content": "It is gone.", "state": "DONE"} if status == 200 else {"content": "", "state": "FAILED"}
+    )
+    await purge(house, here.reply)
+
+    for asked in (here, there):
+        again = await follow(asked)
+        assert one_ending(again)["message"] == stored
+        assert text(again) == stored["content"]
+        late = await follow(asked, expected[0]["cursor"])
+        assert [event["__typename"] for event in late] == [expected[-1]["__typename"]]
+        *_, (_, end) = await listen(asked)
+        assert end["type"] == ("done" if status == 200 else "error")
+        assert end["content"] == (stored["content"] or expected[-1]["reason"])
+
+
+async def test_a_reply_of_which_the_bus_kept_only_the_end(tenant: Tenant, house: House) -> None:
+    """The oldest events go first: then the row fills in for all of them, and nothing is told in pieces."""
+    house.llm.on("forget the start", Script(["One ", "two ", "three."]))
+    here = await ask(await tenant.user(), "forget the start")
+    expected = await follow(here)
+    await purge(house, here.reply, keep=2)
+    again = await follow(here)
+    assert text(again) == "One two three."
+    assert one_ending(again)["message"] == expected[-1]["message"]
+
+
+async def test_the_bus_forgets_a_reply_while_it_is_spoken(tenant: Tenant, house: House, other_server: Served) -> None:
+    gate = threading.Event()
+    house.llm.on("forget midway", Script(["Before ", "after."], gate=gate))
+    here = await ask(await tenant.user(), "forget midway")
+    there = here.at(tenant, other_server)
+    early = asyncio.create_task(follow(here))
+    [first] = await cut(there, 1)
+    await purge(house, here.reply)
+    late, back = asyncio.create_task(follow(there)), asyncio.create_task(follow(there, first["cursor"]))
+    await asyncio.sleep(0.3)
+    gate.set()
+    assert text(await early) == "Before after."
+    assert [event.get("content") for event in await back][:1] == ["after."]
+    for events in (await early, await back, await late):
+        assert one_ending(events)["message"] == {"content": "Before after.", "state": "DONE"}
+
+
+async def purge(house: House, reply: str, keep: int | None = None) -> None:
+    client = await nats.connect(house.nats_url)
+    try:
+        assert await client.jetstream().purge_stream(STREAM, subject=f"reply.{reply}", keep=keep)
+    finally:
+        await client.close()

@@ -1,0 +1,175 @@
+"""However a reply ends, its followers hear one ending, and what was said is stored."""
+
+import asyncio
+import signal
+import threading
+from pathlib import Path
+
+import pytest
+from sqlalchemy import update
+from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlmodel import col
+
+from models import Message
+from tests.conftest import House, Tenant
+from tests.faults.helpers import SEND, Asked, ask, conversation, cut, elsewhere, follow, one_ending, parts, text, until
+from tests.support.house import Served, serving
+from tests.support.llm import Script
+
+FAILED = "The model could not answer. Please try again."
+STOPPED = "The server was stopped before the answer was complete."
+LOST = "The server lost this reply before it was complete."
+GONE = "The conversation was deleted."
+NOW = "query($c: ID!) { conversation(id: $c) { activeReply { id } messages(last: 1) { nodes { content state } } } }"
+
+
+@pytest.fixture
+def gate() -> threading.Event:
+    return threading.Event()
+
+
+async def test_the_model_fails(tenant: Tenant, house: House, other_server: Served) -> None:
+    house.llm.on("fail at once", Script(status=500))
+    house.llm.on("break midway", Script(["A part ", "of it ", "never said"], break_after=2))
+    caller = await tenant.user()
+    for question, said in (("fail at once", ""), ("break midway", "A part of it ")):
+        here = await ask(caller, question)
+        told, there = await asyncio.gather(follow(here), follow(here.at(tenant, other_server)))
+        assert told == there
+        assert text(told) == said
+        end = one_ending(told)
+        assert (end["reason"], end["message"]) == (FAILED, {"content": said, "state": "FAILED"})
+        assert (await here.stored())["content"] == said
+        # The conversation goes on.
+        house.llm.on("and now", Script(["Fine."]))
+        again = (await caller.data(SEND, c=here.conversation, m="and now"))["sendMessage"]["reply"]["id"]
+        assert (
+            one_ending(await follow(Asked(caller, here.note, here.conversation, again)))["message"]["state"] == "DONE"
+        )
+
+
+@pytest.mark.parametrize(
+    "delete",
+    ["mutation($id: ID!) { deleteConversation(id: $id) }", "mutation($id: ID!) { deleteNote(id: $id) }"],
+    ids=["conversation", "note"],
+)
+async def test_deleted_meanwhile(
+    tenant: Tenant, house: House, other_server: Served, gate: threading.Event, delete: str
+) -> None:
+    house.llm.on("delete me", Script(["Started, ", "ended."], gate=gate))
+    here = await ask(await tenant.user(), "delete me")
+    followers = [asyncio.create_task(follow(asked)) for asked in (here, here.at(tenant, other_server))]
+    await cut(here, 1)
+    await here.caller.data(delete, id=here.note if "Note" in delete else here.conversation)
+    # The model still holds its answer back: nobody waits for it.
+    for told in await asyncio.gather(*followers):
+        end = one_ending(told)
+        assert (end["reason"], end["message"]) == (GONE, {"content": "", "state": "FAILED"})
+    gate.set()
+    [refused] = await here.caller.subscribed(
+        "subscription($id: ID!) { reply(messageId: $id) { cursor } }", id=here.reply
+    )
+    assert refused["errors"][0]["extensions"]["code"] == "NOT_FOUND"
+
+
+async def test_the_asker_leaves(tenant: Tenant, house: House, gate: threading.Event) -> None:
+    """By SSE and by a WebSocket: the connection ends, the reply does not."""
+    house.llm.on("leave me", Script(["Still ", "here."], gate=gate))
+    caller = await tenant.user()
+    asked = []
+    _, talk = await conversation(caller)
+    async with caller.sse("POST", f"/api/v1/ai/conversations/{talk}/stream", json={"message": "leave me"}) as events:
+        await anext(aiter(events))
+    asked.append(talk)
+    _, talk = await conversation(caller)
+    ask_it = 'subscription($c: ID!) { ask(conversationId: $c, input: {message: "leave me"}) { cursor } }'
+    async with caller.socket() as socket:
+        await socket.next(await socket.start(ask_it, c=talk))
+        socket.connection.transport.abort()
+    asked.append(talk)
+    gate.set()
+    for talk in asked:
+        async with asyncio.timeout(20):
+            while (found := (await caller.data(NOW, c=talk))["conversation"])["activeReply"]:
+                await asyncio.sleep(0.02)
+        assert found["messages"]["nodes"] == [{"content": "Still here.", "state": "DONE"}]
+
+
+async def test_a_second_question_waits(
+    tenant: Tenant, house: House, other_server: Served, gate: threading.Event
+) -> None:
+    house.llm.on("first of all", Script(["Wait", "."], gate=gate))
+    here = await ask(await tenant.user(), "first of all")
+    for caller in (here.caller, elsewhere(tenant, here.caller, other_server)):
+        assert await caller.code(SEND, c=here.conversation, m="second") == "ALREADY_REPLYING"
+        path = f"/api/v1/ai/conversations/{here.conversation}/stream"
+        refused = await caller.http.post(path, json={"message": "second"})
+        assert refused.status_code == 409
+    gate.set()
+    assert text(await follow(here)) == "Wait."
+    assert not house.llm.asked("second")
+    sent = await here.caller.data(SEND, c=here.conversation, m="third")
+    assert sent["sendMessage"]["reply"]["state"] == "STREAMING"
+
+
+async def test_a_web_process_is_killed(
+    tenant: Tenant, house: House, other_server: Served, gate: threading.Event, tmp_path: Path
+) -> None:
+    house.llm.on("kill the web", Script(["Up to ", "never said"], gate=gate))
+    with serving(**house.settings, data_dir=str(tmp_path)) as victim:
+        here = await ask(await tenant.user(server=victim), "kill the web")
+        there = here.at(tenant, other_server)
+        follower = asyncio.create_task(follow(there))
+        await cut(there, 1)
+        # The partial text is saved every second or so.
+        async with asyncio.timeout(10):
+            while (await there.stored())["content"] != "Up to ":
+                await asyncio.sleep(0.05)
+        [web] = parts(victim, "web")
+        web.kill()
+        await until(lambda: [child.pid for child in parts(victim, "web")] not in ([], [web.pid]))
+        assert await there.caller.code(SEND, c=here.conversation, m="too early") == "ALREADY_REPLYING"
+        await lease_runs_out(tenant.database, here.reply)
+        told = await follower
+        end = one_ending(told)
+        assert (end["reason"], end["message"]) == (LOST, {"content": "Up to ", "state": "FAILED"})
+        # The new process serves, and says the same.
+        async with asyncio.timeout(30):
+            while not await answers(here):
+                await asyncio.sleep(0.05)
+        assert await follow(here) == told
+        gate.set()
+
+
+async def test_a_server_is_stopped(
+    tenant: Tenant, house: House, other_server: Served, gate: threading.Event, tmp_path: Path
+) -> None:
+    house.llm.on("stop the server", Script(["So far ", "never said"], gate=gate))
+    house.llm.on("nearly done", Script(["One ", "two ", "three"], delay=0.4))
+    with serving(**house.settings, data_dir=str(tmp_path)) as victim:
+        caller = await tenant.user(server=victim)
+        held, short = await ask(caller, "stop the server"), await ask(caller, "nearly done")
+        there = held.at(tenant, other_server)
+        followers = [asyncio.create_task(follow(asked.at(tenant, other_server))) for asked in (held, short)]
+        await asyncio.gather(cut(held, 1), cut(short, 1))
+        assert await asyncio.to_thread(victim.stop, signal.SIGTERM) == 0
+        end, finished = [one_ending(told) for told in await asyncio.gather(*followers)]
+    assert (end["reason"], end["message"]) == (STOPPED, {"content": "So far ", "state": "FAILED"})
+    # What ends within the grace is complete.
+    assert finished["message"] == {"content": "One two three", "state": "DONE"}
+    assert (await there.stored())["state"] == "FAILED"
+    gate.set()
+
+
+async def answers(asked: Asked) -> bool:
+    try:
+        return (await asked.caller.http.get("/health/ready")).status_code == 200
+    except OSError:
+        return False
+
+
+async def lease_runs_out(database: AsyncEngine, reply: str) -> None:
+    """As if its half minute were over."""
+    past = update(Message).where(col(Message.id) == reply).values(lease_until=col(Message.created_at))
+    async with database.begin() as connection:
+        await connection.execute(past)

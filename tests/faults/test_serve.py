@@ -1,0 +1,205 @@
+"""`caret serve` as a person meets it: it starts with what it needs, heals, refuses clearly, and leaves nothing."""
+
+import asyncio
+import shutil
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from tests.faults.helpers import CREATE, ask, caret, cut, follow, gone, listen, one_ending, parts, tree, until
+from tests.support.clients import Caller
+from tests.support.house import Served, serving, start
+from tests.support.llm import MODEL, Script, ScriptedModel
+
+VIEWER = "{ viewer { workspace { id name } user { email } apiKey { name } } }"
+NOTES = "{ notes(first: 100) { totalCount nodes { title } } }"
+SECONDS = 8.0
+"""What "ends promptly" may mean on a busy machine; a reply that runs gets 3 of them."""
+
+
+def printed(served: Served, what: str) -> str:
+    [line] = [line for line in served.lines if what in line]
+    return line.split()[-1]
+
+
+def key_of(served: Served) -> str:
+    return printed(served, "API key")
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(scope="module")
+def demo(home: Path, llm: ScriptedModel) -> Iterator[Served]:
+    """All that is embedded, two web processes, the demo workspace."""
+    with serving("--workers", "2", data_dir=str(home), llm_base_url=llm.url, llm_model=MODEL) as served:
+        yield served
+
+
+async def test_the_first_start_prints_what_works(demo: Served) -> None:
+    for credential, person in ((key_of(demo), False), (printed(demo, "User token"), True)):
+        caller = Caller(demo, credential)
+        viewer = (await caller.data(VIEWER))["viewer"]
+        assert viewer["workspace"]["name"] == "Demo workspace"
+        assert (viewer["user"] is not None) == person
+        assert (await caller.data(NOTES))["notes"]["totalCount"] > 0
+        assert (await caller.http.get("/v1/notes")).status_code == 200
+        await caller.close()
+
+
+async def test_twenty_followers_of_two_processes_hear_the_same(demo: Served, llm: ScriptedModel) -> None:
+    llm.on("twenty listen", Script([f"{number} " for number in range(20)], delay=0.05))
+    asked = await ask(Caller(demo, key_of(demo)), "twenty listen")
+    everyone = await asyncio.gather(*(follow(asked) for _ in range(20)))
+    assert len(everyone[0]) == 21
+    one_ending(everyone[0])
+    assert all(told == everyone[0] for told in everyone)
+    await asked.caller.close()
+
+
+async def test_commands_find_the_running_server(demo: Served, home: Path) -> None:
+    key = await asyncio.to_thread(caret, "key", "create", "--workspace", "Made by hand", data_dir=str(home))
+    email = ("--email", "ada@people.example", "--workspace", "Made by hand", "--role", "admin")
+    token = await asyncio.to_thread(caret, "token", "create", *email, data_dir=str(home))
+    for made in (key, token):
+        assert (made.returncode, made.stdout.count("\n"), made.stderr) == (0, 1, "")
+        caller = Caller(demo, made.stdout.strip())
+        assert (await caller.data(VIEWER))["viewer"]["workspace"]["name"] == "Made by hand"
+        await caller.close()
+    for command in ("migrate", "seed"):
+        assert (await asyncio.to_thread(caret, command, data_dir=str(home))).returncode == 0
+    assert (await asyncio.to_thread(caret, "schema")).stdout.count("type Query") == 1
+
+
+async def test_a_second_server_is_refused_and_the_first_goes_on(demo: Served, home: Path, tmp_path: Path) -> None:
+    same_folder = await asyncio.to_thread(caret, "serve", data_dir=str(home), port="0")
+    port = demo.url.rpartition(":")[2]
+    same_port = await asyncio.to_thread(caret, "serve", data_dir=str(tmp_path), port=port)
+    for refused, reason in ((same_folder, "already runs on"), (same_port, "Address already in use")):
+        assert refused.returncode == 1
+        *progress, line = refused.stderr.splitlines()
+        assert reason in line
+        assert all(said.startswith("caret: starting") for said in progress)
+    caller = Caller(demo, key_of(demo))
+    await caller.data(VIEWER)
+    await caller.close()
+
+
+@pytest.mark.parametrize("part", ["web", "worker"])
+async def test_a_killed_process_is_started_again(demo: Served, part: str) -> None:
+    before = parts(demo, part)
+    before[0].kill()
+    killed = before[0].pid
+    await until(lambda: len(now := parts(demo, part)) == len(before) and killed not in [child.pid for child in now])
+    caller = Caller(demo, key_of(demo))
+    if part == "worker":
+        note = (await caller.data(CREATE, t="Indexed by the next worker"))["createNote"]["id"]
+        async with asyncio.timeout(30):
+            while (
+                not (await caller.http.get(f"/v1/notes/{note}")).is_success
+                or not (await caller.data("query($id: ID!) { note(id: $id) { chunkCount } }", id=note))["note"][
+                    "chunkCount"
+                ]
+            ):
+                await asyncio.sleep(0.05)
+    await caller.data(VIEWER)
+    await caller.close()
+
+
+def interrupted(served: Served) -> None:
+    assert served.stop(signal.SIGINT, SECONDS) == 0
+    assert not [line for line in served.lines if "Traceback" in line]
+
+
+def killed(served: Served) -> None:
+    served.process.kill()
+    served.process.wait()
+
+
+def database_lost(served: Served) -> None:
+    [postgres] = [child for child in tree(served.process.pid)[1:] if "-D" in child.cmdline()]
+    postgres.kill()
+    assert served.process.wait(SECONDS) == 1
+    assert "ended by itself" in served.lines[-1]
+
+
+SERVE = (sys.executable, "-m", "caret", "serve")
+# `make serve` itself, but for its set-up.
+MAKE = ("make", "--silent", f"BIN={Path(sys.executable).parent}", "--assume-old=.venv/.ready", "serve")
+
+
+@dataclass
+class Kept:
+    """A data folder that one server after the other uses."""
+
+    folder: Path
+    titles: list[str] = field(default_factory=list)
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Kept:
+    return Kept(tmp_path_factory.mktemp("kept"))
+
+
+@pytest.mark.parametrize(
+    ("command", "end"),
+    [
+        pytest.param(SERVE, interrupted, id="ctrl-c"),
+        pytest.param(SERVE, killed, id="the server is killed"),
+        pytest.param(
+            MAKE,
+            killed,
+            id="make is killed",
+            marks=pytest.mark.skipif(not shutil.which("make"), reason="needs make"),
+        ),
+        pytest.param(SERVE, database_lost, id="its database is killed"),
+    ],
+)
+async def test_an_end_leaves_no_process_and_all_data(
+    kept: Kept, llm: ScriptedModel, command: tuple[str, ...], end: Callable[[Served], None]
+) -> None:
+    """With open subscriptions, an open stream and a reply that the model holds back."""
+    llm.on("held at the end", Script(["Never ", *["ending "] * 200], delay=0.2))
+    settings = {"data_dir": str(kept.folder), "llm_base_url": llm.url, "llm_model": MODEL}
+    served = await asyncio.to_thread(start, command=command, **settings)
+    processes = tree(served.process.pid)
+    try:
+        caller = Caller(served, key_of(served))
+        found = {note["title"] for note in (await caller.data(NOTES))["notes"]["nodes"]}
+        assert {*kept.titles} <= found
+        title = f"Made by server {len(kept.titles)}"
+        await caller.data(CREATE, t=title)
+        kept.titles.append(title)
+
+        asked = await ask(caller, "held at the end")
+        await cut(asked, 1)
+        async with caller.socket() as socket:
+            events = await socket.start("subscription { workspaceEvents { id } }")
+            stream = asyncio.create_task(listen(asked))
+            follower = asyncio.create_task(follow(asked))
+            await asyncio.sleep(0.3)
+            processes = tree(served.process.pid)
+            assert len(processes) > 5
+            await asyncio.to_thread(end, served)
+            assert not gone(processes, SECONDS)
+            while (await socket.next(events))["type"] != "closed":
+                pass
+        await asyncio.wait([stream, follower], timeout=SECONDS)
+        assert stream.done()
+        assert follower.done()
+        if end is interrupted:
+            # Who was listening has heard that it is over.
+            assert stream.result()[-1][1]["type"] == "error"
+        else:
+            stream.exception()
+        follower.exception()
+        await caller.close()
+    finally:
+        for process in gone(processes, 0):
+            process.kill()

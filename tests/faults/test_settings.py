@@ -1,0 +1,105 @@
+"""Wrong settings and absent servers: one clear line, status 1, and nothing that keeps trying."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import House
+from tests.faults.helpers import caret
+from tests.support.house import SECRET
+
+NOBODY = "127.0.0.1:1"
+WRONG = [
+    ({"port": "abc"}, "CARET_PORT: "),
+    ({"port": "65536"}, "CARET_PORT: "),
+    ({"database_url": "mysql://x"}, "CARET_DATABASE_URL: must be an address that starts with postgresql://."),
+    ({"nats_url": "http://x"}, "CARET_NATS_URL: must be an address that starts with nats://."),
+    ({"prot": "80"}, "CARET_PROT: there is no such setting."),
+    ({"jwt_secret": "short"}, "CARET_JWT_SECRET: "),
+    ({"jwks_url": "example.com"}, "CARET_JWKS_URL: "),
+    ({"log_level": "loud"}, "CARET_LOG_LEVEL: "),
+    ({"demo": "perhaps"}, "CARET_DEMO: "),
+    ({"llm_base_url": "http://"}, "CARET_LLM_BASE_URL: must be an address that names a host"),
+    ({"llm_base_url": "http://127.0.0.1:1/v1"}, "CARET_LLM_BASE_URL is set but CARET_LLM_MODEL is not"),
+    ({"embedding_api_key": "k"}, "CARET_EMBEDDING_MODEL is not set"),
+    ({"embedding_model": "m"}, "CARET_EMBEDDING_MODEL is set: set CARET_EMBEDDING_BASE_URL"),
+]
+
+
+@pytest.mark.parametrize(("settings", "said"), WRONG, ids=lambda value: str(value)[:40])
+def test_a_wrong_setting_stops_the_server(settings: dict[str, str], said: str, tmp_path: Path) -> None:
+    stopped = caret("serve", **{"port": "0", "data_dir": str(tmp_path), **settings})
+    assert (stopped.returncode, stopped.stdout) == (1, "")
+    [line] = stopped.stderr.splitlines()
+    assert line.startswith(f"caret: {said}")
+    assert "short" not in line or "jwt_secret" not in settings, "the secret is not shown"
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"database_url": f"postgresql://u:hidden@{NOBODY}/x"}, "CARET_DATABASE_URL: no database can be used there: "),
+        ({"database_url": "postgresql://u:hidden@127.0.0.1:port/x"}, "CARET_DATABASE_URL: no database can be used"),
+        ({"nats_url": f"nats://hidden@{NOBODY}"}, "CARET_NATS_URL: no NATS can be used there: "),
+        ({"llm_base_url": "", "llm_model": "nobody/knows"}, "CARET_LLM_MODEL is 'nobody/knows', which no configured"),
+    ],
+    ids=["database", "database port", "bus", "model"],
+)
+def test_what_only_a_try_can_tell(house: House, settings: dict[str, str], said: str, tmp_path: Path) -> None:
+    stopped = caret("serve", **{**house.settings, "port": "0", "data_dir": str(tmp_path), **settings})
+    assert (stopped.returncode, stopped.stdout) == (1, "")
+    [line] = stopped.stderr.splitlines()
+    assert line.startswith(f"caret: {said}")
+    assert "hidden" not in line
+
+
+def test_wrong_credentials_are_told_from_absent_servers(house: House, tmp_path: Path) -> None:
+    address = house.nats_url.rpartition("@")[2]
+    stopped = caret(
+        "serve", **{**house.settings, "nats_url": f"nats://wrong@{address}", "data_dir": str(tmp_path)}, port="0"
+    )
+    assert stopped.returncode == 1
+    assert "Authorization Violation" in stopped.stderr
+    address = house.database_url.rpartition("@")[2]
+    asked = caret("migrate", **{**house.settings, "database_url": f"postgresql://caret:hidden@{address}"})
+    assert asked.returncode == 1
+    [line] = asked.stderr.splitlines()
+    assert line == 'caret: CARET_DATABASE_URL: the database refuses: password authentication failed for user "caret"'
+
+
+@pytest.mark.parametrize(
+    "command",
+    [("migrate",), ("seed",), ("key", "create", "--workspace", "W"), ("token", "create", "--email", "a@b.example")],
+    ids=" ".join,
+)
+def test_commands_without_their_database(command: tuple[str, ...], tmp_path: Path) -> None:
+    url = f"postgresql://u:hidden@{NOBODY}/x"
+    asked = caret(*command, database_url=url, data_dir=str(tmp_path), jwt_secret=SECRET)
+    assert (asked.returncode, asked.stdout) == (1, "")
+    [line] = asked.stderr.splitlines()
+    assert line.startswith("caret: CARET_DATABASE_URL: no database can be used there: ")
+    assert "hidden" not in line
+
+
+def test_commands_on_a_folder_that_no_server_uses(tmp_path: Path) -> None:
+    """Each starts the embedded database for the moment, and prints its secret alone."""
+    folder = {"data_dir": str(tmp_path / "fresh")}
+    key = caret("key", "create", "--workspace", "W", **folder)
+    assert (key.returncode, key.stderr) == (0, "")
+    assert key.stdout.startswith("sk-caret-api-")
+    assert len(key.stdout.split()) == 1
+    token = caret("token", "create", "--email", "a@b.example", **folder)
+    assert (token.returncode, token.stderr, len(token.stdout.split())) == (0, "", 1)
+    seeded = caret("seed", **folder)
+    assert (seeded.returncode, seeded.stdout) == (0, "")
+    assert "there is a workspace already" in seeded.stderr
+    unknown = caret("key", "create", "--workspace", "W", "--scope", "nonsense", **folder)
+    assert (unknown.returncode, unknown.stdout) == (1, "")
+    assert "Unknown scope" in unknown.stderr
+    assert not (tmp_path / "fresh" / "postgres" / "data" / "postmaster.pid").exists()
+
+
+def test_the_schema_needs_nothing(tmp_path: Path) -> None:
+    shown = caret("schema", database_url=f"postgresql://u@{NOBODY}/x", data_dir=str(tmp_path / "none"))
+    assert (shown.returncode, shown.stderr) == (0, "")
+    assert not (tmp_path / "none").exists()

@@ -1,0 +1,92 @@
+"""What an operation reads: no more statements for more notes, no column that nobody asked for."""
+
+import pytest
+
+from models.base import Record
+from resolvers import indexing
+from resolvers.context import Context
+from tests.resolvers.embedders import FakeEmbedder, embedding_with
+from tests.resolvers.helpers import Place, graphql, spoken, statements, write
+
+LIST = """query($first: Int) { notes(first: $first) {
+  nodes { id title tags { name } createdBy { name } }
+} }"""
+
+
+@pytest.fixture
+async def fifty(place: Place) -> list[Record]:
+    tags = [str(await place.tag(name)) for name in "abc"]
+    writers = [place.ctx, *[await place.member() for _ in range(3)]]
+    return [
+        await write(writers[number % 4], str(number), tagIds=tags[: number % 4], transcripts=spoken("Hi"))
+        for number in range(50)
+    ]
+
+
+async def test_a_list_with_its_relations_is_three_statements_for_any_number(me: Context, fifty: list[Record]) -> None:
+    told: dict[int, list[str]] = {}
+    for first in (5, 50):
+        with statements(me) as told[first]:
+            data = await graphql(me, LIST, first=first)
+        assert [len(data["notes"]["nodes"]), len(told[first])] == [first, 3], told[first]
+    tagged = sorted(len(node["tags"]) for node in data["notes"]["nodes"])
+    assert tagged == [0] * 13 + [1] * 13 + [2] * 12 + [3] * 12
+    assert {node["createdBy"]["name"] for node in data["notes"]["nodes"]} == {"Admin", "Someone"}
+
+
+@pytest.mark.parametrize(
+    ("selection", "read"),
+    [
+        ("nodes { id }", set[str]()),
+        ("nodes { id contentText }", {"content_text"}),
+        ("edges { cursor node { summary } }", {"summary"}),
+        ("nodes { id } edges { node { enhancedNote } }", {"enhanced_note"}),
+        ("nodes { renamed: userWrittenNote }", {"user_written_note"}),
+        ("nodes { ...Part }", {"content_json"}),
+        ("nodes { ... on Note { calendarEvent { id } } ... on Node { id } }", {"calendar_event"}),
+        ("...Whole", {"participants"}),
+        ("pageInfo { hasNextPage }", set[str]()),
+    ],
+)
+async def test_only_what_was_selected_is_read(me: Context, selection: str, read: set[str]) -> None:
+    await write(me)
+    costly = {
+        *("content_text", "content_json", "summary", "enhanced_note", "user_written_note", "participants"),
+        *("calendar_event", "index_content", "words"),
+    }
+    parts = "fragment Part on Note { contentJson }" if "Part" in selection else ""
+    parts += "fragment Whole on NoteConnection { nodes { participants { name } } }" if "Whole" in selection else ""
+    with statements(me) as told:
+        await graphql(me, f"{{ notes {{ {selection} }} }} {parts}")
+    assert {column for column in costly if f"notes.{column}" in told[0]} == read
+
+
+async def test_one_note_reads_only_what_was_selected(me: Context) -> None:
+    note = await write(me)
+    with statements(me) as told:
+        await graphql(me, "query($id: ID!) { note(id: $id) { title summary } }", id=str(note.id))
+    assert "notes.summary" in told[-1]
+    assert "content_text" not in told[-1]
+
+
+@pytest.mark.parametrize(
+    ("selection", "counted"), [("nodes { id }", 0), ("totalCount", 1), ("nodes { id } totalCount pageInfo { endCursor }", 1)]
+)
+async def test_the_total_is_counted_only_when_selected(me: Context, selection: str, counted: int) -> None:
+    await write(me)
+    with statements(me) as told:
+        await graphql(me, f"{{ notes {{ {selection} }} }}")
+    assert sum("count(" in statement for statement in told) == counted
+
+
+async def test_hits_of_a_search_load_their_notes_at_once(me: Context) -> None:
+    ctx = embedding_with(me, FakeEmbedder())
+    for number in range(6):
+        await indexing.index(ctx, (await write(ctx, str(number))).id)
+    counts = []
+    for first in (1, 6):
+        with statements(ctx) as told:
+            query = "query($first: Int) { search(query: \"x\", first: $first) { note { title tags { name } } } }"
+            assert len((await graphql(ctx, query, first=first))["search"]) == first
+        counts.append(len(told))
+    assert counts == [4, 4]

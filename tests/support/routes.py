@@ -1,0 +1,69 @@
+"""Requests for every method of every REST route, open for ids as the walked GraphQL operations are."""
+
+import re
+from collections.abc import Awaitable, Iterator
+from typing import Any
+
+import httpx
+from starlette.routing import Mount, Route
+
+import rest_compat
+from models.base import new_id
+from rest_compat.family import Resource
+from tests.support.clients import Caller
+from tests.support.secrets import singular
+from tests.support.walk import EMAIL, PHRASE, Hole, Operation
+
+
+def an(kind: str) -> Hole:
+    return Hole(kind, kind)
+
+
+# What each route that writes is sent: one that is not here fails the test.
+BODIES: dict[str, list[Any]] = {
+    "POST /v1/notes": [{"title": PHRASE}, {"title": PHRASE, "tagIds": [an("tag")]}],
+    "PATCH /v1/notes/{id}": [{"title": PHRASE}, {"tagIds": [an("tag")]}, {"visibility": "private"}],
+    "POST /api/v1/ai/conversations": [{"document_id": an("note")}],
+    "PATCH /api/v1/ai/conversations/{id}": [{"title": PHRASE}],
+    "POST /api/v1/ai/conversations/{id}/touch": [None],
+    "POST /api/v1/ai/conversations/{id}/stream": [{"message": PHRASE}, {"message": PHRASE, "document_id": an("note")}],
+    "POST /api/v1/ai/embeddings/index": [{"document_id": an("note"), "content": PHRASE}],
+    "POST /api/v1/ai/embeddings/search": [{"document_id": an("note"), "query": PHRASE}],
+}
+QUERY: dict[str, Any] = {"search": PHRASE, "participantEmail": EMAIL, "createdBy": an("user"), "tagIds": an("tag")}
+QUERY |= {f"{kind}_id": an(kind) for kind in ("conversation", "message")} | {"document_id": an("note")}
+OPEN = "GET /api/v1/ai/models"
+
+
+def requests() -> Iterator[Operation]:
+    """Every method of every route with all that it may be sent."""
+    for mount in rest_compat.routes():
+        assert isinstance(mount, Mount)
+        for route in mount.routes:
+            assert isinstance(route, Route)
+            if isinstance(route.endpoint, Resource) and route.endpoint.endpoints is not None:
+                for method in route.endpoint.endpoints:
+                    yield from requests_of(method, mount.path + route.path)
+
+
+def requests_of(method: str, path: str) -> Iterator[Operation]:
+    name = f"{method} {path}"
+    assert method in {"GET", "DELETE"} or name in BODIES, f"add what {name} is to be sent"
+    owner = re.search(r"(\w+)/\{id\}", path)
+    ids = {"id": Hole("id", {"embeddings": "note"}.get(owner[1], singular(owner[1])))} if owner else {}
+    for body in BODIES.get(name, [None]):
+        given = {"path": ids, "json": body}
+        yield Operation(method, path, name, given, None)
+        yield Operation(method, path, name, {**given, "headers": {"If-Match": '"99"'}}, "If-Match")
+        nothing = {"path": {"id": str(new_id())}, "json": None, "headers": {"X-Workspace-Id": an("workspace")}}
+        yield Operation(method, path, name, nothing, "header")
+    if method == "GET":
+        yield Operation("HEAD", path, name, {"path": ids}, None)
+        for key, value in QUERY.items():
+            given = {"path": ids, "params": {key: value}, "headers": {"Last-Event-ID": "1"}}
+            yield Operation(method, path, name, given, "query")
+
+
+def request_of(caller: Caller, operation: Operation, variables: dict[str, Any]) -> Awaitable[httpx.Response]:
+    path = operation.field.format(**variables.pop("path"))
+    return caller.http.request(operation.root, path, **variables)

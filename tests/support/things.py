@@ -1,0 +1,71 @@
+"""Things of a workspace to try operations on, and ways to run the walked operations."""
+
+from collections.abc import Awaitable
+from typing import Any
+
+import httpx
+from graphql import build_client_schema, get_introspection_query
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from models.base import new_id
+from tests.conftest import Tenant
+from tests.support.clients import Caller
+from tests.support.house import Served
+from tests.support.secrets import TABLES, singular
+from tests.support.walk import PHRASE, Hole, Operation, Walk
+from tests.test_main_job import ASK, CONVERSE, CREATE, indexed
+
+UPDATE = "mutation($note: ID!, $input: UpdateNoteInput!) { updateNote(id: $note, input: $input) { id } }"
+SEGMENT = {"speaker": "A", "text": PHRASE, "startTimestamp": "00:00:00", "endTimestamp": "00:00:01"}
+
+
+async def sql(database: AsyncEngine, statement: str, **values: Any) -> None:
+    async with database.begin() as connection:
+        await connection.execute(text(statement), values)
+
+
+async def things_of(caller: Caller, tenant: Tenant, title: str) -> dict[str, str]:
+    """One of each thing that an operation may need an id of: a note, a conversation about it, its reply, a tag."""
+    note = (await caller.data(CREATE, input={"title": title, "summary": title, "transcripts": [SEGMENT]}))["createNote"]
+    await indexed(caller, note["id"])
+    talk = (await caller.data(CONVERSE, note=note["id"]))["createConversation"]
+    *_, done = await caller.subscribed(ASK, c=talk["id"], m=title)
+    reply = done["data"]["ask"]["messageId"]
+    tag = str(new_id())
+    await sql(
+        tenant.database,
+        "INSERT INTO tags (id, workspace_id, name, color) VALUES (:tag, :workspace, :name, '#00aa00')",
+        tag=tag,
+        workspace=tenant.id,
+        name=tag,
+    )
+    author = await caller.data("query($id: ID!) { note(id: $id) { createdBy { id } } }", id=note["id"])
+    made = {"note": note["id"], "conversation": talk["id"], "message": reply, "tag": tag}
+    return made | {
+        "user": author["note"]["createdBy"]["id"],
+        "workspace": str(tenant.id),
+        "model": "caret/extractive",
+    }
+
+
+async def running(server: Served) -> Walk:
+    """The schema as the running server tells it."""
+    nobody = Caller(server, "")
+    asked = await nobody.graphql(get_introspection_query())
+    await nobody.close()
+    return Walk(build_client_schema(asked["data"]), frozenset(map(singular, TABLES)) | {"model"})
+
+
+def filled(operation: Operation, own: dict[str, str], at: Hole | None = None, ident: str = "") -> dict[str, Any]:
+    def fill(hole: Hole) -> str:
+        if hole == at:
+            return ident
+        assert hole.kind in {*own, "foreign", "cursor"}, f"make a {hole.kind} in things_of for {operation.name}"
+        return own.get(hole.kind, "x")
+
+    return operation.filled(fill)
+
+
+def answer_of(caller: Caller, operation: Operation, variables: dict[str, Any]) -> Awaitable[httpx.Response]:
+    return caller.http.post("/graphql", json={"query": operation.text, "variables": variables})
