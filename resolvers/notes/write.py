@@ -48,7 +48,10 @@ async def create(ctx: Context, draft: NoteDraft) -> Record:
 
 
 async def update(ctx: Context, note_id: UUID, change: NoteChange, if_revision: int | None = None) -> Record:
-    """Changes the fields that were sent. Raises STALE_REVISION when the note has moved on from `if_revision`."""
+    """Changes the fields that were sent; none is no change.
+
+    Raises STALE_REVISION when the note has moved on from `if_revision`.
+    """
     fields = set(change.model_fields_set)
     _refuse_nulls(change, fields)
     right = Right.MANAGE if "visibility" in fields else Right.EDIT
@@ -56,7 +59,9 @@ async def update(ctx: Context, note_id: UUID, change: NoteChange, if_revision: i
         note = await access.note(tx, ctx.me, note_id, right, lock=True)
         if if_revision is not None and if_revision != note.revision:
             raise Problem(Code.STALE_REVISION, f"The note is at revision {note.revision}, not {if_revision}.")
-        before = (await tx.execute(select(*columns({"status"})).where(col(Note.id) == note_id))).one()
+        before = (await tx.execute(select(*columns(None)).where(col(Note.id) == note_id))).one()
+        if not fields:
+            return before
         row = await _advance(tx, note_id, _values(change, fields), reindex=bool(fields & INDEXED_FIELDS))
         if "tag_ids" in fields:
             await tx.execute(remove(NoteTag).where(col(NoteTag.note_id) == note_id))

@@ -32,6 +32,11 @@ BODIES: dict[str, list[Any]] = {
 }
 QUERY: dict[str, Any] = {"search": PHRASE, "participantEmail": EMAIL, "createdBy": an("user"), "tagIds": an("tag")}
 QUERY |= {f"{kind}_id": an(kind) for kind in ("conversation", "message")} | {"document_id": an("note")}
+# What must stand in the query of a route that reads.
+NEEDED: dict[str, dict[str, Any]] = {
+    "GET /api/v1/ai/conversations": {"document_id": an("note")},
+    "GET /api/v1/ai/conversations/{id}/stream": {"message_id": an("message")},
+}
 OPEN = "GET /api/v1/ai/models"
 
 
@@ -52,15 +57,16 @@ def requests_of(method: str, path: str) -> Iterator[Operation]:
     owner = re.search(r"(\w+)/\{id\}", path)
     ids = {"id": Hole("id", {"embeddings": "note"}.get(owner[1], singular(owner[1])))} if owner else {}
     for body in BODIES.get(name, [None]):
-        given = {"path": ids, "json": body}
+        given = {"path": ids, "params": NEEDED.get(name, {}), "json": body}
         yield Operation(method, path, name, given, None)
         yield Operation(method, path, name, {**given, "headers": {"If-Match": '"99"'}}, "If-Match")
         nothing = {"path": {"id": str(new_id())}, "json": None, "headers": {"X-Workspace-Id": an("workspace")}}
         yield Operation(method, path, name, nothing, "header")
     if method == "GET":
-        yield Operation("HEAD", path, name, {"path": ids}, None)
+        needed = NEEDED.get(name, {})
+        yield Operation("HEAD", path, name, {"path": ids, "params": needed}, None)
         for key, value in QUERY.items():
-            given = {"path": ids, "params": {key: value}, "headers": {"Last-Event-ID": "1"}}
+            given = {"path": ids, "params": {**needed, key: value}, "headers": {"Last-Event-ID": "1"}}
             yield Operation(method, path, name, given, "query")
 
 

@@ -42,6 +42,14 @@ LONG = 700
 EMAIL = "quokka@zanzibar.example"
 MOMENT = "2026-01-31T09:30:00Z"
 
+STRINGS = {
+    "email": EMAIL,
+    "url": "https://zanzibar.example",
+    "color": "#00aa00",
+    "timestamp": "00:00:01",
+    "language": "en",
+    "code": "ABCDEFGH",
+}
 SCALARS: dict[str, Callable[[str], Any]] = {
     "Int": lambda _: 5,
     "Float": lambda _: 5.5,
@@ -50,10 +58,6 @@ SCALARS: dict[str, Callable[[str], Any]] = {
     "JSON": lambda _: {"text": PHRASE},
     "WebhookEventType": lambda _: "note.created",
     "String": lambda name: next((made for part, made in STRINGS.items() if part in name.lower()), PHRASE),
-}
-STRINGS = {"email": EMAIL, "url": "https://zanzibar.example", "color": "#00aa00", "timestamp": "00:00:01"} | {
-    "language": "en",
-    "code": "ABCDEFGH",
 }
 CURSORS = {"after", "before"}
 _ROOTS = {kind.value: kind for kind in OperationType}
@@ -113,8 +117,12 @@ class Walk:
     schema: GraphQLSchema
     kinds: frozenset[str]
 
-    def operations(self, root: str) -> Iterator[Operation]:
+    def operations(self, *roots: str) -> Iterator[Operation]:
         """Each field with what it must be given, and again with each thing that it may be given."""
+        for root in roots:
+            yield from self.operations_of(root)
+
+    def operations_of(self, root: str) -> Iterator[Operation]:
         kind = self.schema.get_root_type(_ROOTS[root])
         assert kind is not None
         for name, field in kind.fields.items():
