@@ -647,7 +647,7 @@ async def test_texts_that_are_not_indexed_at_either(tenant: Tenant, content: str
 async def test_messages_are_the_same_at_both(tenant: Tenant) -> None:
     user = await tenant.user()
     talk = (await user.data(CONVERSE, i={"noteId": await made(user), "title": "T"}))["createConversation"]["id"]
-    send = "mutation($c: ID!) { sendMessage(conversationId: $c, input: {message: \"Hi\"}) { reply { id } } }"
+    send = 'mutation($c: ID!) { sendMessage(conversationId: $c, input: {message: "Hi"}) { reply { id } } }'
     reply = (await user.data(send, c=talk))["sendMessage"]["reply"]["id"]
     follow = "subscription($m: ID!) { reply(messageId: $m) { __typename } }"
     assert (await user.subscribed(follow, m=reply))[-1]["data"]["reply"]["__typename"] == "ReplyDone"

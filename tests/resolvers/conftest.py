@@ -36,7 +36,9 @@ async def ctx(house: House) -> AsyncIterator[Context]:
 def plain_logs() -> Iterator[None]:
     """Structlog as a server has it: its own default shows every local variable of a traceback, which takes seconds."""
     before = structlog.get_config()
-    structlog.configure(processors=[structlog.processors.format_exc_info, structlog.processors.JSONRenderer(default=str)])
+    structlog.configure(
+        processors=[structlog.processors.format_exc_info, structlog.processors.JSONRenderer(default=str)]
+    )
     yield
     structlog.configure(**before)
 

@@ -131,9 +131,7 @@ async def test_the_passages_are_those_that_the_asking_user_may_read(
     assert ("Secret" in told, "Lisbon office" in told) == (False, True)
 
 
-@pytest.mark.parametrize(
-    ("fields", "grounded"), [({}, True), ({"noteId": None}, False), ({"noteId": "OTHER"}, True)]
-)
+@pytest.mark.parametrize(("fields", "grounded"), [({}, True), ({"noteId": None}, False), ({"noteId": "OTHER"}, True)])
 async def test_what_the_answer_is_grounded_in(
     me: Context, house: House, note: Record, word: str, fields: dict[str, Any], grounded: bool
 ) -> None:
@@ -206,7 +204,10 @@ async def test_a_failed_first_exchange_makes_no_title(me: Context, house: House,
     talk = await begin(me, note, None)
     [failed] = await ask(me, talk, f"Hm? {word}")
     house.llm.scripts.pop(word)
-    assert (failed.type, await said(me, talk)) == ("error", [("user", f"Hm? {word}", "done"), ("assistant", "", "failed")])
+    assert (failed.type, await said(me, talk)) == (
+        "error",
+        [("user", f"Hm? {word}", "done"), ("assistant", "", "failed")],
+    )
     assert [one for one in house.llm.asked(word) if not one.get("stream")] == []
     await ask(me, talk, f"Again {word}")
     assert await titled(me, talk) == "Scripted Title Of This Talk"

@@ -70,7 +70,8 @@ async def test_one_note_reads_only_what_was_selected(me: Context) -> None:
 
 
 @pytest.mark.parametrize(
-    ("selection", "counted"), [("nodes { id }", 0), ("totalCount", 1), ("nodes { id } totalCount pageInfo { endCursor }", 1)]
+    ("selection", "counted"),
+    [("nodes { id }", 0), ("totalCount", 1), ("nodes { id } totalCount pageInfo { endCursor }", 1)],
 )
 async def test_the_total_is_counted_only_when_selected(me: Context, selection: str, counted: int) -> None:
     await write(me)
@@ -86,7 +87,7 @@ async def test_hits_of_a_search_load_their_notes_at_once(me: Context) -> None:
     counts = []
     for first in (1, 6):
         with statements(ctx) as told:
-            query = "query($first: Int) { search(query: \"x\", first: $first) { note { title tags { name } } } }"
+            query = 'query($first: Int) { search(query: "x", first: $first) { note { title tags { name } } } }'
             assert len((await graphql(ctx, query, first=first))["search"]) == first
         counts.append(len(told))
     assert counts == [4, 4]
