@@ -79,7 +79,7 @@ def storable(value: str) -> str:
     return value
 
 
-def fits_64_bits(number: float) -> bool:
+def fits_64_bits(number: int | float) -> bool:
     """JSONB gives a big float back as an integer, so it must fit as one; infinities and NaN never do."""
     return abs(number) < 2**63 if isinstance(number, float) else -(2**63) <= number < 2**64
 

@@ -22,8 +22,8 @@ MAX_HITS = 20
 COMPARED = 5_000
 """Chunks of a workspace up to which each is compared with the query, in about 20 µs.
 
-The index is for more. All workspaces share it, and its graph has dead ends: where more than a few chunks of anybody
-have the same text, it may reach no others.
+The index is for more. All workspaces share it, and its graph has dead ends: some hundred chunks of the same text,
+whosever they are, can hide all others from it.
 """
 
 

@@ -61,7 +61,7 @@ BAD_TOKENS: dict[str, str | bytes] = {
     "no subject": signed(SECRET, sub=None),
     "a subject that is no uuid": signed(SECRET, sub="admin"),
     "an empty subject": signed(SECRET, sub=""),
-    "no signature": jwt.encode(claims(), None, "none"),
+    "no signature": jwt.encode(claims(), "", "none"),
     "no signature, in capitals": with_payload(GOOD.encode(), b'{"alg": "NONE"}').rpartition(".")[0] + ".",
     "a signature cut off": signed(SECRET).rpartition(".")[0] + ".",
     "another hash": signed(SECRET, algorithm="HS384"),

@@ -177,9 +177,11 @@ def attacks(operation: Operation, victim: Victim) -> Iterator[tuple[Hole, list[s
     for hole in operation.holes:
         if hole.kind in {"cursor", "foreign"}:
             continue
-        fitting = victim.ids.get(hole.kind, [])[:2]
-        new = operation.extra is None or hole.path.endswith(operation.extra)
-        yield hole, fitting + [ids[0] for kind, ids in victim.ids.items() if new and kind != hole.kind]
+        fitting = victim.ids.get(hole.kind, [])
+        if operation.extra is None or hole.path.endswith(operation.extra):
+            yield hole, fitting[:2] + [ids[0] for kind, ids in victim.ids.items() if kind != hole.kind]
+        else:
+            yield hole, fitting[:1]
 
 
 async def test_the_owner_finds_every_secret(victim: Victim, schema: Walk) -> None:
@@ -212,6 +214,7 @@ async def test_no_field_tells(
     await all_done(
         tell_nothing(victim, f"{operation.name} at {hole.path}", asking(stranger, operation, hole), idents)
         for operation in schema.operations(root)
+        if who != "nobody" or operation.extra is None
         for hole, idents in attacks(operation, victim)
     )
     await all_done(plain(victim, who, stranger, operation) for operation in schema.operations(root))
@@ -225,7 +228,7 @@ async def plain(victim: Victim, who: str, stranger: Stranger, operation: Operati
     """What needs no id, and cursors that the victim got."""
     holes = [hole for hole in operation.holes if hole.kind != "foreign"]
     cursors = [hole for hole in holes if hole.kind == "cursor"]
-    if len(holes) > len(cursors):
+    if len(holes) > len(cursors) or (operation.root == "mutation" and operation.extra):
         return
     for ident in victim.cursors if cursors else [""]:
         variables = filled(operation, stranger.own, cursors[0] if cursors else None, ident)
@@ -244,7 +247,7 @@ async def test_no_route_tells(who: str, victim: Victim, strangers: dict[str, Str
     def asking(operation: Operation, hole: Hole) -> Callable[[str], Awaitable[httpx.Response]]:
         return lambda ident: request_of(stranger.caller, operation, filled(operation, stranger.own, hole, ident))
 
-    walked = list(requests())
+    walked = [request for request in requests() if who != "nobody" or request.extra is None]
     await all_done(
         tell_nothing(victim, f"{operation.name} at {hole.path}", asking(operation, hole), idents)
         for operation in walked

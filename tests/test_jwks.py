@@ -5,6 +5,7 @@ import json
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from uuid import UUID
 
 import httpx
 import pytest
@@ -38,7 +39,7 @@ class Checked:
 
     async def accepts(self, token: str) -> bool:
         try:
-            return str((await self.verifier.verify(token)).user_id) == claims()["sub"]
+            return (await self.verifier.verify(token)).user_id == UUID(claims()["sub"])
         except Problem as problem:
             return problem.code is not Code.UNAUTHENTICATED
 

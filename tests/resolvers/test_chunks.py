@@ -1,4 +1,5 @@
 import random
+from itertools import pairwise
 
 import pytest
 
@@ -54,5 +55,5 @@ def test_overlapping_chunks_share_exactly_the_overlap() -> None:
     text = "".join(chr(0x4E00 + i) for i in range(5_000))
     chunks = chunked(text, 512, 64)
     assert [len(chunk) for chunk in chunks] == [512] * 11 + [5_000 - 11 * 448]
-    assert all(one[-64:] == two[:64] for one, two in zip(chunks, chunks[1:], strict=False))
+    assert all(one[-64:] == two[:64] for one, two in pairwise(chunks))
     assert chunks[0] + "".join(chunk[64:] for chunk in chunks[1:]) == text

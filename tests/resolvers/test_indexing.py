@@ -16,6 +16,7 @@ from models import DocumentEmbedding, Event, EventType, Note
 from models.base import MAX_TEXT, Record
 from models.note import NoteKind
 from resolvers import indexing, notes
+from resolvers.chunks import chunked
 from resolvers.context import Context
 from resolvers.errors import Code, Problem
 from resolvers.intelligence import EmbedderMisconfigured, EmbedderUnavailable
@@ -110,8 +111,9 @@ async def test_texts_that_are_not_indexed(mine: Context, content: str) -> None:
 
 async def test_the_longest_text_is_indexed(mine: Context) -> None:
     note = await write(mine)
-    done = await indexing.index(mine, note.id, "é" * MAX_TEXT)
-    assert done.chunks_indexed == len(await chunks(mine, note)) == 1 + -(-(MAX_TEXT - 512) // 448)
+    large = with_limits(mine, chunk_size=5_120, chunk_overlap=640)
+    done = await indexing.index(large, note.id, "é" * MAX_TEXT)
+    assert done.chunks_indexed == len(await chunks(mine, note)) == 1 + -(-(MAX_TEXT - 5_120) // 4_480)
 
 
 async def test_after_a_change_the_new_text_is_found_and_the_old_is_not(mine: Context) -> None:
@@ -171,7 +173,7 @@ async def test_of_many_at_once_the_last_accepted_stays(me: Context, embedder: Fa
     assert len(done) == 20
     stored = await notes.get(ctx, note.id)
     assert (stored.index_wanted, stored.index_done) == (21, 21)
-    assert await chunks(ctx, note) == indexing.chunked(accepted[21], 20, 5)
+    assert await chunks(ctx, note) == chunked(accepted[21], 20, 5)
     assert stored.chunk_count == len(await chunks(ctx, note))
 
 
@@ -245,7 +247,7 @@ async def test_while_the_embedder_is_away_the_note_waits_and_stays_findable(
     ],
 )
 async def test_how_long_a_note_is_put_off(
-    mine: Context, embedder: FakeEmbedder, failure: Exception, failures: int, least: int, most: int
+    *, mine: Context, embedder: FakeEmbedder, failure: Exception, failures: int, least: int, most: int
 ) -> None:
     note = await write(mine)
     await set_columns(mine, note, index_failures=failures)

@@ -8,8 +8,10 @@ from typing import Any
 
 import orjson
 import pytest
+from sqlalchemy import insert
 
-from models.base import Record
+from models import Note
+from models.base import Record, new_id
 from models.conversation import ConversationDraft
 from models.note import (
     NoteFilter,
@@ -122,16 +124,23 @@ async def test_a_first_date_after_the_last_is_unprocessable(me: Context) -> None
             await call
 
 
+async def add(ctx: Context, rows: list[dict[str, Any]]) -> list[Record]:
+    """Writes notes as they are, without what else belongs to a new one."""
+    usual = {"kind": NoteKind.ONLINE, "status": NoteStatus.IDLE, "visibility": NoteVisibility.WORKSPACE}
+    place = {"workspace_id": ctx.me.workspace_id, "created_by_id": ctx.me.user_id}
+    written = insert(Note).values([{"id": new_id(), **usual, **place, **row} for row in rows])
+    async with ctx.transaction() as tx:
+        return list((await tx.execute(written.returning(Note))).all())
+
+
 @pytest.fixture
 async def tied(me: Context) -> list[Record]:
     """Twelve notes, of which always three are equal by every key."""
-    made = []
+    rows = []
     for number in range(12):
-        note = await write(me, f"Title {number // 3}")
-        at = START + timedelta(hours=number // 3)
-        await set_columns(me, note, created_at=at, updated_at=START - (at - START))
-        made.append(await notes.get(me, note.id))
-    return made
+        since = timedelta(hours=number // 3)
+        rows.append({"title": f"Title {number // 3}", "created_at": START + since, "updated_at": START - since})
+    return await add(me, rows)
 
 
 def in_order(made: list[Record], by: NoteOrder) -> list[uuid.UUID]:
@@ -185,10 +194,10 @@ async def test_paging_sees_each_row_once_while_others_are_inserted(
     async for page in way(me, by, 2):
         seen += ids(page.rows if way is forward else page.rows[::-1])
         # One before all, one among them, one behind all; not for ever, else there is always a next page.
-        for title, hours in (("A", -9), ("Title 1", 1), ("Z", 99)) if len(seen) < 16 else ():
-            note = await write(me, title)
-            at = START + timedelta(hours=hours)
-            await set_columns(me, note, created_at=at, updated_at=START - (at - START))
+        if len(seen) < 16:
+            hours = {"A": -9, "Title 1": 1, "Z": 99}
+            since = {title: timedelta(hours=number) for title, number in hours.items()}
+            await add(me, [{"title": t, "created_at": START + s, "updated_at": START - s} for t, s in since.items()])
     old = set(ids(tied))
     expected = in_order(tied, by) if way is forward else in_order(tied, by)[::-1]
     assert len(set(seen)) == len(seen)
@@ -224,7 +233,7 @@ async def test_a_cursor_outlives_its_row(me: Context, tied: list[Record]) -> Non
         ({"first": 2**31}, "first"),
     ],
 )
-async def test_sizes_that_are_refused(me: Context, window: dict[str, int], field: str) -> None:
+async def test_sizes_that_are_refused(me: Context, window: dict[str, Any], field: str) -> None:
     note = await write(me)
     for call in (
         listed(me, **window),
@@ -236,8 +245,7 @@ async def test_sizes_that_are_refused(me: Context, window: dict[str, int], field
 
 
 async def test_sizes_at_the_edge_and_the_usual_one(me: Context) -> None:
-    for number in range(101):
-        await write(me, str(number))
+    await add(me, [{"title": str(number)} for number in range(101)])
     assert [len((await listed(me, first=size)).rows) for size in (1, 100, None)] == [1, 100, 20]
     assert (await listed(me, last=100)).has_previous
 
@@ -280,7 +288,7 @@ BAD_CURSORS = [
 @pytest.mark.parametrize("field", ["after", "before"])
 async def test_cursors_that_no_list_gave_out(me: Context, bad: str, field: str) -> None:
     with refused(Code.BAD_USER_INPUT, field):
-        await listed(me, **{field: bad})
+        await notes.page(me, Window(after=bad) if field == "after" else Window(before=bad), NoteFilter(), BY_CREATION)
 
 
 async def test_a_cursor_fits_its_own_order_only(me: Context) -> None:

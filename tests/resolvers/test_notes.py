@@ -198,7 +198,7 @@ async def test_lists_are_replaced_whole(place: Place) -> None:
     assert (changed.revision, changed.index_wanted) == (3, 3)
 
 
-@pytest.mark.parametrize("field", [name for name in FULL if name not in {"title"}])
+@pytest.mark.parametrize("field", [name for name in FULL if name != "title"])
 async def test_null_clears_what_may_be_null_and_is_refused_elsewhere(me: Context, field: str) -> None:
     note = await write(me, **FULL)
     if field in {"contentJson", "calendarEvent", "inputLanguage", "translationLanguage", "meetingApp"}:

@@ -2,7 +2,6 @@
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from html import escape
 from typing import Any
@@ -133,7 +132,7 @@ async def test_the_passages_are_those_that_the_asking_user_may_read(
 
 @pytest.mark.parametrize(("fields", "grounded"), [({}, True), ({"noteId": None}, False), ({"noteId": "OTHER"}, True)])
 async def test_what_the_answer_is_grounded_in(
-    me: Context, house: House, note: Record, word: str, fields: dict[str, Any], grounded: bool
+    *, me: Context, house: House, note: Record, word: str, fields: dict[str, Any], grounded: bool
 ) -> None:
     if fields.get("noteId"):
         fields = {"noteId": str((await write(me)).id)}
@@ -160,7 +159,7 @@ async def test_the_document_is_data(me: Context, house: House, note: Record, wor
     ],
 )
 async def test_each_agent_has_its_role_and_tools(
-    me: Context, house: House, note: Record, word: str, agent: AgentType | None, role: str, tools: list[str]
+    *, me: Context, house: House, note: Record, word: str, agent: AgentType | None, role: str, tools: list[str]
 ) -> None:
     await ask(me, await begin(me, note), f"Hm? {word}", agentType=agent)
     told = Asked(house, word)
@@ -269,7 +268,7 @@ class Narrow:
 
 
 @pytest.fixture
-async def long_talk(me: Context, note: Record) -> AsyncIterator[Record]:
+async def long_talk(me: Context, note: Record) -> Record:
     """Twenty messages of 100 tokens each."""
     talk = await begin(me, note)
     place = {"workspace_id": talk.workspace_id, "conversation_id": talk.id, "state": MessageState.DONE}
@@ -279,14 +278,14 @@ async def long_talk(me: Context, note: Record) -> AsyncIterator[Record]:
             tokens = 100 if number % 3 else None
             text = f"{number:02}".ljust(400, ".")
             await tx.execute(insert(Message).values(**place, role=role, content=text, token_count=tokens))
-    yield talk
+    return talk
 
 
 @pytest.mark.parametrize(("window", "kept"), [(100, 0), (200, 1), (1_000, 5), (1_199, 5), (1_200, 6), (100_000, 20)])
 async def test_the_budget_cuts_the_oldest(
-    me: Context, house: House, long_talk: Record, word: str, window: int, kept: int
+    *, me: Context, house: House, long_talk: Record, word: str, window: int, kept: int
 ) -> None:
-    narrow = replace(me, models=Narrow(me, window))  # type: ignore[arg-type]  # hands on what it lacks
+    narrow = replace(me, models=Narrow(me, window))
     await ask(narrow, long_talk, f"And? {word}")
     *history, question = Asked(house, word).talk
     assert [text[:2] for _, text in history] == [f"{number:02}" for number in range(20)][20 - kept :]

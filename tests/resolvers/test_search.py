@@ -1,14 +1,18 @@
 """Search by meaning, with the embedder that Caret brings along."""
 
 import uuid
+from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
+from sqlalchemy.ext.asyncio import create_async_engine
 
+from caret.postgres import SESSION
 from models import Role
 from models.base import Record
 from models.note import NoteVisibility
 from resolvers import indexing, notes
-from resolvers.context import Context
+from resolvers.context import Context, Database
 from resolvers.errors import Code, Problem
 from resolvers.intelligence import EmbedderMisconfigured, EmbedderUnavailable
 from resolvers.search import search
@@ -82,10 +86,9 @@ async def test_the_scope_is_the_workspace_of_the_note(ctx: Context, place: Place
 
 async def test_a_filter_costs_no_results(place: Place) -> None:
     member = await place.member(Role.MEMBER)
-    admin = with_limits(place.ctx, chunk_size=40, chunk_overlap=0)
-    for number in range(60):
-        note = await write(admin, "Pizza", visibility=NoteVisibility.PRIVATE)
-        await indexing.index(embedding_with(admin, FakeEmbedder()), note.id, f"pizza {number}")
+    admin = embedding_with(with_limits(place.ctx, chunk_size=8, chunk_overlap=0), FakeEmbedder())
+    note = await write(admin, "Pizza", visibility=NoteVisibility.PRIVATE)
+    await indexing.index(admin, note.id, "".join(f"pizza {number:02}" for number in range(60)))
     theirs = [await write(member, f"Mine {number}") for number in range(5)]
     for note in theirs:
         await indexing.index(member, note.id, "Something about the weather.")
@@ -153,17 +156,29 @@ async def test_a_search_is_a_fixed_number_of_statements(me: Context, filled: dic
     assert counts == [3, 3]
 
 
+@pytest.fixture
+async def by_index(me: Context) -> AsyncIterator[Context]:
+    """The planner asks the index of meanings wherever it can, as it does in a large table."""
+    planner = dict.fromkeys(["enable_seqscan", "enable_bitmapscan", "enable_sort"], "off")
+    settings = {"server_settings": {**SESSION, **planner}}
+    opened = create_async_engine(me.database.engine.url, connect_args=settings)
+    yield replace(me, database=Database(opened))
+    await opened.dispose()
+
+
 @pytest.mark.parametrize("compared", [5_000, 2])
-async def test_the_same_text_in_many_notes_hides_no_other(
-    ctx: Context, place: Place, filled: dict[str, Record], monkeypatch: pytest.MonkeyPatch, compared: int
+async def test_the_same_text_in_many_chunks_hides_no_other(
+    ctx: Context, by_index: Context, monkeypatch: pytest.MonkeyPatch, compared: int
 ) -> None:
-    """Equal vectors have only each other as neighbours in the index, which then may lead to nobody else."""
+    """Equal vectors have only each other as neighbours in the index, which then leads to nobody else."""
     monkeypatch.setattr("resolvers.search.COMPARED", compared)
     other = embedding_with((await make_place(ctx)).ctx, FakeEmbedder())
     note = await write(other, "Crowd")
     await indexing.index(other, note.id, "x" * 448 * 400)
-    hits = (await search(place.ctx, "something to eat", first=4)).hits
-    assert [hit.document_title for hit in hits][0] == "Lunch"
+    for title, text in TEXTS.items():
+        await indexing.index(by_index, (await write(by_index, title, summary=text)).id)
+    hits = (await search(by_index, "something to eat", first=4)).hits
+    assert [hit.document_title for hit in hits][:1] == ["Lunch"]
     assert len(hits) == 4
 
 

@@ -8,11 +8,11 @@ from uuid import UUID, uuid4
 from sqlalchemy import ARRAY, Column, Table, Text, UniqueConstraint, func, select, update
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
-from sqlmodel import SQLModel
 
+from models import Note
 from tests.support.walk import EMAIL, MOMENT, PHRASE
 
-TABLES = {table.name: table for table in SQLModel.metadata.sorted_tables}
+TABLES = {table.name: table for table in Note.metadata.sorted_tables}
 # What is no text of the workspace's: it decides what a key may do.
 RULES = {"api_keys.scopes"}
 
