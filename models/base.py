@@ -79,6 +79,13 @@ def storable(value: str) -> str:
     return value
 
 
+def mended(value: str) -> str:
+    """The text without what `storable` refuses, for texts that nobody can be asked to send again."""
+    if value.isascii():
+        return value.replace("\x00", "")
+    return value.encode("utf-8", "replace").decode().replace("\x00", "")
+
+
 def fits_64_bits(number: int | float) -> bool:
     """JSONB gives a big float back as an integer, so it must fit as one; infinities and NaN never do."""
     return abs(number) < 2**63 if isinstance(number, float) else -(2**63) <= number < 2**64

@@ -174,7 +174,8 @@ class TranscriptSegment(SQLModel, table=True):
 
 
 Title = Annotated[Line, StringConstraints(min_length=1, max_length=500)]
-Clock = Annotated[str, StringConstraints(pattern=r"^\d{2,4}:[0-5]\d:[0-5]\d(\.\d{1,3})?$", max_length=12)]
+# HH:MM:SS, with milliseconds where there are some; a recording may be longer than 99 hours.
+Clock = Annotated[str, StringConstraints(pattern=r"^[0-9]{2,4}:[0-5][0-9]:[0-5][0-9](\.[0-9]{1,3})?$", max_length=14)]
 Language = Annotated[Line, StringConstraints(max_length=35)]
 
 

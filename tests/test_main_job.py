@@ -5,8 +5,9 @@ from typing import Any
 
 import orjson
 
-from tests.conftest import Tenant
+from tests.conftest import House, Tenant
 from tests.support.clients import Caller
+from tests.support.llm import Script
 
 CREATE = "mutation($input: CreateNoteInput!) { createNote(input: $input) { id title revision } }"
 SEARCH = "query($q: String!) { search(query: $q, first: 3) { score chunkText note { id title } } }"
@@ -77,3 +78,14 @@ async def test_the_same_over_sse(tenant: Tenant) -> None:
         ("delta", "well."),
         ("done", "All is well."),
     ]
+
+
+async def test_a_model_that_says_what_no_text_may_hold(tenant: Tenant, house: House) -> None:
+    house.llm.on("odd characters", Script(["a\x00b ", "\ud83d", " c"]))
+    key = await tenant.key()
+    note = (await key.data(CREATE, input={"title": "Odd"}))["createNote"]
+    conversation = (await key.data(CONVERSE, note=note["id"]))["createConversation"]
+    told = await key.subscribed(ASK, c=conversation["id"], m="Send odd characters", model=None)
+    *deltas, done = [payload["data"]["ask"] for payload in told]
+    assert "".join(event["content"] for event in deltas) == "ab ? c"
+    assert done["message"]["content"] == "ab ? c"

@@ -7,7 +7,6 @@ from html import escape
 from typing import Any
 from uuid import UUID
 
-import orjson
 from pydantic_ai import Agent, AgentRunResultEvent, ModelRetry, RunContext
 from pydantic_ai.messages import (
     AgentStreamEvent,
@@ -23,7 +22,7 @@ from pydantic_ai.messages import (
     UserPromptPart,
 )
 
-from models.base import Record
+from models.base import Record, mended
 from models.conversation import AgentType, DocumentContextDraft, MessageRole
 from resolvers.context import Context
 from resolvers.errors import Problem
@@ -158,9 +157,10 @@ def _told(event: AgentStreamEvent | AgentRunResultEvent[str]) -> Text | ToolUse 
     match event:
         # The first piece of a text comes with the start of its part.
         case PartStartEvent(part=TextPart(content=text)) | PartDeltaEvent(delta=TextPartDelta(content_delta=text)):
+            text = mended(text)
             return Text(text) if text else None
         case FunctionToolCallEvent(part=call):
-            return ToolUse(call.tool_call_id, call.tool_name, call.args_as_dict())
+            return ToolUse(call.tool_call_id, call.tool_name, plain(call.args_as_dict()))
         case FunctionToolResultEvent(part=result):
             return ToolUse(result.tool_call_id, result.tool_name or "", None, plain(result.content), finished=True)
         case AgentRunResultEvent(result=result):
@@ -170,8 +170,14 @@ def _told(event: AgentStreamEvent | AgentRunResultEvent[str]) -> Text | ToolUse 
 
 
 def plain(value: Any) -> Any:
-    """A tool's result as JSON values."""
-    return orjson.loads(orjson.dumps(value, default=str))
+    """What a tool was given or gave back, as JSON values that the database keeps."""
+    if isinstance(value, str):
+        return mended(value)
+    if isinstance(value, dict):
+        return {mended(str(name)): plain(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    return value if value is None or isinstance(value, bool | int | float) else str(value)
 
 
 def history(messages: Sequence[Record]) -> list[ModelMessage]:

@@ -7,7 +7,7 @@ from sqlalchemy import update as change_rows
 from sqlmodel import col
 
 from models import Conversation, EventType
-from models.base import Record
+from models.base import Record, mended
 from resolvers.context import Context
 from resolvers.conversations import tell
 from resolvers.replies.agents import Question
@@ -25,6 +25,8 @@ EDGES = " \t\"'“”„«»‘’`*#.!?。！？:;,"
 async def give_title(ctx: Context, conversation: Record, question: Question) -> None:
     """Titles an untitled conversation; whoever titled it meanwhile wins."""
     title = await _made(ctx, question) or question.text.strip()[:FALLBACK].strip()
+    if not title:
+        return
     async with ctx.transaction() as tx:
         untitled = (col(Conversation.id) == conversation.id, col(Conversation.title).is_(None))
         named = change_rows(Conversation).where(*untitled).values(title=title, updated_at=func.now())
@@ -45,7 +47,7 @@ async def _made(ctx: Context, question: Question) -> str | None:
 
 def cleaned(title: str) -> str | None:
     """One line without quotes or final punctuation, of at most LONGEST characters; None if nothing is left."""
-    line = " ".join(title.replace("\x00", " ").split()).strip(EDGES)
+    line = " ".join(mended(title).split()).strip(EDGES)
     if len(line) > LONGEST:
         line = line[:LONGEST].rsplit(" ", 1)[0].strip(EDGES)
     return line or None

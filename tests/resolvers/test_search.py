@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from caret.postgres import SESSION
@@ -172,11 +173,14 @@ async def test_the_same_text_in_many_chunks_hides_no_other(
 ) -> None:
     """Equal vectors have only each other as neighbours in the index, which then leads to nobody else."""
     monkeypatch.setattr("resolvers.search.COMPARED", compared)
+    async with ctx.transaction() as tx:
+        # The crowd comes first, so that it is where the index begins.
+        await tx.execute(text("TRUNCATE document_embeddings"))
     other = embedding_with((await make_place(ctx)).ctx, FakeEmbedder())
     note = await write(other, "Crowd")
     await indexing.index(other, note.id, "x" * 448 * 400)
-    for title, text in TEXTS.items():
-        await indexing.index(by_index, (await write(by_index, title, summary=text)).id)
+    for title, summary in TEXTS.items():
+        await indexing.index(by_index, (await write(by_index, title, summary=summary)).id)
     hits = (await search(by_index, "something to eat", first=4)).hits
     assert [hit.document_title for hit in hits][:1] == ["Lunch"]
     assert len(hits) == 4
