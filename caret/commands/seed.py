@@ -23,7 +23,7 @@ def command() -> None:
             nats_url = nats.start()
         settings = settings.model_copy(update={"database_url": url, "nats_url": nats_url})
         made = asyncio.run(_seed(settings, url))
-    click.echo("made the demo workspace" if made else "there is a workspace already: nothing to do")
+    click.echo(f"caret: {'made the demo workspace' if made else 'there is a workspace already'}", err=True)
 
 
 async def _seed(settings: Settings, url: str) -> bool:

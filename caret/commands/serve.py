@@ -43,7 +43,6 @@ def prepare(settings: Settings, server: Server) -> None:
     say("migrating the database")
     server.once("migrate")
     if settings.demo and not settings.demo_file.exists():
-        say("making the demo workspace")
         server.once("seed")
 
 
