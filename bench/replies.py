@@ -28,6 +28,7 @@ async def run(stage: Stage) -> None:
 
     before = await connections(stage)
     started = await gathered(begin, MANY)
+    line(f"while {MANY} replies begin", await timed(lambda: stage.caller.data(QUERY), 40), idle)
     line(f"while {MANY} replies stream", await timed(lambda: stage.caller.data(QUERY), 100), idle)
     print(f"  database connections: {before} before, {await connections(stage)} during")
     whole = 0

@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import insert
+from sqlalchemy import func, insert, select
 from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlmodel import col
 
 from caret.embedded.nats import EmbeddedNats
 from caret.embedded.postgres import EmbeddedPostgres
 from caret.postgres import engine, migrate
-from models import Plan, Tag
+from models import Note, Plan, Tag
 from models.base import new_id
 from resolvers import viewers
 from resolvers.context import Transaction
@@ -84,7 +85,16 @@ async def furnished(served: Any, database: AsyncEngine, url: str) -> Stage:
         chosen = [str(tag["id"]) for tag in tags[: number % 5]]
         given = {"title": f"Note {number}", "summary": "A summary. " * 20, "tagIds": chosen}
         ids.append((await caller.data(CREATE, input=given))["createNote"]["id"])
+    while await waiting(database):
+        await asyncio.sleep(0.2)
     return Stage(url, database, workspace_id, caller, ids)
+
+
+async def waiting(database: AsyncEngine) -> int:
+    """Notes that the worker has not indexed yet: until then it takes a core from what is measured."""
+    async with database.connect() as connection:
+        query = select(func.count()).where(col(Note.index_done) < col(Note.index_wanted))
+        return int((await connection.execute(query)).scalar_one())
 
 
 async def timed(work: Callable[[], Awaitable[object]], times: int) -> list[float]:

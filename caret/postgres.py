@@ -8,8 +8,8 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, text
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy import AdaptedConnection, Connection, event, text
+from sqlalchemy.exc import DBAPIError, DisconnectionError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from caret.settings import SettingsError
@@ -35,16 +35,24 @@ LOCK = 0x6361726574  # "caret"
 
 def engine(url: str) -> AsyncEngine:
     """`url` is the usual postgresql:// one."""
-    return create_async_engine(
+    made = create_async_engine(
         with_driver(url),
         pool_size=POOL,
         max_overflow=0,
         pool_timeout=15,
-        pool_pre_ping=True,
         # The parameters are people's notes: they belong in no error message, and so in no log.
         hide_parameters=True,
         connect_args={"server_settings": SESSION, "timeout": 10},
     )
+    event.listen(made.sync_engine, "checkout", refuse_closed)
+    return made
+
+
+def refuse_closed(connection: AdaptedConnection, *_: object) -> None:
+    """Lets the pool replace a connection that the server has closed. Unlike a ping this costs no round trip, which
+    every read would pay: asyncpg hears of the end by itself."""
+    if connection.driver_connection.is_closed():
+        raise DisconnectionError
 
 
 async def reach(url: str) -> None:
