@@ -18,7 +18,8 @@ from sqlmodel import col
 
 from caret.embedded.nats import EmbeddedNats
 from caret.embedded.postgres import EmbeddedPostgres
-from caret.postgres import engine, migrate
+from caret.migrating import migrate
+from caret.postgres import engine
 from models import Note, Plan, Tag
 from models.base import new_id
 from resolvers import viewers

@@ -1,18 +1,13 @@
-"""Postgres: the engine, and the migrations."""
+"""Postgres: the engine, and whether the database is the one this program wants."""
 
 import asyncio
-from importlib.resources import files
-from pathlib import Path
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import AdaptedConnection, Connection, event, text
+from sqlalchemy import AdaptedConnection, event, text
 from sqlalchemy.exc import DBAPIError, DisconnectionError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from caret.settings import SettingsError
+from migrations import HEAD
 
 POOL = 20
 """Connections of one process at most. Nothing holds one while it waits on the outside, so few are enough."""
@@ -30,7 +25,6 @@ SESSION = {
 
 PATIENCE = 5.0
 """Seconds that a database may take to let a command in."""
-LOCK = 0x6361726574  # "caret"
 
 
 def engine(url: str) -> AsyncEngine:
@@ -84,44 +78,9 @@ def with_driver(url: str) -> str:
     return f"postgresql+asyncpg://{rest}"
 
 
-def migrations() -> Config:
-    config = Config()
-    config.set_main_option("script_location", str(Path(str(files("migrations")))))
-    return config
-
-
-async def migrate(url: str, revision: str = "head") -> None:
-    """Brings the database to a revision; "base" takes everything back. Of several at once, one does the work."""
-    target = create_async_engine(with_driver(url), hide_parameters=True)
-    try:
-        async with target.connect() as connection:
-            await connection.execute(text("SELECT pg_advisory_lock(:lock)"), {"lock": LOCK})
-            await connection.commit()
-            try:
-                await connection.run_sync(_migrate, revision)
-            finally:
-                await connection.execute(text("SELECT pg_advisory_unlock(:lock)"), {"lock": LOCK})
-                await connection.commit()
-    finally:
-        await target.dispose()
-
-
-def _migrate(connection: Connection, revision: str) -> None:
-    config = migrations()
-    config.attributes["connection"] = connection
-    if revision == "base":
-        command.downgrade(config, revision)
-    else:
-        command.upgrade(config, revision)
-    connection.commit()
-
-
 async def is_migrated(database: AsyncEngine) -> bool:
-    """Whether the database is at this program's newest revision."""
-
-    def at_head(connection: Connection) -> bool:
-        heads = set(ScriptDirectory.from_config(migrations()).get_heads())
-        return set(MigrationContext.configure(connection).get_current_heads()) == heads
-
+    """Whether the database is at this program's newest revision. Without Alembic, which takes long to import."""
     async with database.connect() as connection:
-        return await connection.run_sync(at_head)
+        if await connection.scalar(text("SELECT to_regclass('alembic_version') IS NULL")):
+            return False
+        return set(await connection.scalars(text("SELECT version_num FROM alembic_version"))) == {HEAD}

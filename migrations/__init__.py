@@ -1,0 +1,4 @@
+"""The migrations of the database, in order."""
+
+HEAD = "0001"
+"""The newest revision: what the tables of this program are."""

@@ -13,7 +13,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from caret.embedded.nats import EmbeddedNats
 from caret.embedded.postgres import EmbeddedPostgres
 from caret.issuing import issue
-from caret.postgres import engine, migrate
+from caret.migrating import migrate
+from caret.postgres import engine
 from models import Plan, Role
 from resolvers import viewers
 from resolvers.context import Transaction

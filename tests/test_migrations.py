@@ -6,12 +6,15 @@ from typing import Any
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlmodel import SQLModel
 
 import models  # noqa: F401 (fills SQLModel.metadata)
-from caret.postgres import engine, is_migrated, migrate, with_driver
+from caret.migrating import migrate, migrations
+from caret.postgres import engine, is_migrated, with_driver
+from migrations import HEAD
 from tests.conftest import House
 from tests.support.scratch import scratch_database
 
@@ -110,3 +113,7 @@ async def test_going_back_with_data_in_it(house: House) -> None:
         await migrate(url, "base")
         await migrate(url)
         assert await migrated(url)
+
+
+def test_the_newest_revision_is_the_one_the_program_asks_for() -> None:
+    assert ScriptDirectory.from_config(migrations()).get_heads() == [HEAD]

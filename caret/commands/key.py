@@ -6,7 +6,7 @@ from sqlalchemy import update
 from sqlmodel import col
 
 from caret.commands.database import database, transaction
-from caret.postgres import migrate
+from caret.migrating import migrate
 from caret.settings import Settings
 from models import Plan, Workspace
 from resolvers import viewers

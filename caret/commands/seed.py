@@ -6,8 +6,8 @@ import click
 from caret import demo
 from caret.commands.database import database
 from caret.embedded.nats import EmbeddedNats, attach
+from caret.migrating import migrate
 from caret.parts import opened
-from caret.postgres import migrate
 from caret.settings import Settings
 
 

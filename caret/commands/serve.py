@@ -1,14 +1,17 @@
+import asyncio
 import json
 import os
 import signal
 from contextlib import ExitStack
 
+import asyncpg
 import click
 
 from caret.embedded.process import die_with_parent
 from caret.issuing import issue
 from caret.serve import ServeError, Server, listen, start_servers, watch
 from caret.settings import DEMO_EMAIL, Settings
+from migrations import HEAD
 
 
 @click.command(help="Run the server: one command starts all that it needs.")
@@ -22,10 +25,11 @@ def command(workers: int, stop_with_parent: bool) -> None:
         with ExitStack() as stack:
             listener = stack.enter_context(listen(settings.host, settings.port))
             addresses, embedded = start_servers(settings, stack, say)
+            url = addresses.get("CARET_DATABASE_URL") or settings.database_url
             server = Server(listener, workers, settings.environment(**addresses), say)
             server.run(
                 check=lambda: check(settings, server),
-                prepare=lambda: prepare(settings, server),
+                prepare=lambda: prepare(settings, server, str(url)),
                 announce=lambda: welcome(settings, server),
                 watch=lambda: watch(embedded),
             )
@@ -39,11 +43,25 @@ def check(settings: Settings, server: Server) -> None:
         server.once("check")
 
 
-def prepare(settings: Settings, server: Server) -> None:
-    say("migrating the database")
-    server.once("migrate")
+def prepare(settings: Settings, server: Server, url: str) -> None:
+    # To look first is quick; the program that migrates takes a core from the processes that are starting.
+    if not asyncio.run(is_current(url)):
+        say("migrating the database")
+        server.once("migrate")
     if settings.demo and not settings.demo_file.exists():
         server.once("seed")
+
+
+async def is_current(url: str) -> bool:
+    """Whether the database is known to have this program's tables. Where this can't tell, `migrate` will."""
+    try:
+        connection = await asyncpg.connect(url, timeout=5)
+        try:
+            return [row[0] for row in await connection.fetch("SELECT version_num FROM alembic_version")] == [HEAD]
+        finally:
+            await connection.close(timeout=5)
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, ValueError):
+        return False
 
 
 def demo_credentials(settings: Settings) -> list[str]:

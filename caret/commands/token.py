@@ -5,7 +5,7 @@ import click
 
 from caret.commands.database import database, transaction
 from caret.issuing import issue
-from caret.postgres import migrate
+from caret.migrating import migrate
 from caret.settings import Settings
 from models import Role
 from models.base import new_id

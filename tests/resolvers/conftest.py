@@ -6,8 +6,8 @@ import pytest
 import structlog
 from pydantic import SecretStr
 
+from caret.migrating import migrate
 from caret.parts import opened
-from caret.postgres import migrate
 from caret.settings import Settings
 from resolvers.context import Context
 from tests.conftest import House
