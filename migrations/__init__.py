@@ -1,4 +1,4 @@
 """The migrations of the database, in order."""
 
-HEAD = "0001"
+HEAD = "0002"
 """The newest revision: what the tables of this program are."""

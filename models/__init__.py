@@ -2,9 +2,24 @@
 
 from models.conversation import Conversation, Message, Suggestion
 from models.event import Event, EventType
+from models.folder import Folder
 from models.note import Note, NoteShare, NoteTag, Tag, TranscriptSegment
+from models.recording import Recording
 from models.search import DocumentEmbedding
-from models.workspace import ApiKey, Member, Plan, Role, User, Workspace
+from models.workspace import (
+    ApiKey,
+    Group,
+    GroupMember,
+    IdempotencyKey,
+    Invite,
+    InviteGroup,
+    Member,
+    Plan,
+    RateWindow,
+    Role,
+    User,
+    Workspace,
+)
 
 __all__ = [
     "ApiKey",
@@ -12,12 +27,20 @@ __all__ = [
     "DocumentEmbedding",
     "Event",
     "EventType",
+    "Folder",
+    "Group",
+    "GroupMember",
+    "IdempotencyKey",
+    "Invite",
+    "InviteGroup",
     "Member",
     "Message",
     "Note",
     "NoteShare",
     "NoteTag",
     "Plan",
+    "RateWindow",
+    "Recording",
     "Role",
     "Suggestion",
     "Tag",

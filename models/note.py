@@ -91,6 +91,7 @@ class Note(SQLModel, table=True):
             postgresql_using="gin",
             postgresql_ops={"participants": "jsonb_path_ops"},
         ),
+        Index("notes_by_folder", "folder_id", "created_at", "id"),
         Index("notes_to_index", "updated_at", postgresql_where="index_done < index_wanted"),
     )
     id: UUID = Field(default_factory=new_id, sa_column=key())
@@ -103,6 +104,7 @@ class Note(SQLModel, table=True):
     created_by_id: UUID | None = Field(
         default=None, sa_column=reference("users.id", ondelete="SET NULL", nullable=True, index=True)
     )
+    folder_id: UUID | None = Field(default=None, sa_column=reference("folders.id", ondelete="SET NULL", nullable=True))
     participants: list[dict[str, Any]] = Field(default_factory=list, sa_column=json(nullable=False, default="[]"))
     calendar_event: dict[str, Any] | None = Field(default=None, sa_column=json())
     total_duration_sec: float = Field(default=0.0, sa_column=Column(Float, nullable=False, server_default="0"))

@@ -5,7 +5,20 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ARRAY, BigInteger, Column, Index, LargeBinary, String, UniqueConstraint, func
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Index,
+    Integer,
+    LargeBinary,
+    String,
+    UniqueConstraint,
+    Uuid,
+    func,
+)
 from sqlmodel import Field, SQLModel
 
 from models.base import choice, json, key, new_id, reference, string, timestamp
@@ -84,3 +97,78 @@ class ApiKey(SQLModel, table=True):
     created_at: datetime = Field(default=None, sa_column=timestamp())
     last_used_at: datetime | None = Field(default=None, sa_column=timestamp(nullable=True))
     revoked_at: datetime | None = Field(default=None, sa_column=timestamp(nullable=True))
+
+
+class Group(SQLModel, table=True):
+    """Members of a workspace under one name, as in an organisation's chart. It gives no rights."""
+
+    __tablename__ = "groups"
+    __table_args__ = (UniqueConstraint("workspace_id", "name", name="groups_once"),)
+    id: UUID = Field(default_factory=new_id, sa_column=key())
+    workspace_id: UUID = Field(sa_column=reference("workspaces.id"))
+    name: str = Field(sa_column=string())
+    description: str | None = Field(default=None, sa_column=string(nullable=True))
+    created_at: datetime = Field(default=None, sa_column=timestamp())
+
+
+class GroupMember(SQLModel, table=True):
+    __tablename__ = "group_members"
+    __table_args__ = (Index("group_members_by_member", "member_id", "group_id"),)
+    group_id: UUID = Field(sa_column=reference("groups.id", primary_key=True))
+    member_id: UUID = Field(sa_column=reference("members.id", primary_key=True))
+    workspace_id: UUID = Field(sa_column=reference("workspaces.id", index=True))
+
+
+class Invite(SQLModel, table=True):
+    """An open invitation: for one address, or (`is_url_invite`) for everybody who has its code, until it expires."""
+
+    __tablename__ = "invites"
+    __table_args__ = (Index("invites_in_order", "workspace_id", "created_at", "id"),)
+    id: UUID = Field(default_factory=new_id, sa_column=key())
+    workspace_id: UUID = Field(sa_column=reference("workspaces.id"))
+    email: str | None = Field(default=None, sa_column=string(nullable=True))
+    code: str = Field(sa_column=Column(String, nullable=False, unique=True))
+    role: Role = Field(default=Role.MEMBER, sa_column=choice(Role))
+    is_url_invite: bool = Field(default=False, sa_column=Column(Boolean, nullable=False, server_default="false"))
+    expires_at: datetime = Field(sa_column=Column(DateTime(timezone=True), nullable=False))
+    created_by_id: UUID | None = Field(
+        default=None, sa_column=reference("users.id", ondelete="SET NULL", nullable=True, index=True)
+    )
+    created_at: datetime = Field(default=None, sa_column=timestamp())
+
+
+class InviteGroup(SQLModel, table=True):
+    """A group that whoever accepts the invite becomes a member of."""
+
+    __tablename__ = "invite_groups"
+    __table_args__ = (Index("invite_groups_by_group", "group_id", "invite_id"),)
+    invite_id: UUID = Field(sa_column=reference("invites.id", primary_key=True))
+    group_id: UUID = Field(sa_column=reference("groups.id", primary_key=True))
+    workspace_id: UUID = Field(sa_column=reference("workspaces.id", index=True))
+
+
+class IdempotencyKey(SQLModel, table=True):
+    """What a create with an idempotency key has made. Written in the transaction of the create, kept for a day."""
+
+    __tablename__ = "idempotency_keys"
+    __table_args__ = (Index("idempotency_keys_by_age", "created_at"),)
+    workspace_id: UUID = Field(sa_column=reference("workspaces.id", primary_key=True))
+    # The key or person that made the call. No foreign key: it may be either.
+    actor_id: UUID = Field(sa_column=Column(Uuid(), primary_key=True))
+    key: str = Field(sa_column=Column(String, primary_key=True))
+    # SHA-256 of the operation and of what it was given: the same key with something else is a mistake.
+    fingerprint: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    result_id: UUID = Field(sa_column=Column(Uuid(), nullable=False))
+    created_at: datetime = Field(default=None, sa_column=timestamp())
+
+
+class RateWindow(SQLModel, table=True):
+    """What a caller has spent in each of the last seconds. Unlogged: after a crash everybody begins anew."""
+
+    __tablename__ = "rate_windows"
+    __table_args__ = {"prefixes": ["UNLOGGED"]}
+    workspace_id: UUID = Field(sa_column=reference("workspaces.id", primary_key=True))
+    actor_id: UUID = Field(sa_column=Column(Uuid(), primary_key=True))
+    # The Unix second that was counted last; `spent` has a place for each second, by its number modulo 61.
+    second: int = Field(sa_column=Column(BigInteger, nullable=False))
+    spent: list[int] = Field(sa_column=Column(ARRAY(Integer), nullable=False))

@@ -10,12 +10,13 @@ from sqlalchemy import update as change_rows
 from sqlmodel import col
 
 from models import Conversation, EventType, Message, Note
-from models.base import Record
+from models.base import Record, new_id
 from models.conversation import ConversationDraft, MessageState
 from resolvers import access
 from resolvers.access import Right
 from resolvers.context import Context, Transaction
 from resolvers.events import publish
+from resolvers.idempotency import claim
 from resolvers.pages import Order, Page, Window, check_place
 
 BY_USE = Order("conversation", col(Conversation.updated_at), col(Conversation.id), descending=True)
@@ -23,15 +24,20 @@ MESSAGES = select(Message).join(Conversation, col(Conversation.id) == col(Messag
 BY_TIME = Order("message", col(Message.created_at), col(Message.id))
 
 
-async def create(ctx: Context, draft: ConversationDraft) -> Record:
-    me = ctx.me
+async def create(ctx: Context, draft: ConversationDraft, key: str | None = None) -> Record:
+    """Begins a conversation about a note; with an idempotency key only once."""
+    me, conversation_id = ctx.me, new_id()
     access.need(me, "notes", write=True)
     async with ctx.transaction() as tx:
         note = await access.note(tx, me, draft.note_id, Right.READ)
-        values = {"workspace_id": note.workspace_id, "note_id": note.id, "user_id": me.user_id, "title": draft.title}
-        row = (await tx.execute(insert(Conversation).values(values).returning(Conversation))).one()
-        await tell(ctx, tx, row, EventType.CONVERSATION_CREATED)
-    return row
+        made_id = await claim(tx, me, key, conversation_id, operation="createConversation", draft=draft)
+        if made_id == conversation_id:
+            values = {"workspace_id": note.workspace_id, "note_id": note.id, "user_id": me.user_id}
+            values |= {"id": conversation_id, "title": draft.title}
+            row = (await tx.execute(insert(Conversation).values(values).returning(Conversation))).one()
+            await tell(ctx, tx, row, EventType.CONVERSATION_CREATED)
+            return row
+    return await get(ctx, made_id)
 
 
 async def get(ctx: Context, conversation_id: UUID) -> Record:

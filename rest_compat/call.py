@@ -43,6 +43,10 @@ class Call:
         except ValidationError as error:
             raise invalid("query", error) from None
 
+    @property
+    def idempotency_key(self) -> str | None:
+        return self.request.headers.get("Idempotency-Key")
+
     def ident(self, noun: str) -> UUID:
         """The id in the path. What can't be an id names nothing."""
         text: str = self.request.path_params["id"]

@@ -5,7 +5,6 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, Field, model_validator
 from starlette.requests import Request
-from starlette.responses import Response
 
 from models.base import Id
 from models.conversation import (
@@ -19,9 +18,10 @@ from models.conversation import (
 )
 from resolvers import conversations, replies
 from resolvers.pages import MAX_PAGE
-from rest_compat import present
+from rest_compat import ai_shapes, present
 from rest_compat.ai_api import AI, BODY, PUBLIC_AI
-from rest_compat.call import Call, reply
+from rest_compat.call import Call
+from rest_compat.operations import does, reads, removes
 from rest_compat.refusals import bad
 from rest_compat.streams import ReplyStream
 
@@ -87,56 +87,58 @@ class ReplyQuery(BaseModel):
     message_id: Id
 
 
-async def models(call: Call) -> Response:
+async def models(call: Call) -> ai_shapes.Models:
+    """The language models on offer; needs no credential."""
     catalogue = call.ctx.models
-    return reply({"models": catalogue.cards, "default_model_id": catalogue.default_id})
+    return {"models": [present.model(card) for card in catalogue.cards], "default_model_id": catalogue.default_id}
 
 
-async def create(call: Call) -> Response:
-    row = await conversations.create(call.ctx, call.sent(NewConversation))
-    return reply(present.conversation(row), 201)
+async def create(call: Call, body: NewConversation) -> ai_shapes.Conversation:
+    """Begins a conversation about a document."""
+    return present.conversation(await conversations.create(call.ctx, body, call.idempotency_key))
 
 
-async def page(call: Call) -> Response:
-    query = call.asked(ConversationsQuery)
+async def page(call: Call, query: ConversationsQuery) -> ai_shapes.Listed[ai_shapes.Summary]:
+    """The caller's own conversations about a document, last used first."""
     rows, total = await conversations.window(call.ctx, query.document_id, query.limit, query.offset)
-    return reply({"items": [present.summary(row) for row in rows], "total": total})
+    return {"items": [present.summary(row) for row in rows], "total": total}
 
 
-async def get(call: Call) -> Response:
-    return reply(present.conversation(await conversations.get(call.ctx, call.ident("Conversation"))))
+async def get(call: Call) -> ai_shapes.Conversation:
+    """A conversation of the caller's own."""
+    return present.conversation(await conversations.get(call.ctx, call.ident("Conversation")))
 
 
-async def rename(call: Call) -> Response:
-    title = call.sent(Renamed).title
-    return reply(present.conversation(await conversations.rename(call.ctx, call.ident("Conversation"), title)))
+async def rename(call: Call, body: Renamed) -> ai_shapes.Conversation:
+    """Gives a conversation another title."""
+    return present.conversation(await conversations.rename(call.ctx, call.ident("Conversation"), body.title))
 
 
-async def delete(call: Call) -> Response:
+async def delete(call: Call) -> None:
+    """Deletes a conversation with its messages and suggestions."""
     await conversations.delete(call.ctx, call.ident("Conversation"))
-    return Response(status_code=204)
 
 
-async def touch(call: Call) -> Response:
+async def touch(call: Call) -> None:
+    """Moves a conversation to the top of its list."""
     await conversations.touch(call.ctx, call.ident("Conversation"))
-    return Response(status_code=204)
 
 
-async def messages(call: Call) -> Response:
-    query = call.asked(MessagesQuery)
+async def messages(call: Call, query: MessagesQuery) -> ai_shapes.Listed[ai_shapes.Message]:
+    """The messages of a conversation, oldest first."""
     rows, total = await conversations.message_window(call.ctx, call.ident("Conversation"), query.limit, query.offset)
-    return reply({"items": [present.message(row) for row in rows], "total": total})
+    return {"items": [present.message(row) for row in rows], "total": total}
 
 
-async def ask(call: Call) -> Response:
-    question = call.sent(Question)
-    answer = (await replies.send(call.ctx, call.ident("Conversation"), question)).reply
+async def ask(call: Call, body: Question) -> ReplyStream:
+    """Sends a message and streams the reply as server-sent events."""
+    answer = (await replies.send(call.ctx, call.ident("Conversation"), body)).reply
     return ReplyStream(answer.id, await replies.follow(call.ctx, answer.id))
 
 
-async def join(call: Call) -> Response:
+async def join(call: Call, query: ReplyQuery) -> ReplyStream:
     """A reply again, running or finished, after the event that the client saw last."""
-    message_id, after = call.asked(ReplyQuery).message_id, last_event(call.request)
+    message_id, after = query.message_id, last_event(call.request)
     conversation = await conversations.get(call.ctx, call.ident("Conversation"))
     events = await replies.follow(call.ctx, message_id, after, conversation_id=conversation.id)
     return ReplyStream(message_id, events, after=after)
@@ -150,10 +152,10 @@ def last_event(request: Request) -> int:
 
 
 ROUTES = [
-    PUBLIC_AI.route("/models", GET=models),
-    AI.route("/conversations", GET=page, POST=create),
-    AI.route("/conversations/{id}", GET=get, PATCH=rename, DELETE=delete),
-    AI.route("/conversations/{id}/messages", GET=messages),
-    AI.route("/conversations/{id}/touch", POST=touch),
-    AI.route("/conversations/{id}/stream", GET=join, POST=ask),
+    PUBLIC_AI.route("/models", GET=reads(models)),
+    AI.route("/conversations", GET=reads(page), POST=does(create, 201)),
+    AI.route("/conversations/{id}", GET=reads(get), PATCH=does(rename), DELETE=removes(delete, 204)),
+    AI.route("/conversations/{id}/messages", GET=reads(messages)),
+    AI.route("/conversations/{id}/touch", POST=does(touch, 204)),
+    AI.route("/conversations/{id}/stream", GET=reads(join), POST=does(ask)),
 ]

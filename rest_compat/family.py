@@ -9,9 +9,8 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from rest_compat.call import Call
+from rest_compat.operations import Operation
 from rest_compat.refusals import Refusal
-
-Endpoint = Callable[[Call], Awaitable[Response]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,9 +20,9 @@ class Family:
     enter: Callable[[Request], Awaitable[Call]]
     refuse: Callable[[Exception], Response]
 
-    def route(self, path: str, **endpoints: Endpoint) -> Route:
-        """A path and its endpoint for each method: `route("/notes", GET=page, POST=create)`."""
-        return Route(path, Resource(self, endpoints))
+    def route(self, path: str, **operations: Operation) -> Route:
+        """A path and what answers each method: `route("/notes", GET=reads(page), POST=makes(create))`."""
+        return Route(path, Resource(self, operations))
 
     def nothing_else(self) -> Route:
         """The last route: every path that no other took."""
@@ -35,24 +34,24 @@ class Resource:
     """What answers at one path. An object and not a function: Starlette then leaves all methods to it."""
 
     family: Family
-    endpoints: Mapping[str, Endpoint] | None
+    operations: Mapping[str, Operation] | None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
         try:
-            endpoint = self.endpoint(request.method)
-            response = await endpoint(await self.family.enter(request))
+            operation = self.operation(request.method)
+            response = await operation(await self.family.enter(request))
         except ClientDisconnect:
             return
         except Exception as error:  # noqa: BLE001 (the one place that answers for it; `refuse` logs what is a fault)
             response = self.family.refuse(error)
         await response(scope, receive, send)
 
-    def endpoint(self, method: str) -> Endpoint:
-        if self.endpoints is None:
+    def operation(self, method: str) -> Operation:
+        if self.operations is None:
             raise Refusal(404, "resource_not_found", "Not Found")
-        endpoint = self.endpoints.get("GET" if method == "HEAD" else method)
-        if endpoint is None:
-            allowed = ", ".join([*self.endpoints, "HEAD"] if "GET" in self.endpoints else self.endpoints)
+        operation = self.operations.get("GET" if method == "HEAD" else method)
+        if operation is None:
+            allowed = ", ".join([*self.operations, "HEAD"] if "GET" in self.operations else self.operations)
             raise Refusal(405, "method_not_allowed", "Method Not Allowed", more_headers={"Allow": allowed})
-        return endpoint
+        return operation

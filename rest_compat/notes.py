@@ -3,11 +3,10 @@
 import re
 from collections.abc import Callable
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import BeforeValidator, ConfigDict, Field
 from starlette.requests import Request
-from starlette.responses import Response
 
 from models.base import Record, When
 from models.note import (
@@ -23,13 +22,16 @@ from models.note import (
 from resolvers import notes
 from resolvers.context import Context
 from resolvers.pages import MAX_PAGE, PAGE
-from rest_compat import present
-from rest_compat.call import Call, reply
+from rest_compat import present, shapes
+from rest_compat.call import Call
 from rest_compat.notes_api import V1
+from rest_compat.operations import changes, makes, reads, removes, shows
 from rest_compat.refusals import bad
+from rest_compat.shapes import OneNote, Paged, Removed
 
 MAX_OFFSET = 2**63 - 1
-REVISION = re.compile(r'(?:W/)?"(\d{1,18})"')
+# Also the ETag of a note, which says more than its revision.
+REVISION = re.compile(r'(?:W/)?"(\d{1,18})(?:-[0-9a-f]{16})?"')
 VISIBILITIES = {"only-me": NoteVisibility.PRIVATE, "public": NoteVisibility.SHARED}
 
 
@@ -92,37 +94,38 @@ class NotesQuery(NoteFilter):
     sort_order: OrderDirection = OrderDirection.DESC
 
 
-async def page(call: Call) -> Response:
-    query = call.asked(NotesQuery)
+async def page(call: Call, query: NotesQuery) -> Paged[shapes.Note]:
+    """Lists the notes that the caller may read."""
     order = NoteOrder(field=query.sort_by, direction=query.sort_order)
     rows, is_last = await notes.window(call.ctx, query.limit, query.offset, query, order)
     details = await notes.details(call.ctx, rows)
     items = [present.note(row, details) for row in rows]
-    return reply(present.paged(items, query.limit, query.offset, is_last=is_last))
+    return present.paged(items, query.limit, query.offset, is_last=is_last)
 
 
-async def create(call: Call) -> Response:
-    row = await notes.create(call.ctx, call.sent(NewNote))
-    return reply(await whole(call.ctx, row), 201)
+async def create(call: Call, body: NewNote) -> OneNote:
+    """Creates a note. An Idempotency-Key makes a repeat answer with what the first call made."""
+    return await whole(call.ctx, await notes.create(call.ctx, body, call.idempotency_key))
 
 
-async def get(call: Call) -> Response:
-    row = await notes.get(call.ctx, call.ident("Note"))
-    return reply(await whole(call.ctx, row))
+async def get(call: Call) -> OneNote:
+    """A note."""
+    return await whole(call.ctx, await notes.get(call.ctx, call.ident("Note")))
 
 
-async def update(call: Call) -> Response:
-    note_id, change, revision = call.ident("Note"), call.sent(ChangedNote), if_match(call.request)
-    row = await notes.update(call.ctx, note_id, change, revision)
-    return reply(await whole(call.ctx, row))
+async def update(call: Call, body: ChangedNote) -> OneNote:
+    """Changes the fields that are sent; `tagIds`, `participants` and `transcripts` are replaced whole."""
+    row = await notes.update(call.ctx, call.ident("Note"), body, if_match(call.request))
+    return await whole(call.ctx, row)
 
 
-async def delete(call: Call) -> Response:
+async def delete(call: Call) -> Removed:
+    """Deletes a note with its conversations, chunks and links to tags."""
     await notes.delete(call.ctx, call.ident("Note"))
-    return reply({"success": True, "message": "Note deleted"})
+    return {"success": True, "message": "Note deleted"}
 
 
-async def whole(ctx: Context, row: Record) -> dict[str, Any]:
+async def whole(ctx: Context, row: Record) -> OneNote:
     return {"note": present.note(row, await notes.details(ctx, [row]))}
 
 
@@ -137,4 +140,11 @@ def if_match(request: Request) -> int | None:
     return int(found[1])
 
 
-ROUTES = [V1.route("/notes", GET=page, POST=create), V1.route("/notes/{id}", GET=get, PATCH=update, DELETE=delete)]
+def revision(answer: OneNote) -> int:
+    return answer["note"]["revision"]
+
+
+ROUTES = [
+    V1.route("/notes", GET=reads(page), POST=makes(create, revision)),
+    V1.route("/notes/{id}", GET=shows(get, revision), PATCH=changes(update, revision), DELETE=removes(delete)),
+]

@@ -1,12 +1,16 @@
 """Rows as the documented JSON. `/v1` shows milliseconds as JavaScript does, `/api/v1/ai` microseconds."""
 
-from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from models.base import Record
+from resolvers.intelligence import ModelCard
 from resolvers.notes.read import Details
 from resolvers.search import Found
+from rest_compat import ai_shapes, shapes
+
+T = TypeVar("T")
 
 PARTICIPANT = {
     "name": "name",
@@ -31,7 +35,7 @@ def _iso(moment: datetime, precision: str) -> str:
     return moment.astimezone(UTC).isoformat(timespec=precision).replace("+00:00", "Z")
 
 
-def note(row: Record, details: Details) -> dict[str, Any]:
+def note(row: Record, details: Details) -> shapes.Note:
     return {
         "id": row.id,
         "title": row.title,
@@ -55,11 +59,11 @@ def note(row: Record, details: Details) -> dict[str, Any]:
     }
 
 
-def _participant(person: dict[str, Any]) -> dict[str, Any]:
-    return {shown: person.get(stored) for shown, stored in PARTICIPANT.items()}
+def _participant(person: dict[str, Any]) -> shapes.Participant:
+    return cast(shapes.Participant, {shown: person.get(stored) for shown, stored in PARTICIPANT.items()})
 
 
-def _segment(segment: Record) -> dict[str, Any]:
+def _segment(segment: Record) -> shapes.Segment:
     return {
         "speaker": segment.speaker,
         "text": segment.text,
@@ -69,7 +73,7 @@ def _segment(segment: Record) -> dict[str, Any]:
     }
 
 
-def _calendar_event(event: dict[str, Any]) -> dict[str, Any]:
+def _calendar_event(event: dict[str, Any]) -> shapes.CalendarEvent:
     def moment(name: str) -> str | None:
         text = event.get(name)
         return text and millis(datetime.fromisoformat(text))
@@ -78,8 +82,8 @@ def _calendar_event(event: dict[str, Any]) -> dict[str, Any]:
         "id": event["id"],
         "href": event.get("href"),
         "title": event["title"],
-        "startsAt": moment("starts_at"),
-        "endsAt": moment("ends_at"),
+        "startsAt": millis(datetime.fromisoformat(event["starts_at"])),
+        "endsAt": millis(datetime.fromisoformat(event["ends_at"])),
         "createdAt": moment("created_at"),
         "updatedAt": moment("updated_at"),
         "calendarId": event.get("calendar_id"),
@@ -90,21 +94,20 @@ def _calendar_event(event: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def identity(row: Record, *, is_key: bool) -> dict[str, Any]:
-    """Who asks: a key or a user, the other one is null."""
-    if is_key:
-        key = {"id": row.id, "name": row.name, "prefix": row.prefix, "createdAt": millis(row.created_at)}
-        return {"apiKey": key, "user": None}
-    user = {"id": row.id, "name": row.name, "email": row.email, "profileUrl": row.profile_url}
-    return {"apiKey": None, "user": user}
+def key(row: Record) -> shapes.KeyShown:
+    return {"id": row.id, "name": row.name, "prefix": row.prefix, "createdAt": millis(row.created_at)}
 
 
-def paged(items: Sequence[object], limit: int, offset: int, *, is_last: bool) -> dict[str, Any]:
-    place = {"limit": limit, "nextOffset": offset + len(items), "isLast": is_last}
+def user(row: Record) -> shapes.UserShown:
+    return {"id": row.id, "name": row.name, "email": row.email, "profileUrl": row.profile_url}
+
+
+def paged(items: list[T], limit: int, offset: int, *, is_last: bool) -> shapes.Paged[T]:
+    place: shapes.Pagination = {"limit": limit, "nextOffset": offset + len(items), "isLast": is_last}
     return {"items": items, "pagination": place}
 
 
-def summary(conversation: Record) -> dict[str, Any]:
+def summary(conversation: Record) -> ai_shapes.Summary:
     """A conversation as its list shows it."""
     return {
         "id": conversation.id,
@@ -115,11 +118,11 @@ def summary(conversation: Record) -> dict[str, Any]:
     }
 
 
-def conversation(row: Record) -> dict[str, Any]:
+def conversation(row: Record) -> ai_shapes.Conversation:
     return {**summary(row), "user_id": row.user_id}
 
 
-def message(row: Record) -> dict[str, Any]:
+def message(row: Record) -> ai_shapes.Message:
     return {
         "id": row.id,
         "conversation_id": row.conversation_id,
@@ -132,11 +135,15 @@ def message(row: Record) -> dict[str, Any]:
     }
 
 
-def tool_call(call: dict[str, Any]) -> dict[str, Any]:
-    return {name: call.get(name) for name in TOOL_CALL}
+def tool_call(call: dict[str, Any]) -> ai_shapes.ToolCall:
+    return cast(ai_shapes.ToolCall, {name: call.get(name) for name in TOOL_CALL})
 
 
-def hits(found: Found) -> list[dict[str, Any]]:
+def model(card: ModelCard) -> ai_shapes.Model:
+    return cast(ai_shapes.Model, asdict(card))
+
+
+def hits(found: Found) -> list[ai_shapes.Hit]:
     return [
         {
             "document_id": hit.document_id,

@@ -3,14 +3,15 @@
 from typing import Annotated
 
 from pydantic import BaseModel, Field, StringConstraints
-from starlette.responses import Response
 
 from models.base import Id, Prose
 from resolvers import indexing
 from resolvers.search import MAX_HITS, MAX_QUERY, search
 from rest_compat import present
 from rest_compat.ai_api import AI
-from rest_compat.call import Call, reply
+from rest_compat.ai_shapes import Indexed, Results
+from rest_compat.call import Call
+from rest_compat.operations import does, removes
 
 
 class ToIndex(BaseModel):
@@ -25,31 +26,31 @@ class Wanted(BaseModel):
     exclude_current_document: bool = False
 
 
-async def index(call: Call) -> Response:
-    wanted = call.sent(ToIndex)
-    indexed = await indexing.index(call.ctx, wanted.document_id, wanted.content)
-    return reply({"document_id": indexed.note_id, "chunks_indexed": indexed.chunks_indexed})
+async def index(call: Call, body: ToIndex) -> Indexed:
+    """Indexes a text for a document, in the place of its own."""
+    indexed = await indexing.index(call.ctx, body.document_id, body.content)
+    return {"document_id": indexed.note_id, "chunks_indexed": indexed.chunks_indexed}
 
 
-async def find(call: Call) -> Response:
-    wanted = call.sent(Wanted)
+async def find(call: Call, body: Wanted) -> Results:
+    """Searches the document's workspace by meaning."""
     found = await search(
         call.ctx,
-        wanted.query,
-        first=wanted.top_k,
-        note_id=wanted.document_id,
-        exclude_note=wanted.exclude_current_document,
+        body.query,
+        first=body.top_k,
+        note_id=body.document_id,
+        exclude_note=body.exclude_current_document,
     )
-    return reply({"document_id": wanted.document_id, "query": wanted.query, "results": present.hits(found)})
+    return {"document_id": body.document_id, "query": body.query, "results": present.hits(found)}
 
 
-async def forget(call: Call) -> Response:
+async def forget(call: Call) -> None:
+    """Takes a document out of the search until it is indexed again."""
     await indexing.forget(call.ctx, call.ident("Note"))
-    return Response(status_code=204)
 
 
 ROUTES = [
-    AI.route("/embeddings/index", POST=index),
-    AI.route("/embeddings/search", POST=find),
-    AI.route("/embeddings/{id}", DELETE=forget),
+    AI.route("/embeddings/index", POST=does(index)),
+    AI.route("/embeddings/search", POST=does(find)),
+    AI.route("/embeddings/{id}", DELETE=removes(forget, 204)),
 ]

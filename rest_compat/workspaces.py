@@ -1,21 +1,27 @@
 """`/v1/me`: who asks, from which workspace, and what they may do there."""
 
-from starlette.responses import Response
-
 from resolvers import access, workspaces
-from rest_compat import present
-from rest_compat.call import Call, reply
+from rest_compat import present, shapes
+from rest_compat.call import Call
 from rest_compat.notes_api import V1
+from rest_compat.operations import reads
 
 
-async def me(call: Call) -> Response:
+async def me(call: Call) -> shapes.Me:
+    """Who asks, from which workspace, and what they may do there."""
     viewer = call.ctx.me
     workspace = await workspaces.get(call.ctx)
-    identities = await (workspaces.api_keys if viewer.api_key_id else workspaces.users)(call.ctx, [viewer.actor_id])
-    shown = present.identity(identities[viewer.actor_id], is_key=viewer.api_key_id is not None)
+    keys = await workspaces.api_keys(call.ctx, [viewer.api_key_id] if viewer.api_key_id else [])
+    users = await workspaces.users(call.ctx, [] if viewer.api_key_id else [viewer.user_id])
     scopes = sorted(access.SCOPES if viewer.scopes is None else viewer.scopes)
-    place = {"id": workspace.id, "name": workspace.name}
-    return reply({**shown, "role": viewer.role, "workspace": place, "plan": workspace.plan, "scopes": scopes})
+    return {
+        "apiKey": next(map(present.key, keys.values()), None),
+        "user": next(map(present.user, users.values()), None),
+        "role": viewer.role,
+        "workspace": {"id": workspace.id, "name": workspace.name},
+        "plan": workspace.plan,
+        "scopes": scopes,
+    }
 
 
-ROUTES = [V1.route("/me", GET=me)]
+ROUTES = [V1.route("/me", GET=reads(me))]

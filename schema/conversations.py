@@ -101,6 +101,7 @@ class SentMessage:
 class CreateConversationInput:
     note_id: strawberry.ID
     title: str | None = UNSET
+    idempotency_key: str | None = UNSET
 
 
 @strawberry.input
@@ -162,7 +163,9 @@ class ConversationMutation:
     @strawberry.mutation(graphql_type=Conversation)
     @staticmethod
     async def create_conversation(info: Info, input: CreateConversationInput) -> Record:  # noqa: A002 (the contract's name)
-        return await conversations.create(info.context.ctx, draft(ConversationDraft, input))
+        return await conversations.create(
+            info.context.ctx, draft(ConversationDraft, input), input.idempotency_key or None
+        )
 
     @strawberry.mutation(graphql_type=Conversation)
     @staticmethod

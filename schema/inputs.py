@@ -8,6 +8,8 @@ from strawberry.types import has_object_definition
 from resolvers.drafts import DraftType, drafted
 from schema.types import CONFIG
 
+ASIDE = {"idempotencyKey"}
+"""Sent beside what is to be written, and no part of it."""
 spelled = CONFIG.name_converter.get_graphql_name
 
 
@@ -24,7 +26,7 @@ def values(given: Any, *, keep_nulls: bool = False) -> Any:
         return {
             name: values(value)
             for name, value in pairs
-            if value is not strawberry.UNSET and (keep_nulls or value is not None)
+            if value is not strawberry.UNSET and (keep_nulls or value is not None) and name not in ASIDE
         }
     if isinstance(given, list):
         return [values(item) for item in given]

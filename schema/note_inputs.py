@@ -74,6 +74,7 @@ class UpdateNoteInput:
 @strawberry.input
 class CreateNoteInput(UpdateNoteInput):
     title: str
+    idempotency_key: str | None = UNSET
 
 
 @strawberry.input

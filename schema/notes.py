@@ -154,7 +154,7 @@ class NoteMutation:
     @strawberry.mutation(graphql_type=Note)
     @staticmethod
     async def create_note(info: Info, input: CreateNoteInput) -> Record:  # noqa: A002 (the contract's name)
-        return await notes.create(info.context.ctx, draft(NoteDraft, input))
+        return await notes.create(info.context.ctx, draft(NoteDraft, input), input.idempotency_key or None)
 
     @strawberry.mutation(graphql_type=Note, description="STALE_REVISION when the note has moved on from `ifRevision`.")
     @staticmethod

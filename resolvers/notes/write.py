@@ -10,7 +10,7 @@ from sqlalchemy import update as change_rows
 from sqlmodel import col
 
 from models import EventType, Note, NoteShare, NoteTag, Tag, TranscriptSegment
-from models.base import Record
+from models.base import Record, new_id
 from models.note import (
     MAX_SEGMENTS,
     NoteChange,
@@ -25,25 +25,37 @@ from resolvers.access import Right
 from resolvers.context import Context, Transaction
 from resolvers.errors import Code, Problem, bad_input
 from resolvers.events import audience, publish
-from resolvers.notes.read import columns
+from resolvers.idempotency import claim
+from resolvers.notes.read import columns, get
 
 INDEXED_FIELDS = {"title", "user_written_note", "enhanced_note", "summary", "content_text", "transcripts"}
 RELATIONS = {"tag_ids", "transcripts"}
 NULLABLE = {"calendar_event", "content_json", "input_language", "translation_language", "meeting_app"}
 
 
-async def create(ctx: Context, draft: NoteDraft) -> Record:
-    """Creates a note in the viewer's workspace. Raises UNPROCESSABLE for a tag that is not there."""
+async def create(ctx: Context, draft: NoteDraft, key: str | None = None) -> Record:
+    """Creates a note in the viewer's workspace; with an idempotency key only once.
+
+    Raises UNPROCESSABLE for a tag that is not there.
+    """
     me = ctx.me
     access.need(me, "notes", write=True)
     values = _values(draft, set(type(draft).model_fields))
     values["status"] = draft.status or (NoteStatus.COMPLETED if draft.transcripts else NoteStatus.IDLE)
+    note_id = new_id()
     async with ctx.transaction() as tx:
-        created = insert(Note).values(workspace_id=me.workspace_id, created_by_id=me.user_id, **values)
-        row = (await tx.execute(created.returning(*columns(None)))).one()
-        await _tag(tx, row, draft.tag_ids)
-        await _add_segments(tx, row, draft.transcripts, 0)
-        await _publish(ctx, tx, row, EventType.NOTE_CREATED, completed=row.status is NoteStatus.COMPLETED)
+        made_id = await claim(tx, me, key, note_id, operation="createNote", draft=draft)
+        if made_id == note_id:
+            return await _create(ctx, tx, draft, {"id": note_id, **values})
+    return await get(ctx, made_id)
+
+
+async def _create(ctx: Context, tx: Transaction, draft: NoteDraft, values: dict[str, Any]) -> Record:
+    created = insert(Note).values(workspace_id=ctx.me.workspace_id, created_by_id=ctx.me.user_id, **values)
+    row = (await tx.execute(created.returning(*columns(None)))).one()
+    await _tag(tx, row, draft.tag_ids)
+    await _add_segments(tx, row, draft.transcripts, 0)
+    await _publish(ctx, tx, row, EventType.NOTE_CREATED, completed=row.status is NoteStatus.COMPLETED)
     return row
 
 

@@ -102,6 +102,7 @@ def test_a_note_shows_no_internal_key() -> None:
     assert set(shown["participants"][0]) == set(present.PARTICIPANT)
     assert shown["participants"][0]["accountName"] == "Co"
     event = shown["calendarEvent"]
+    assert event is not None
     assert (event["startsAt"], event["endsAt"]) == ("2026-01-02T03:04:05.000Z", "2026-01-02T03:04:05.500Z")
     assert event["createdAt"] is None
     assert event["attendees"] == [{"self": True, "email": "a@b.c", "displayName": None}]

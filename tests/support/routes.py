@@ -46,8 +46,8 @@ def requests() -> Iterator[Operation]:
         assert isinstance(mount, Mount)
         for route in mount.routes:
             assert isinstance(route, Route)
-            if isinstance(route.endpoint, Resource) and route.endpoint.endpoints is not None:
-                for method in route.endpoint.endpoints:
+            if isinstance(route.endpoint, Resource) and route.endpoint.operations is not None:
+                for method in route.endpoint.operations:
                     yield from requests_of(method, mount.path + route.path)
 
 

@@ -1,0 +1,82 @@
+"""The shapes of `/api/v1/ai`'s answers, as the contract has them."""
+
+from typing import Any, Generic, TypedDict, TypeVar
+from uuid import UUID
+
+from models.conversation import MessageRole
+from rest_compat.shapes import Count, Moment
+
+T = TypeVar("T")
+
+
+class Listed(TypedDict, Generic[T]):
+    items: list[T]
+    total: Count
+
+
+class Model(TypedDict):
+    id: str
+    name: str
+    provider: str
+    gateway: str
+    is_free: bool
+    is_stealth: bool
+    context_window: int
+    description: str
+
+
+class Models(TypedDict):
+    models: list[Model]
+    default_model_id: str
+
+
+class Summary(TypedDict):
+    id: UUID
+    document_id: UUID
+    title: str | None
+    created_at: Moment
+    updated_at: Moment
+
+
+class Conversation(Summary):
+    user_id: UUID
+
+
+class ToolCall(TypedDict):
+    id: str
+    tool_name: str
+    text_offset: int
+    result_summary: str | None
+    result: Any
+
+
+class Message(TypedDict):
+    id: UUID
+    conversation_id: UUID
+    role: MessageRole
+    content: str
+    token_count: int | None
+    tool_calls: list[ToolCall]
+    created_at: Moment
+    updated_at: Moment
+
+
+class Indexed(TypedDict):
+    document_id: UUID
+    chunks_indexed: Count
+
+
+class Hit(TypedDict):
+    document_id: UUID
+    workspace_id: UUID
+    chunk_index: Count
+    chunk_text: str
+    document_title: str
+    is_current_document: bool
+    score: float
+
+
+class Results(TypedDict):
+    document_id: UUID
+    query: str
+    results: list[Hit]

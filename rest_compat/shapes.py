@@ -1,0 +1,124 @@
+"""The shapes of `/v1`'s answers, as the contract has them: mypy holds `present` to them, OpenAPI tells them."""
+
+from typing import Annotated, Generic, TypedDict, TypeVar
+from uuid import UUID
+
+from pydantic import Field
+
+from models.note import NoteKind, NoteStatus, NoteVisibility
+from models.workspace import Plan, Role
+
+T = TypeVar("T")
+Moment = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
+Count = Annotated[int, Field(ge=0)]
+
+
+class Pagination(TypedDict):
+    limit: Annotated[int, Field(ge=1, le=100)]
+    nextOffset: Count
+    isLast: bool
+
+
+class Paged(TypedDict, Generic[T]):
+    items: list[T]
+    pagination: Pagination
+
+
+class Removed(TypedDict):
+    success: bool
+    message: str
+
+
+class TagOfNote(TypedDict):
+    id: UUID
+    name: str
+    color: str
+
+
+class Participant(TypedDict):
+    name: str
+    email: str
+    profileImageUrl: str | None
+    accountName: str | None
+    accountDomain: str | None
+    accountImageUrl: str | None
+
+
+class Segment(TypedDict):
+    speaker: str
+    text: str
+    translation: str | None
+    startTimestamp: str
+    endTimestamp: str
+
+
+class Attendee(TypedDict):
+    self: bool
+    email: str
+    displayName: str | None
+
+
+class CalendarEvent(TypedDict):
+    id: str
+    href: str | None
+    title: str
+    startsAt: Moment
+    endsAt: Moment
+    createdAt: Moment | None
+    updatedAt: Moment | None
+    calendarId: str | None
+    attendees: list[Attendee]
+
+
+class Note(TypedDict):
+    id: UUID
+    title: str
+    kind: NoteKind
+    status: NoteStatus
+    createdAt: Moment
+    updatedAt: Moment
+    visibility: NoteVisibility
+    tags: list[TagOfNote]
+    participants: list[Participant]
+    totalDurationSec: float
+    userWrittenNote: str
+    enhancedNote: str
+    summary: str
+    transcripts: list[Segment]
+    calendarEvent: CalendarEvent | None
+    inputLanguage: str | None
+    translationLanguage: str | None
+    meetingApp: str | None
+    revision: int
+
+
+class OneNote(TypedDict):
+    note: Note
+
+
+class KeyShown(TypedDict):
+    id: UUID
+    name: str
+    prefix: str
+    createdAt: Moment
+
+
+class UserShown(TypedDict):
+    id: UUID
+    name: str
+    email: str | None
+    profileUrl: str | None
+
+
+class Place(TypedDict):
+    id: UUID
+    name: str
+
+
+class Me(TypedDict):
+    apiKey: KeyShown | None
+    user: UserShown | None
+    role: Role
+    workspace: Place
+    plan: Plan
+    scopes: list[str]
