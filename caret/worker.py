@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
-from resolvers import indexing, replies
+from resolvers import idempotency, indexing, replies
 from resolvers.context import Context
 
 log = structlog.get_logger()
@@ -14,6 +14,7 @@ NOTES_AT_A_TIME = 4
 IDLE = 2.0
 """Seconds after which a chore looks for work without having been woken."""
 LOST_REPLIES = 5.0
+OLD_KEYS = 600.0
 
 
 async def run(ctx: Context) -> None:
@@ -22,6 +23,7 @@ async def run(ctx: Context) -> None:
     async with ctx.bus.wakeups(None, lambda _seq: woken.set()), asyncio.TaskGroup() as chores:
         chores.create_task(forever("index", lambda: index(ctx), IDLE, woken))
         chores.create_task(forever("lost_replies", lambda: replies.close_lost(ctx), LOST_REPLIES))
+        chores.create_task(forever("old_keys", lambda: idempotency.forget_old(ctx), OLD_KEYS))
 
 
 async def forever(

@@ -22,7 +22,7 @@ TYPES = {
     503: "api_error",
 }
 # Where this API has another word for a resolver's field.
-SPELLING = {"createdFrom": "fromDate", "createdTo": "toDate"}
+SPELLING = {"createdFrom": "fromDate", "createdTo": "toDate", "idempotencyKey": "Idempotency-Key"}
 
 
 async def enter(request: Request) -> Call:

@@ -13,7 +13,7 @@ from resolvers import conversations, replies
 from resolvers.intelligence import ModelCard
 from resolvers.pages import Page, Window
 from schema.enums import AgentType, MessageRole, MessageState
-from schema.inputs import draft
+from schema.inputs import draft, once
 from schema.notes import Note
 from schema.types import Connection, Info, Node, ident, or_none
 from schema.workspaces import User
@@ -163,9 +163,7 @@ class ConversationMutation:
     @strawberry.mutation(graphql_type=Conversation)
     @staticmethod
     async def create_conversation(info: Info, input: CreateConversationInput) -> Record:  # noqa: A002 (the contract's name)
-        return await conversations.create(
-            info.context.ctx, draft(ConversationDraft, input), input.idempotency_key or None
-        )
+        return await conversations.create(info.context.ctx, draft(ConversationDraft, input), once(input))
 
     @strawberry.mutation(graphql_type=Conversation)
     @staticmethod

@@ -31,3 +31,9 @@ def values(given: Any, *, keep_nulls: bool = False) -> Any:
     if isinstance(given, list):
         return [values(item) for item in given]
     return given
+
+
+def once(given: Any) -> str | None:
+    """The idempotency key of an input."""
+    key: str | None = given.idempotency_key
+    return None if key is strawberry.UNSET else key

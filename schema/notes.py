@@ -15,7 +15,7 @@ from resolvers import conversations, notes
 from resolvers.drafts import drafted
 from resolvers.pages import Page, Window
 from schema.enums import NoteKind, NoteStatus, NoteVisibility
-from schema.inputs import draft, values
+from schema.inputs import draft, once, values
 from schema.note_inputs import CreateNoteInput, NoteFilter, NoteOrder, TranscriptSegmentInput, UpdateNoteInput
 from schema.selection import columns
 from schema.types import Connection, Info, Node, ident, or_none
@@ -154,7 +154,7 @@ class NoteMutation:
     @strawberry.mutation(graphql_type=Note)
     @staticmethod
     async def create_note(info: Info, input: CreateNoteInput) -> Record:  # noqa: A002 (the contract's name)
-        return await notes.create(info.context.ctx, draft(NoteDraft, input), input.idempotency_key or None)
+        return await notes.create(info.context.ctx, draft(NoteDraft, input), once(input))
 
     @strawberry.mutation(graphql_type=Note, description="STALE_REVISION when the note has moved on from `ifRevision`.")
     @staticmethod
