@@ -17,6 +17,7 @@ class Code(Enum):
     CONFLICT = 409
     STALE_REVISION = (409, 1)
     ALREADY_REPLYING = (409, 2)
+    ALREADY_EXISTS = (409, 3)
     PAYLOAD_TOO_LARGE = 413
     UNSUPPORTED_MEDIA_TYPE = 415
     UNPROCESSABLE = 422
@@ -24,6 +25,7 @@ class Code(Enum):
     QUERY_TOO_COMPLEX = (400, 1)
     INTERNAL_SERVER_ERROR = 500
     UNAVAILABLE = 503
+    TRANSCRIBER_NOT_CONFIGURED = (503, 1)
 
     @property
     def status(self) -> int:
