@@ -25,7 +25,7 @@ from models.base import new_id
 from resolvers import viewers
 from resolvers.context import Transaction
 from tests.support.clients import Caller
-from tests.support.house import SECRET, serving
+from tests.support.house import SECRET, UNLIMITED, serving
 from tests.support.llm import MODEL
 
 NOTES = 200
@@ -54,9 +54,8 @@ async def staged(folder: Path) -> AsyncIterator[Stage]:
         database = engine(url)
         stack.push_async_callback(database.dispose)
         addresses = {"database_url": url, "nats_url": nats_url, "llm_base_url": llm_url}
-        served = stack.enter_context(
-            serving(**addresses, llm_model=MODEL, jwt_secret=SECRET, demo="0", data_dir=str(folder))
-        )
+        more = {"llm_model": MODEL, "jwt_secret": SECRET, "demo": "0", "rate_limits": UNLIMITED}
+        served = stack.enter_context(serving(**addresses, **more, data_dir=str(folder)))
         yield await furnished(served, database, url)
 
 

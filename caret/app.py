@@ -5,6 +5,7 @@ import re
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import astuple
 from typing import Any
 
 import structlog
@@ -26,18 +27,22 @@ from caret.settings import Settings
 from models.base import new_id
 from resolvers.context import Context
 from resolvers.errors import Code, Problem
+from resolvers.limits import Meter
+from rest_compat import docs
 from schema.http import GraphQLEdge
 
 log = structlog.get_logger()
 
 MAX_BODY = 4 * 1024 * 1024
 """Bytes of a request's body, and of a WebSocket message."""
+ALLOWANCE = ("X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset")
+"""On every reply to a known caller: an Allowance. Reset is in Unix seconds."""
 ANY_ORIGIN: dict[str, Any] = {
     # Safe for any page: a credential is a header that the page must know, never a cookie that the browser adds.
     "allow_origins": ["*"],
-    "allow_methods": ["GET", "POST", "PATCH", "DELETE"],
+    "allow_methods": ["GET", "POST", "PUT", "PATCH", "DELETE"],
     "allow_headers": ["*"],
-    "expose_headers": ["X-Request-Id", "Retry-After", "Location"],
+    "expose_headers": ["X-Request-Id", "Retry-After", "Location", *ALLOWANCE],
     "max_age": 86400,
 }
 SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
@@ -49,10 +54,11 @@ def create_app(settings: Settings) -> Starlette:
         async with opened(settings) as context:
             yield {"context": context}
 
-    graphql = GraphQLEdge()
+    graphql, rest = GraphQLEdge(), rest_compat.routes()
     return Starlette(
         routes=[
-            *rest_compat.routes(),
+            *rest,
+            *docs.routes(rest),
             Route("/graphql", graphql),
             WebSocketRoute("/graphql", graphql),
             Route("/health/live", live),
@@ -84,7 +90,10 @@ async def ready(request: Request) -> JSONResponse:
 
 
 class Requests:
-    """Gives every request an id (the caller's own where it is sane), on its reply and in every line of the log."""
+    """Gives every request an id (the caller's own where it is sane), on its reply and in every line of the log.
+
+    On a reply to a caller whom an edge has let in, or refused for spending too much, also what they have left.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -101,7 +110,7 @@ class Requests:
             nonlocal status
             if message["type"] in {"http.response.start", "websocket.accept"}:
                 status = message.get("status", 101)
-                MutableHeaders(scope=message)["X-Request-Id"] = request_id
+                MutableHeaders(scope=message).update({"X-Request-Id": request_id, **allowance(scope)})
             await send(message)
 
         with structlog.contextvars.bound_contextvars(request_id=request_id):
@@ -114,14 +123,21 @@ class Requests:
                 say("request", method=scope.get("method", "WS"), path=scope["path"], status=status, ms=spent)
 
 
+def allowance(scope: Scope) -> dict[str, str]:
+    meter: Meter | None = scope.get("state", {}).get("meter")
+    if meter is None or meter.allowance is None:
+        return {}
+    return {name: str(value) for name, value in zip(ALLOWANCE, astuple(meter.allowance), strict=True)}
+
+
 class BodyLimit:
-    """Stops reading a body beyond MAX_BODY; the edge that was reading renders the refusal."""
+    """Stops reading a body beyond MAX_BODY; the edge that was reading renders the refusal. Uploads bound themselves."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if scope["type"] != "http" or rest_compat.is_upload(scope):
             await self.app(scope, receive, send)
             return
         length = Headers(scope=scope).get("content-length", "")

@@ -7,9 +7,11 @@ import httpx
 
 from caret.nats import NatsBus
 from caret.postgres import engine
-from caret.providers import Catalogue, build_embedder, build_models
+from caret.providers import Catalogue, build_embedder, build_models, build_transcriber
 from caret.settings import Settings, SettingsError
+from caret.storage import AudioBucket, AudioFolder
 from caret.tokens import Jwks, JwtVerifier
+from resolvers.audio import Audio, AudioStore
 from resolvers.context import Context, Database, Limits
 from resolvers.feeds import Feeds
 from resolvers.replies import Runs
@@ -36,8 +38,15 @@ async def opened(settings: Settings) -> AsyncIterator[Context]:
             model=settings.embedding_model,
         )
         stack.push_async_callback(embedder.aclose)
+        transcriber = build_transcriber(
+            base_url=settings.transcriber_base_url,
+            api_key=settings.transcriber_api_key,
+            model=settings.transcriber_model,
+        )
+        if transcriber is not None:
+            stack.push_async_callback(transcriber.aclose)
         http = await stack.enter_async_context(httpx.AsyncClient(timeout=10, follow_redirects=False))
-        database, limits = Database(postgres), Limits()
+        database, limits = Database(postgres), Limits(points=settings.rate_limits)
         runs = Runs(database, limits.reply_lease)
         stack.push_async_callback(runs.stop, SHUTDOWN_GRACE)
         yield Context(
@@ -48,8 +57,23 @@ async def opened(settings: Settings) -> AsyncIterator[Context]:
             tokens=verifier(settings, http),
             feeds=Feeds(database, bus),
             runs=runs,
+            audio=Audio(storage(settings), transcriber, settings.public_url),
             limits=limits,
         )
+
+
+def storage(settings: Settings) -> AudioStore:
+    if settings.storage_url is None:
+        return AudioFolder(settings.data_dir / "audio")
+    if settings.storage_access_key_id is None or settings.storage_secret_access_key is None:
+        raise ValueError("the settings are complete by now")
+    return AudioBucket(
+        settings.storage_url,
+        endpoint=settings.storage_endpoint,
+        region=settings.storage_region,
+        access_key_id=settings.storage_access_key_id,
+        secret_access_key=settings.storage_secret_access_key,
+    )
 
 
 def models(settings: Settings) -> Catalogue:

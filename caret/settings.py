@@ -1,16 +1,19 @@
 """The only reader of the environment."""
 
 import os
+import re
 import secrets
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, AliasChoices, Field, SecretStr, ValidationError, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from caret.embedded.folder import create_private
+from models import Plan
+from resolvers.limits import POINTS
 
 DEMO_EMAIL = "demo@caret.example"
 """The address of the demo workspace's person."""
@@ -40,9 +43,24 @@ def _host(url: str) -> str:
     return url
 
 
+MOST_POINTS = 1_000_000
+"""The highest rate limit that can be set: it fits the counters many times over."""
+RATE_LIMITS = ",".join(f"{plan}={points}" for plan, points in POINTS.items())
+
+
+def _points(text: object) -> dict[Plan, int]:
+    given = re.findall(r"([a-z]+)=([1-9][0-9]{0,6})", str(text))
+    points = {Plan(name): int(number) for name, number in given if name in list(Plan) and int(number) <= MOST_POINTS}
+    # Written again it is the same text: nothing was passed over between what was found.
+    if ",".join(f"{plan}={number}" for plan, number in points.items()) != text or len(points) != len(Plan):
+        raise ValueError(f"must give each plan a number from 1 to {MOST_POINTS}, like {RATE_LIMITS}")
+    return points
+
+
 Database = Annotated[str, _address("postgresql", "postgres")]
 Nats = Annotated[str, _address("nats", "tls")]
 Web = Annotated[str, _address("https", "http"), AfterValidator(_host)]
+Bucket = Annotated[str, _address("s3"), AfterValidator(_host)]
 
 
 def also(*names: str) -> AliasChoices:
@@ -75,6 +93,18 @@ class Settings(BaseSettings):
     openrouter_api_key: SecretStr | None = Field(
         None, validation_alias=also("CARET_OPENROUTER_API_KEY", "OPENROUTER_API_KEY")
     )
+    transcriber_base_url: Web | None = None
+    transcriber_api_key: SecretStr | None = None
+    transcriber_model: str | None = None
+    storage_url: Bucket | None = None
+    storage_endpoint: Web | None = None
+    storage_region: str = "us-east-1"
+    storage_access_key_id: str | None = None
+    storage_secret_access_key: SecretStr | None = None
+    public_url: Web | None = None
+    rate_limits: Annotated[dict[Plan, int], NoDecode, BeforeValidator(_points)] = Field(
+        RATE_LIMITS  # type: ignore[arg-type]  # read like what is set
+    )
     demo: bool = True
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
@@ -104,6 +134,24 @@ class Settings(BaseSettings):
             raise ValueError(
                 "CARET_EMBEDDING_MODEL is set: set CARET_EMBEDDING_BASE_URL or CARET_EMBEDDING_API_KEY as well."
             )
+        return self
+
+    @model_validator(mode="after")
+    def _complete_audio(self) -> Self:
+        somewhere = self.transcriber_base_url or self.transcriber_api_key
+        if somewhere and not self.transcriber_model:
+            raise ValueError("CARET_TRANSCRIBER_MODEL is not set: name the transcription model to use there.")
+        if self.transcriber_model and not somewhere:
+            raise ValueError(
+                "CARET_TRANSCRIBER_MODEL is set: set CARET_TRANSCRIBER_BASE_URL or CARET_TRANSCRIBER_API_KEY as well."
+            )
+        keys = (self.storage_access_key_id, self.storage_secret_access_key)
+        if self.storage_url and None in keys:
+            raise ValueError(
+                "CARET_STORAGE_URL is set: set CARET_STORAGE_ACCESS_KEY_ID and CARET_STORAGE_SECRET_ACCESS_KEY as well."
+            )
+        if not self.storage_url and (any(keys) or "storage_region" in self.model_fields_set or self.storage_endpoint):
+            raise ValueError("CARET_STORAGE_URL is not set: name the bucket, as s3://bucket/prefix.")
         return self
 
     @cached_property

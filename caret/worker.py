@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
-from resolvers import idempotency, indexing, replies
+from resolvers import idempotency, indexing, recordings, replies, translating
 from resolvers.context import Context
 
 log = structlog.get_logger()
@@ -15,6 +15,11 @@ IDLE = 2.0
 """Seconds after which a chore looks for work without having been woken."""
 LOST_REPLIES = 5.0
 OLD_KEYS = 600.0
+RECORDINGS_AT_ONCE = 4
+"""A transcription may take an hour, most of which is waiting for somebody else."""
+TRANSLATIONS_AT_ONCE = 2
+UNUSED_AUDIO = 60.0
+ORPHANED_AUDIO = 600.0
 
 
 async def run(ctx: Context) -> None:
@@ -24,6 +29,12 @@ async def run(ctx: Context) -> None:
         chores.create_task(forever("index", lambda: index(ctx), IDLE, woken))
         chores.create_task(forever("lost_replies", lambda: replies.close_lost(ctx), LOST_REPLIES))
         chores.create_task(forever("old_keys", lambda: idempotency.forget_old(ctx), OLD_KEYS))
+        for _ in range(RECORDINGS_AT_ONCE):
+            chores.create_task(forever("recordings", lambda: record(ctx), IDLE, woken))
+        for _ in range(TRANSLATIONS_AT_ONCE):
+            chores.create_task(forever("translations", lambda: translate(ctx), IDLE, woken))
+        chores.create_task(forever("unused_audio", lambda: recordings.forget_unused(ctx), UNUSED_AUDIO))
+        chores.create_task(forever("orphaned_audio", lambda: recordings.forget_orphans(ctx), ORPHANED_AUDIO))
 
 
 async def forever(
@@ -61,3 +72,19 @@ async def index(ctx: Context) -> int:
         except Exception as error:  # noqa: BLE001 (whatever is wrong with a note, the others are not)
             log.warning("index.failed", note_id=str(job.id), error=str(error) or type(error).__name__)
     return len(jobs)
+
+
+async def record(ctx: Context) -> int:
+    """Does one stage of a recording that waits for it."""
+    job = await recordings.claim(ctx)
+    if job is not None:
+        await recordings.work(ctx, job)
+    return 0 if job is None else 1
+
+
+async def translate(ctx: Context) -> int:
+    """Translates the transcript of a note that waits for it."""
+    job = await translating.claim(ctx)
+    if job is not None:
+        await translating.work(ctx, job)
+    return 0 if job is None else 1

@@ -3,9 +3,10 @@
 from models.conversation import Conversation, Message, Suggestion
 from models.event import Event, EventType
 from models.folder import Folder
-from models.note import Note, NoteShare, NoteTag, Tag, TranscriptSegment
+from models.note import Note, NoteShare, NoteTag, TranscriptSegment
 from models.recording import Recording
 from models.search import DocumentEmbedding
+from models.tag import Tag
 from models.workspace import (
     ApiKey,
     Group,

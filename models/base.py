@@ -124,6 +124,7 @@ Email = Annotated[
     StringConstraints(max_length=320, pattern=r"^[^@\s\x00-\x1f]+@[^@\s\x00-\x1f]+$"),
     AfterValidator(storable),
 ]
+Color = Annotated[str, StringConstraints(pattern=r"^#[0-9A-Fa-f]{6}$")]
 
 
 class Draft(BaseModel):

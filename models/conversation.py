@@ -102,6 +102,7 @@ class Suggestion(SQLModel, table=True):
     updated_at: datetime = Field(default=None, sa_column=timestamp())
 
 
+ContextText = Annotated[Prose, StringConstraints(max_length=MAX_CONTEXT)]
 ConversationTitle = Annotated[Prose, StringConstraints(min_length=1, max_length=255)]
 
 
@@ -117,13 +118,13 @@ class ConversationRename(Draft):
 class SelectionDraft(Draft):
     from_: Annotated[int, Constraint(alias="from", ge=0, le=10_000_000)]
     to: Annotated[int, Constraint(ge=0, le=10_000_000)]
-    text: Annotated[Prose, StringConstraints(max_length=MAX_CONTEXT)]
+    text: ContextText
 
 
 class DocumentContextDraft(Draft):
     """The document as the editor shows it at the moment of asking."""
 
-    content_text: Annotated[Prose, StringConstraints(max_length=MAX_CONTEXT)] | None = None
+    content_text: ContextText | None = None
     content_json: Json = None
     selection: SelectionDraft | None = None
 

@@ -32,9 +32,16 @@ MAX_SEGMENTS = 10_000
 """Transcript segments of one note."""
 SEGMENTS_PER_CALL = 1_000
 """Transcript segments that one append may add."""
+MAX_SEGMENT = 10_000
+"""Characters of one segment, and of its translation."""
+MAX_LANGUAGE = 35
 MAX_PARTICIPANTS = 500
 MAX_TAGS = 100
 """Tags of one note, and ids in one filter."""
+MAX_FILTER_FOLDERS = 100
+"""Folders in one filter."""
+MAX_SHARES = 100
+"""People that one note is shared with directly."""
 
 
 class NoteKind(StrEnum):
@@ -84,15 +91,21 @@ class Note(SQLModel, table=True):
         Index("notes_by_creation", "workspace_id", "created_at", "id"),
         Index("notes_by_change", "workspace_id", "updated_at", "id"),
         Index("notes_by_title", "workspace_id", "title", "id"),
-        Index("notes_by_words", "words", postgresql_using="gin"),
+        # For the few notes of a rare status or kind among many of the usual ones.
+        Index("notes_by_status", "workspace_id", "status", "created_at", "id"),
+        Index("notes_by_kind", "workspace_id", "kind", "created_at", "id"),
+        # By workspace first (btree_gin): a word that everybody uses is looked up among one's own notes only.
+        Index("notes_by_words", "workspace_id", "words", postgresql_using="gin"),
         Index(
             "notes_by_participants",
+            "workspace_id",
             "participants",
             postgresql_using="gin",
             postgresql_ops={"participants": "jsonb_path_ops"},
         ),
         Index("notes_by_folder", "folder_id", "created_at", "id"),
         Index("notes_to_index", "updated_at", postgresql_where="index_done < index_wanted"),
+        Index("notes_to_translate", "translate_after", postgresql_where="translate_after IS NOT NULL"),
     )
     id: UUID = Field(default_factory=new_id, sa_column=key())
     workspace_id: UUID = Field(sa_column=reference("workspaces.id"))
@@ -128,6 +141,9 @@ class Note(SQLModel, table=True):
     index_failures: int = Field(default=0, sa_column=Column(SmallInteger, nullable=False, server_default="0"))
     indexed_at: datetime | None = Field(default=None, sa_column=timestamp(nullable=True))
     chunk_count: int = Field(default=0, sa_column=Column(Integer, nullable=False, server_default="0"))
+    # Set while segments wait for their translation; nobody else takes them up before this time.
+    translate_after: datetime | None = Field(default=None, sa_column=timestamp(nullable=True))
+    translate_failures: int = Field(default=0, sa_column=Column(SmallInteger, nullable=False, server_default="0"))
     words: Any = Field(default=None, sa_column=Column(TSVECTOR, Computed(SEARCHABLE, persisted=True)))
 
 
@@ -140,16 +156,6 @@ class NoteShare(SQLModel, table=True):
     workspace_id: UUID = Field(sa_column=reference("workspaces.id", index=True))
     note_id: UUID = Field(sa_column=reference("notes.id"))
     user_id: UUID = Field(sa_column=reference("users.id", index=True))
-    created_at: datetime = Field(default=None, sa_column=timestamp())
-
-
-class Tag(SQLModel, table=True):
-    __tablename__ = "tags"
-    __table_args__ = (UniqueConstraint("workspace_id", "name", name="tags_once"),)
-    id: UUID = Field(default_factory=new_id, sa_column=key())
-    workspace_id: UUID = Field(sa_column=reference("workspaces.id"))
-    name: str = Field(sa_column=string())
-    color: str = Field(sa_column=string())
     created_at: datetime = Field(default=None, sa_column=timestamp())
 
 
@@ -178,13 +184,13 @@ class TranscriptSegment(SQLModel, table=True):
 Title = Annotated[Line, StringConstraints(min_length=1, max_length=500)]
 # HH:MM:SS, with milliseconds where there are some; a recording may be longer than 99 hours.
 Clock = Annotated[str, StringConstraints(pattern=r"^[0-9]{2,4}:[0-5][0-9]:[0-5][0-9](\.[0-9]{1,3})?$", max_length=14)]
-Language = Annotated[Line, StringConstraints(max_length=35)]
+Language = Annotated[Line, StringConstraints(max_length=MAX_LANGUAGE)]
 
 
 class SegmentDraft(Draft):
     speaker: Line
-    text: Annotated[Prose, StringConstraints(max_length=10_000)]
-    translation: Annotated[Prose, StringConstraints(max_length=10_000)] | None = None
+    text: Annotated[Prose, StringConstraints(max_length=MAX_SEGMENT)]
+    translation: Annotated[Prose, StringConstraints(max_length=MAX_SEGMENT)] | None = None
     start_timestamp: Clock
     end_timestamp: Clock
 
@@ -219,6 +225,7 @@ class CalendarEventDraft(Draft):
 Segments = Annotated[list[SegmentDraft], Constraint(max_length=MAX_SEGMENTS)]
 Participants = Annotated[list[ParticipantDraft], Constraint(max_length=MAX_PARTICIPANTS)]
 TagIds = Annotated[list[Id], Constraint(max_length=MAX_TAGS)]
+FolderIds = Annotated[list[Id], Constraint(max_length=MAX_FILTER_FOLDERS)]
 Duration = Annotated[float, Constraint(ge=0, le=10_000_000, allow_inf_nan=False)]
 
 
@@ -235,6 +242,7 @@ class NoteDraft(Draft):
     content_text: Prose = ""
     content_json: Json = None
     tag_ids: TagIds = []
+    folder_id: Id | None = None
     participants: Participants = []
     transcripts: Segments = []
     calendar_event: CalendarEventDraft | None = None
@@ -255,7 +263,7 @@ class TranscriptDraft(Draft):
 
 
 class NoteFilter(Draft):
-    """Conditions that must all hold; `tag_ids` asks for any of them; the dates include their bounds."""
+    """Conditions that must all hold; `tag_ids` and `folder_ids` ask for any of them; the dates include their bounds."""
 
     status: NoteStatus | None = None
     kind: NoteKind | None = None
@@ -265,6 +273,7 @@ class NoteFilter(Draft):
     created_from: When | None = None
     created_to: When | None = None
     tag_ids: TagIds | None = None
+    folder_ids: FolderIds | None = None
     participant_email: Email | None = None
 
 

@@ -2,12 +2,21 @@
 
 from datetime import datetime
 from enum import StrEnum
+from typing import Annotated
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Column, Float, Index, SmallInteger
+from pydantic import AfterValidator, StringConstraints
+from pydantic import Field as Constraint
+from sqlalchemy import BigInteger, Column, Float, Index, LargeBinary, SmallInteger
 from sqlmodel import Field, SQLModel
 
-from models.base import choice, key, new_id, reference, string, timestamp
+from models.base import Draft, Id, Line, choice, key, new_id, reference, storable, string, timestamp
+from models.note import MAX_TAGS, NoteKind, Title
+
+MAX_DURATION = 14_400
+"""Seconds of one recording: four hours."""
+MAX_ADDRESS = 2_000
+"""Characters of an `audioUrl`."""
 
 
 class RecordingState(StrEnum):
@@ -19,6 +28,13 @@ class RecordingState(StrEnum):
     SUMMARIZING = "summarizing"
     DONE = "done"
     FAILED = "failed"
+
+
+class AudioExtension(StrEnum):
+    M4A = "m4a"
+    MP3 = "mp3"
+    WAV = "wav"
+    AAC = "aac"
 
 
 class Recording(SQLModel, table=True):
@@ -39,10 +55,36 @@ class Recording(SQLModel, table=True):
     extension: str = Field(sa_column=string())
     duration_sec: float = Field(sa_column=Column(Float, nullable=False))
     size: int | None = Field(default=None, sa_column=Column(BigInteger, nullable=True))
+    # The name under which callers speak of it, as it was given out.
+    audio_url: str = Field(sa_column=string())
+    # Signs the one address that its bytes may be put to.
+    upload_key: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
     # Nobody else works on it before this time: a lease while it is being done, a delay after a failure.
     work_after: datetime | None = Field(default=None, sa_column=timestamp(nullable=True))
     failures: int = Field(default=0, sa_column=Column(SmallInteger, nullable=False, server_default="0"))
-    # Safe to show: why it failed.
+    # Safe to show: why it failed, or what of it could not be done.
     error: str | None = Field(default=None, sa_column=string(nullable=True))
     created_at: datetime = Field(default=None, sa_column=timestamp())
     updated_at: datetime = Field(default=None, sa_column=timestamp())
+
+
+class UploadDraft(Draft):
+    """Audio that somebody wants to hand in. `duration` is in seconds."""
+
+    file_extension: AudioExtension
+    duration: Annotated[float, Constraint(gt=0, le=MAX_DURATION, allow_inf_nan=False)]
+
+
+class FromAudioDraft(Draft):
+    """Audio that arrived, to make a note of. `tags` are ids or names of the workspace's tags.
+
+    `kind` is in-person where nothing else is said of a new note.
+    """
+
+    audio_url: Annotated[str, StringConstraints(max_length=MAX_ADDRESS), AfterValidator(storable)]
+    title: Title | None = None
+    tags: Annotated[list[Line], Constraint(max_length=MAX_TAGS)] = []
+    kind: NoteKind | None = None
+    note_id: Id | None = None
+    calendar_event_id: Line | None = None
+    folder_id: Id | None = None

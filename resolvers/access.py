@@ -4,16 +4,21 @@ A note is readable by the members of its workspace unless it is private (then by
 whom it was shared with directly. Members edit what they can read in their workspace; its creator and the admins
 manage it (delete it, change who sees it). A key acts as an admin of its workspace.
 
+Tags belong to all members. A folder is seen by the members unless it is private (then by its creator and the admins);
+its creator and the admins manage it. Folders hide no note.
+
 Outsiders get NOT_FOUND, so that a guess reveals nothing; insiders without the right get FORBIDDEN.
 """
 
 from enum import IntEnum
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, and_, exists, or_, select, true
+from sqlalchemy.orm import aliased
 from sqlmodel import col
 
-from models import Conversation, Member, Message, Note, NoteShare, Role
+from models import Conversation, Folder, Member, Message, Note, NoteShare, Role, Tag
 from models.base import Record
 from models.note import NoteVisibility
 from resolvers.context import Transaction, Viewer
@@ -32,9 +37,14 @@ class Right(IntEnum):
     MANAGE = 3
 
 
+def may(viewer: Viewer, scope: str, *, write: bool = False) -> bool:
+    """Whether the scopes of a key, if it is one, include `scope` (or, for reading, `scope:read`)."""
+    return viewer.scopes is None or scope in viewer.scopes or (not write and f"{scope}:read" in viewer.scopes)
+
+
 def need(viewer: Viewer, scope: str, *, write: bool = False) -> None:
-    """Refuses a key whose scopes lack `scope` (or, for reading, `scope:read`)."""
-    if viewer.scopes is None or scope in viewer.scopes or (not write and f"{scope}:read" in viewer.scopes):
+    """Refuses a key that lacks the scope."""
+    if may(viewer, scope, write=write):
         return
     wanted = scope if write else f"{scope}:read"
     raise Problem(Code.INSUFFICIENT_SCOPE, f"This API key lacks the scope {wanted}.")
@@ -103,6 +113,52 @@ def rights_on(viewer: Viewer, row: Record, inside: bool) -> Right:
     if row.visibility is NoteVisibility.PRIVATE:
         return Right.READ if row.shared else Right.NONE
     return Right.EDIT
+
+
+def inside(viewer: Viewer, table: Any) -> ColumnElement[bool]:
+    """The condition that holds for the rows of the viewer's own workspaces."""
+    if viewer.api_key_id is not None:
+        return col(table.workspace_id) == viewer.workspace_id
+    mine = aliased(Member)
+    return exists().where(col(mine.workspace_id) == col(table.workspace_id), col(mine.user_id) == viewer.user_id)
+
+
+def managed(viewer: Viewer, table: Any) -> ColumnElement[bool]:
+    """The condition on `notes` or `folders` that holds for those this viewer manages, in any workspace."""
+    if viewer.api_key_id is not None:
+        return col(table.workspace_id) == viewer.workspace_id
+    mine = aliased(Member)
+    return exists().where(
+        col(mine.workspace_id) == col(table.workspace_id),
+        col(mine.user_id) == viewer.user_id,
+        or_(col(table.created_by_id) == viewer.user_id, col(mine.role) == Role.ADMIN),
+    )
+
+
+def seen(viewer: Viewer, folder: Any = Folder) -> ColumnElement[bool]:
+    """The condition on `folders` that holds for those this viewer sees, in any workspace."""
+    return or_(managed(viewer, folder), and_(col(folder.is_private).is_(False), inside(viewer, folder)))
+
+
+async def folder(tx: Transaction, viewer: Viewer, folder_id: UUID, *, change: bool = False) -> Record:
+    """The folder's row for the gate (id, workspace_id). Raises NOT_FOUND, and FORBIDDEN for a change of another's."""
+    need(viewer, "folders", write=change)
+    query = select(col(Folder.id), col(Folder.workspace_id), managed(viewer, Folder).label("managed"))
+    row = (await tx.execute(query.where(col(Folder.id) == folder_id, seen(viewer)))).one_or_none()
+    if row is None:
+        raise not_found("Folder", folder_id)
+    if change and not row.managed:
+        raise forbidden("Folder")
+    return row
+
+
+async def tag(tx: Transaction, viewer: Viewer, tag_id: UUID, *, change: bool = False) -> Record:
+    """The whole row of a tag of the viewer's workspaces. Raises NOT_FOUND."""
+    need(viewer, "notes", write=change)
+    row = (await tx.execute(select(Tag).where(col(Tag.id) == tag_id, inside(viewer, Tag)))).one_or_none()
+    if row is None:
+        raise not_found("Tag", tag_id)
+    return row
 
 
 async def conversation(tx: Transaction, viewer: Viewer, conversation_id: UUID, *, lock: bool = False) -> Record:

@@ -1,6 +1,6 @@
 """What every resolver is given: who asks, and the parts of the house it may use."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -11,9 +11,11 @@ from sqlalchemy import Executable
 from sqlalchemy.engine import CursorResult
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from models import Role
+from models import Plan, Role
+from resolvers.audio import Audio
 from resolvers.errors import Code, Problem
 from resolvers.intelligence import Embedder, Models
+from resolvers.limits import POINTS, Meter
 
 if TYPE_CHECKING:
     from resolvers.feeds import Feeds
@@ -105,13 +107,17 @@ class Database:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Sizes and times a deployment may change; the defaults are documented in the README."""
+    """Sizes and times a deployment may change; the defaults are documented in the README.
+
+    `points` is what one caller may spend in 60 seconds.
+    """
 
     chunk_size: int = 512
     chunk_overlap: int = 64
     passages: int = 5
     reply_lease: timedelta = timedelta(seconds=30)
     reply_silence: float = 5.0
+    points: Mapping[Plan, int] = field(default_factory=lambda: POINTS)
 
 
 @dataclass(frozen=True)
@@ -125,11 +131,13 @@ class Context:
     tokens: TokenVerifier
     feeds: "Feeds"
     runs: "Runs"
+    audio: Audio
     limits: Limits = field(default_factory=Limits)
     viewer: Viewer | None = None
+    meter: Meter = field(default_factory=Meter)
 
-    def acting_as(self, viewer: Viewer) -> "Context":
-        return replace(self, viewer=viewer)
+    def acting_as(self, viewer: Viewer, meter: Meter | None = None) -> "Context":
+        return replace(self, viewer=viewer, meter=meter or Meter())
 
     @property
     def me(self) -> Viewer:

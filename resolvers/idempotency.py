@@ -14,7 +14,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import col
 
 from models import IdempotencyKey
-from models.base import storable
+from models.base import Record, storable
 from resolvers.context import Context, Transaction, Viewer
 from resolvers.errors import Code, Problem, bad_input
 
@@ -40,12 +40,18 @@ async def claim(
     place = {"workspace_id": viewer.workspace_id, "actor_id": viewer.actor_id, "key": key}
     mine = [getattr(IdempotencyKey, name) == value for name, value in place.items()]
     old = col(IdempotencyKey.created_at) < func.now() - KEPT
-    await tx.execute(delete(IdempotencyKey).where(*mine, old))
     row = insert(IdempotencyKey).values(**place, fingerprint=fingerprint, result_id=result_id)
     taken = row.on_conflict_do_nothing().returning(col(IdempotencyKey.result_id))
-    if (await tx.execute(taken)).one_or_none() is not None:
-        return result_id
-    earlier = (await tx.execute(select(IdempotencyKey).where(*mine))).one()
+    while (await tx.execute(taken)).one_or_none() is None:
+        earlier = (await tx.execute(select(IdempotencyKey).where(*mine, ~old))).one_or_none()
+        if earlier is not None:
+            return _made(earlier, fingerprint)
+        # It has grown too old; whoever removes it first makes room for all that wait.
+        await tx.execute(delete(IdempotencyKey).where(*mine, old))
+    return result_id
+
+
+def _made(earlier: Record, fingerprint: bytes) -> UUID:
     if earlier.fingerprint != fingerprint:
         raise Problem(Code.UNPROCESSABLE, "This idempotency key was used for another request before.", FIELD)
     made: UUID = earlier.result_id

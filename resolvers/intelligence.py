@@ -15,6 +15,8 @@ Vector = NDArray[np.float32]
 """DIMENSIONS numbers of unit length; a shorter one is padded with zeros, which leaves every cosine as it is."""
 
 DIMENSIONS = 1536
+BUILT_IN = "built-in"
+"""The gateway of the model that needs no provider."""
 
 
 class EmbedderUnavailable(Exception):  # noqa: N818 (says what is the matter, as Problem does)
@@ -82,6 +84,11 @@ class Models(Protocol):
 
     def count_tokens(self, model_id: str, text: str) -> int:
         """An estimate for texts whose usage the provider didn't report; quick enough for the event loop."""
+
+
+def writes(models: Models) -> bool:
+    """Whether the default model writes texts of its own: the built-in one only quotes."""
+    return any(card.id == models.default_id and card.gateway != BUILT_IN for card in models.cards)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,14 +1,17 @@
 """Workspaces and the people and keys that act in them."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import case, exists, null, or_, select
+from sqlalchemy import case, exists, func, null, or_, select
+from sqlalchemy import update as change_rows
 from sqlmodel import col
 
-from models import ApiKey, Member, Tag, User, Workspace
+from models import Member, User, Workspace
 from models.base import Record
-from resolvers import access
+from models.settings import WorkspaceChange
+from resolvers import access, roles
 from resolvers.context import Context
 from resolvers.errors import not_found
 
@@ -40,29 +43,32 @@ async def mine(ctx: Context) -> Sequence[Record]:
         return (await tx.execute(query)).all()
 
 
-async def tags(ctx: Context, workspace_id: UUID) -> Sequence[Record]:
-    """The tags of a workspace that was read before."""
-    access.need(ctx.me, "notes")
-    async with ctx.read() as tx:
-        query = select(Tag).where(col(Tag.workspace_id) == workspace_id).order_by(col(Tag.name), col(Tag.id))
-        return (await tx.execute(query)).all()
+async def update(ctx: Context, change: WorkspaceChange) -> Record:
+    """Changes what was sent of the viewer's workspace, of its settings too. Raises FORBIDDEN to all but its admins."""
+    me = ctx.me
+    access.need(me, "users", write=True)
+    values: dict[str, Any] = change.model_dump(exclude_unset=True)
+    if settings := values.pop("settings", None):
+        values["settings"] = col(Workspace.settings).op("||")(settings)
+    async with ctx.transaction() as tx:
+        await roles.workspace(tx, me, me.workspace_id, admin=True)
+        if values:
+            changed = change_rows(Workspace).where(col(Workspace.id) == me.workspace_id)
+            await tx.execute(changed.values(**values, updated_at=func.clock_timestamp()))
+        return (await tx.execute(select(Workspace).where(col(Workspace.id) == me.workspace_id))).one()
+
+
+def settings(row: Record) -> dict[str, Any]:
+    """The settings of a workspace; those that nobody has chosen have their defaults."""
+    return {**DEFAULT_SETTINGS, **row.settings}
 
 
 async def users(ctx: Context, ids: Iterable[UUID]) -> Mapping[UUID, Record]:
     """The people behind ids that were read before. Only colleagues, and they themselves, see their address."""
     me = ctx.me
-    colleague = exists().where(col(Member.user_id) == col(User.id), col(Member.workspace_id) == me.workspace_id)
+    colleague = exists().where(col(Member.user_id) == col(User.id), roles.belongs(me, col(Member.workspace_id)))
     seen = or_(col(User.id) == me.user_id, colleague)
     email = case((seen, col(User.email)), else_=null()).label("email")
     query = select(col(User.id), col(User.name), email, col(User.profile_url)).where(col(User.id).in_(list(ids)))
-    async with ctx.read() as tx:
-        return {row.id: row for row in await tx.execute(query)}
-
-
-async def api_keys(ctx: Context, ids: Iterable[UUID]) -> Mapping[UUID, Record]:
-    """Those of the keys that are of the viewer's workspace, by id; never a digest."""
-    columns = [getattr(ApiKey, name) for name in ("id", "name", "prefix", "scopes", "created_at", "last_used_at")]
-    mine = col(ApiKey.workspace_id) == ctx.me.workspace_id
-    query = select(*columns, col(ApiKey.revoked_at)).where(col(ApiKey.id).in_(list(ids)), mine)
     async with ctx.read() as tx:
         return {row.id: row for row in await tx.execute(query)}

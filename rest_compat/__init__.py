@@ -2,14 +2,44 @@
 
 from starlette.routing import BaseRoute, Mount
 
-from rest_compat import conversations, notes, search, workspaces
+from rest_compat import (
+    conversations,
+    folders,
+    groups,
+    invites,
+    members,
+    notes,
+    recordings,
+    search,
+    tags,
+    workspace,
+    workspaces,
+)
 from rest_compat.ai_api import AI
 from rest_compat.notes_api import V1
+from rest_compat.recordings import is_upload
+
+__all__ = ["is_upload", "routes"]
 
 
 def routes() -> list[BaseRoute]:
     """All of `/v1` and `/api/v1/ai`, unknown paths too. They need `request.state.context`, the process's Context."""
     return [
-        Mount("/v1", routes=[*notes.ROUTES, *workspaces.ROUTES, V1.nothing_else()]),
+        Mount(
+            "/v1",
+            routes=[
+                # Before the notes: their `{id}` would match these paths.
+                *recordings.ROUTES,
+                *notes.ROUTES,
+                *workspaces.ROUTES,
+                *workspace.ROUTES,
+                *tags.ROUTES,
+                *folders.ROUTES,
+                *members.ROUTES,
+                *groups.ROUTES,
+                *invites.ROUTES,
+                V1.nothing_else(),
+            ],
+        ),
         Mount("/api/v1/ai", routes=[*conversations.ROUTES, *search.ROUTES, AI.nothing_else()]),
     ]

@@ -16,7 +16,7 @@ from rest_compat.refusals import Flaw, Refusal, refusal_of
 BODY = ConfigDict(alias_generator=to_snake, extra="ignore", strict=False)
 """Makes a draft of the resolvers speak as this API does: unknown fields and "5" for 5 are let pass."""
 # Where this API has another word for a resolver's field.
-SPELLING = {"note_id": "document_id", "first": "top_k"}
+SPELLING = {"note_id": "document_id", "first": "top_k", "idempotency_key": "Idempotency-Key"}
 
 
 async def enter(request: Request) -> Call:

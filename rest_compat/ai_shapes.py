@@ -1,7 +1,9 @@
 """The shapes of `/api/v1/ai`'s answers, as the contract has them."""
 
-from typing import Any, Generic, TypedDict, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 from uuid import UUID
+
+from typing_extensions import TypedDict
 
 from models.conversation import MessageRole
 from rest_compat.shapes import Count, Moment
@@ -50,6 +52,15 @@ class ToolCall(TypedDict):
     result: Any
 
 
+class DocumentChange(TypedDict):
+    operation: Literal["replace_full"]
+    proposed_text: str
+    original_text: str | None
+    position_start: int | None
+    position_end: int | None
+    suggestion_id: UUID
+
+
 class Message(TypedDict):
     id: UUID
     conversation_id: UUID
@@ -59,6 +70,17 @@ class Message(TypedDict):
     tool_calls: list[ToolCall]
     created_at: Moment
     updated_at: Moment
+
+
+class StreamEvent(TypedDict):
+    """The data of one event of a reply; `done` and `error` are the last."""
+
+    type: Literal["delta", "tool_call", "document_change", "done", "error"]
+    content: str | None
+    message_id: UUID | None
+    document_change: DocumentChange | None
+    tool_name: str | None
+    tool_call: ToolCall | None
 
 
 class Indexed(TypedDict):

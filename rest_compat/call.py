@@ -12,6 +12,7 @@ from starlette.responses import Response
 from models.base import as_id
 from resolvers.context import Context
 from resolvers.errors import not_found
+from resolvers.limits import Meter
 from resolvers.viewers import authenticate
 from rest_compat.refusals import LONGEST, Refusal, bad, invalid
 
@@ -79,7 +80,9 @@ async def acting(request: Request, credential: str | None, workspace_id: UUID | 
     if credential is None:
         raise Refusal(401, "missing_api_key", "Authentication is required: send Authorization: Bearer <key or token>.")
     ctx: Context = request.state.context
-    return ctx.acting_as(await authenticate(ctx, credential, workspace_id))
+    # Here the process finds what to tell in the headers of the reply, whatever becomes of the request.
+    meter = request.state.meter = Meter()
+    return ctx.acting_as(await authenticate(ctx, credential, workspace_id, meter=meter), meter)
 
 
 def reply(content: object, status: int = 200, headers: dict[str, str] | None = None) -> Response:

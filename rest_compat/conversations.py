@@ -9,6 +9,7 @@ from starlette.requests import Request
 from models.base import Id
 from models.conversation import (
     AgentType,
+    ContextText,
     ConversationDraft,
     ConversationRename,
     ConversationTitle,
@@ -47,11 +48,16 @@ class DocumentContext(DocumentContextDraft):
     model_config = BODY
     selection: Selection | None = None
 
-    @model_validator(mode="before")
-    @classmethod
-    def _from_text(cls, value: Any) -> Any:
-        """The older form of a document's context is its bare text."""
-        return {"content_text": value} if isinstance(value, str) else value
+
+def _from_text(value: object) -> object:
+    """The older form of a document's context is its bare text."""
+    return {"content_text": value} if isinstance(value, str) else value
+
+
+Context = Annotated[
+    DocumentContext | None,
+    BeforeValidator(_from_text, json_schema_input_type=DocumentContext | ContextText | None),
+]
 
 
 def _known(agent: object) -> object:
@@ -59,11 +65,14 @@ def _known(agent: object) -> object:
     return agent if agent in list(AgentType) else None
 
 
+AgentName = Annotated[str, Field(description="What is not known here is the plain chat.", examples=list(AgentType))]
+
+
 class Question(MessageDraft):
     model_config = BODY
     note_id: Annotated[Id | None, Field(alias="document_id")] = None
-    agent_type: Annotated[AgentType | None, BeforeValidator(_known)] = None
-    document_context: DocumentContext | None = None
+    agent_type: Annotated[AgentType | None, BeforeValidator(_known, json_schema_input_type=AgentName | None)] = None
+    document_context: Context = None
 
     @model_validator(mode="before")
     @classmethod

@@ -3,13 +3,14 @@
 import re
 from collections.abc import Callable
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field
 from starlette.requests import Request
 
 from models.base import Record, When
 from models.note import (
+    FolderIds,
     NoteChange,
     NoteDraft,
     NoteFilter,
@@ -39,7 +40,8 @@ def _visibility(value: object) -> object:
     return VISIBILITIES.get(value, value) if isinstance(value, str) else value
 
 
-Visibility = Annotated[NoteVisibility, BeforeValidator(_visibility)]
+Spelled = Literal["private", "workspace", "shared", "only-me", "public"]
+Visibility = Annotated[NoteVisibility, BeforeValidator(_visibility, json_schema_input_type=Spelled)]
 
 
 class NewNote(NoteDraft):
@@ -77,17 +79,31 @@ def _listed(value: object) -> object:
     return [part.strip() for part in value.split(",") if part.strip()] or None if isinstance(value, str) else value
 
 
+Day = Annotated[
+    str,
+    Field(
+        description="A moment, or a date in UTC: as a first one its beginning, as a last one its end.",
+        examples=["2026-01-31", "2026-01-31T09:30:00Z"],
+    ),
+]
+
+
 class NotesQuery(NoteFilter):
     """What to list, in which order, and which part of it."""
 
     model_config = ConfigDict(extra="ignore", strict=False)
     created_from: Annotated[
-        When | None, BeforeValidator(_moment(time.min, lambda moment: moment)), Field(alias="fromDate")
+        When | None,
+        BeforeValidator(_moment(time.min, lambda moment: moment), json_schema_input_type=Day),
+        Field(alias="fromDate"),
     ] = None
     created_to: Annotated[
-        When | None, BeforeValidator(_moment(time.max, _whole_millisecond)), Field(alias="toDate")
+        When | None,
+        BeforeValidator(_moment(time.max, _whole_millisecond), json_schema_input_type=Day),
+        Field(alias="toDate"),
     ] = None
     tag_ids: Annotated[TagIds | None, BeforeValidator(_listed)] = None
+    folder_ids: Annotated[FolderIds | None, BeforeValidator(_listed)] = None
     limit: Annotated[int, Field(ge=1, le=MAX_PAGE)] = PAGE
     offset: Annotated[int, Field(ge=0, le=MAX_OFFSET)] = 0
     sort_by: NoteOrderField = NoteOrderField.CREATED_AT

@@ -6,7 +6,7 @@ where nothing is said, or a Response of the endpoint's own making.
 """
 
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
@@ -25,7 +25,11 @@ Version = Callable[[Any], int]
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """`tagged`: its answer has an ETag. `once`: it may be repeated safely with an Idempotency-Key."""
+    """`tagged`: its answer has an ETag. `once`: it may be repeated safely with an Idempotency-Key.
+
+    `takes`: the kind of body that it reads itself, which no model has. `refuses`: the statuses of refusals that
+    `rest_compat.answers` can't tell from the rest of it.
+    """
 
     endpoint: Endpoint
     status: int
@@ -35,6 +39,8 @@ class Operation:
     tagged: bool = False
     once: bool = False
     version: Version | None = None
+    takes: str | None = None
+    refuses: Collection[int] = ()
 
     async def __call__(self, call: Call) -> Response:
         given: dict[str, Any] = {}
@@ -70,14 +76,16 @@ def shows(endpoint: Endpoint, version: Version | None = None) -> Operation:
     return described(endpoint, 200, tagged=True, version=version)
 
 
-def makes(endpoint: Endpoint, version: Version | None = None) -> Operation:
+def makes(endpoint: Endpoint, version: Version | None = None, *, refuses: Collection[int] = ()) -> Operation:
     """POST that creates."""
-    return described(endpoint, 201, tagged=True, once=True, version=version)
+    return described(endpoint, 201, tagged=True, once=True, version=version, refuses=refuses)
 
 
-def does(endpoint: Endpoint, status: int = 200) -> Operation:
-    """POST that does something else than create."""
-    return described(endpoint, status)
+def does(
+    endpoint: Endpoint, status: int = 200, *, takes: str | None = None, refuses: Collection[int] = ()
+) -> Operation:
+    """POST that does something else than create, or (201) creates what has no ETag; or PUT."""
+    return described(endpoint, status, once=status == 201, takes=takes, refuses=refuses)
 
 
 def changes(endpoint: Endpoint, version: Version | None = None) -> Operation:
@@ -85,9 +93,9 @@ def changes(endpoint: Endpoint, version: Version | None = None) -> Operation:
     return described(endpoint, 200, tagged=True, version=version)
 
 
-def removes(endpoint: Endpoint, status: int = 200) -> Operation:
+def removes(endpoint: Endpoint, status: int = 200, *, refuses: Collection[int] = ()) -> Operation:
     """DELETE."""
-    return described(endpoint, status)
+    return described(endpoint, status, refuses=refuses)
 
 
 def tagged(request: Request, content: bytes, status: int, revision: int | None) -> Response:

@@ -1,5 +1,6 @@
 """Rows as the documented JSON. `/v1` shows milliseconds as JavaScript does, `/api/v1/ai` microseconds."""
 
+from collections.abc import Iterable
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any, TypeVar, cast
@@ -100,6 +101,10 @@ def key(row: Record) -> shapes.KeyShown:
 
 def user(row: Record) -> shapes.UserShown:
     return {"id": row.id, "name": row.name, "email": row.email, "profileUrl": row.profile_url}
+
+
+def groups(rows: Iterable[Record]) -> list[shapes.GroupShown]:
+    return [{"id": row.id, "name": row.name} for row in rows]
 
 
 def paged(items: list[T], limit: int, offset: int, *, is_last: bool) -> shapes.Paged[T]:

@@ -72,8 +72,12 @@ def refusal_of(error: Exception, spelled: Callable[[str], str] = str) -> Refusal
         return Refusal(500, "internal_error", f"Internal server error. Quote request id {request_id}.")
     where = () if error.field is None else (spelled(error.field),)
     flaws = [Flaw("value_error", ("body", *where), error.message)] if where else []
-    name = NAMES.get(error.code, error.code.name.lower())
-    return Refusal(error.code.status, name, error.message, flaws, error.retry_after)
+    return Refusal(error.code.status, name_of(error.code), error.message, flaws, error.retry_after)
+
+
+def name_of(code: Code) -> str:
+    """A code as REST callers know it."""
+    return NAMES.get(code, code.name.lower())
 
 
 def invalid(part: str, error: ValidationError) -> Refusal:

@@ -50,7 +50,7 @@ async def forget(call: Call) -> None:
 
 
 ROUTES = [
-    AI.route("/embeddings/index", POST=does(index)),
-    AI.route("/embeddings/search", POST=does(find)),
+    AI.route("/embeddings/index", POST=does(index, refuses=[503])),
+    AI.route("/embeddings/search", POST=does(find, refuses=[503])),
     AI.route("/embeddings/{id}", DELETE=removes(forget, 204)),
 ]

@@ -1,9 +1,10 @@
 """The shapes of `/v1`'s answers, as the contract has them: mypy holds `present` to them, OpenAPI tells them."""
 
-from typing import Annotated, Generic, TypedDict, TypeVar
+from typing import Annotated, Generic, NotRequired, TypeVar
 from uuid import UUID
 
 from pydantic import Field
+from typing_extensions import TypedDict  # pydantic reads no other before Python 3.12
 
 from models.note import NoteKind, NoteStatus, NoteVisibility
 from models.workspace import Plan, Role
@@ -122,3 +123,107 @@ class Me(TypedDict):
     workspace: Place
     plan: Plan
     scopes: list[str]
+
+
+class GroupShown(TypedDict):
+    id: UUID
+    name: str
+
+
+class Member(TypedDict):
+    id: UUID
+    userId: UUID
+    name: str
+    email: str | None
+    profileUrl: str | None
+    role: Role
+    createdAt: Moment
+    groups: list[GroupShown]
+
+
+class OneMember(TypedDict):
+    member: Member
+
+
+class Group(TypedDict):
+    id: UUID
+    name: str
+    createdAt: Moment
+    description: NotRequired[str]
+
+
+class UserGroup(Group):
+    memberCount: Count
+
+
+class UserGroups(TypedDict):
+    userGroups: list[UserGroup]
+
+
+class OneGroup(TypedDict):
+    group: Group
+
+
+class Invite(TypedDict):
+    id: UUID
+    email: str | None
+    code: str
+    role: Role
+    isUrlInvite: bool
+    expiresAt: Moment
+    createdAt: Moment
+    groups: list[GroupShown]
+
+
+class OneInvite(TypedDict):
+    invite: Invite
+
+
+class Tag(TagOfNote):
+    createdAt: Moment
+
+
+class OneTag(TypedDict):
+    tag: Tag
+
+
+class Tags(TypedDict):
+    tags: list[Tag]
+
+
+class Folder(TypedDict):
+    id: UUID
+    name: str
+    icon: str | None
+    color: str | None
+    parentFolderId: UUID | None
+    createdAt: Moment
+    memberCount: Count
+
+
+class OneFolder(TypedDict):
+    folder: Folder
+
+
+class Folders(TypedDict):
+    folders: list[Folder]
+
+
+class WorkspaceSettings(TypedDict):
+    defaultLanguage: str
+    brandColor: str
+    enableTranscriptSharing: bool
+
+
+class Workspace(TypedDict):
+    id: UUID
+    name: str
+    createdAt: Moment
+    updatedAt: Moment
+    settings: WorkspaceSettings
+    allowedEmailDomains: list[str]
+    iconUrl: str | None
+
+
+class OneWorkspace(TypedDict):
+    workspace: Workspace

@@ -12,6 +12,7 @@ from starlette.types import Send
 
 from resolvers.replies import ReplyEvent
 from rest_compat import present
+from rest_compat.ai_shapes import StreamEvent
 
 log = structlog.get_logger()
 
@@ -45,6 +46,8 @@ class ReplyStream(StreamingResponse):
     """Follows a reply until its terminal event, or until the client goes away; the reply itself goes on."""
 
     media_type = "text/event-stream"
+    event = StreamEvent
+    """The shape of each event's data."""
 
     def __init__(
         self,

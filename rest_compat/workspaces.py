@@ -1,6 +1,6 @@
 """`/v1/me`: who asks, from which workspace, and what they may do there."""
 
-from resolvers import access, workspaces
+from resolvers import access, keys, workspaces
 from rest_compat import present, shapes
 from rest_compat.call import Call
 from rest_compat.notes_api import V1
@@ -11,11 +11,11 @@ async def me(call: Call) -> shapes.Me:
     """Who asks, from which workspace, and what they may do there."""
     viewer = call.ctx.me
     workspace = await workspaces.get(call.ctx)
-    keys = await workspaces.api_keys(call.ctx, [viewer.api_key_id] if viewer.api_key_id else [])
+    own_key = await keys.actors(call.ctx, [viewer.api_key_id] if viewer.api_key_id else [])
     users = await workspaces.users(call.ctx, [] if viewer.api_key_id else [viewer.user_id])
     scopes = sorted(access.SCOPES if viewer.scopes is None else viewer.scopes)
     return {
-        "apiKey": next(map(present.key, keys.values()), None),
+        "apiKey": next(map(present.key, own_key.values()), None),
         "user": next(map(present.user, users.values()), None),
         "role": viewer.role,
         "workspace": {"id": workspace.id, "name": workspace.name},

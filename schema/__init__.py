@@ -3,23 +3,46 @@
 import strawberry
 
 from schema.conversations import ConversationMutation, ConversationQuery
+from schema.cost import Paying
 from schema.events import ReplyDelta, ReplyDone, ReplyFailed, ReplyToolCall, Subscription
+from schema.folders import FolderMutation
+from schema.groups import GroupMutation
+from schema.invites import InviteMutation
+from schema.keys import KeyMutation, KeyQuery
 from schema.limits import DocumentLimits, Documents
 from schema.masking import MaskedSchema
+from schema.members import MemberMutation
+from schema.nodes import NodeQuery
 from schema.notes import NoteMutation, NoteQuery
+from schema.rate_limit import RateLimitQuery
 from schema.search import SearchMutation, SearchQuery
+from schema.settings import WorkspaceMutation
+from schema.shares import ShareMutation
 from schema.standing import Standing
+from schema.tags import TagMutation
 from schema.types import CONFIG
 from schema.workspaces import WorkspaceQuery
 
 
 @strawberry.type
-class Query(WorkspaceQuery, NoteQuery, ConversationQuery, SearchQuery):
+class Query(WorkspaceQuery, NodeQuery, NoteQuery, ConversationQuery, SearchQuery, KeyQuery, RateLimitQuery):
     pass
 
 
 @strawberry.type
-class Mutation(NoteMutation, ConversationMutation, SearchMutation):
+class Mutation(
+    WorkspaceMutation,
+    NoteMutation,
+    ShareMutation,
+    TagMutation,
+    FolderMutation,
+    MemberMutation,
+    GroupMutation,
+    InviteMutation,
+    ConversationMutation,
+    SearchMutation,
+    KeyMutation,
+):
     pass
 
 
@@ -30,6 +53,6 @@ schema = MaskedSchema(
     mutation=Mutation,
     subscription=Subscription,
     types=[ReplyDelta, ReplyToolCall, ReplyDone, ReplyFailed],
-    extensions=[documents.extension, Standing],
+    extensions=[documents.extension, Standing, Paying],
     config=CONFIG,
 )

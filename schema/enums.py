@@ -5,7 +5,7 @@ import strawberry
 from models.conversation import AgentType, MessageRole, MessageState
 from models.event import EventType
 from models.note import NoteKind, NoteOrderField, NoteStatus, NoteVisibility, OrderDirection
-from models.workspace import Plan
+from models.workspace import Plan, Role
 
 __all__ = [
     "AgentType",
@@ -18,6 +18,7 @@ __all__ = [
     "NoteVisibility",
     "OrderDirection",
     "Plan",
+    "Role",
 ]
 
 for _enum in (
@@ -31,5 +32,6 @@ for _enum in (
     NoteVisibility,
     OrderDirection,
     Plan,
+    Role,
 ):
     strawberry.enum(_enum)

@@ -19,6 +19,7 @@ from strawberry.subscriptions import GRAPHQL_TRANSPORT_WS_PROTOCOL
 from models.base import as_id
 from resolvers.context import Context
 from resolvers.errors import Code, Problem, bad_input
+from resolvers.limits import Meter
 from resolvers.viewers import authenticate
 from schema import schema
 from schema.masking import render
@@ -65,14 +66,16 @@ class GraphQLEdge(GraphQL[Request, None]):
         if isinstance(request, WebSocket):
             # Its credential may come with connection_init; until then nothing is asked.
             return Request(ctx, headers=request.headers)
-        return Request(await viewing(ctx, request.headers))
+        # Here the process finds what to tell in the headers of the reply, whatever becomes of the request.
+        request.state.meter = Meter()
+        return Request(await viewing(ctx, request.headers, request.state.meter))
 
     async def on_ws_connect(self, context: Request) -> Any:
         """A socket needs a viewer: from its headers, or from `connection_init`'s payload under the same names."""
         given = {str(name).lower(): value for name, value in (context.connection_params or {}).items()}
         headers = {**context.headers, **{name: value for name, value in given.items() if isinstance(value, str)}}
         try:
-            context.ctx = await viewing(context.ctx, headers)
+            context.ctx = await viewing(context.ctx, headers, Meter())
         except Problem as problem:
             raise ConnectionRejectionError from problem
         if context.ctx.viewer is None:
@@ -90,12 +93,12 @@ class GraphQLEdge(GraphQL[Request, None]):
         return orjson.dumps(data, default=str).decode()
 
 
-async def viewing(ctx: Context, headers: Mapping[str, str]) -> Context:
+async def viewing(ctx: Context, headers: Mapping[str, str], meter: Meter) -> Context:
     """The context with the viewer of the credential in the headers; without one it stays as it is."""
     credential = credential_in(headers)
     if credential is None:
         return ctx
-    return ctx.acting_as(await authenticate(ctx, credential, workspace_in(headers)))
+    return ctx.acting_as(await authenticate(ctx, credential, workspace_in(headers), meter=meter), meter)
 
 
 def credential_in(headers: Mapping[str, str]) -> str | None:
@@ -117,5 +120,7 @@ def workspace_in(headers: Mapping[str, str]) -> UUID | None:
 
 def refusal(problem: Problem) -> Response:
     error = render(GraphQLError(problem.message, original_error=problem))
-    headers = {"WWW-Authenticate": "Bearer"} if problem.code is Code.UNAUTHENTICATED else None
+    headers = {"WWW-Authenticate": "Bearer"} if problem.code is Code.UNAUTHENTICATED else {}
+    if problem.retry_after is not None:
+        headers["Retry-After"] = str(problem.retry_after)
     return JSONResponse({"errors": [error.formatted]}, problem.code.status, headers)

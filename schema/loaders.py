@@ -8,7 +8,7 @@ from uuid import UUID
 from strawberry.dataloader import DataLoader
 
 from models.base import Record
-from resolvers import conversations, notes, workspaces
+from resolvers import conversations, folders, groups, keys, notes, tags, workspaces
 from resolvers.context import Context
 
 K = TypeVar("K", bound=Hashable)
@@ -37,12 +37,28 @@ class Loaders:
         return self._by(notes.tags_of, [])
 
     @cached_property
+    def folder(self) -> DataLoader[UUID, Record | None]:
+        return self._by(folders.find, None)
+
+    @cached_property
+    def shares(self) -> DataLoader[UUID, list[UUID]]:
+        return self._by(notes.shares_of, [])
+
+    @cached_property
+    def workspace_tags(self) -> DataLoader[UUID, list[Record]]:
+        return self._by(tags.of_workspaces, [])
+
+    @cached_property
+    def workspace_folders(self) -> DataLoader[UUID, list[Record]]:
+        return self._by(folders.of_workspaces, [])
+
+    @cached_property
     def user(self) -> DataLoader[UUID, Record | None]:
         return self._by(workspaces.users, None)
 
     @cached_property
     def api_key(self) -> DataLoader[UUID, Record | None]:
-        return self._by(workspaces.api_keys, None)
+        return self._by(keys.actors, None)
 
     @cached_property
     def conversation(self) -> DataLoader[UUID, Record | None]:
@@ -55,3 +71,20 @@ class Loaders:
     @cached_property
     def active_reply(self) -> DataLoader[UUID, Record | None]:
         return self._by(conversations.active_replies, None)
+
+    @cached_property
+    def groups(self) -> DataLoader[UUID, list[Record]]:
+        """By workspace."""
+        return self._by(groups.of_workspaces, [])
+
+    @cached_property
+    def groups_of_member(self) -> DataLoader[UUID, list[Record]]:
+        return self._by(groups.of_members, [])
+
+    @cached_property
+    def groups_of_invite(self) -> DataLoader[UUID, list[Record]]:
+        return self._by(groups.of_invites, [])
+
+    @cached_property
+    def group_size(self) -> DataLoader[UUID, int]:
+        return self._by(groups.sizes, 0)

@@ -62,6 +62,7 @@ class UpdateNoteInput:
     content_json: JSON | None = UNSET
     content_text: str | None = UNSET
     tag_ids: list[strawberry.ID] | None = UNSET
+    folder_id: strawberry.ID | None = UNSET
     participants: list[ParticipantInput] | None = UNSET
     transcripts: list[TranscriptSegmentInput] | None = UNSET
     calendar_event: CalendarEventInput | None = UNSET
@@ -87,6 +88,7 @@ class NoteFilter:
     created_from: datetime | None = UNSET
     created_to: datetime | None = UNSET
     tag_ids: list[strawberry.ID] | None = UNSET
+    folder_ids: list[strawberry.ID] | None = UNSET
     participant_email: str | None = UNSET
 
 

@@ -15,11 +15,13 @@ from resolvers import conversations, notes
 from resolvers.drafts import drafted
 from resolvers.pages import Page, Window
 from schema.enums import NoteKind, NoteStatus, NoteVisibility
+from schema.folders import Folder
 from schema.inputs import draft, once, values
 from schema.note_inputs import CreateNoteInput, NoteFilter, NoteOrder, TranscriptSegmentInput, UpdateNoteInput
 from schema.selection import columns
+from schema.tags import Tag
 from schema.types import Connection, Info, Node, ident, or_none
-from schema.workspaces import Tag, User
+from schema.workspaces import User
 
 
 @strawberry.type
@@ -93,6 +95,20 @@ class Note(Node):
     @staticmethod
     async def tags(root: strawberry.Parent[Record], info: Info) -> Sequence[Record]:
         return await info.context.loaders.tags.load(root.id)
+
+    @strawberry.field(graphql_type=Folder | None, description="Null also where the viewer does not see the folder.")
+    @staticmethod
+    async def folder(root: strawberry.Parent[Record], info: Info) -> Record | None:
+        return await info.context.loaders.folder.load(root.folder_id) if root.folder_id else None
+
+    @strawberry.field(
+        graphql_type=list[User], description="Who may read it beside its workspace; told only to who manages the note."
+    )
+    @staticmethod
+    async def shared_with(root: strawberry.Parent[Record], info: Info) -> list[Record]:
+        loaders = info.context.loaders
+        people = await loaders.user.load_many(await loaders.shares.load(root.id))
+        return [person for person in people if person is not None]
 
     @strawberry.field(graphql_type=Connection[TranscriptSegment])
     @staticmethod

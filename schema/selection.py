@@ -8,7 +8,7 @@ from strawberry.utils.str_converters import to_snake_case
 
 from schema.types import Info
 
-READ_FOR = {"createdBy": "created_by_id"}
+READ_FOR = {"createdBy": "created_by_id", "folder": "folder_id"}
 """Fields of a note that are made of a column of another name."""
 
 

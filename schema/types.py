@@ -21,6 +21,7 @@ from strawberry.types.scalar import ScalarDefinition
 from models.base import as_id
 from resolvers.context import Context
 from resolvers.errors import Code, Problem, not_found
+from resolvers.nodes import Found
 from resolvers.pages import Page
 from schema.loaders import Loaders
 
@@ -99,6 +100,11 @@ class Node:
     def is_type_of(cls, _obj: object, _info: object) -> bool:
         # The objects are rows, not instances; a field of an object type always knows what it returns.
         return True
+
+    @classmethod
+    def resolve_type(cls, obj: Found, *_: object) -> str:
+        # A row knows no table, so what is found by its id alone comes with the name of its type.
+        return obj.type_name
 
 
 @strawberry.type

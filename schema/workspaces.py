@@ -2,13 +2,19 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Annotated
 
 import strawberry
 
 from models.base import Record, as_id
-from resolvers import access, workspaces
+from models.people import MemberFilter
+from resolvers import access, invites, members, workspaces
+from resolvers.drafts import drafted
+from resolvers.pages import Page, Window
 from schema.enums import Plan
-from schema.types import Info, Node, or_none
+from schema.folders import Folder
+from schema.tags import Tag
+from schema.types import Connection, Info, Node, or_none
 
 
 @strawberry.type
@@ -42,13 +48,6 @@ class ApiKey(Node):
 
 
 @strawberry.type
-class Tag(Node):
-    name: str
-    color: str
-    created_at: datetime
-
-
-@strawberry.type
 class WorkspaceSettings:
     default_language: str
     brand_color: str
@@ -67,12 +66,49 @@ class Workspace(Node):
     @strawberry.field
     @staticmethod
     def settings(root: strawberry.Parent[Record]) -> WorkspaceSettings:
-        return WorkspaceSettings(**{**workspaces.DEFAULT_SETTINGS, **root.settings})
+        return WorkspaceSettings(**workspaces.settings(root))
 
     @strawberry.field(graphql_type=list[Tag])
     @staticmethod
     async def tags(root: strawberry.Parent[Record], info: Info) -> Sequence[Record]:
-        return await workspaces.tags(info.context.ctx, root.id)
+        return await info.context.loaders.workspace_tags.load(root.id)
+
+    @strawberry.field(graphql_type=list[Folder], description="Those that the viewer sees, by name.")
+    @staticmethod
+    async def folders(root: strawberry.Parent[Record], info: Info) -> Sequence[Record]:
+        return await info.context.loaders.workspace_folders.load(root.id)
+
+    @strawberry.field(
+        graphql_type=Connection[Annotated["Member", strawberry.lazy("schema.members")]],  # type: ignore[name-defined]  # noqa: F821 (lazy)
+        description="First joined first. `search`: those whose name or address has these characters, in any case.",
+    )
+    @staticmethod
+    async def members(
+        root: strawberry.Parent[Record],
+        info: Info,
+        first: int | None = None,
+        after: str | None = None,
+        search: str | None = None,
+    ) -> Page:
+        wanted = drafted(MemberFilter, {"search": search})
+        return await members.page(info.context.ctx, root.id, Window(first=first, after=after), wanted)
+
+    @strawberry.field(
+        graphql_type=list[Annotated["Group", strawberry.lazy("schema.groups")]]  # type: ignore[name-defined]  # noqa: F821 (lazy)
+    )
+    @staticmethod
+    async def groups(root: strawberry.Parent[Record], info: Info) -> Sequence[Record]:
+        return await info.context.loaders.groups.load(root.id)
+
+    @strawberry.field(
+        graphql_type=Connection[Annotated["Invite", strawberry.lazy("schema.invites")]],  # type: ignore[name-defined]  # noqa: F821 (lazy)
+        description="The open ones, newest first; for admins only.",
+    )
+    @staticmethod
+    async def invites(
+        root: strawberry.Parent[Record], info: Info, first: int | None = None, after: str | None = None
+    ) -> Page:
+        return await invites.page(info.context.ctx, root.id, Window(first=first, after=after))
 
 
 @strawberry.type

@@ -19,7 +19,7 @@ from models import Plan, Role
 from resolvers import viewers
 from resolvers.context import Transaction
 from tests.support.clients import Caller
-from tests.support.house import SECRET, Served, serving
+from tests.support.house import SECRET, UNLIMITED, Served, serving
 from tests.support.llm import MODEL, ScriptedModel
 
 
@@ -37,6 +37,8 @@ class House:
             "nats_url": self.nats_url,
             "jwt_secret": SECRET,
             "demo": "0",
+            # As good as none: what limits are is tested by servers of their own.
+            "rate_limits": UNLIMITED,
             "llm_base_url": self.llm.url,
             "llm_model": MODEL,
         }

@@ -14,7 +14,7 @@ from sqlalchemy import insert
 from models import Tag
 from models.base import new_id
 from tests.conftest import Tenant
-from tests.support.clients import Caller
+from tests.support.clients import NOBODY, Caller
 
 NOTE = """fragment Whole on Note {
   id title kind status visibility revision createdAt updatedAt createdBy { id }
@@ -394,7 +394,7 @@ async def test_revisions(edge: Edge, other: Edge) -> None:
     assert sorted(one.code or "won" for one in told) == ["STALE_REVISION"] * 7 + ["won"]
 
 
-@pytest.mark.parametrize("ident", [str(uuid.uuid4()), "nobody", "x" * 300, "%00", "🙂"])
+@pytest.mark.parametrize("ident", [NOBODY, "nobody", "x" * 300, "%00", "🙂"])
 async def test_what_is_not_there_is_not_found(edge: Edge, ident: str) -> None:
     for told in (await edge.get(ident), await edge.update(ident, title="B"), await edge.delete(ident)):
         assert told == Told(code="NOT_FOUND")
@@ -553,7 +553,7 @@ def codes(answer: dict[str, Any], response: httpx.Response) -> tuple[str, int]:
     ("note", "title", "expected"),
     [
         ("x", None, ("BAD_USER_INPUT", 422)),
-        (str(uuid.uuid4()), None, ("NOT_FOUND", 404)),
+        (NOBODY, None, ("NOT_FOUND", 404)),
         ("OWN", "x" * 256, ("BAD_USER_INPUT", 422)),
         ("OWN", "\x00", ("BAD_USER_INPUT", 422)),
     ],

@@ -25,8 +25,11 @@ from tests.support.walk import PHRASE, Hole, Operation, Walk
 from tests.test_main_job import CREATE
 
 PUBLIC = {"models", "defaultModel"}
+# Where people of other workspaces belong: a note may be shared with anybody whose id is known.
+FOR_OTHERS = {"shareNote.userId"}
 # Stored, and shown by no field.
 NEVER_SHOWN = {"notes.index_content", "messages.model_id", "messages.agent_type", "messages.error", "events.payload"}
+NEVER_SHOWN |= {f"recordings.{name}" for name in ("content_type", "extension", "audio_url", "error")}
 
 
 @dataclass
@@ -68,6 +71,13 @@ async def victim(house: House, server: Served, database: AsyncEngine) -> AsyncIt
         id=new_id(),
         user=people["user"].user_id,
     )
+    await sql(
+        database,
+        """INSERT INTO idempotency_keys (workspace_id, actor_id, key, fingerprint, result_id)
+        VALUES (:workspace, :user, 'x', '', :note)""",
+        **place,
+        user=people["user"].user_id,
+    )
     for things in own.values():
         await sql(
             database,
@@ -75,6 +85,12 @@ async def victim(house: House, server: Served, database: AsyncEngine) -> AsyncIt
             workspace=tenant.id,
             note=things["note"],
             tag=things["tag"],
+        )
+        await sql(
+            database,
+            "UPDATE notes SET folder_id = :folder WHERE id = :note",
+            note=things["note"],
+            folder=things["folder"],
         )
     async with database.begin() as connection:
         await secrets.plant(connection)
@@ -177,7 +193,7 @@ def attacks(operation: Operation, victim: Victim) -> Iterator[tuple[Hole, list[s
     for hole in operation.holes:
         if hole.kind in {"cursor", "foreign"}:
             continue
-        fitting = victim.ids.get(hole.kind, [])
+        fitting = [] if hole.path in FOR_OTHERS else victim.ids.get(hole.kind, [])
         if operation.extra is None or hole.path.endswith(operation.extra):
             yield hole, fitting[:2] + [ids[0] for kind, ids in victim.ids.items() if kind != hole.kind]
         else:

@@ -2,13 +2,40 @@
 
 from pathlib import Path
 
+from graphql import parse
+
 from caret.app import MAX_BODY
-from caret.settings import Settings
+from caret.settings import RATE_LIMITS, Settings
 from models.base import MAX_TEXT
 from models.conversation import MAX_CONTEXT, MAX_MESSAGE
-from models.note import MAX_PARTICIPANTS, MAX_SEGMENTS, MAX_TAGS, SEGMENTS_PER_CALL
+from models.folder import MAX_FOLDER_DEPTH, MAX_FOLDER_NAME, MAX_FOLDERS, MAX_ICON
+from models.note import (
+    MAX_FILTER_FOLDERS,
+    MAX_PARTICIPANTS,
+    MAX_SEGMENTS,
+    MAX_SHARES,
+    MAX_TAGS,
+    SEGMENTS_PER_CALL,
+)
+from models.people import MAX_DESCRIPTION, MAX_GROUP_IDS, MAX_NAME, MAX_SCOPES
+from models.recording import MAX_DURATION
+from models.settings import MAX_DOMAINS, MAX_ICON_URL, MAX_WORKSPACE_NAME
+from models.tag import MAX_TAG_NAME, MAX_WORKSPACE_TAGS
+from resolvers.groups import MAX_GROUPS
+from resolvers.idempotency import KEPT, LONGEST
+from resolvers.invites import CODE_LENGTH, LIFETIME, MAX_INVITES
+from resolvers.keys import MAX_KEYS
+from resolvers.limits import POINTS
+from resolvers.nodes import MAX_NODES
 from resolvers.pages import MAX_PAGE, PAGE
+from resolvers.recordings.addresses import UPLOAD_SECONDS
+from resolvers.recordings.cleaning import UNUSED_KEPT
+from resolvers.recordings.receive import MAX_AUDIO, MOST_PER_SECOND, SPARE
+from resolvers.recordings.summarize import SUMMARY_TOKENS
 from resolvers.search import MAX_HITS, MAX_QUERY
+from resolvers.translating import BATCH
+from schema import schema
+from schema.cost import cost
 from schema.http import INIT_TIMEOUT, MAX_OPERATIONS
 from schema.limits import DocumentLimits
 
@@ -36,3 +63,47 @@ def test_the_limits_are_the_ones_in_force() -> None:
     assert rows["Participants of a note, attendees of an event; tags of a note"] == f"{MAX_PARTICIPANTS}; {MAX_TAGS}"
     assert rows["A message; document text sent with it"] == f"{MAX_MESSAGE:,}; {MAX_CONTEXT:,} characters"
     assert rows["A search query; hits"] == f"{MAX_QUERY:,} characters; 1 to {MAX_HITS}"
+    hours, unused = MAX_DURATION // 3600, UNUSED_KEPT.total_seconds() / 3600
+    assert rows["One recording; an upload address; audio without a note"] == (
+        f"{hours} hours, {MAX_AUDIO // 2**20} MiB; {UPLOAD_SECONDS // 60} minutes; {unused:.0f} hour"
+    )
+    bytes_per_second = "Bytes of a recording per second of its duration"
+    assert rows[bytes_per_second] == f"{MOST_PER_SECOND:,}, and {SPARE // 2**20} MiB"
+    summarised = "A transcript that is summarised; segments translated at once"
+    assert rows[summarised] == f"{SUMMARY_TOKENS:,} tokens; {BATCH}"
+
+
+def test_the_limits_of_people_are_the_ones_in_force() -> None:
+    rows = {row.split("|")[1].strip(): row.split("|")[2].strip() for row in README.splitlines() if row.startswith("| ")}
+    lists = "Groups, open invites, live API keys of a workspace"
+    assert rows[lists] == f"{MAX_GROUPS:,}; {MAX_INVITES:,}; {MAX_KEYS}"
+    texts = "Name of a group or of a key; description of a group"
+    assert rows[texts] == f"{MAX_NAME}; {MAX_DESCRIPTION:,} characters"
+    several = "Groups of a member or of an invite; scopes of a key; ids in `nodes`"
+    assert rows[several] == f"{MAX_GROUP_IDS}; {MAX_SCOPES}; {MAX_NODES}"
+    assert rows["How long an invite is open; characters of its code"] == f"{LIFETIME.days} days; {CODE_LENGTH}"
+
+
+def test_the_limits_of_a_workspace_are_the_ones_in_force() -> None:
+    rows = {row.split("|")[1].strip(): row.split("|")[2].strip() for row in README.splitlines() if row.startswith("| ")}
+    things = "Tags, folders of a workspace; folders within each other; in one filter"
+    assert rows[things] == f"{MAX_WORKSPACE_TAGS:,}; {MAX_FOLDERS:,}; {MAX_FOLDER_DEPTH}; {MAX_FILTER_FOLDERS}"
+    names = "Name of a tag; of a folder; a folder's icon"
+    assert rows[names] == f"{MAX_TAG_NAME}; {MAX_FOLDER_NAME}; {MAX_ICON} characters"
+    workspace = "Name of a workspace; address of its icon; its email domains"
+    assert rows[workspace] == f"{MAX_WORKSPACE_NAME}; {MAX_ICON_URL:,} characters; {MAX_DOMAINS}"
+    assert rows["People a note is shared with directly"] == f"{MAX_SHARES}"
+
+
+def test_the_rate_limits_are_the_ones_in_force() -> None:
+    rows = [[cell.strip() for cell in row.split("|")[1:-1]] for row in README.splitlines() if row.startswith("| ")]
+    told = {row[0]: row[1] for row in rows}
+    assert {plan: int(told[plan]) for plan in POINTS} == POINTS
+    limits = ", ".join(str(points) for points in POINTS.values())
+    assert told["Points of one caller in 60 seconds: free, pro, enterprise plan"] == limits
+    assert told["`CARET_RATE_LIMITS`"] == f"`{RATE_LIMITS}`"
+    once = told["An idempotency key; how long it stands for what it made"]
+    assert once == f"1 to {LONGEST} characters; {KEPT.total_seconds() / 3600:.0f} hours"
+    priced = {row[0].strip("`"): int(row[1]) for row in rows if row[0].startswith("`{")}
+    assert len(priced) == 2
+    assert {text: cost(schema._schema, parse(text)) for text in priced} == priced

@@ -21,7 +21,8 @@ LONGEST_SOCKET = 100
 SHUTDOWN = 120.0
 SETTINGS = {
     "listen_addresses": "127.0.0.1",
-    "max_connections": "100",
+    # A pool of 20 for each process of `--workers 64` would be more, but no machine of that size runs on this.
+    "max_connections": "500",
     "shared_buffers": "128MB",
     "fsync": "on",
     "timezone": "UTC",

@@ -1,4 +1,4 @@
-"""Language models and embedders, built from plain settings.
+"""Language models, embedders and transcribers, built from plain settings.
 
 Importing this costs a numpy and a pydantic; onnxruntime, openai and pydantic-ai are imported by what is built.
 """
@@ -8,8 +8,17 @@ from pydantic import SecretStr
 from caret.providers.catalogue import ADDRESSES, OPENAI, Catalogue
 from caret.providers.minilm import MiniLM
 from caret.providers.openai_embedder import OpenAIEmbedder
+from caret.providers.openai_transcriber import OpenAITranscriber
 
-__all__ = ["Catalogue", "MiniLM", "OpenAIEmbedder", "build_embedder", "build_models"]
+__all__ = [
+    "Catalogue",
+    "MiniLM",
+    "OpenAIEmbedder",
+    "OpenAITranscriber",
+    "build_embedder",
+    "build_models",
+    "build_transcriber",
+]
 
 
 def build_embedder(
@@ -32,3 +41,15 @@ def build_embedder(
 
 build_models = Catalogue
 """The catalogue of language models from the arguments that `Catalogue` documents. Close it with `aclose()`."""
+
+
+def build_transcriber(
+    *, base_url: str | None = None, api_key: SecretStr | None = None, model: str | None = None
+) -> OpenAITranscriber | None:
+    """An OpenAI-compatible transcriber when a model, and a server or a key, are named, else None.
+
+    There is no local one. Close it with `aclose()`.
+    """
+    if not model or not (base_url or api_key):
+        return None
+    return OpenAITranscriber(base_url or ADDRESSES[OPENAI], model, api_key)

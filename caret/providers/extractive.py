@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from caret.providers.quoting import answer, read_passages, title, without_passages
-from resolvers.intelligence import ModelCard, Passage
+from caret.providers.quoting import answer, digest, read_passages, title, without_passages
+from resolvers.intelligence import BUILT_IN, ModelCard, Passage
 
 if TYPE_CHECKING:
     from pydantic_ai.messages import ModelMessage, ModelRequestPart, ModelResponse, UserPromptPart
@@ -18,12 +18,13 @@ if TYPE_CHECKING:
 SEARCH_TOOL = "search_workspace_context"
 MAX_QUERY = 2000  # characters, the tool's own limit
 TITLE_TASK = "Task: title"
+SUMMARY_TASK = "Task: summary"
 
 CARD = ModelCard(
     id="caret/extractive",
     name="Caret Extractive",
     provider="Caret",
-    gateway="built-in",
+    gateway=BUILT_IN,
     is_free=True,
     is_stealth=False,
     context_window=32_768,
@@ -33,9 +34,10 @@ CARD = ModelCard(
 
 
 def extractive_model() -> "Model":
-    """One request of it is one of three things, and always the same one for the same messages.
+    """One request of it is one of four things, and always the same one for the same messages.
 
     * A line `Task: title` in the instructions: a title for the user's message.
+    * A line `Task: summary` there: the sentences that say most of what the passages are about.
     * A tool `search_workspace_context` that this turn hasn't called: a call of it with the user's question.
     * Otherwise an answer quoted from the passages in the instructions, in this turn's messages (see
       `resolvers.intelligence.passages_block`) and in this turn's tool results, a list of
@@ -71,9 +73,8 @@ class _Turn:
         self._messages = messages[_last_prompt(messages) :]
         self._shown = [info.instructions or "", *self._texts()]
         self.question = without_passages(" ".join(map(_prompt_text, self._prompts()))).strip()
-        self.is_title = any(
-            line.strip() == TITLE_TASK for text in self._shown[:1] for line in without_passages(text).splitlines()
-        )
+        told = {line.strip() for text in self._shown[:1] for line in without_passages(text).splitlines()}
+        self.is_title, self.is_summary = TITLE_TASK in told, SUMMARY_TASK in told
         searchable = any(tool.name == SEARCH_TOOL for tool in info.function_tools)
         self.wants_search = searchable and bool(self.question) and not self.is_title and not self._has_searched()
 
@@ -85,6 +86,8 @@ class _Turn:
         if self.is_title:
             return title(self.question)
         shown = (passage for text in self._shown for passage in read_passages(text))
+        if self.is_summary:
+            return digest(shown)
         return answer(self.question, chain(self._search_results(), shown))
 
     def _parts(self) -> "Iterator[ModelRequestPart]":

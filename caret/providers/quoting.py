@@ -18,6 +18,10 @@ from resolvers.intelligence import Passage
 
 MAX_PASSAGES = 3
 MAX_SENTENCES = 4
+MAX_DIGEST = 5
+"""Sentences of a summary."""
+MIN_WORDS = 5
+"""Of a sentence that a summary quotes, where there are such: a turn with its speaker's name and "fine" says nothing."""
 MAX_SENTENCE = 300  # characters
 TITLE_WORDS = 7
 MAX_TITLE = 80  # characters
@@ -62,6 +66,24 @@ def answer(question: str, passages: Iterable[Passage]) -> str:
         text = " ".join(sentence.text for sentence in sorted(quoted, key=lambda sentence: sentence.place))
         parts.append(f'{" ".join(unique[rank].title.split()) or "Untitled"}: "{text}"')
     return "\n\n".join(parts) or NOTHING_FOUND
+
+
+def digest(passages: Iterable[Passage]) -> str:
+    """Up to five sentences, one a line, in their order: those whose words the passages use most.
+
+    NOTHING_FOUND without a sentence.
+    """
+    sentences = [sentence for rank, passage in enumerate(passages) for sentence in _sentences(rank, passage.text)]
+    sentences = [sentence for sentence in sentences if len(sentence.words) >= MIN_WORDS] or sentences
+    used = Counter(word for sentence in sentences for word in set(sentence.words) if word not in _COMMON)
+    scores = [
+        (sum(math.log(used[w]) for w in sorted(set(s.words) & used.keys())) / math.log(math.e + len(s.words)), s)
+        for s in sentences
+    ]
+    # Where no word comes twice, the longer sentences say more.
+    best = sorted(scores, key=lambda pair: (-pair[0], -len(pair[1].words)))[:MAX_DIGEST]
+    chosen = sorted((sentence for _, sentence in best), key=lambda sentence: (sentence.passage, sentence.place))
+    return "\n".join(f"- {sentence.text}" for sentence in chosen) or NOTHING_FOUND
 
 
 def title(message: str) -> str:

@@ -52,7 +52,31 @@ BEGIN
 END $$"""
 
 
+# What was typed, as words that begin like that: `ann rep` finds "annual report". IMMUTABLE, so that the planner knows
+# the words and how common they are. The quotes and backslashes of a word are doubled as the syntax of queries wants.
+BEGINNINGS = r"""
+CREATE FUNCTION beginnings(typed text) RETURNS tsquery LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+  SELECT coalesce(string_agg(format('%s:*', quoted), ' & '), '')::tsquery
+  FROM unnest(to_tsvector('caret', typed)) word,
+    LATERAL (SELECT '''' || replace(replace(word.lexeme, '\', '\\'), '''', '''''') || '''' AS quoted) q
+$$"""
+
+
 def upgrade() -> None:
+    op.execute("CREATE EXTENSION IF NOT EXISTS btree_gin")
+    op.drop_index("notes_by_words", table_name="notes")
+    op.create_index("notes_by_words", "notes", ["workspace_id", "words"], postgresql_using="gin")
+    op.drop_index("notes_by_participants", table_name="notes")
+    op.create_index(
+        "notes_by_participants",
+        "notes",
+        ["workspace_id", "participants"],
+        postgresql_using="gin",
+        postgresql_ops={"participants": "jsonb_path_ops"},
+    )
+    op.create_index("notes_by_status", "notes", ["workspace_id", "status", "created_at", "id"])
+    op.create_index("notes_by_kind", "notes", ["workspace_id", "kind", "created_at", "id"])
+    op.execute(BEGINNINGS)
     op.create_table(
         "folders",
         sa.Column("id", sa.Uuid(), nullable=False),
@@ -177,6 +201,8 @@ def upgrade() -> None:
         sa.Column("extension", sa.Text(), nullable=False),
         sa.Column("duration_sec", sa.Float(), nullable=False),
         sa.Column("size", sa.BigInteger(), nullable=True),
+        sa.Column("audio_url", sa.Text(), nullable=False),
+        sa.Column("upload_key", sa.LargeBinary(), nullable=False),
         sa.Column("work_after", sa.DateTime(timezone=True), nullable=True),
         sa.Column("failures", sa.SmallInteger(), server_default="0", nullable=False),
         sa.Column("error", sa.Text(), nullable=True),
@@ -206,12 +232,37 @@ def upgrade() -> None:
     )
     op.add_column("notes", sa.Column("folder_id", sa.Uuid(), nullable=True))
     op.create_index("notes_by_folder", "notes", ["folder_id", "created_at", "id"], unique=False)
+    op.add_column("notes", sa.Column("translate_after", sa.DateTime(timezone=True), nullable=True))
+    op.add_column("notes", sa.Column("translate_failures", sa.SmallInteger(), server_default="0", nullable=False))
+    op.create_index(
+        "notes_to_translate",
+        "notes",
+        ["translate_after"],
+        unique=False,
+        postgresql_where="translate_after IS NOT NULL",
+    )
     op.create_foreign_key("notes_folder_id_fkey", "notes", "folders", ["folder_id"], ["id"], ondelete="SET NULL")
     op.execute(SPEND)
 
 
 def downgrade() -> None:
+    op.drop_index("notes_by_kind", table_name="notes")
+    op.drop_index("notes_by_status", table_name="notes")
+    op.drop_index("notes_by_participants", table_name="notes")
+    op.create_index(
+        "notes_by_participants",
+        "notes",
+        ["participants"],
+        postgresql_using="gin",
+        postgresql_ops={"participants": "jsonb_path_ops"},
+    )
+    op.drop_index("notes_by_words", table_name="notes")
+    op.create_index("notes_by_words", "notes", ["words"], postgresql_using="gin")
+    op.execute("DROP FUNCTION beginnings")
     op.execute("DROP FUNCTION spend")
+    op.drop_index("notes_to_translate", table_name="notes", postgresql_where="translate_after IS NOT NULL")
+    op.drop_column("notes", "translate_failures")
+    op.drop_column("notes", "translate_after")
     op.drop_constraint("notes_folder_id_fkey", "notes", type_="foreignkey")
     op.drop_index("notes_by_folder", table_name="notes")
     op.drop_column("notes", "folder_id")

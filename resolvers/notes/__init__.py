@@ -1,6 +1,7 @@
 """Notes: reading them, and writing them."""
 
 from resolvers.notes.read import count, details, find, get, page, segments, tags_of, transcript, window
+from resolvers.notes.shares import share, shares_of, unshare
 from resolvers.notes.write import append_transcript, create, delete, update
 
 __all__ = [
@@ -13,8 +14,11 @@ __all__ = [
     "get",
     "page",
     "segments",
+    "share",
+    "shares_of",
     "tags_of",
     "transcript",
+    "unshare",
     "update",
     "window",
 ]

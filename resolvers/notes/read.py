@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Executable, Select, and_, exists, func, select
 from sqlmodel import col
 
-from models import Note, NoteTag, Tag, TranscriptSegment
+from models import Folder, Note, NoteTag, Tag, TranscriptSegment
 from models.base import Record
 from models.note import NoteFilter, NoteOrder, NoteOrderField, OrderDirection, TranscriptFilter
 from resolvers import access
@@ -18,7 +18,8 @@ from resolvers.context import Context
 from resolvers.errors import Code, Problem, not_found
 from resolvers.pages import Order, Page, Window, check_place
 
-COLUMNS = frozenset(Note.__table__.columns.keys()) - {"words", "index_content"}  # type: ignore[attr-defined]  # set on table classes
+UNSHOWN = {"words", "index_content", "translate_after", "translate_failures"}
+COLUMNS = frozenset(Note.__table__.columns.keys()) - UNSHOWN  # type: ignore[attr-defined]  # set on table classes
 ALWAYS = frozenset({"id", "workspace_id", "created_at", "updated_at", "title"})
 """Read whatever is wanted: a list's cursors are made of them."""
 
@@ -69,10 +70,14 @@ def matching(ctx: Context, wanted: NoteFilter) -> ColumnElement[bool]:
     if wanted.tag_ids is not None:
         tagged = and_(col(NoteTag.note_id) == col(Note.id), col(NoteTag.tag_id).in_(wanted.tag_ids))
         conditions.append(exists().where(tagged))
+    if wanted.folder_ids is not None:
+        known = select(col(Folder.id)).where(col(Folder.id).in_(wanted.folder_ids), access.seen(ctx.me))
+        conditions.append(col(Note.folder_id).in_(known))
     if wanted.participant_email is not None:
         conditions.append(col(Note.participants).contains([{"email_key": wanted.participant_email.lower()}]))
     if wanted.search is not None and wanted.search.strip():
-        conditions.append(col(Note.words).op("@@")(func.plainto_tsquery("caret", wanted.search)))
+        # A function of the migrations: each word of the note may begin with what was typed.
+        conditions.append(col(Note.words).op("@@")(func.beginnings(wanted.search)))
     return and_(*conditions)
 
 

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
+from sqlalchemy import ColumnElement, case, func, insert, null, select
 from sqlalchemy import delete as remove
-from sqlalchemy import func, insert, select
 from sqlalchemy import update as change_rows
 from sqlmodel import col
 
-from models import EventType, Note, NoteShare, NoteTag, Tag, TranscriptSegment
+from models import EventType, Folder, Note, NoteShare, NoteTag, Tag, TranscriptSegment
 from models.base import Record, new_id
 from models.note import (
     MAX_SEGMENTS,
@@ -29,19 +29,21 @@ from resolvers.idempotency import claim
 from resolvers.notes.read import columns, get
 
 INDEXED_FIELDS = {"title", "user_written_note", "enhanced_note", "summary", "content_text", "transcripts"}
+TRANSLATED_FIELDS = {"transcripts", "translation_language"}
 RELATIONS = {"tag_ids", "transcripts"}
-NULLABLE = {"calendar_event", "content_json", "input_language", "translation_language", "meeting_app"}
+NULLABLE = {"calendar_event", "content_json", "folder_id", "input_language", "translation_language", "meeting_app"}
 
 
 async def create(ctx: Context, draft: NoteDraft, key: str | None = None) -> Record:
     """Creates a note in the viewer's workspace; with an idempotency key only once.
 
-    Raises UNPROCESSABLE for a tag that is not there.
+    Raises UNPROCESSABLE for a tag or a folder that is not there.
     """
     me = ctx.me
     access.need(me, "notes", write=True)
     values = _values(draft, set(type(draft).model_fields))
     values["status"] = draft.status or (NoteStatus.COMPLETED if draft.transcripts else NoteStatus.IDLE)
+    values["translate_after"] = to_translate(draft.translation_language if draft.transcripts else None)
     note_id = new_id()
     async with ctx.transaction() as tx:
         made_id = await claim(tx, me, key, note_id, operation="createNote", draft=draft)
@@ -51,10 +53,12 @@ async def create(ctx: Context, draft: NoteDraft, key: str | None = None) -> Reco
 
 
 async def _create(ctx: Context, tx: Transaction, draft: NoteDraft, values: dict[str, Any]) -> Record:
+    _check_folder(draft, await _folder(ctx, tx, draft), ctx.me.workspace_id)
+    await _check_tags(tx, ctx.me.workspace_id, draft.tag_ids)
     created = insert(Note).values(workspace_id=ctx.me.workspace_id, created_by_id=ctx.me.user_id, **values)
     row = (await tx.execute(created.returning(*columns(None)))).one()
     await _tag(tx, row, draft.tag_ids)
-    await _add_segments(tx, row, draft.transcripts, 0)
+    await add_segments(tx, row, draft.transcripts, 0)
     await _publish(ctx, tx, row, EventType.NOTE_CREATED, completed=row.status is NoteStatus.COMPLETED)
     return row
 
@@ -68,19 +72,24 @@ async def update(ctx: Context, note_id: UUID, change: NoteChange, if_revision: i
     _refuse_nulls(change, fields)
     right = Right.MANAGE if "visibility" in fields else Right.EDIT
     async with ctx.transaction() as tx:
+        # Before the note, as whoever deletes a folder locks it before its notes.
+        folder = await _folder(ctx, tx, change)
         note = await access.note(tx, ctx.me, note_id, right, lock=True)
         if if_revision is not None and if_revision != note.revision:
             raise Problem(Code.STALE_REVISION, f"The note is at revision {note.revision}, not {if_revision}.")
         before = (await tx.execute(select(*columns(None)).where(col(Note.id) == note_id))).one()
         if not fields:
             return before
-        row = await _advance(tx, note_id, _values(change, fields), reindex=bool(fields & INDEXED_FIELDS))
+        _check_folder(change, folder, note.workspace_id)
+        reindex, retranslate = bool(fields & INDEXED_FIELDS), bool(fields & TRANSLATED_FIELDS)
+        row = await advance(tx, note_id, _values(change, fields), reindex=reindex, retranslate=retranslate)
         if "tag_ids" in fields:
+            await _check_tags(tx, note.workspace_id, change.tag_ids)
             await tx.execute(remove(NoteTag).where(col(NoteTag.note_id) == note_id))
             await _tag(tx, row, change.tag_ids)
         if "transcripts" in fields:
             await tx.execute(remove(TranscriptSegment).where(col(TranscriptSegment.note_id) == note_id))
-            await _add_segments(tx, row, change.transcripts, 0)
+            await add_segments(tx, row, change.transcripts, 0)
         completed = row.status is NoteStatus.COMPLETED is not before.status
         await _publish(ctx, tx, row, EventType.NOTE_UPDATED, completed=completed)
     return row
@@ -96,8 +105,8 @@ async def append_transcript(ctx: Context, note_id: UUID, draft: TranscriptDraft)
         position, size = (await tx.execute(last)).one()
         if size + len(draft.segments) > MAX_SEGMENTS:
             raise Problem(Code.UNPROCESSABLE, f"A transcript has at most {MAX_SEGMENTS} segments.", "segments")
-        await _add_segments(tx, note, draft.segments, 0 if position is None else position + 1)
-        row = await _advance(tx, note_id, {}, reindex=True)
+        await add_segments(tx, note, draft.segments, 0 if position is None else position + 1)
+        row = await advance(tx, note_id, {}, reindex=True, retranslate=True)
         await _publish(ctx, tx, row, EventType.NOTE_UPDATED)
     return row
 
@@ -114,7 +123,10 @@ async def delete(ctx: Context, note_id: UUID) -> None:
         )
 
 
-async def _advance(tx: Transaction, note_id: UUID, values: dict[str, Any], *, reindex: bool) -> Record:
+async def advance(
+    tx: Transaction, note_id: UUID, values: dict[str, Any], *, reindex: bool, retranslate: bool = False
+) -> Record:
+    """Writes a note's columns as its next revision. The transaction holds its row."""
     # The clock, not now(): a transaction that waited for the row began before the change that it comes after.
     values = {**values, "revision": col(Note.revision) + 1, "updated_at": func.clock_timestamp()}
     if reindex:
@@ -125,8 +137,18 @@ async def _advance(tx: Transaction, note_id: UUID, values: dict[str, Any], *, re
             "index_after": None,
             "index_failures": 0,
         }
+    if retranslate:
+        language = values.get("translation_language", col(Note.translation_language))
+        values |= {"translate_after": to_translate(language), "translate_failures": 0}
     written = change_rows(Note).where(col(Note.id) == note_id).values(**values).returning(*columns(None))
     return (await tx.execute(written)).one()
+
+
+def to_translate(language: Any) -> ColumnElement[Any]:
+    """When to look for segments without a translation: now, or never where the note has no language for them."""
+    if language is None or isinstance(language, str):
+        return null() if language is None else func.clock_timestamp()
+    return case((language.is_not(None), func.clock_timestamp()), else_=null())
 
 
 async def _publish(ctx: Context, tx: Transaction, note: Record, kind: EventType, *, completed: bool = False) -> None:
@@ -155,19 +177,38 @@ def _participant(person: ParticipantDraft) -> dict[str, Any]:
     return {**person.model_dump(), "email_key": person.email.lower()}
 
 
-async def _tag(tx: Transaction, note: Record, tag_ids: Sequence[UUID]) -> None:
+async def _folder(ctx: Context, tx: Transaction, draft: NoteDraft) -> Record | None:
+    """The folder that a draft names, if the viewer sees it. It can't be deleted before the note is in it."""
+    if draft.folder_id is None:
+        return None
+    here = select(col(Folder.id), col(Folder.workspace_id)).where(col(Folder.id) == draft.folder_id)
+    held = here.where(access.seen(ctx.me)).with_for_update(read=True, key_share=True, of=Folder)
+    return (await tx.execute(held)).one_or_none()
+
+
+def _check_folder(draft: NoteDraft, folder: Record | None, workspace_id: UUID) -> None:
+    if draft.folder_id is not None and (folder is None or folder.workspace_id != workspace_id):
+        raise Problem(Code.UNPROCESSABLE, f"Unknown folder {draft.folder_id}.", "folderId")
+
+
+async def _check_tags(tx: Transaction, workspace_id: UUID, tag_ids: Sequence[UUID]) -> None:
+    """Refuses tags that the workspace hasn't got. Those it has can't be deleted before the note has them."""
     wanted = set(tag_ids)
     if not wanted:
         return
-    mine = select(col(Tag.id)).where(col(Tag.id).in_(wanted), col(Tag.workspace_id) == note.workspace_id)
-    known = set((await tx.execute(mine)).scalars())
+    mine = select(col(Tag.id)).where(col(Tag.id).in_(wanted), col(Tag.workspace_id) == workspace_id)
+    known = set((await tx.execute(mine.with_for_update(read=True, key_share=True))).scalars())
     if wanted - known:
         raise Problem(Code.UNPROCESSABLE, f"Unknown tag {min(wanted - known)}.", "tagIds")
-    rows = [{"note_id": note.id, "tag_id": tag_id, "workspace_id": note.workspace_id} for tag_id in known]
-    await tx.execute(insert(NoteTag), rows)
 
 
-async def _add_segments(tx: Transaction, note: Record, drafts: Sequence[SegmentDraft], start: int) -> None:
+async def _tag(tx: Transaction, note: Record, tag_ids: Sequence[UUID]) -> None:
+    rows = [{"note_id": note.id, "tag_id": one, "workspace_id": note.workspace_id} for one in set(tag_ids)]
+    if rows:
+        await tx.execute(insert(NoteTag), rows)
+
+
+async def add_segments(tx: Transaction, note: Record, drafts: Sequence[SegmentDraft], start: int) -> None:
     if drafts:
         place = {"note_id": note.id, "workspace_id": note.workspace_id}
         rows = [{**draft.model_dump(), **place, "position": start + i} for i, draft in enumerate(drafts)]

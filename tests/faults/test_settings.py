@@ -19,10 +19,25 @@ WRONG = [
     ({"jwks_url": "example.com"}, "CARET_JWKS_URL: "),
     ({"log_level": "loud"}, "CARET_LOG_LEVEL: "),
     ({"demo": "perhaps"}, "CARET_DEMO: "),
+    (
+        {"rate_limits": "free=60,pro=120"},
+        "CARET_RATE_LIMITS: must give each plan a number from 1 to 1000000, like ",
+    ),
     ({"llm_base_url": "http://"}, "CARET_LLM_BASE_URL: must be an address that names a host"),
     ({"llm_base_url": "http://127.0.0.1:1/v1"}, "CARET_LLM_BASE_URL is set but CARET_LLM_MODEL is not"),
     ({"embedding_api_key": "k"}, "CARET_EMBEDDING_MODEL is not set"),
     ({"embedding_model": "m"}, "CARET_EMBEDDING_MODEL is set: set CARET_EMBEDDING_BASE_URL"),
+    ({"transcriber_base_url": "http://127.0.0.1:1/v1"}, "CARET_TRANSCRIBER_MODEL is not set"),
+    ({"transcriber_model": "m"}, "CARET_TRANSCRIBER_MODEL is set: set CARET_TRANSCRIBER_BASE_URL"),
+    ({"storage_url": "https://x"}, "CARET_STORAGE_URL: must be an address that starts with s3://."),
+    ({"storage_url": "s3://"}, "CARET_STORAGE_URL: must be an address that names a host"),
+    (
+        {"storage_url": "s3://b", "storage_access_key_id": "i"},
+        "CARET_STORAGE_URL is set: set CARET_STORAGE_ACCESS",
+    ),
+    ({"storage_endpoint": "http://127.0.0.1:1"}, "CARET_STORAGE_URL is not set: name the bucket"),
+    ({"storage_region": "eu-west-1"}, "CARET_STORAGE_URL is not set: name the bucket"),
+    ({"public_url": "caret.example"}, "CARET_PUBLIC_URL: must be an address that starts with https://."),
 ]
 
 

@@ -35,6 +35,7 @@ EMPTY: dict[str, Any] = {
     "input_language": None,
     "translation_language": None,
     "meeting_app": None,
+    "folder_id": None,
     "index_wanted": 1,
     "index_done": 0,
     "index_after": None,

@@ -3,7 +3,9 @@
 import pytest
 
 from models.base import Record
-from resolvers import indexing
+from models.folder import FolderDraft
+from models.note import NoteFilter, NoteOrder
+from resolvers import folders, indexing, notes, tags
 from resolvers.context import Context
 from tests.resolvers.embedders import FakeEmbedder, embedding_with
 from tests.resolvers.helpers import Place, graphql, spoken, statements, write
@@ -32,6 +34,56 @@ async def test_a_list_with_its_relations_is_three_statements_for_any_number(me: 
     tagged = sorted(len(node["tags"]) for node in data["notes"]["nodes"])
     assert tagged == [0] * 13 + [1] * 13 + [2] * 12 + [3] * 12
     assert {node["createdBy"]["name"] for node in data["notes"]["nodes"]} == {"Admin", "Someone"}
+
+
+WIDE = """query($first: Int) { notes(first: $first) { nodes {
+  id participants { name } tags { name } createdBy { name } sharedWith { name }
+  folder { name memberCount parent { name memberCount } }
+} } }"""
+
+
+async def test_a_hundred_notes_with_all_their_relations(place: Place) -> None:
+    """Notes, tags, writers, folders, shares, whom they are shared with, and the folders' parents: seven statements."""
+    labels = [str(await place.tag(name)) for name in "abc"]
+    readers = [await place.member() for _ in range(3)]
+    top = await folders.create(place.ctx, FolderDraft(name="Top"))
+    inner = [
+        await folders.create(place.ctx, FolderDraft(name=name, parent_folder_id=top.id, is_private=name == "a"))
+        for name in "abc"
+    ]
+    person = {"name": "Ann", "email": "ann@example.com"}
+    for number in range(100):
+        folder = str(inner[number % 3].id)
+        note = await write(place.ctx, str(number), tagIds=labels, folderId=folder, participants=[person])
+        await notes.share(place.ctx, note.id, readers[number % 3].me.user_id)
+    for first in (3, 100):
+        with statements(place.ctx) as told:
+            [*nodes] = (await graphql(place.ctx, WIDE, first=first))["notes"]["nodes"]
+        # What a big operation costs is taken from the caller's budget, which is no read.
+        read = [statement for statement in told if "spend(" not in statement]
+        assert [len(nodes), len(read)] == [first, 7], read
+    assert all(len(node["tags"]) == 3 and len(node["sharedWith"]) == len(node["participants"]) == 1 for node in nodes)
+    shown = {
+        (node["folder"]["name"], node["folder"]["memberCount"], node["folder"]["parent"]["name"]) for node in nodes
+    }
+    assert shown == {("a", 1, "Top"), ("b", 4, "Top"), ("c", 4, "Top")}
+    wanted, order = NoteFilter(folder_ids=[folder.id for folder in inner]), NoteOrder()
+    for limit in (3, 100):
+        with statements(place.ctx) as told:
+            rows, _ = await notes.window(place.ctx, limit, 0, wanted, order)
+            details = await notes.details(place.ctx, rows)
+        assert [len(rows), len(details.tags), len(told)] == [limit, limit, 3], told
+
+
+async def test_the_tags_and_folders_of_a_workspace_are_a_statement_each(place: Place) -> None:
+    ctx = place.ctx
+    for name in "abc":
+        await place.tag(name)
+        await folders.create(ctx, FolderDraft(name=name))
+    for read in (folders.listed, tags.listed):
+        with statements(ctx) as told:
+            assert len(await read(ctx)) == 3
+        assert len(told) == 1
 
 
 @pytest.mark.parametrize(

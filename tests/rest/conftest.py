@@ -19,7 +19,7 @@ KEY = "sk-caret-api-known"
 NOTE = UUID("0198aaaa-0000-7000-8000-000000000001")
 
 
-async def authenticate(_ctx: object, credential: str, _workspace_id: UUID | None = None) -> Viewer:
+async def authenticate(_ctx: object, credential: str, _workspace_id: UUID | None = None, **_: object) -> Viewer:
     if credential != KEY:
         raise Problem(Code.UNAUTHENTICATED, "This API key is unknown or was revoked.")
     return Viewer(NOTE, NOTE, Role.ADMIN)
@@ -28,7 +28,7 @@ async def authenticate(_ctx: object, credential: str, _workspace_id: UUID | None
 @pytest.fixture
 async def edge(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[httpx.AsyncClient]:
     monkeypatch.setattr("rest_compat.call.authenticate", authenticate)
-    context = SimpleNamespace(acting_as=lambda viewer: SimpleNamespace(me=viewer))
+    context = SimpleNamespace(acting_as=lambda viewer, _meter: SimpleNamespace(me=viewer))
     app = Starlette(routes=rest_compat.routes())
 
     async def with_state(scope: Scope, receive: Receive, send: Send) -> None:

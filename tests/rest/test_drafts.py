@@ -49,7 +49,8 @@ def test_a_moment_includes_the_note_that_shows_it() -> None:
 def test_lists_are_comma_separated_and_an_empty_one_asks_for_nothing() -> None:
     assert asked(tagIds=f"{ID}, ,{ID}").tag_ids == [ID, ID]
     assert asked(tagIds=" ,").tag_ids is None
-    assert asked(folderIds="x", anything="y").limit == 20
+    assert asked(folderIds=f"{ID},").folder_ids == [ID]
+    assert asked(anything="y").limit == 20
 
 
 def question(body: str) -> Question:

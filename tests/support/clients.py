@@ -17,6 +17,8 @@ from websockets.typing import Subprotocol
 from tests.support.house import Served
 
 PROTOCOL = Subprotocol("graphql-transport-ws")
+NOBODY = "0198bbbb-0000-7000-8000-000000000000"
+"""An id that nothing has; always the same, so that every process of the tests collects the same ones."""
 
 
 @dataclass

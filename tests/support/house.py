@@ -13,6 +13,7 @@ from pathlib import Path
 
 SECRET = "a secret of the tests that is long enough to sign with"
 ROOT = Path(__file__).parents[2]
+UNLIMITED = "free=1000000,pro=1000000,enterprise=1000000"
 
 
 @dataclass

@@ -21,8 +21,38 @@ def an(kind: str) -> Hole:
 
 # What each route that writes is sent: one that is not here fails the test.
 BODIES: dict[str, list[Any]] = {
-    "POST /v1/notes": [{"title": PHRASE}, {"title": PHRASE, "tagIds": [an("tag")]}],
-    "PATCH /v1/notes/{id}": [{"title": PHRASE}, {"tagIds": [an("tag")]}, {"visibility": "private"}],
+    "POST /v1/notes": [
+        {"title": PHRASE},
+        {"title": PHRASE, "tagIds": [an("tag")]},
+        {"title": PHRASE, "folderId": an("folder")},
+    ],
+    "PATCH /v1/notes/{id}": [
+        {"title": PHRASE},
+        {"tagIds": [an("tag")]},
+        {"folderId": an("folder")},
+        {"visibility": "private"},
+    ],
+    "PATCH /v1/workspace": [{"name": PHRASE}],
+    "POST /v1/workspace/tags": [{"name": PHRASE, "color": "#00aa00"}],
+    "PATCH /v1/workspace/tags/{id}": [{"color": "#00aa00"}],
+    "POST /v1/folders": [{"name": PHRASE}, {"name": PHRASE, "parentFolderId": an("folder")}],
+    "PATCH /v1/folders/{id}": [{"name": PHRASE}, {"parentFolderId": an("folder")}],
+    "PATCH /v1/workspace/members/{id}": [{"role": "member"}, {"groupIds": [an("group")]}],
+    "POST /v1/workspace/groups": [{"name": PHRASE}],
+    "PATCH /v1/workspace/groups/{id}": [{"name": PHRASE}],
+    **{
+        f"POST {place}": [{"email": EMAIL}, {"isUrlInvite": True, "groupIds": [an("group")]}]
+        for place in ("/v1/workspace/invites", "/v1/invites")
+    },
+    "POST /v1/workspace/invites/accept": [{"code": "ABCDEFGH"}],
+    "POST /v1/invites/accept": [{"code": "ABCDEFGH"}],
+    "POST /v1/notes/from-audio/generate-upload-url": [{"fileExtension": "wav", "duration": 3}],
+    "POST /v1/notes/from-audio": [
+        {"audioUrl": "https://zanzibar.example"},
+        {"audioUrl": "https://zanzibar.example", "noteId": an("note")},
+        {"audioUrl": "https://zanzibar.example", "tags": [an("tag")], "folderId": an("folder")},
+    ],
+    "PUT /v1/uploads/{id}": [None],
     "POST /api/v1/ai/conversations": [{"document_id": an("note")}],
     "PATCH /api/v1/ai/conversations/{id}": [{"title": PHRASE}],
     "POST /api/v1/ai/conversations/{id}/touch": [None],
@@ -31,13 +61,19 @@ BODIES: dict[str, list[Any]] = {
     "POST /api/v1/ai/embeddings/search": [{"document_id": an("note"), "query": PHRASE}],
 }
 QUERY: dict[str, Any] = {"search": PHRASE, "participantEmail": EMAIL, "createdBy": an("user"), "tagIds": an("tag")}
+QUERY |= {"folderIds": an("folder")}
 QUERY |= {f"{kind}_id": an(kind) for kind in ("conversation", "message")} | {"document_id": an("note")}
 # What must stand in the query of a route that reads.
 NEEDED: dict[str, dict[str, Any]] = {
+    "PUT /v1/uploads/{id}": {"expires": "9999999999", "signature": "0" * 64},
     "GET /api/v1/ai/conversations": {"document_id": an("note")},
     "GET /api/v1/ai/conversations/{id}/stream": {"message_id": an("message")},
 }
+# Whose ids are in the path, where its words do not say it.
+OWNERS = {"embeddings": "note", "uploads": "recording"}
 OPEN = "GET /api/v1/ai/models"
+SIGNED = "PUT /v1/uploads/{id}"
+"""Whose address is the only credential."""
 
 
 def requests() -> Iterator[Operation]:
@@ -55,7 +91,7 @@ def requests_of(method: str, path: str) -> Iterator[Operation]:
     name = f"{method} {path}"
     assert method in {"GET", "DELETE"} or name in BODIES, f"add what {name} is to be sent"
     owner = re.search(r"(\w+)/\{id\}", path)
-    ids = {"id": Hole("id", {"embeddings": "note"}.get(owner[1], singular(owner[1])))} if owner else {}
+    ids = {"id": Hole("id", OWNERS.get(owner[1], singular(owner[1])))} if owner else {}
     for body in BODIES.get(name, [None]):
         given = {"path": ids, "params": NEEDED.get(name, {}), "json": body}
         yield Operation(method, path, name, given, None)

@@ -13,8 +13,8 @@ from models import Note
 from tests.support.walk import EMAIL, MOMENT, PHRASE
 
 TABLES = {table.name: table for table in Note.metadata.sorted_tables}
-# What is no text of the workspace's: it decides what a key may do.
-RULES = {"api_keys.scopes"}
+# What is no text of the workspace's: what a key may do, and what its callers have spent.
+RULES = {"api_keys.scopes", "rate_windows.spent"}
 
 
 def singular(table: str) -> str:

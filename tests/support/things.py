@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable
 from typing import Any
+from uuid import uuid4
 
 import httpx
 from graphql import build_client_schema, get_introspection_query
@@ -40,13 +41,57 @@ async def things_of(caller: Caller, tenant: Tenant, title: str) -> dict[str, str
         workspace=tenant.id,
         name=tag,
     )
+    folder = str(new_id())
+    await sql(
+        tenant.database,
+        "INSERT INTO folders (id, workspace_id, name, icon, color) VALUES (:folder, :workspace, 'x', 'x', 'x')",
+        folder=folder,
+        workspace=tenant.id,
+    )
+    recording = str(new_id())
+    await sql(
+        tenant.database,
+        """INSERT INTO recordings (id, workspace_id, note_id, state, content_type, extension, duration_sec, audio_url,
+        upload_key, error) VALUES (:recording, :workspace, :note, 'awaited', 'audio/wav', 'wav', 3, 'x', :key, 'x')""",
+        recording=recording,
+        workspace=tenant.id,
+        note=note["id"],
+        key=b"k",
+    )
     author = await caller.data("query($id: ID!) { note(id: $id) { createdBy { id } } }", id=note["id"])
-    made = {"note": note["id"], "conversation": talk["id"], "message": reply, "tag": tag}
-    return made | {
-        "user": author["note"]["createdBy"]["id"],
-        "workspace": str(tenant.id),
-        "model": "caret/extractive",
-    }
+    made = {"note": note["id"], "conversation": talk["id"], "message": reply, "tag": tag, "recording": recording}
+    made["folder"] = folder
+    return (
+        made
+        | await people_of(tenant)
+        | {
+            "user": author["note"]["createdBy"]["id"],
+            "workspace": str(tenant.id),
+            "model": "caret/extractive",
+        }
+    )
+
+
+async def people_of(tenant: Tenant) -> dict[str, str]:
+    """A member in a group, an invite into it, and a key."""
+    made = {kind: str(new_id()) for kind in ("group", "invite", "member", "api_key", "person")}
+    values = made | {"workspace": tenant.id, "name": made["group"], "code": uuid4().hex, "digest": uuid4().bytes}
+    for statement in (
+        "INSERT INTO groups (id, workspace_id, name, description) VALUES (:group, :workspace, :name, 'x')",
+        "INSERT INTO users (id, name, email, profile_url) VALUES (:person, 'x', 'x@y', 'x')",
+        "INSERT INTO members (id, workspace_id, user_id, role) VALUES (:member, :workspace, :person, 'member')",
+        "INSERT INTO group_members (workspace_id, group_id, member_id) VALUES (:workspace, :group, :member)",
+        """INSERT INTO invites (id, workspace_id, email, code, role, expires_at)
+        VALUES (:invite, :workspace, :code || '@x', :code, 'member', now() + interval '1 day')""",
+        "INSERT INTO invite_groups (workspace_id, group_id, invite_id) VALUES (:workspace, :group, :invite)",
+        """INSERT INTO api_keys (id, workspace_id, name, prefix, digest)
+        VALUES (:api_key, :workspace, 'x', 'x', :digest)""",
+    ):
+        # Only what it names: asyncpg must know of what type each value is.
+        named = {name: value for name, value in values.items() if f":{name}" in statement}
+        await sql(tenant.database, statement, **named)
+    made.pop("person")
+    return made
 
 
 async def running(server: Served) -> Walk:

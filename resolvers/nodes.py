@@ -1,0 +1,136 @@
+"""Whatever has an id of its own, found by nothing but that: ids say nothing of the table that they are from."""
+
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ARRAY, Uuid, any_, exists, literal, or_, select, union_all
+from sqlmodel import col
+
+from models import (
+    ApiKey,
+    Conversation,
+    Folder,
+    Group,
+    Invite,
+    Member,
+    Message,
+    Note,
+    Tag,
+    TranscriptSegment,
+    User,
+    Workspace,
+)
+from models.base import Record
+from resolvers import access, conversations, folders, groups, invites, keys, members, notes, roles, tags, workspaces
+from resolvers.context import Context
+from resolvers.errors import bad_input
+
+MAX_NODES = 100
+"""Ids that are asked for at a time."""
+
+Columns = Collection[str] | None
+Find = Callable[[Context, Iterable[UUID], Columns], Awaitable[Mapping[UUID, Record]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A row and the name of its type; all other attributes are the row's own."""
+
+    type_name: str
+    row: Record
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.row, name)
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """`find` gives those of the ids that the viewer may see; a key needs the `scope` for it."""
+
+    table: Any
+    scope: str | None
+    find: Find
+
+
+def whole(find: Callable[[Context, Iterable[UUID]], Awaitable[Mapping[UUID, Record]]]) -> Find:
+    """For what is read whole, whichever columns are wanted."""
+
+    async def found(ctx: Context, ids: Iterable[UUID], _wanted: Columns) -> Mapping[UUID, Record]:
+        return await find(ctx, ids)
+
+    return found
+
+
+async def people(ctx: Context, ids: Iterable[UUID]) -> Mapping[UUID, Record]:
+    """The viewer, their colleagues, and the own users of their workspaces."""
+    me = ctx.me
+    colleague = exists().where(col(Member.user_id) == col(User.id), roles.belongs(me, col(Member.workspace_id)))
+    own = exists().where(col(Workspace.user_id) == col(User.id), roles.belongs(me, col(Workspace.id)))
+    query = select(User).where(col(User.id).in_(list(ids)), or_(col(User.id) == me.user_id, colleague, own))
+    async with ctx.read() as tx:
+        return {row.id: row for row in await tx.execute(query)}
+
+
+async def places(ctx: Context, ids: Iterable[UUID]) -> Mapping[UUID, Record]:
+    wanted = set(ids)
+    return {row.id: row for row in await workspaces.mine(ctx) if row.id in wanted}
+
+
+async def segments(ctx: Context, ids: Iterable[UUID]) -> Mapping[UUID, Record]:
+    """Those of the notes that the viewer may read."""
+    query = (
+        select(TranscriptSegment)
+        .join(Note, col(Note.id) == col(TranscriptSegment.note_id))
+        .where(col(TranscriptSegment.id).in_(list(ids)), access.readable(ctx.me))
+    )
+    async with ctx.read() as tx:
+        return {row.id: row for row in await tx.execute(query)}
+
+
+# By the names of their types in the contract. Whatever else gets an id is added here.
+KINDS = {
+    "Note": Kind(Note, "notes", notes.find),
+    "TranscriptSegment": Kind(TranscriptSegment, "notes", whole(segments)),
+    "Tag": Kind(Tag, "notes", whole(tags.find)),
+    "Folder": Kind(Folder, "folders", whole(folders.find)),
+    "Conversation": Kind(Conversation, "notes", whole(conversations.find)),
+    "Message": Kind(Message, "notes", whole(conversations.find_messages)),
+    "Workspace": Kind(Workspace, None, whole(places)),
+    "User": Kind(User, "users", whole(people)),
+    "Member": Kind(Member, "users", whole(members.find)),
+    "Group": Kind(Group, "users", whole(groups.find)),
+    "Invite": Kind(Invite, "users", whole(invites.find)),
+    "ApiKey": Kind(ApiKey, "users", whole(keys.find)),
+}
+
+
+async def find(ctx: Context, ids: Sequence[UUID | None], wanted: Columns = None) -> list[Found | None]:
+    """What the ids stand for, in their order; None for what is not there or not the viewer's to see.
+
+    One statement tells of which kinds they are, and each of these kinds is read with one or two more, whatever the
+    number of ids. `wanted`: the columns of a note that are read.
+    """
+    if len(ids) > MAX_NODES:
+        raise bad_input("ids", f"At most {MAX_NODES} ids are looked up at a time.")
+    found: dict[UUID, Found] = {}
+    for name, mine in (await _kinds(ctx, {ident for ident in ids if ident is not None})).items():
+        rows = await KINDS[name].find(ctx, mine, wanted)
+        found |= {ident: Found(name, row) for ident, row in rows.items()}
+    return [None if ident is None else found.get(ident) for ident in ids]
+
+
+async def _kinds(ctx: Context, ids: set[UUID]) -> dict[str, list[UUID]]:
+    """The ids by the kind of thing that has them, seen or not; without the kinds that a key has no scope for."""
+    open_kinds = {name: kind for name, kind in KINDS.items() if kind.scope is None or access.may(ctx.me, kind.scope)}
+    among = any_(literal(list(ids), ARRAY(Uuid())))
+    queries = [
+        select(literal(name).label("name"), col(kind.table.id)).where(col(kind.table.id) == among)
+        for name, kind in open_kinds.items()
+    ]
+    kinds: dict[str, list[UUID]] = {}
+    async with ctx.read() as tx:
+        for row in await tx.execute(union_all(*queries)):
+            kinds.setdefault(row.name, []).append(row.id)
+    return kinds

@@ -1,0 +1,79 @@
+"""Shares: who may read a note beside its workspace. Whoever manages the note gives and withdraws them."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from uuid import UUID
+
+from sqlalchemy import delete as remove
+from sqlalchemy import exists, func, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlmodel import col
+
+from models import EventType, Note, NoteShare, User, Workspace
+from models.base import Record, new_id
+from models.note import MAX_SHARES
+from resolvers import access
+from resolvers.access import Right
+from resolvers.context import Context, Transaction
+from resolvers.errors import Code, Problem
+from resolvers.events import audience, publish
+from resolvers.notes.read import columns
+
+
+async def share(ctx: Context, note_id: UUID, user_id: UUID | None) -> Record:
+    """Lets a person read the note, wherever they are; who could already is no change. Its revision stays.
+
+    Raises UNPROCESSABLE for who is not there (also None: what can't be an id), and beyond MAX_SHARES.
+    """
+    async with ctx.transaction() as tx:
+        note = await access.note(tx, ctx.me, note_id, Right.MANAGE, lock=True)
+        if user_id is None or not await _is_person(tx, user_id):
+            raise Problem(Code.UNPROCESSABLE, "Unknown user.", "userId")
+        row = insert(NoteShare).values(id=new_id(), workspace_id=note.workspace_id, note_id=note_id, user_id=user_id)
+        made = await tx.execute(row.on_conflict_do_nothing(constraint="note_shares_once"))
+        if made.rowcount:
+            # Counted under the note's lock: two shares at once do not both take the last place.
+            counted = select(func.count()).select_from(NoteShare).where(col(NoteShare.note_id) == note_id)
+            if (await tx.execute(counted)).scalar_one() > MAX_SHARES:
+                raise Problem(Code.UNPROCESSABLE, f"A note is shared with at most {MAX_SHARES} people.", "userId")
+        return await _told(ctx, tx, note, changed=bool(made.rowcount))
+
+
+async def unshare(ctx: Context, note_id: UUID, user_id: UUID | None) -> Record:
+    """Withdraws a share. Where there is none, nothing changes."""
+    async with ctx.transaction() as tx:
+        note = await access.note(tx, ctx.me, note_id, Right.MANAGE, lock=True)
+        mine = (col(NoteShare.note_id) == note_id, col(NoteShare.user_id) == user_id)
+        gone = await tx.execute(remove(NoteShare).where(*mine))
+        return await _told(ctx, tx, note, changed=bool(gone.rowcount))
+
+
+async def _told(ctx: Context, tx: Transaction, note: Record, *, changed: bool) -> Record:
+    row = (await tx.execute(select(*columns(None)).where(col(Note.id) == note.id))).one()
+    if changed:
+        place = {"workspace_id": note.workspace_id, "note_id": note.id}
+        await publish(tx, ctx.me, EventType.NOTE_UPDATED, **place, audience=audience(note))
+    return row
+
+
+async def _is_person(tx: Transaction, user_id: UUID) -> bool:
+    """Not one of the users under which the keys of a workspace act."""
+    acts_for_keys = exists().where(col(Workspace.user_id) == col(User.id))
+    found = await tx.execute(select(col(User.id)).where(col(User.id) == user_id, ~acts_for_keys))
+    return found.one_or_none() is not None
+
+
+async def shares_of(ctx: Context, note_ids: Iterable[UUID]) -> Mapping[UUID, list[UUID]]:
+    """Whom those of the notes that the viewer manages are shared with, by note, first shared first."""
+    access.need(ctx.me, "notes")
+    query = (
+        select(col(NoteShare.note_id), col(NoteShare.user_id))
+        .join(Note, col(Note.id) == col(NoteShare.note_id))
+        .where(col(NoteShare.note_id).in_(list(note_ids)), access.managed(ctx.me, Note))
+        .order_by(col(NoteShare.created_at), col(NoteShare.id))
+    )
+    people: defaultdict[UUID, list[UUID]] = defaultdict(list)
+    async with ctx.read() as tx:
+        for row in await tx.execute(query):
+            people[row.note_id].append(row.user_id)
+    return people

@@ -1,0 +1,18 @@
+"""Lists by offset, as the notes API has them."""
+
+from typing import Annotated
+
+from pydantic import ConfigDict, Field
+
+from models.base import Draft
+from resolvers.pages import MAX_PAGE, PAGE
+
+MAX_OFFSET = 2**63 - 1
+
+
+class Paging(Draft):
+    """Which part of a list. A query may have parameters that nobody knows."""
+
+    model_config = ConfigDict(extra="ignore", strict=False)
+    limit: Annotated[int, Field(ge=1, le=MAX_PAGE)] = PAGE
+    offset: Annotated[int, Field(ge=0, le=MAX_OFFSET)] = 0

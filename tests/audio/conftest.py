@@ -1,0 +1,46 @@
+"""A server with a transcriber, and a workspace on it."""
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from tests.conftest import House, Tenant, make_tenant
+from tests.support.house import Served, serving
+from tests.support.transcriber import MODEL, ScriptedTranscriber
+
+
+@pytest.fixture(scope="session")
+def ears() -> Iterator[ScriptedTranscriber]:
+    server = ScriptedTranscriber()
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def hearing(ears: ScriptedTranscriber) -> dict[str, str]:
+    """The settings of a server that uses these ears."""
+    return {"transcriber_base_url": ears.url, "transcriber_model": MODEL, "transcriber_api_key": "sk-ears"}
+
+
+@pytest.fixture(scope="session")
+def audio_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where that server keeps what it was sent."""
+    return tmp_path_factory.mktemp("audio") / "audio"
+
+
+@pytest.fixture(scope="session")
+def audio_server(house: House, hearing: dict[str, str], audio_folder: Path) -> Iterator[Served]:
+    with serving(**house.settings, **hearing, data_dir=str(audio_folder.parent)) as served:
+        yield served
+
+
+@pytest.fixture
+async def studio(audio_server: Served, database: AsyncEngine) -> AsyncIterator[Tenant]:
+    """A workspace on that server."""
+    made = await make_tenant(audio_server, database)
+    yield made
+    for caller in made.callers:
+        await caller.close()

@@ -1,0 +1,152 @@
+"""A worker that is killed in any state: what it was doing is done by the next one."""
+
+import threading
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from caret.migrating import migrate
+from caret.postgres import engine
+from tests.audio.helpers import PATIENCE, made, mark, note, reaches, told
+from tests.conftest import House, Tenant, make_tenant
+from tests.faults.helpers import parts, until
+from tests.support.house import Served, serving
+from tests.support.llm import Script
+from tests.support.scratch import scratch_database
+from tests.support.transcriber import Hearing, ScriptedTranscriber
+
+pytestmark = pytest.mark.timeout(300)
+
+
+@pytest.fixture
+async def alone(house: House) -> AsyncIterator[str]:
+    """A database whose work no other server's worker takes."""
+    async with scratch_database(house.database_url) as url:
+        await migrate(url)
+        yield url
+
+
+@pytest.fixture
+async def tables(alone: str) -> AsyncIterator[AsyncEngine]:
+    opened = engine(alone)
+    yield opened
+    await opened.dispose()
+
+
+@pytest.fixture
+def settings(house: House, hearing: dict[str, str], alone: str, tmp_path: Path) -> dict[str, str]:
+    return {**house.settings, **hearing, "database_url": alone, "data_dir": str(tmp_path)}
+
+
+async def leases_run_out(tables: AsyncEngine) -> None:
+    """As if the minutes were over."""
+    async with tables.begin() as connection:
+        await connection.execute(text("UPDATE recordings SET work_after = now() - interval '1 s'"))
+        later = "UPDATE notes SET translate_after = now() - interval '1 s' WHERE translate_after IS NOT NULL"
+        await connection.execute(text(later))
+
+
+async def kill_worker(served: Served, tables: AsyncEngine) -> None:
+    [worker] = parts(served, "worker")
+    worker.kill()
+    await until(lambda: [child.pid for child in parts(served, "worker")] not in ([], [worker.pid]), PATIENCE)
+    await leases_run_out(tables)
+
+
+async def test_in_every_state(
+    house: House, settings: dict[str, str], ears: ScriptedTranscriber, tables: AsyncEngine
+) -> None:
+    marked = mark()
+    word = marked.decode()
+    gates = [threading.Event() for _ in range(3)]
+    ears.on(marked, Hearing({"text": f"spoken {word}"}, gate=gates[0]))
+    house.llm.on(f'["spoken {word}"]', Script(['["gespr', 'ochen"]'], gate=gates[1]))
+    house.llm.on(f"Speaker: spoken {word}", Script(["A ", "summary."], gate=gates[2]))
+    with serving(**settings) as served:
+        tenant: Tenant = await make_tenant(served, tables)
+        key = await tenant.key()
+        before = (await key.http.post("/v1/notes", json={"title": "T", "translationLanguage": "de"})).json()["note"]
+        await made(key, marked, noteId=before["id"])
+
+        await until(lambda: ears.asked(marked), PATIENCE)
+        await kill_worker(served, tables)
+        await until(lambda: len(ears.asked(marked)) == 2, PATIENCE)
+        assert (await note(key, before["id"]))["status"] == "transcript-processing"
+        gates[0].set()
+
+        await until(lambda: house.llm.asked(f'["spoken {word}"]'), PATIENCE)
+        assert (await note(key, before["id"]))["status"] == "summarizing"
+        await kill_worker(served, tables)
+        await until(lambda: len(house.llm.asked(f'["spoken {word}"]')) == 2, PATIENCE)
+        gates[1].set()
+
+        await until(lambda: house.llm.asked(f"Speaker: spoken {word}"), PATIENCE)
+        await kill_worker(served, tables)
+        await until(lambda: len(house.llm.asked(f"Speaker: spoken {word}")) == 2, PATIENCE)
+        assert (await note(key, before["id"]))["status"] == "summarizing"
+        gates[2].set()
+
+        found = await reaches(key, before["id"], "completed")
+        [segment] = found["transcripts"]
+        assert (segment["text"], segment["translation"]) == (f"spoken {word}", "gesprochen")
+        assert found["summary"] == "A summary."
+        # Each stage once: accepted, transcribed, translated, summarised.
+        assert await told(tables, before["id"]) == [
+            "note.created",
+            "note.updated",
+            "note.audio_uploaded",
+            "note.updated",
+            "note.updated",
+            "note.updated",
+            "note.completed",
+        ]
+        await key.close()
+
+
+async def test_the_whole_server(settings: dict[str, str], ears: ScriptedTranscriber, tables: AsyncEngine) -> None:
+    """Killed while the transcriber listens; the next server of the same folder goes on."""
+    marked, gate = mark(), threading.Event()
+    ears.on(marked, Hearing({"text": marked.decode()}, gate=gate))
+    with serving(**settings) as served:
+        tenant = await make_tenant(served, tables)
+        key = await tenant.key()
+        note_id = await made(key, marked)
+        await until(lambda: ears.asked(marked), PATIENCE)
+        served.process.kill()
+        served.process.wait(10)
+    await leases_run_out(tables)
+    gate.set()
+    with serving(**settings) as served:
+        again = await tenant.key(server=served)
+        assert (await reaches(again, note_id, "completed"))["transcripts"][0]["text"] == marked.decode()
+        for caller in (key, again):
+            await caller.close()
+
+
+async def test_with_the_built_in_model_only(
+    settings: dict[str, str], ears: ScriptedTranscriber, tables: AsyncEngine
+) -> None:
+    """The summary is quoted, and nothing is translated: it can't."""
+    marked = mark()
+    lines = [
+        "We move the Lisbon office in May because the lease ends.",
+        "Hm.",
+        "Ann rents the van for the Lisbon move and asks the landlord.",
+    ]
+    pieces = [{"text": line, "start": place, "end": place + 1} for place, line in enumerate(lines)]
+    ears.on(marked, Hearing({"segments": pieces}))
+    settings.pop("llm_base_url")
+    settings.pop("llm_model")
+    with serving(**settings) as served:
+        tenant = await make_tenant(served, tables)
+        key = await tenant.key()
+        note_id = await made(key, marked)
+        await key.http.patch(f"/v1/notes/{note_id}", json={"translationLanguage": "de"})
+        found = await reaches(key, note_id, "completed")
+        assert found["summary"] == f"- Speaker: {lines[0]}\n- Speaker: {lines[2]}"
+        assert found["title"] == "Speaker Move Lisbon Office May Because Lease"
+        assert [one["translation"] for one in found["transcripts"]] == [None, None, None]
+        await key.close()

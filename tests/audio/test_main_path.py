@@ -1,0 +1,94 @@
+"""From the request for an upload address to a note with a transcript and a summary."""
+
+import hashlib
+import re
+import threading
+import uuid
+
+from tests.audio.helpers import ADDRESS, FROM_AUDIO, mark, note, put, reaches, sound, told
+from tests.conftest import House, Tenant
+from tests.support.llm import Script
+from tests.support.transcriber import SPOKEN, Hearing, ScriptedTranscriber
+
+TRANSCRIPT = [
+    {
+        "speaker": "Ben",
+        "text": "We move in May.",
+        "translation": None,
+        "startTimestamp": "00:00:00",
+        "endTimestamp": "00:00:04",
+    },
+    {
+        "speaker": "Speaker",
+        "text": "Ann rents the van.",
+        "translation": None,
+        "startTimestamp": "00:00:04",
+        "endTimestamp": "00:00:12",
+    },
+]
+
+
+async def test_a_recording_becomes_a_note(studio: Tenant, house: House, ears: ScriptedTranscriber) -> None:
+    key, marked, gate = await studio.key(), mark(), threading.Event()
+    last = f"Ann rents the van {marked.decode()}."
+    answer = {**SPOKEN, "segments": [SPOKEN["segments"][0], {**SPOKEN["segments"][1], "text": last}]}
+    ears.on(marked, Hearing(answer, gate=gate))
+    house.llm.on(last, Script(["The office moves ", f"in {marked.decode()}."]))
+    house.llm.on(f"The office moves in {marked.decode()}.", Script(['"Office move in May."']))
+
+    given = await key.http.post(ADDRESS, json={"fileExtension": "m4a", "duration": 12})
+    assert given.status_code == 200, studio.server.lines[-20:]
+    answer = given.json()
+    ident = answer["audioUrl"].rpartition("/")[2]
+    assert answer == {
+        "presignedUrl": answer["presignedUrl"],
+        "audioUrl": f"{studio.server.url}/v1/uploads/{ident}",
+        "contentType": "audio/mp4",
+    }
+    assert re.fullmatch(
+        re.escape(answer["audioUrl"]) + r"\?expires=\d{10}&signature=[0-9a-f]{64}", answer["presignedUrl"]
+    )
+
+    content = sound("m4a", marked, 5_000_000)
+    received = await put(answer["presignedUrl"], content, answer["contentType"])
+    assert (received.status_code, received.json()) == (200, {"success": True, "message": "Audio received"})
+
+    response = await key.http.post(FROM_AUDIO, json={"audioUrl": answer["audioUrl"]})
+    assert response.status_code == 201
+    note_id = response.json()["noteId"]
+    assert response.json() == {"noteId": str(uuid.UUID(note_id))}
+    before = await note(key, note_id)
+    assert (before["status"], before["kind"]) == ("transcript-processing", "in-person")
+    assert re.fullmatch(r"Recording of \d{4}-\d\d-\d\d \d\d:\d\d", before["title"])
+    gate.set()
+    after = await reaches(key, note_id, "completed")
+    assert after == {
+        **before,
+        "title": "Office move in May",
+        "status": "completed",
+        "updatedAt": after["updatedAt"],
+        "totalDurationSec": 12.5,
+        "summary": f"The office moves in {marked.decode()}.",
+        "transcripts": [TRANSCRIPT[0], {**TRANSCRIPT[1], "text": last}],
+        "inputLanguage": "en",
+        "revision": 3,
+    }
+    [heard] = ears.asked(marked)
+    assert (heard.content_type, heard.size) == ("audio/mp4", len(content))
+    assert heard.sha256 == hashlib.sha256(content).hexdigest()
+    assert heard.filename == f"{ident}.m4a"
+    assert heard.form == {
+        "model": "scripted-ears",
+        "response_format": "verbose_json",
+        "timestamp_granularities[]": "segment",
+    }
+    assert heard.headers["authorization"] == "Bearer sk-ears"
+    [asked] = house.llm.asked(f'note="{note_id}"')
+    assert f"Ben: We move in May.\nSpeaker: {last}" in asked["messages"][-1]["content"]
+    assert await told(studio.database, note_id) == [
+        "note.created",
+        "note.audio_uploaded",
+        "note.updated",
+        "note.updated",
+        "note.completed",
+    ]

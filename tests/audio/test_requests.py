@@ -1,0 +1,295 @@
+"""What the two documented routes are sent, and everything that they refuse."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from models import Plan, Role
+from tests.audio.helpers import (
+    ADDRESS,
+    FROM_AUDIO,
+    address,
+    error,
+    made,
+    mark,
+    note,
+    put,
+    reaches,
+    recording,
+    sound,
+    told,
+    uploaded,
+)
+from tests.conftest import House, Tenant, make_tenant
+from tests.support.clients import Caller
+from tests.support.house import Served
+from tests.support.llm import Script
+from tests.support.transcriber import Hearing, ScriptedTranscriber
+
+NOBODYS = "This is no audioUrl that was given out for this workspace."
+BODIES: list[tuple[str, dict[str, Any]]] = [
+    (ADDRESS, {"fileExtension": "wav", "duration": 3}),
+    (FROM_AUDIO, {"audioUrl": "https://x.example"}),
+]
+SEGMENT = {"speaker": "Cleo", "text": "Before.", "startTimestamp": "00:00:01", "endTimestamp": "00:00:02"}
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"fileExtension": "ogg", "duration": 3}, "fileExtension"),
+        ({"fileExtension": "WAV", "duration": 3}, "fileExtension"),
+        ({"fileExtension": 3, "duration": 3}, "fileExtension"),
+        ({"duration": 3}, "fileExtension"),
+        ({"fileExtension": "wav"}, "duration"),
+        ({"fileExtension": "wav", "duration": 0}, "duration"),
+        ({"fileExtension": "wav", "duration": -1}, "duration"),
+        ({"fileExtension": "wav", "duration": 14400.01}, "duration"),
+        ({"fileExtension": "wav", "duration": "3"}, "duration"),
+        ({"fileExtension": "wav", "duration": None}, "duration"),
+        ({"fileExtension": "wav", "duration": 3, "size": 1}, "size"),
+    ],
+)
+async def test_an_address_is_asked_for_precisely(studio: Tenant, body: dict[str, Any], field: str) -> None:
+    error(await (await studio.key()).http.post(ADDRESS, json=body), 400, "invalid_parameter", field)
+
+
+@pytest.mark.parametrize("duration", [0.001, 1, 14_400])
+async def test_durations_at_their_edges(studio: Tenant, duration: float) -> None:
+    given = await address(await studio.key(), duration=duration)
+    assert (await recording(studio.database, given["audioUrl"])).duration_sec == duration
+
+
+@pytest.mark.parametrize(
+    ("more", "field"),
+    [
+        ({"audioUrl": None}, "audioUrl"),
+        ({"audioUrl": "x" * 2_001}, "audioUrl"),
+        ({"audioUrl": "a\x00b"}, "audioUrl"),
+        ({"title": ""}, "title"),
+        ({"title": "x" * 501}, "title"),
+        ({"kind": "meeting"}, "kind"),
+        ({"tags": "one"}, "tags"),
+        ({"tags": ["x"] * 101}, "tags"),
+        ({"tags": [3]}, "tags.0"),
+        ({"noteId": "no-id"}, "noteId"),
+        ({"folderId": 3}, "folderId"),
+        ({"calendarEventId": "x" * 501}, "calendarEventId"),
+        ({"url": "x"}, "url"),
+    ],
+)
+async def test_a_note_is_asked_for_precisely(studio: Tenant, more: dict[str, Any], field: str) -> None:
+    body = {"audioUrl": "https://x.example", **more}
+    error(await (await studio.key()).http.post(FROM_AUDIO, json=body), 400, "invalid_parameter", field)
+
+
+@pytest.mark.parametrize("plan", [Plan.FREE, Plan.PRO])
+async def test_another_plan(audio_server: Served, database: AsyncEngine, plan: Plan) -> None:
+    tenant = await make_tenant(audio_server, database, plan)
+    for caller in (await tenant.key(), await tenant.user(Role.ADMIN)):
+        for path, body in BODIES:
+            refused = await caller.http.post(path, json=body)
+            assert error(refused, 403, "plan_required") == "Notes from audio need the enterprise plan."
+        await caller.close()
+
+
+async def test_who_may(studio: Tenant, audio_server: Served) -> None:
+    nobody = Caller(audio_server, "")
+    for path, body in BODIES:
+        assert (await nobody.http.post(path, json=body)).status_code == 401
+        error(await (await studio.key("notes:read")).http.post(path, json=body), 403, "insufficient_scope")
+    await nobody.close()
+    member = await studio.user()
+    assert (await note(member, await made(member)))["status"] != "idle"
+
+
+async def test_without_a_transcriber(tenant: Tenant) -> None:
+    for path, body in BODIES:
+        refused = await (await tenant.key()).http.post(path, json=body)
+        assert error(refused, 503, "transcriber_not_configured") == "This server has no transcriber configured."
+    async with tenant.database.connect() as connection:
+        query = text("SELECT count(*) FROM recordings WHERE workspace_id = :id")
+        assert (await connection.execute(query, {"id": tenant.id})).scalar_one() == 0
+
+
+@pytest.fixture
+async def neighbour(audio_server: Served, database: AsyncEngine) -> AsyncIterator[Tenant]:
+    made = await make_tenant(audio_server, database)
+    yield made
+    for caller in made.callers:
+        await caller.close()
+
+
+async def test_only_audio_of_ones_own(studio: Tenant, neighbour: Tenant) -> None:
+    key = await studio.key()
+    url, theirs = await uploaded(key), await uploaded(await neighbour.key())
+    for wrong in (
+        "https://evil.example/audio.wav",
+        "file:///etc/passwd",
+        "",
+        theirs,
+        url.replace("http://", "https://"),
+        f"https://evil.example/v1/uploads/{url.rpartition('/')[2]}",
+        url + "/",
+    ):
+        refused = await key.http.post(FROM_AUDIO, json={"audioUrl": wrong})
+        assert error(refused, 422, "unprocessable", "audioUrl") == NOBODYS
+    given = await address(key)
+    refused = await key.http.post(FROM_AUDIO, json={"audioUrl": given["audioUrl"]})
+    assert error(refused, 422, "unprocessable", "audioUrl") == "The audio has not been uploaded."
+    await put(given["presignedUrl"], sound())
+    assert (await key.http.post(FROM_AUDIO, json={"audioUrl": given["audioUrl"]})).status_code == 201
+    assert (await recording(studio.database, theirs)).state == "uploaded"
+
+
+async def test_audio_is_used_once(studio: Tenant) -> None:
+    key = await studio.key()
+    body = {"audioUrl": await uploaded(key)}
+    answers = await asyncio.gather(*(key.http.post(FROM_AUDIO, json=body) for _ in range(4)))
+    assert sorted(answer.status_code for answer in answers) == [201, 409, 409, 409]
+    for late in [answer for answer in answers if answer.status_code == 409]:
+        assert error(late, 409, "conflict", "audioUrl") == "This audio was made a note of already."
+
+
+async def test_a_request_may_be_repeated(studio: Tenant) -> None:
+    key = await studio.key()
+    body = {"audioUrl": await uploaded(key), "title": "Once"}
+    headers = {"Idempotency-Key": mark().decode()}
+    answers = await asyncio.gather(*(key.http.post(FROM_AUDIO, json=body, headers=headers) for _ in range(4)))
+    assert {answer.status_code for answer in answers} == {201}
+    [note_id] = {answer.json()["noteId"] for answer in answers}
+    assert (await told(studio.database, note_id))[:2] == ["note.created", "note.audio_uploaded"]
+    other = await key.http.post(FROM_AUDIO, json={**body, "title": "Twice"}, headers=headers)
+    error(other, 422, "unprocessable", "Idempotency-Key")
+
+
+async def placed(tenant: Tenant) -> dict[str, str]:
+    """A tag and a folder of the workspace."""
+    ids = {"tag": str(mark()[:8].decode()), "name": mark().decode()}
+    async with tenant.database.begin() as connection:
+        made = {}
+        for table, more in (("tags", "name, color"), ("folders", "name, icon")):
+            statement = text(
+                f"INSERT INTO {table} (id, workspace_id, {more}) "
+                "VALUES (gen_random_uuid(), :workspace, :name, '#112233') RETURNING id"
+            )
+            row = await connection.execute(statement, {"workspace": tenant.id, "name": ids["name"]})
+            made[table] = str(row.scalar_one())
+    return {"tag": made["tags"], "folder": made["folders"], "name": ids["name"]}
+
+
+async def test_all_that_may_be_said_of_a_new_note(studio: Tenant, ears: ScriptedTranscriber) -> None:
+    key, marked, gate = await studio.key(), mark(), threading.Event()
+    ears.on(marked, Hearing(gate=gate))
+    first, second = await placed(studio), await placed(studio)
+    said = {
+        "title": "Übersicht 🙂",
+        "kind": "podcast",
+        "tags": [first["name"], second["tag"], first["tag"].upper()],
+        "folderId": first["folder"],
+        "calendarEventId": "event-1",
+    }
+    found = await note(key, await made(key, marked, **said))
+    event = found["calendarEvent"]
+    tags = [{"id": one["tag"], "name": one["name"], "color": "#112233"} for one in (first, second)]
+    assert found == {
+        "id": found["id"],
+        "title": "Übersicht 🙂",
+        "kind": "podcast",
+        "status": "transcript-processing",
+        "createdAt": found["createdAt"],
+        "updatedAt": found["createdAt"],
+        "visibility": "workspace",
+        "tags": sorted(tags, key=lambda tag: tag["name"]),
+        "participants": [],
+        "totalDurationSec": 0,
+        "userWrittenNote": "",
+        "enhancedNote": "",
+        "summary": "",
+        "transcripts": [],
+        "calendarEvent": {
+            **dict.fromkeys(["href", "createdAt", "updatedAt", "calendarId"]),
+            "id": "event-1",
+            "title": "Übersicht 🙂",
+            "startsAt": event["startsAt"],
+            "endsAt": event["endsAt"],
+            "attendees": [],
+        },
+        "inputLanguage": None,
+        "translationLanguage": None,
+        "meetingApp": None,
+        "revision": 1,
+    }
+    async with studio.database.connect() as connection:
+        query = text("SELECT folder_id FROM notes WHERE id = :id")
+        assert str((await connection.execute(query, {"id": found["id"]})).scalar_one()) == first["folder"]
+    gate.set()
+    # A title that was given stays.
+    assert (await reaches(key, found["id"], "completed"))["title"] == "Übersicht 🙂"
+
+
+async def test_what_is_not_there(studio: Tenant, neighbour: Tenant) -> None:
+    key, url = await studio.key(), await uploaded(await studio.key())
+    theirs = await placed(neighbour)
+    foreign = (await (await neighbour.key()).http.post("/v1/notes", json={"title": "Theirs"})).json()["note"]["id"]
+
+    async def refused(status: int, code: str, field: str | None, **body: Any) -> str:
+        return error(await key.http.post(FROM_AUDIO, json={"audioUrl": url, **body}), status, code, field)
+
+    assert await refused(422, "unprocessable", "folderId", folderId=theirs["folder"])
+    assert await refused(422, "unprocessable", "tags", tags=[theirs["tag"]]) == f"Unknown tag {theirs['tag']}."
+    assert await refused(422, "unprocessable", "tags", tags=[theirs["name"]]) == f"Unknown tag {theirs['name']}."
+    assert await refused(404, "resource_not_found", None, noteId=foreign) == f"Note {foreign} not found."
+    # Nothing of it was done: the audio is still to be had.
+    assert (await recording(studio.database, url)).state == "uploaded"
+    private = await (await studio.user()).http.post("/v1/notes", json={"title": "Mine", "visibility": "private"})
+    body = {"audioUrl": url, "noteId": private.json()["note"]["id"]}
+    error(await (await studio.user()).http.post(FROM_AUDIO, json=body), 403, "forbidden")
+    assert (await key.http.post(FROM_AUDIO, json=body)).status_code == 201
+
+
+async def test_a_note_that_is_there(studio: Tenant, house: House, ears: ScriptedTranscriber) -> None:
+    """It keeps what it has; what was said comes after what was said before."""
+    key, marked, gate = await studio.key(), mark(), threading.Event()
+    ears.on(marked, Hearing(gate=gate))
+    house.llm.on(f"Cleo: Before. {marked.decode()}", Script(["All of it."]))
+    draft = {
+        "title": "Series",
+        "kind": "online",
+        "totalDurationSec": 100,
+        "inputLanguage": "fr",
+        "summary": "Old.",
+        "transcripts": [{**SEGMENT, "text": f"Before. {marked.decode()}"}],
+    }
+    before = (await key.http.post("/v1/notes", json=draft)).json()["note"]
+    assert await made(key, marked, noteId=before["id"]) == before["id"]
+    busy = await key.http.post(FROM_AUDIO, json={"audioUrl": await uploaded(key), "noteId": before["id"]})
+    assert error(busy, 409, "conflict", "noteId") == "Another recording is being added to this note."
+    assert (await note(key, before["id"]))["status"] == "transcript-processing"
+    gate.set()
+    after = await reaches(key, before["id"], "completed")
+    times = [(one["text"], one["startTimestamp"], one["endTimestamp"]) for one in after["transcripts"]]
+    assert times == [
+        (f"Before. {marked.decode()}", "00:00:01", "00:00:02"),
+        ("We move in May.", "00:01:40", "00:01:44"),
+        ("Ann rents the van.", "00:01:44", "00:01:52"),
+    ]
+    changed = {"status", "summary", "transcripts", "totalDurationSec", "updatedAt", "revision"}
+    assert {name for name in after if after[name] != before[name]} == changed - {"status"}
+    assert (after["summary"], after["totalDurationSec"], after["revision"]) == ("All of it.", 112.5, 4)
+    assert await told(studio.database, before["id"]) == [
+        "note.created",
+        "note.completed",
+        "note.updated",
+        "note.audio_uploaded",
+        "note.updated",
+        "note.updated",
+        "note.completed",
+    ]
+    # And once more, now that nothing else is on its way to it.
+    assert await made(key, noteId=before["id"]) == before["id"]

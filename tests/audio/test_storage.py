@@ -1,0 +1,218 @@
+"""The store of a folder, and that of an S3 bucket, against a real S3 API on loopback."""
+
+import os
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import boto3  # type: ignore[import-untyped]  # moto's, for the tests only
+import pytest
+from moto.server import ThreadedMotoServer
+from pydantic import SecretStr
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from caret.migrating import migrate
+from caret.parts import opened
+from caret.postgres import engine
+from caret.settings import Settings
+from caret.storage import AudioBucket, AudioFolder
+from resolvers import recordings
+from resolvers.audio import AudioStore
+from resolvers.context import Context
+from resolvers.errors import Code, Problem
+from tests.audio.helpers import FROM_AUDIO, address, error, made, mark, put, reaches, recording, sound, uploaded
+from tests.conftest import House, Tenant, make_tenant
+from tests.support.house import SECRET, Served, serving
+from tests.support.scratch import scratch_database
+from tests.support.transcriber import Hearing, ScriptedTranscriber
+
+KEYS = {"access_key_id": "id", "secret_access_key": SecretStr("secret")}
+
+
+@pytest.fixture(scope="module")
+def s3() -> Iterator[str]:
+    server = ThreadedMotoServer(port=0)
+    server.start()
+    host, port = server.get_host_and_port()
+    url = f"http://{host}:{port}"
+    client = boto3.client(
+        "s3", endpoint_url=url, region_name="us-east-1", aws_access_key_id="id", aws_secret_access_key="secret"
+    )
+    client.create_bucket(Bucket="notes")
+    client.close()
+    yield url
+    server.stop()
+
+
+def bucket(endpoint: str) -> AudioBucket:
+    return AudioBucket("s3://notes/some/prefix", endpoint=endpoint, region="us-east-1", **KEYS)  # type: ignore[arg-type]
+
+
+@pytest.fixture(params=["folder", "bucket"])
+def store(request: pytest.FixtureRequest, tmp_path: Path, s3: str) -> AudioStore:
+    return AudioFolder(tmp_path / "audio") if request.param == "folder" else bucket(s3)
+
+
+async def chunks(*pieces: bytes) -> AsyncIterator[bytes]:
+    for piece in pieces:
+        yield piece
+
+
+async def everything(store: AudioStore) -> dict[str, int]:
+    return {one.name: one.size async for batch in store.everything() for one in batch}
+
+
+async def test_a_store_keeps_what_it_gets(store: AudioStore) -> None:
+    name = f"w/{mark().decode()}.wav"
+    assert await store.find(name) is None
+    content = os.urandom(3_000_000)
+    await store.receive(name, chunks(content[:1], content[1:2_000_000], b"", content[2_000_000:]))
+    found = await store.find(name)
+    assert found is not None
+    assert (found.name, found.size) == (name, 3_000_000)
+    assert abs(found.stored_at.timestamp() - time.time()) < 60
+    assert await store.beginning(name, 12) == content[:12]
+    async with store.opened(name, 3_000_000) as path:
+        assert path.name == name[2:]
+        assert path.read_bytes() == content
+    assert (await everything(store))[name] == 3_000_000
+    await store.delete([name, "w/never.wav"])
+    assert await store.find(name) is None
+    assert name not in await everything(store)
+
+
+async def test_what_breaks_off_is_not_kept(store: AudioStore) -> None:
+    async def broken() -> AsyncIterator[bytes]:
+        yield b"x" * 2_000_000
+        raise ConnectionResetError("scripted")
+
+    name = f"w/{mark().decode()}.wav"
+    with pytest.raises(ConnectionResetError):
+        await store.receive(name, broken())
+    assert await store.find(name) is None
+
+
+def modes(folder: Path) -> dict[str, str]:
+    return {path.name: oct(path.stat().st_mode & 0o777) for path in folder.rglob("*")}
+
+
+async def test_a_folder_is_private_and_keeps_the_first(tmp_path: Path) -> None:
+    folder = AudioFolder(tmp_path / "audio")
+    await folder.receive("w/a.wav", chunks(b"first"))
+    with pytest.raises(FileExistsError):
+        await folder.receive("w/a.wav", chunks(b"second"))
+    assert modes(tmp_path) == {"audio": "0o700", "incoming": "0o700", "w": "0o700", "a.wav": "0o600"}
+    assert await folder.upload_address("w/a.wav", 600) is None
+
+
+async def test_what_a_killed_process_left_is_swept(tmp_path: Path) -> None:
+    folder = AudioFolder(tmp_path / "audio")
+    for name, age in (("old", 7 * 3600), ("new", 3600)):
+        part = tmp_path / "audio" / "incoming" / name
+        part.write_bytes(b"x")
+        os.utime(part, (time.time() - age, time.time() - age))
+    assert await folder.tidy() == 1
+    assert [part.name for part in (tmp_path / "audio" / "incoming").iterdir()] == ["new"]
+
+
+async def test_a_bucket_that_is_away() -> None:
+    away = bucket("http://127.0.0.1:9")
+    with pytest.raises(Problem) as caught:
+        await away.find("w/a.wav")
+    assert (caught.value.code, caught.value.message) == (Code.UNAVAILABLE, "The audio storage is unavailable.")
+
+
+@pytest.fixture
+async def s3_place(
+    house: House, hearing: dict[str, str], s3: str, tmp_path: Path
+) -> AsyncIterator[tuple[Served, AsyncEngine]]:
+    """A server with a bucket, and its database of its own: the workers of other servers have no such bucket."""
+    keys = {"storage_access_key_id": "id", "storage_secret_access_key": "secret"}
+    place = {"storage_url": "s3://notes/audio", "storage_endpoint": s3, "public_url": "https://caret.example/"}
+    async with scratch_database(house.database_url) as url:
+        await migrate(url)
+        tables = engine(url)
+        settings = {**house.settings, **hearing, **keys, **place, "database_url": url, "data_dir": str(tmp_path)}
+        with serving(**settings) as served:
+            yield served, tables
+        await tables.dispose()
+
+
+async def test_audio_in_a_bucket(s3_place: tuple[Served, AsyncEngine], ears: ScriptedTranscriber, s3: str) -> None:
+    """The bytes go to the bucket itself, and are looked at when a note is asked for."""
+    tenant = await make_tenant(*s3_place)
+    key, marked = await tenant.key(), mark()
+    given = await address(key)
+    assert given["presignedUrl"].startswith(f"{s3}/notes/audio/{tenant.id}/")
+    assert given["audioUrl"].startswith("https://caret.example/v1/uploads/")
+    refused = await key.http.post(FROM_AUDIO, json={"audioUrl": given["audioUrl"]})
+    assert error(refused, 422, "unprocessable", "audioUrl") == "The audio has not been uploaded."
+    for content, reason in (
+        (b"<html>" + bytes(100), "These bytes are no wav audio."),
+        (b"", "These bytes are no wav audio."),
+        (sound(size=1024 * 1024 + 12 * 400_000 + 1), "Audio of the announced duration has at most 5848576 bytes."),
+    ):
+        assert (await put(given["presignedUrl"], content)).status_code == 200
+        refused = await key.http.post(FROM_AUDIO, json={"audioUrl": given["audioUrl"]})
+        assert error(refused, 422, "unprocessable", "audioUrl") == reason
+    ears.on(marked, Hearing())
+    content = sound(marked=marked, size=3_000_000)
+    assert (await put(given["presignedUrl"], content)).status_code == 200
+    answer = await key.http.post(FROM_AUDIO, json={"audioUrl": given["audioUrl"]})
+    assert answer.status_code == 201, answer.text
+    found = await reaches(key, answer.json()["noteId"], "completed")
+    assert [one["text"] for one in found["transcripts"]] == ["We move in May.", "Ann rents the van."]
+    assert ears.asked(marked)[0].size == len(content)
+    await key.close()
+
+
+@pytest.fixture
+async def ctx(house: House, tmp_path: Path) -> AsyncIterator[Context]:
+    settings = Settings(
+        database_url=house.database_url, nats_url=house.nats_url, jwt_secret=SecretStr(SECRET), data_dir=tmp_path
+    )
+    async with opened(settings) as context:
+        yield context
+
+
+async def test_audio_that_nobody_wants(
+    ctx: Context, studio: Tenant, audio_folder: Path, database: AsyncEngine, tmp_path: Path
+) -> None:
+    """What no note was made of in time goes, and what its note took along; what a note has stays."""
+    key = await studio.key()
+    old, new, awaited = await uploaded(key), await uploaded(key), (await address(key))["audioUrl"]
+    note_id = await made(key)
+    gone = await made(key)
+    for one in (note_id, gone):
+        await reaches(key, one, "completed")
+    here = Context(**{**vars(ctx), "audio": type(ctx.audio)(AudioFolder(audio_folder), None, None)})
+    async with database.begin() as connection:
+        past = text("UPDATE recordings SET created_at = now() - interval '61 min' WHERE id IN (:a, :b)")
+        await connection.execute(past, {"a": old.rpartition("/")[2], "b": awaited.rpartition("/")[2]})
+        query = text("SELECT id FROM recordings WHERE note_id = :id")
+        used = str((await connection.execute(query, {"id": note_id})).scalar_one())
+        lost = str((await connection.execute(query, {"id": gone})).scalar_one())
+    while await recordings.forget_unused(here):
+        pass
+    assert [await recording(database, url) is None for url in (old, awaited, new)] == [True, True, False]
+    assert (await key.http.delete(f"/v1/notes/{gone}")).status_code == 200
+    stray = audio_folder / "notes.txt"
+    stray.write_text("not ours")
+    assert await recordings.forget_orphans(here) == 0
+    kept = {path.stem for path in (audio_folder / str(studio.id)).iterdir()}
+    assert kept == {new.rpartition("/")[2], used}
+    assert lost not in kept
+    assert stray.exists()
+    stray.unlink()
+    refused = await key.http.post(FROM_AUDIO, json={"audioUrl": old})
+    error(refused, 422, "unprocessable", "audioUrl")
+
+
+async def test_the_address_is_the_one_that_was_called(studio: Tenant) -> None:
+    """Without CARET_PUBLIC_URL it is what the caller used; a proxy on this machine may tell of https."""
+    key = await studio.key()
+    forwarded = {"Host": "caret.example:8443", "X-Forwarded-Proto": "https"}
+    body = {"fileExtension": "wav", "duration": 1}
+    answer = await key.http.post("/v1/notes/from-audio/generate-upload-url", json=body, headers=forwarded)
+    assert answer.json()["audioUrl"].startswith("https://caret.example:8443/v1/uploads/")

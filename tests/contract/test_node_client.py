@@ -1,0 +1,47 @@
+"""The client of client.mjs, which shares no code with the server, against a running one."""
+
+import asyncio
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from models import Plan, Role
+from tests.conftest import House, Tenant, make_tenant
+from tests.support.clients import Caller
+from tests.support.house import serving
+
+CLIENT = Path(__file__).with_name("client.mjs")
+
+pytestmark = pytest.mark.skipif(shutil.which("node") is None, reason="needs Node 20 or newer")
+
+
+async def says(caller: Caller, part: str) -> str:
+    """All that the client has to complain of."""
+    process = await asyncio.create_subprocess_exec(
+        *("node", str(CLIENT), part),
+        env={**os.environ, "CARET_URL": caller.served.url, "CARET_KEY": caller.credential},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    told, _ = await process.communicate()
+    assert (process.returncode == 0) == (told == b""), process.returncode
+    return told.decode()
+
+
+async def test_it_finds_every_answer_as_documented(tenant: Tenant) -> None:
+    await tenant.user(Role.ADMIN, "Ada")
+    await tenant.user(Role.MEMBER, "Bob")
+    assert await says(await tenant.key(), "walk") == ""
+
+
+async def test_it_is_told_when_it_asks_too_often(
+    house: House, database: AsyncEngine, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    settings = {**house.settings, "rate_limits": "free=3,pro=3,enterprise=3"}
+    with serving(**settings, data_dir=str(tmp_path_factory.mktemp("limited"))) as limited:
+        caller = await (await make_tenant(limited, database, Plan.FREE)).key()
+        assert await says(caller, "limits") == ""
+        await caller.close()

@@ -1,0 +1,189 @@
+"""The document at /openapi.json, and the page that shows it."""
+
+import re
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import httpx
+import jsonschema_rs
+import pytest
+import schemathesis
+from starlette.routing import Mount, Route
+
+import rest_compat
+from resolvers.errors import Code
+from rest_compat.answers import CODES, ONLY_GRAPHQL
+from rest_compat.family import Resource
+from rest_compat.openapi import document
+from rest_compat.refusals import name_of
+from tests.support.clients import Caller
+from tests.support.house import Served
+
+Json = dict[str, Any]
+METHODS = {"get", "post", "patch", "delete", "put"}
+OUTSIDE = re.compile(
+    r"""(?:\b(?:src|href|data)\s*=\s*|\b(?:import|from)\s*\(?\s*|\burl\(\s*|\bimportScripts\(\s*)["'`]?(?:https?:)?//[^"'`)\s]+"""
+)
+# The viewer has these for who lets it load fonts; the page does not, and its policy would not.
+FONTS = re.compile(r"url\(https://fonts\.gstatic\.com/")
+
+
+@pytest.fixture(scope="module")
+async def nobody(server: Served) -> AsyncIterator[httpx.AsyncClient]:
+    caller = Caller(server, "")
+    yield caller.http
+    await caller.close()
+
+
+@pytest.fixture(scope="module")
+async def told(nobody: httpx.AsyncClient) -> Json:
+    answer = await nobody.get("/openapi.json")
+    assert (answer.status_code, answer.headers["Content-Type"]) == (200, "application/json")
+    told: Json = answer.json()
+    assert told == document(rest_compat.routes())
+    return told
+
+
+def operations(told: Json) -> Iterator[tuple[str, Json]]:
+    for path, methods in told["paths"].items():
+        for method, operation in methods.items():
+            yield f"{method.upper()} {path}", operation
+
+
+def references(part: Any) -> Iterator[str]:
+    if isinstance(part, dict):
+        yield from (value for name, value in part.items() if name == "$ref")
+    for inner in part.values() if isinstance(part, dict) else part if isinstance(part, list) else ():
+        yield from references(inner)
+
+
+async def test_it_is_openapi_3_1(told: Json) -> None:
+    assert told["openapi"] == "3.1.0"
+    schemathesis.openapi.from_dict(told).validate()
+    for reference in set(references(told)):
+        found: Any = told
+        for step in reference.removeprefix("#/").split("/"):
+            found = found[step]
+    for name, schema in told["components"]["schemas"].items():
+        jsonschema_rs.Draft202012Validator({**schema, "components": told["components"]})
+        assert re.fullmatch(r"[A-Z][A-Za-z]+", name)
+    unused = [
+        f"#/components/{kind}/{name}"
+        for kind, parts in told["components"].items()
+        for name in parts
+        if kind != "securitySchemes" and f"#/components/{kind}/{name}" not in set(references(told))
+    ]
+    assert unused == []
+
+
+async def test_every_method_of_every_route_is_in_it_and_nothing_else(told: Json) -> None:
+    there = {
+        f"{method} {mount.path}{route.path}"
+        for mount in rest_compat.routes()
+        if isinstance(mount, Mount)
+        for route in mount.routes
+        if isinstance(route, Route) and isinstance(route.endpoint, Resource)
+        for method in route.endpoint.operations or ()
+    }
+    assert {name for name, _ in operations(told)} == there
+    names = [operation["operationId"] for _, operation in operations(told)]
+    assert len(names) == len(set(names)) == len(there)
+
+
+async def test_every_operation_is_told_in_words_and_shapes(told: Json) -> None:
+    for name, operation in operations(told):
+        assert operation["summary"], name
+        assert len(operation["tags"]) == 1, name
+        [success] = [status for status in operation["responses"] if status.startswith("2")]
+        shown = operation["responses"][success].get("content", {})
+        assert (shown == {}) == (success == "204"), name
+        for kind, content in [*shown.items(), *operation.get("requestBody", {}).get("content", {}).items()]:
+            assert ("schema" in content) == (kind in {"application/json", "text/event-stream"}), name
+        places = [one["name"] for one in operation.get("parameters", []) if one.get("in") == "path"]
+        assert places == re.findall(r"\{(\w+)\}", name)
+
+
+async def test_what_an_operation_may_refuse_follows_from_what_it_is(told: Json) -> None:
+    found = {name: set(operation["responses"]) for name, operation in operations(told)}
+    always = {"401", "403", "429", "500"}
+    assert found["GET /v1/me"] == always | {"200", "400"}
+    assert found["GET /v1/notes"] == always | {"200", "400", "422"}
+    assert found["POST /v1/notes"] == always | {"201", "400", "409", "413", "415", "422"}
+    assert found["GET /v1/notes/{id}"] == always | {"200", "304", "400", "404"}
+    assert found["PATCH /v1/notes/{id}"] == always | {"200", "400", "404", "409", "413", "415", "422"}
+    assert found["DELETE /v1/notes/{id}"] == always | {"200", "400", "404"}
+    assert found["DELETE /v1/workspace/members/{id}"] == always | {"200", "400", "404", "409"}
+    ai = "/api/v1/ai"
+    assert found[f"GET {ai}/models"] == {"200", "500"}
+    assert found[f"POST {ai}/conversations"] == always | {"201", "404", "413", "422"}
+    assert found[f"POST {ai}/conversations/{{id}}/stream"] == always | {"200", "404", "409", "413", "422"}
+    assert found[f"DELETE {ai}/conversations/{{id}}"] == always | {"204", "404"}
+    assert found[f"POST {ai}/embeddings/search"] == always | {"200", "404", "413", "422", "503"}
+
+
+async def test_refusals_have_every_code_and_examples_that_fit(told: Json) -> None:
+    known = {name_of(code) for code in Code if code not in ONLY_GRAPHQL} | {"missing_api_key"}
+    schemas = told["components"]["schemas"]
+    for name in ("Error", "AiError", "AiInvalid"):
+        assert set(schemas[name]["properties"]["code"]["enum"]) == known == set(CODES)
+    for name, refusal in told["components"]["responses"].items():
+        content = refusal["content"]["application/json"]
+        jsonschema_rs.Draft202012Validator({**content["schema"], "components": told["components"]}).validate(
+            content["example"]
+        )
+        assert ("X-RateLimit-Limit" in refusal["headers"]) == ("401" not in name)
+        assert ("Retry-After" in refusal["headers"]) == name.endswith(("429", "503"))
+
+
+async def test_a_query_says_how_it_is_written(told: Json) -> None:
+    listed = {one["name"]: one for one in told["paths"]["/v1/notes"]["get"]["parameters"] if "name" in one}
+    assert listed["limit"]["schema"] == {"type": "integer", "minimum": 1, "maximum": 100, "default": 20}
+    ids = listed["tagIds"]
+    assert (ids["style"], ids["explode"], ids["schema"]["type"], ids["schema"]["maxItems"]) == (
+        "form",
+        False,
+        "array",
+        100,
+    )
+    assert listed["fromDate"]["schema"]["type"] == "string"
+    assert "2026-01-31" in listed["fromDate"]["schema"]["examples"]
+    asked = told["paths"]["/api/v1/ai/conversations"]["get"]["parameters"]
+    assert [one["name"] for one in asked if one.get("required")] == ["document_id"]
+
+
+async def test_who_may_call(told: Json) -> None:
+    assert told["paths"]["/v1/notes"]["get"]["security"] == [{"bearer": []}, {"apiKey": []}]
+    assert told["paths"]["/api/v1/ai/conversations"]["get"]["security"] == [{"bearer": []}]
+    assert told["paths"]["/api/v1/ai/models"]["get"]["security"] == []
+
+
+async def test_who_has_the_document_need_not_load_it_again(nobody: httpx.AsyncClient) -> None:
+    first = await nobody.get("/openapi.json")
+    again = await nobody.get("/openapi.json", headers={"If-None-Match": first.headers["ETag"]})
+    assert (again.status_code, again.content, again.headers["ETag"]) == (304, b"", first.headers["ETag"])
+    stale = await nobody.get("/openapi.json", headers={"If-None-Match": '"x"'})
+    assert (stale.status_code, stale.content) == (200, first.content)
+
+
+async def test_the_page_loads_nothing_from_outside(nobody: httpx.AsyncClient) -> None:
+    page = await nobody.get("/docs")
+    assert (page.status_code, page.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
+    assert page.headers["Cache-Control"] == "no-cache"
+    assert not OUTSIDE.search(page.text)
+    assert 'load-fonts="false"' in page.text
+    assert "<script>" not in page.text
+    [script] = re.findall(r'<script[^>]* src="([^"]+)"', page.text)
+    viewer = await nobody.get(f"/{script}")
+    assert (viewer.status_code, viewer.headers["Content-Type"]) == (200, "text/javascript; charset=utf-8")
+    assert viewer.headers["Cache-Control"] == "public, max-age=31536000, immutable"
+    assert not OUTSIDE.search(FONTS.sub("", viewer.text))
+    for answer in (page, viewer):
+        policy = dict(part.split(" ", 1) for part in answer.headers["Content-Security-Policy"].split("; "))
+        assert policy.pop("default-src") == "'none'"
+        sources = {source for part in policy.values() for source in part.split()}
+        assert sources == {"'self'", "'none'", "'unsafe-inline'", "data:"}
+        assert policy["script-src"] == "'self'"
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    # The document itself is on the page's own server.
+    [spec] = re.findall(r'spec-url="([^"]+)"', page.text)
+    assert (await nobody.get(f"/{spec}")).status_code == 200

@@ -1,0 +1,239 @@
+"""What is spent, by whom and when: one point in the statement that finds the caller, and for nobody else."""
+
+import asyncio
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+from pydantic import SecretStr
+from sqlalchemy import event, text, update
+from sqlmodel import col
+
+from caret.issuing import issue
+from models import ApiKey, Plan, Role, Workspace
+from models.base import new_id
+from resolvers import limits, viewers
+from resolvers.context import Context
+from resolvers.errors import Code, Problem
+from resolvers.limits import POINTS, Allowance, Meter
+from tests.resolvers.helpers import Place, make_place, refused, statements, with_limits
+from tests.support.clock import pass_seconds
+from tests.support.house import SECRET
+
+LIMIT = POINTS[Plan.ENTERPRISE]
+
+
+def token(user_id: UUID) -> str:
+    address = f"{user_id}@people.example"
+    return issue(SecretStr(SECRET), user_id, address, audience="authenticated", issuer=None, lifetime=600)
+
+
+async def key(ctx: Context) -> str:
+    async with ctx.transaction() as tx:
+        return await viewers.create_key(tx, ctx.me.workspace_id, "test")
+
+
+async def came(ctx: Context, credential: str, workspace_id: UUID | None = None) -> Allowance:
+    """What is left after a request."""
+    meter = Meter()
+    await viewers.authenticate(ctx, credential, workspace_id, meter=meter)
+    assert meter.allowance is not None
+    return meter.allowance
+
+
+async def spent(ctx: Context) -> dict[UUID, int]:
+    """By actor, in the workspace of the context."""
+    query = text("SELECT actor_id, (SELECT sum(u) FROM unnest(spent) u) FROM rate_windows WHERE workspace_id = :w")
+    async with ctx.read() as tx:
+        return {row[0]: row[1] for row in await tx.execute(query, {"w": ctx.me.workspace_id})}
+
+
+async def set_plan(ctx: Context, plan: Plan) -> None:
+    async with ctx.transaction() as tx:
+        await tx.execute(update(Workspace).where(col(Workspace.id) == ctx.me.workspace_id).values(plan=plan))
+
+
+async def test_a_key_spends_one_point_in_the_one_statement_that_finds_it(me: Context) -> None:
+    ours = await key(me)
+    assert (await came(me, ours)).remaining == LIMIT - 1
+    with statements(me) as told:
+        allowance = await came(me, ours)
+    assert (allowance.limit, allowance.remaining, len(told)) == (LIMIT, LIMIT - 2, 1)
+    other = await key(me)
+    assert (await came(me, other)).remaining == LIMIT - 1
+    assert sorted((await spent(me)).values()) == [1, 2]
+
+
+async def test_a_person_spends_in_the_one_workspace_they_act_in(me: Context, ctx: Context) -> None:
+    """However many they are in: the point is spent for the place that was picked, once."""
+    others = [(await make_place(ctx)).ctx for _ in range(3)]
+    async with ctx.transaction() as tx:
+        for other in others:
+            await viewers.join(tx, other.me.workspace_id, me.me.user_id, Role.MEMBER)
+    mine = token(me.me.user_id)
+    assert (await came(ctx, mine)).remaining == LIMIT - 1
+    with statements(ctx) as told:
+        assert (await came(ctx, mine)).remaining == LIMIT - 2
+    assert len(told) == 1
+    assert (await came(ctx, mine, others[1].me.workspace_id)).remaining == LIMIT - 1
+    assert [await spent(one) for one in (me, *others)] == [{me.me.user_id: 2}, {}, {me.me.user_id: 1}, {}]
+
+
+async def test_who_is_not_let_in_spends_nothing(me: Context, ctx: Context) -> None:
+    ours = await key(me)
+    with refused(Code.UNAUTHENTICATED):
+        await came(me, ours + "x")
+    with refused(Code.FORBIDDEN):
+        await came(me, token(new_id()), me.me.workspace_id)
+    async with me.transaction() as tx:
+        revoked = update(ApiKey).where(col(ApiKey.workspace_id) == me.me.workspace_id)
+        await tx.execute(revoked.values(revoked_at=text("now()")))
+    with refused(Code.UNAUTHENTICATED):
+        await came(me, ours)
+    assert await spent(me) == {}
+
+
+async def test_to_look_whether_somebody_still_may_spends_nothing(me: Context) -> None:
+    viewer = await viewers.authenticate(me, await key(me), meter=Meter())
+    async with me.read() as tx:
+        await viewers.standing(tx, viewer)
+        await viewers.standing(tx, me.me)
+    assert await spent(me) == {viewer.actor_id: 1}
+
+
+async def test_a_first_request_spends_in_the_workspace_that_it_makes(ctx: Context) -> None:
+    free = await asyncio.gather(*(came(ctx, new) for new in [token(new_id())] * 5))
+    assert sorted(one.remaining for one in free) == [55, 56, 57, 58, 59]
+
+
+@pytest.mark.parametrize("plan", Plan)
+async def test_the_plan_decides(me: Context, plan: Plan) -> None:
+    await set_plan(me, plan)
+    given = with_limits(me, points={Plan.FREE: 1, Plan.PRO: 2, Plan.ENTERPRISE: 3})
+    ours, limit = await key(me), given.limits.points[plan]
+    for left in reversed(range(limit)):
+        assert (await came(given, ours)).remaining == left
+    meter = Meter()
+    with pytest.raises(Problem) as caught:
+        await viewers.authenticate(given, ours, meter=meter)
+    assert caught.value.code is Code.RATE_LIMITED
+    assert caught.value.retry_after is not None
+    assert 59 <= caught.value.retry_after <= 61
+    text_ = f"The limit is {limit} points in 60 seconds. Try again in {caught.value.retry_after} seconds."
+    assert (caught.value.message, meter.allowance and meter.allowance.remaining) == (text_, 0)
+    # Another plan counts at once.
+    await set_plan(me, Plan.ENTERPRISE)
+    left = 3 - limit - 1
+    if left >= 0:
+        assert (await came(given, ours)).remaining == left
+
+
+async def test_a_downgraded_workspace_owes_nothing(me: Context) -> None:
+    ours = await key(me)
+    for _ in range(3):
+        await came(me, ours)
+    await set_plan(me, Plan.FREE)
+    with pytest.raises(Problem) as caught:
+        await came(with_limits(me, points={**POINTS, Plan.FREE: 2}), ours)
+    assert caught.value.code is Code.RATE_LIMITED
+    assert set((await spent(me)).values()) == {3}
+
+
+async def test_what_an_operation_costs_is_paid_whole_or_not_at_all(me: Context) -> None:
+    given = with_limits(me, points={**POINTS, Plan.ENTERPRISE: 10})
+    assert await limits.pay(given, 7, 0) == given.meter.allowance
+    assert given.meter.allowance is not None
+    before = given.meter.allowance
+    assert before.remaining == 3
+    with pytest.raises(Problem) as caught:
+        await limits.pay(given, 5, 1)
+    assert caught.value.code is Code.RATE_LIMITED
+    assert caught.value.message.startswith(
+        "The limit is 10 points in 60 seconds. This needs 4 points, 3 are left. Try again in "
+    )
+    assert given.meter.allowance == before
+    assert (await limits.pay(given, 3, 0)).remaining == 0
+    with pytest.raises(Problem) as caught:
+        await limits.pay(given, 11, 1)
+    assert (caught.value.code, caught.value.message) == (
+        Code.QUERY_TOO_COMPLEX,
+        "The operation costs 11 points, this workspace's plan allows 10 in 60 seconds.",
+    )
+    assert await spent(me) == {me.me.user_id: 10}
+
+
+async def test_what_is_left_can_be_asked_without_spending(me: Context) -> None:
+    assert (await limits.left(me)).remaining == LIMIT
+    assert set((await spent(me)).values()) == {0}
+
+
+async def test_the_use_of_a_key_is_noted_once_a_minute(me: Context) -> None:
+    ours = await key(me)
+
+    async def noted() -> list[tuple[Any, ...]]:
+        async with me.read() as tx:
+            query = text("SELECT xmin, last_used_at, now() FROM api_keys WHERE workspace_id = :w")
+            return [tuple(row) for row in await tx.execute(query, {"w": me.me.workspace_id})]
+
+    with statements(me) as told:
+        await came(me, ours)
+        await came(me, ours)
+    assert [one.partition(" ")[0] for one in told] == ["SELECT", "UPDATE", "SELECT"]
+    [(version, used, now)] = await noted()
+    assert now - used < timedelta(seconds=30)
+
+    async with me.transaction() as tx:
+        older = text("UPDATE api_keys SET last_used_at = last_used_at - interval '59 seconds' WHERE workspace_id = :w")
+        await tx.execute(older, {"w": me.me.workspace_id})
+    [(version, used, _)] = await noted()
+    await came(me, ours)
+    assert [(row[0], row[1]) for row in await noted()] == [(version, used)]
+    async with me.transaction() as tx:
+        await tx.execute(text(older.text.replace("59", "2")), {"w": me.me.workspace_id})
+    await came(me, ours)
+    [(_, again, _)] = await noted()
+    assert again - used > timedelta(seconds=50)
+
+
+async def test_of_many_first_uses_at_once_one_is_noted(me: Context) -> None:
+    ours, written = await key(me), list[int]()
+
+    def count(_connection: object, cursor: Any, statement: str, *_: object) -> None:
+        if statement.startswith("UPDATE api_keys"):
+            written.append(cursor.rowcount)
+
+    engine = me.database.engine.sync_engine
+    event.listen(engine, "after_cursor_execute", count)
+    try:
+        await asyncio.gather(*(came(me, ours) for _ in range(15)))
+    finally:
+        event.remove(engine, "after_cursor_execute", count)
+    assert sum(written) == 1, written
+
+
+async def test_the_window_slides_by_the_second(place: Place) -> None:
+    me = with_limits(place.ctx, points={**POINTS, Plan.ENTERPRISE: 10})
+
+    async def passed(seconds: int) -> None:
+        await pass_seconds(me.database.engine, me.me.workspace_id, seconds)
+
+    first = await limits.pay(me, 5, 0)
+    await passed(30)
+    second = await limits.pay(me, 5, 0)
+    assert (first.remaining, second.remaining) == (5, 0)
+    # What comes free next is what was spent first, 30 seconds ago.
+    assert first.reset_at - second.reset_at in {29, 30}
+    with pytest.raises(Problem) as caught:
+        await limits.pay(me, 1, 0)
+    assert caught.value.retry_after in {30, 31}
+    with pytest.raises(Problem) as caught:
+        await limits.pay(me, 6, 0)
+    assert caught.value.retry_after in {60, 61}
+    await passed(31)
+    third = await limits.pay(me, 5, 0)
+    assert third.remaining == 0
+    with refused(Code.RATE_LIMITED):
+        await limits.pay(me, 1, 0)
+    await passed(61)
+    assert (await limits.pay(me, 10, 0)).remaining == 0

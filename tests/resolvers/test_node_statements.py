@@ -1,0 +1,76 @@
+"""What `nodes` and the lists of people read: no more statements for more of them, no column that nobody asked for."""
+
+from uuid import UUID
+
+import pytest
+
+from models import Role
+from models.people import GroupDraft, InviteDraft, MemberChange, MemberFilter
+from resolvers import groups, invites, members
+from resolvers.context import Context
+from tests.resolvers.helpers import Place, graphql, spoken, statements, write
+
+NODES = "query($ids: [ID!]!) { nodes(ids: $ids) { __typename } }"
+PEOPLE = """{ viewer { workspace {
+  members(first: 50) { nodes { user { name } groups { name memberCount } } }
+  groups { name memberCount }
+  invites(first: 50) { nodes { groups { name memberCount } } }
+} } }"""
+
+
+@pytest.fixture
+async def things(place: Place) -> dict[str, list[UUID]]:
+    """Five of each of some kinds."""
+    me = place.ctx
+    made: dict[str, list[UUID]] = {"Note": [], "Tag": [], "Group": [], "Invite": [], "Member": []}
+    for number in range(5):
+        made["Note"].append((await write(me, str(number), transcripts=spoken("Hi"))).id)
+        made["Tag"].append(await place.tag(str(number)))
+        made["Group"].append((await groups.create(me, GroupDraft(name=str(number)))).id)
+        draft = InviteDraft(email=f"{number}@x", group_ids=made["Group"])
+        made["Invite"].append((await invites.create(me, draft)).id)
+        await place.member(Role.MEMBER)
+    for row in (await members.window(me, 5, 1, MemberFilter()))[0]:
+        await members.update(me, row.id, MemberChange(group_ids=made["Group"]))
+        made["Member"].append(row.id)
+    return made
+
+
+async def test_nodes_are_as_many_statements_for_any_number(me: Context, things: dict[str, list[UUID]]) -> None:
+    for wanted in (1, 5):
+        ids = [str(ident) for mine in things.values() for ident in mine[:wanted]]
+        with statements(me) as told:
+            found = (await graphql(me, NODES, ids=ids))["nodes"]
+        assert [one["__typename"] for one in found] == [name for name in things for _ in range(wanted)]
+        # One that tells the kinds, and one for each.
+        assert len(told) == 1 + len(things), told
+
+
+async def test_a_kind_that_is_not_among_the_ids_is_not_read(me: Context, things: dict[str, list[UUID]]) -> None:
+    with statements(me) as told:
+        await graphql(me, NODES, ids=[str(ident) for ident in things["Tag"]])
+    assert len(told) == 2
+
+
+async def test_of_a_note_only_what_was_selected_is_read(me: Context, things: dict[str, list[UUID]]) -> None:
+    query = "query($id: ID!) { node(id: $id) { id ... on Note { title summary } ... on Tag { name } } }"
+    with statements(me) as told:
+        await graphql(me, query, id=str(things["Note"][0]))
+    assert "notes.summary" in told[-1]
+    assert "content_text" not in told[-1]
+
+
+async def test_people_with_their_groups_are_as_many_statements_for_any_number(place: Place) -> None:
+    counts = []
+    for number in range(2):
+        group = await groups.create(place.ctx, GroupDraft(name=f"first {number}"))
+        await invites.create(place.ctx, InviteDraft(email=f"first{number}@x", group_ids=[group.id]))
+        member = await place.member()
+        [row] = (await members.window(place.ctx, 1, number + 1, MemberFilter()))[0]
+        assert row.user_id == member.me.user_id
+        await members.update(place.ctx, row.id, MemberChange(group_ids=[group.id]))
+        with statements(place.ctx) as told:
+            found = (await graphql(place.ctx, PEOPLE))["viewer"]["workspace"]
+        assert len(found["groups"]) == len(found["invites"]["nodes"]) == number + 1
+        counts.append(len(told))
+    assert counts[0] == counts[1]

@@ -1,0 +1,208 @@
+"""How Postgres runs each list at 100,000 notes: by an index, never by reading a whole table."""
+
+import hashlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import pytest
+from sqlalchemy import event
+
+from caret.migrating import migrate
+from caret.postgres import engine
+from models.note import (
+    NoteFilter,
+    NoteKind,
+    NoteOrder,
+    NoteOrderField,
+    NoteStatus,
+    NoteVisibility,
+    OrderDirection,
+    TranscriptFilter,
+)
+from resolvers import conversations, notes, tags, workspaces
+from resolvers.context import Context, Database
+from resolvers.drafts import drafted
+from resolvers.pages import Window
+from tests.conftest import House
+from tests.resolvers.helpers import make_place
+from tests.support.scratch import scratch_database
+
+NOTES = 100_000
+# Half of the notes are in one workspace, the others in fifty; of what a workspace has few of, it has few. Ids are made
+# of numbers, so that rows find each other.
+FILL = """
+SET statement_timeout = 0;
+CREATE FUNCTION pg_temp.made(kind text, n bigint) RETURNS uuid LANGUAGE sql IMMUTABLE AS $$
+  SELECT md5(kind || n)::uuid $$;
+INSERT INTO users (id, name, email)
+  SELECT pg_temp.made('user', n), 'Person ' || n, n || '@x.example' FROM generate_series(1, 5000) n;
+INSERT INTO workspaces (id, name, user_id)
+  SELECT pg_temp.made('space', n), 'W' || n, pg_temp.made('user', n) FROM generate_series(1, 3000) n;
+CREATE TEMP TABLE few AS
+  SELECT n, CASE WHEN n % 30 = 0 THEN '{mine}'::uuid ELSE pg_temp.made('space', n % 3000 + 1) END AS space
+  FROM generate_series(1, 5000) n;
+CREATE TEMP TABLE s AS
+  SELECT n, CASE WHEN n % 2 = 0 THEN '{mine}'::uuid ELSE pg_temp.made('space', n % 50 + 1) END AS space
+  FROM generate_series(1, {notes}) n;
+INSERT INTO members (id, workspace_id, user_id, role)
+  SELECT pg_temp.made('member', n), space, pg_temp.made('user', n), 'member' FROM few;
+INSERT INTO groups (id, workspace_id, name)
+  SELECT pg_temp.made('group', n), space, 'group ' || n FROM few WHERE n <= 3000;
+INSERT INTO group_members (group_id, member_id, workspace_id)
+  SELECT pg_temp.made('group', n % 3000 + 1), pg_temp.made('member', n), space FROM few;
+INSERT INTO invites (id, workspace_id, code, is_url_invite, role, expires_at)
+  SELECT pg_temp.made('invite', n), space, n, true, 'member', now() + interval '1 day' FROM few WHERE n <= 3000;
+INSERT INTO api_keys (id, workspace_id, name, prefix, digest)
+  SELECT pg_temp.made('key', n), space, 'key', 'sk', decode(md5('key' || n), 'hex') FROM few WHERE n <= 3000;
+INSERT INTO tags (id, workspace_id, name, color)
+  SELECT pg_temp.made('tag', n), space, 'tag ' || n, '#000000' FROM few WHERE n <= 3000;
+INSERT INTO folders (id, workspace_id, name)
+  SELECT pg_temp.made('folder', n), space, 'folder ' || n FROM few WHERE n <= 3000;
+INSERT INTO notes (id, workspace_id, title, kind, status, visibility, created_by_id, folder_id, participants, summary,
+    created_at, updated_at)
+  SELECT pg_temp.made('note', n), space, 'Note ' || md5(n::text), 'online',
+    CASE WHEN n % 100 = 0 THEN 'idle' ELSE 'completed' END, CASE WHEN n % 10 = 0 THEN 'private' ELSE 'workspace' END,
+    pg_temp.made('user', n % 5000 + 1), CASE WHEN n % 7 = 0 THEN pg_temp.made('folder', n % 3000 + 1) END,
+    jsonb_build_array(jsonb_build_object('name', 'P', 'email_key', n % 1000 || '@people.example')),
+    'common words and word' || n % 2000, now() - n * interval '1 minute', now() - n * interval '1 minute' FROM s;
+INSERT INTO note_tags (note_id, tag_id, workspace_id)
+  SELECT pg_temp.made('note', n), pg_temp.made('tag', n % 3000 + 1), space FROM s;
+INSERT INTO note_shares (id, note_id, user_id, workspace_id)
+  SELECT pg_temp.made('share', n), pg_temp.made('note', n), pg_temp.made('user', n % 5000 + 1), space
+  FROM s WHERE n <= 5000;
+INSERT INTO transcript_segments
+    (id, workspace_id, note_id, position, speaker, text, start_timestamp, end_timestamp)
+  SELECT pg_temp.made('segment', n), space, pg_temp.made('note', n / 100 * 2), n % 100, 'A', 'Spoken', '00:00:00',
+    '00:00:01'
+  FROM s WHERE n >= 100 AND n <= 30000;
+INSERT INTO conversations (id, workspace_id, note_id, user_id)
+  SELECT pg_temp.made('talk', n), space, pg_temp.made('note', n % 100 * 2 + 2), '{me}' FROM s WHERE n <= 10000;
+INSERT INTO messages (id, workspace_id, conversation_id, role, state, content)
+  SELECT pg_temp.made('message', n), space, pg_temp.made('talk', n % 1000 + 1), 'user', 'done', 'Said'
+  FROM s WHERE n <= 30000;
+INSERT INTO events (workspace_id, seq, id, type, note_id)
+  SELECT '{mine}', n, pg_temp.made('event', n), 'note.updated', pg_temp.made('note', n % 100 * 2 + 2)
+  FROM s WHERE n <= 30000;
+ANALYZE;
+"""
+
+
+@dataclass(frozen=True)
+class Big:
+    """A workspace of 50,000 notes, as its admin and as a member see it."""
+
+    admin: Context
+    member: Context
+
+
+@pytest.fixture(scope="module")
+async def big(house: House, ctx: Context) -> AsyncIterator[Big]:
+    """On a database of its own: nobody else's lists are to be as long."""
+    async with scratch_database(house.database_url) as url:
+        await migrate(url)
+        opened = Database(engine(url))
+        place = await make_place(replace(ctx, database=opened))
+        admin = place.ctx
+        filling = FILL.format(notes=NOTES, mine=admin.me.workspace_id, me=admin.me.user_id)
+        async with opened.engine.connect() as connection:
+            raw = (await connection.get_raw_connection()).driver_connection
+            assert raw is not None
+            await raw.execute(filling, timeout=120)
+        yield Big(admin, await place.member())
+        await opened.engine.dispose()
+
+
+async def scanned(ctx: Context, read: Callable[[Context], Awaitable[object]]) -> list[tuple[str, str]]:
+    """The tables that the statements of a read scan whole, each with its statement."""
+    told: list[tuple[str, Any]] = []
+
+    def hear(_connection: object, _cursor: object, statement: str, parameters: Any, *_: object) -> None:
+        told.append((statement, parameters))
+
+    engine = ctx.database.engine.sync_engine
+    event.listen(engine, "before_cursor_execute", hear)
+    try:
+        await read(ctx)
+    finally:
+        event.remove(engine, "before_cursor_execute", hear)
+    assert told
+    async with ctx.database.engine.connect() as connection:
+        found: list[tuple[str, str]] = []
+        for statement, parameters in told:
+            plan = (await connection.exec_driver_sql(f"EXPLAIN (FORMAT JSON) {statement}", parameters)).scalar_one()
+            found += [(table, statement) for table in scans(plan[0]["Plan"])]
+    return found
+
+
+def scans(plan: dict[str, Any]) -> Iterator[str]:
+    """The tables that a plan reads whole."""
+    if plan["Node Type"] == "Seq Scan":
+        yield plan["Relation Name"]
+    for part in plan.get("Plans", ()):
+        yield from scans(part)
+
+
+def made(kind: str, number: int) -> str:
+    return str(UUID(hashlib.md5(f"{kind}{number}".encode()).hexdigest()))
+
+
+FILTERS: list[dict[str, Any]] = [
+    {},
+    {"status": NoteStatus.IDLE},
+    {"status": NoteStatus.COMPLETED},
+    {"kind": NoteKind.PODCAST},
+    {"visibility": NoteVisibility.PRIVATE},
+    {"search": "common"},
+    {"search": "word17"},
+    {"search": "nothing"},
+    {"createdBy": made("user", 7)},
+    {"createdFrom": datetime(2020, 1, 1, tzinfo=UTC), "createdTo": datetime(2020, 2, 1, tzinfo=UTC)},
+    {"createdFrom": datetime(2020, 1, 1, tzinfo=UTC)},
+    {"tagIds": [made("tag", 2), made("tag", 4)]},
+    {"folderIds": [made("folder", 2), made("folder", 14)]},
+    {"participantEmail": "17@people.example"},
+    {"participantEmail": "nobody@people.example", "search": "common", "status": NoteStatus.IDLE},
+]
+ORDERS = [NoteOrder(field=field, direction=way) for field in NoteOrderField for way in OrderDirection]
+
+
+@pytest.mark.parametrize("who", ["admin", "member"])
+@pytest.mark.parametrize("wanted", FILTERS, ids=lambda wanted: "+".join(wanted) or "all")
+async def test_no_list_of_notes_reads_a_whole_table(big: Big, who: str, wanted: dict[str, Any]) -> None:
+    ctx: Context = getattr(big, who)
+    asked = drafted(NoteFilter, wanted)
+
+    async def listed(ctx: Context) -> None:
+        for by in ORDERS:
+            page = await notes.page(ctx, Window(first=20), asked, by)
+            if page.has_next:
+                await notes.page(ctx, Window(first=20, after=page.cursor(page.rows[-1])), asked, by)
+                await notes.page(ctx, Window(last=20, before=page.cursor(page.rows[-1])), asked, by)
+            await notes.window(ctx, 20, 1000, asked, by)
+        await notes.count(ctx, asked)
+
+    assert await scanned(ctx, listed) == []
+
+
+NOTE, TALK = UUID(made("note", 2)), UUID(made("talk", 2))
+Lists = dict[str, Callable[[Context], Awaitable[object]]]
+LISTS: Lists = {
+    "tags of notes": lambda ctx: notes.tags_of(ctx, [NOTE, UUID(made("note", 4))]),
+    "segments of notes": lambda ctx: notes.segments(ctx, [NOTE]),
+    "transcript": lambda ctx: notes.transcript(ctx, NOTE, Window(), TranscriptFilter(search="spoken")),
+    "conversations": lambda ctx: conversations.page(ctx, NOTE, Window()),
+    "conversations by offset": lambda ctx: conversations.window(ctx, NOTE, 20, 0),
+    "messages": lambda ctx: conversations.messages(ctx, TALK, Window(last=20)),
+    "messages by offset": lambda ctx: conversations.message_window(ctx, TALK, None, 0),
+    "tags": tags.listed,
+    "workspaces": workspaces.mine,
+    "users": lambda ctx: workspaces.users(ctx, [ctx.me.user_id]),
+}
+
+
+@pytest.mark.parametrize("name", LISTS)
+async def test_no_other_list_reads_a_whole_table(big: Big, name: str) -> None:
+    assert await scanned(big.admin, LISTS[name]) == []

@@ -1,0 +1,65 @@
+"""What `/v1` says, for tests that compare it whole."""
+
+import uuid
+from typing import Any
+
+import httpx
+
+NOTES = "/v1/notes"
+NEVER = "01890000-0000-7000-8000-000000000000"
+MADE = {"id", "createdAt", "updatedAt"}
+EMPTY: dict[str, Any] = {
+    "title": "Plain",
+    "kind": "online",
+    "status": "idle",
+    "visibility": "workspace",
+    "tags": [],
+    "participants": [],
+    "totalDurationSec": 0,
+    "userWrittenNote": "",
+    "enhancedNote": "",
+    "summary": "",
+    "transcripts": [],
+    "calendarEvent": None,
+    "inputLanguage": None,
+    "translationLanguage": None,
+    "meetingApp": None,
+    "revision": 1,
+}
+TYPES = {
+    400: "validation_error",
+    401: "authentication_error",
+    403: "permission_error",
+    404: "resource_error",
+    409: "conflict_error",
+    422: "validation_error",
+}
+
+
+def refusal(status: int, code: str, message: str, param: str | None = None, errors: Any = None) -> tuple[int, Any]:
+    """A refused request's status and its whole body; `errors` where they say something else than the message."""
+    shown = {"code": code, "message": message, "type": TYPES.get(status, "invalid_request_error")}
+    if param is None:
+        return status, {"error": shown, "message": message, "code": code}
+    told = {"error": {**shown, "param": param}, "message": message, "code": code}
+    return status, {**told, "errors": errors or {param: message.removeprefix(f"{param}: ")}}
+
+
+def invalid(param: str, text: str) -> tuple[int, Any]:
+    return refusal(400, "invalid_parameter", f"{param}: {text}", param)
+
+
+def told(response: httpx.Response) -> tuple[int, Any]:
+    return response.status_code, response.json()
+
+
+def plain(note: dict[str, Any]) -> dict[str, Any]:
+    """A note without what the server makes."""
+    assert str(uuid.UUID(note["id"])) == note["id"]
+    assert note["createdAt"] <= note["updatedAt"]
+    return {name: value for name, value in note.items() if name not in MADE}
+
+
+def ordered(answer: httpx.Response) -> list[str]:
+    assert answer.status_code == 200, answer.text
+    return [item["title"] for item in answer.json()["items"]]

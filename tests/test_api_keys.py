@@ -1,0 +1,153 @@
+"""API keys by GraphQL: made, listed, revoked, and never more than who made them."""
+
+import asyncio
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import insert
+
+from models import ApiKey, Role
+from models.base import new_id
+from models.people import MAX_NAME, MAX_SCOPES
+from resolvers.access import SCOPES
+from resolvers.keys import MAX_KEYS
+from resolvers.viewers import KEY_PREFIX
+from tests.conftest import Tenant
+from tests.support.clients import Caller
+from tests.support.rest import Told, mutated
+
+SHOWN = "{ id name prefix scopes createdAt lastUsedAt revokedAt }"
+LIST = f"{{ apiKeys {SHOWN} }}"
+MAKE = f"mutation($input: CreateApiKeyInput!) {{ createApiKey(input: $input) {{ apiKey {SHOWN} key }} }}"
+REVOKE = f"mutation($id: ID!) {{ revokeApiKey(id: $id) {SHOWN} }}"
+ALL = sorted(SCOPES)
+
+
+async def make(caller: Caller, **fields: Any) -> Told:
+    return await mutated(caller, MAKE, input={"name": "New", **fields})
+
+
+async def own_id(key: Caller) -> str:
+    return str((await key.data("{ viewer { apiKey { id } } }"))["viewer"]["apiKey"]["id"])
+
+
+async def test_a_keys_life(tenant: Tenant) -> None:
+    admin = await tenant.user(Role.ADMIN)
+    made = (await make(admin, name=" Zapier ", scopes=["notes:read", "users"])).thing
+    shown, key = made["apiKey"], made["key"]
+    assert shown == {
+        "id": shown["id"],
+        "name": "Zapier",
+        "prefix": key[:17],
+        "scopes": ["notes:read", "users"],
+        "createdAt": shown["createdAt"],
+        "lastUsedAt": None,
+        "revokedAt": None,
+    }
+    assert key.startswith(KEY_PREFIX)
+    assert len(key) == len(KEY_PREFIX) + 43
+    full = (await make(admin)).thing["apiKey"]
+    none = (await make(admin, scopes=[])).thing["apiKey"]
+    assert (full["scopes"], none["scopes"]) == (ALL, [])
+    listed = (await admin.data(LIST))["apiKeys"]
+    assert listed == [none, full, shown]
+    assert key[17:] not in str(listed)
+    works = tenant._caller(key, None)
+    assert (await works.http.get("/v1/notes")).status_code == 200
+    assert (await works.http.get("/v1/me")).json()["scopes"] == ["notes:read", "users"]
+    revoked = (await mutated(admin, REVOKE, id=shown["id"])).thing
+    assert revoked["revokedAt"] is not None
+    assert (await works.http.get("/v1/notes")).status_code == 401
+    # Again is no change, and the list keeps it.
+    assert (await mutated(admin, REVOKE, id=shown["id"])).thing == revoked
+    assert [one["id"] for one in (await admin.data(LIST))["apiKeys"]] == [none["id"], full["id"], shown["id"]]
+    assert [one["revokedAt"] for one in (await admin.data(LIST))["apiKeys"]] == [None, None, revoked["revokedAt"]]
+
+
+BAD: list[tuple[str, Any]] = [
+    ("name", ""),
+    ("name", " "),
+    ("name", "x" * (MAX_NAME + 1)),
+    ("name", "nul\x00"),
+    ("scopes", ["everything"]),
+    ("scopes", ["notes", "users:write"]),
+    ("scopes", [""]),
+    ("scopes", ["notes"] * (MAX_SCOPES + 1)),
+    ("scopes.0", ["\x00"]),
+]
+
+
+@pytest.mark.parametrize(("field", "value"), BAD)
+async def test_bad_values_are_refused_by_name(tenant: Tenant, field: str, value: Any) -> None:
+    admin = await tenant.user(Role.ADMIN)
+    assert await make(admin, **{field.partition(".")[0]: value}) == Told(code="BAD_USER_INPUT", field=field)
+    assert (await admin.data(LIST))["apiKeys"] == []
+
+
+async def test_the_longest_name(tenant: Tenant) -> None:
+    name = "🙂" * MAX_NAME
+    assert (await make(await tenant.key(), name=name)).thing["apiKey"]["name"] == name
+
+
+async def test_admins_only(tenant: Tenant, stranger: Tenant) -> None:
+    admin, member = await tenant.user(Role.ADMIN), await tenant.user()
+    key = (await make(admin)).thing["apiKey"]
+    reader, other_scopes = await tenant.key("users:read"), await tenant.key("notes", "folders", "webhooks")
+    for caller, code in ((member, "FORBIDDEN"), (other_scopes, "INSUFFICIENT_SCOPE")):
+        assert await caller.code(LIST) == code
+    for caller, code in ((member, "FORBIDDEN"), (other_scopes, "INSUFFICIENT_SCOPE"), (reader, "INSUFFICIENT_SCOPE")):
+        assert (await make(caller)).code == code
+        assert (await mutated(caller, REVOKE, id=key["id"])).code == code
+    assert key in (await reader.data(LIST))["apiKeys"]
+    for outsider in (await stranger.user(Role.ADMIN), await stranger.key()):
+        for ident in (key["id"], str(uuid4()), "nobody"):
+            assert (await mutated(outsider, REVOKE, id=ident)).code == "NOT_FOUND"
+        assert key not in (await outsider.data(LIST))["apiKeys"]
+    assert (await mutated(await tenant.key("users"), REVOKE, id=key["id"])).thing["revokedAt"] is not None
+
+
+@pytest.mark.parametrize(
+    ("scopes", "made"),
+    [
+        (["users"], True),
+        (["users:read"], True),
+        (["notes:read", "users"], True),
+        ([], True),
+        (["notes"], False),
+        (["users", "notes"], False),
+        (["webhooks:read"], False),
+        (None, False),
+    ],
+)
+async def test_a_key_makes_none_with_more_than_its_own_scopes(
+    tenant: Tenant, scopes: list[str] | None, made: bool
+) -> None:
+    key = await tenant.key("users", "notes:read")
+    told = await make(key, scopes=scopes)
+    assert told.code == (None if made else "INSUFFICIENT_SCOPE")
+    assert len((await key.data(LIST))["apiKeys"]) == (2 if made else 1)
+
+
+async def test_a_key_revokes_itself_whatever_its_scopes(tenant: Tenant) -> None:
+    key, other = await tenant.key("notes:read"), await tenant.key()
+    ident = await own_id(key)
+    assert (await mutated(key, REVOKE, id=await own_id(other))).code == "INSUFFICIENT_SCOPE"
+    assert (await mutated(key, REVOKE, id=ident)).thing["id"] == ident
+    assert (await key.http.get("/v1/notes")).status_code == 401
+    assert (await other.http.get("/v1/notes")).status_code == 200
+
+
+async def test_a_workspace_has_so_many_live_keys(tenant: Tenant) -> None:
+    admin = await tenant.user(Role.ADMIN)
+    rows = [
+        {"id": new_id(), "workspace_id": tenant.id, "name": "x", "prefix": "x", "digest": uuid4().bytes}
+        for _ in range(MAX_KEYS - 1)
+    ]
+    async with tenant.database.begin() as connection:
+        await connection.execute(insert(ApiKey), rows)
+    told = await asyncio.gather(*(make(admin) for _ in range(3)))
+    assert sorted(one.code or "made" for one in told) == ["UNPROCESSABLE"] * 2 + ["made"]
+    await mutated(admin, REVOKE, id=str(rows[0]["id"]))
+    assert (await make(admin)).code is None
+    assert len((await admin.data(LIST))["apiKeys"]) == MAX_KEYS + 1

@@ -1,0 +1,50 @@
+"""How CARET_RATE_LIMITS is read: the three plans, each once, and nothing else."""
+
+import pytest
+from pydantic import ValidationError
+
+from caret.settings import RATE_LIMITS, Settings
+from models import Plan
+from resolvers.limits import POINTS
+
+
+def read(monkeypatch: pytest.MonkeyPatch, text: str) -> dict[Plan, int]:
+    monkeypatch.setenv("CARET_RATE_LIMITS", text)
+    return Settings().rate_limits
+
+
+def test_what_is_set_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Settings().rate_limits == read(monkeypatch, "") == read(monkeypatch, RATE_LIMITS) == POINTS
+    given = {Plan.PRO: 1_000_000, Plan.FREE: 1, Plan.ENTERPRISE: 70}
+    assert read(monkeypatch, "pro=1000000,free=1,enterprise=70") == given
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "x",
+        "60",
+        "free=60,pro=120",
+        "free=60,pro=120,enterprise=0",
+        "free=60,pro=120,enterprise=1000001",
+        "free=60,pro=120,enterprise=-1",
+        "free=60,pro=120,enterprise=3.5",
+        "free=60,pro=120,enterprise=",
+        "free=60,pro=120,enterprise=300,",
+        "free=60,pro=120,enterprise=300,big=1",
+        "free=60,free=60,pro=120,enterprise=300",
+        "free=60, pro=120,enterprise=300",
+        "free=60;pro=120,enterprise=300",
+        "FREE=60,pro=120,enterprise=300",
+        "free=060,pro=120,enterprise=300",
+        "free=6_0,pro=120,enterprise=300",
+        "free=٣,pro=120,enterprise=300",
+        "free=60,pro=120,enterprise=300\n",
+        "free=" + "9" * 5000 + ",pro=120,enterprise=300",
+        '{"free": 60, "pro": 120, "enterprise": 300}',
+    ],
+    ids=lambda text: text[:50],
+)
+def test_what_is_no_limit_for_each_plan_is_refused(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    with pytest.raises(ValidationError, match="must give each plan a number from 1 to 1000000, like free=60,pro=120,"):
+        read(monkeypatch, text)
