@@ -22,7 +22,9 @@ serve: $(READY)
 	@$(BIN)/python -m caret serve --stop-with-parent
 
 test: $(READY)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile --ignore tests/faults
+	@echo "test: now those that stop and kill servers, one at a time"
+	$(BIN)/python -m pytest tests/faults
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -68,7 +68,7 @@ def start(*arguments: str, command: Sequence[str] = (*CARET, "serve"), **setting
         ready.set()
 
     threading.Thread(target=read, daemon=True).start()
-    if not ready.wait(120) or not served.url or process.poll() is not None:
+    if not ready.wait(240) or not served.url or process.poll() is not None:
         process.kill()
         raise AssertionError("caret serve did not start:\n" + "\n".join(served.lines))
     return served
