@@ -22,7 +22,8 @@ from models.note import (
     OrderDirection,
     TranscriptFilter,
 )
-from resolvers import conversations, notes, tags, workspaces
+from models.people import MemberFilter
+from resolvers import conversations, folders, groups, invites, keys, members, nodes, notes, tags, workspaces
 from resolvers.context import Context, Database
 from resolvers.drafts import drafted
 from resolvers.pages import Window
@@ -34,7 +35,6 @@ NOTES = 100_000
 # Half of the notes are in one workspace, the others in fifty; of what a workspace has few of, it has few. Ids are made
 # of numbers, so that rows find each other.
 FILL = """
-SET statement_timeout = 0;
 CREATE FUNCTION pg_temp.made(kind text, n bigint) RETURNS uuid LANGUAGE sql IMMUTABLE AS $$
   SELECT md5(kind || n)::uuid $$;
 INSERT INTO users (id, name, email)
@@ -110,7 +110,8 @@ async def big(house: House, ctx: Context) -> AsyncIterator[Big]:
         async with opened.engine.connect() as connection:
             raw = (await connection.get_raw_connection()).driver_connection
             assert raw is not None
-            await raw.execute(filling, timeout=120)
+            await raw.execute("SET statement_timeout = 0")
+            await raw.execute(filling)
         yield Big(admin, await place.member())
         await opened.engine.dispose()
 
@@ -198,6 +199,15 @@ LISTS: Lists = {
     "messages": lambda ctx: conversations.messages(ctx, TALK, Window(last=20)),
     "messages by offset": lambda ctx: conversations.message_window(ctx, TALK, None, 0),
     "tags": tags.listed,
+    "folders": folders.listed,
+    "groups": lambda ctx: groups.of_workspaces(ctx, [ctx.me.workspace_id]),
+    "groups of members": lambda ctx: groups.of_members(ctx, [UUID(made("member", 30))]),
+    "members": lambda ctx: members.page(ctx, ctx.me.workspace_id, Window(), MemberFilter(search="person")),
+    "members by offset": lambda ctx: members.window(ctx, 20, 0, MemberFilter()),
+    "invites": lambda ctx: invites.page(ctx, ctx.me.workspace_id, Window()),
+    "invites by offset": lambda ctx: invites.window(ctx, 20, 0),
+    "keys": keys.all_keys,
+    "nodes": lambda ctx: nodes.find(ctx, [NOTE, TALK, UUID(made("tag", 30)), UUID(made("folder", 30))]),
     "workspaces": workspaces.mine,
     "users": lambda ctx: workspaces.users(ctx, [ctx.me.user_id]),
 }
