@@ -70,10 +70,15 @@ async def ask(caller: Caller, message: str) -> Asked:
     return Asked(caller, note, talk, sent["id"])
 
 
-async def follow(asked: Asked, after: str | None = None) -> list[Event]:
-    """All events of the reply, until the server completes the operation."""
-    payloads = await asked.caller.subscribed(REPLY, id=asked.reply, after=after)
-    return [payload["data"]["reply"] for payload in payloads]
+async def follow(asked: Asked, after: str | None = None, hears: asyncio.Event | None = None) -> list[Event]:
+    """All events of the reply, until the server completes the operation. `hears` is set with the first of them."""
+    events: list[Event] = []
+    async with asked.caller.socket() as socket:
+        async for payload in socket.subscribe(REPLY, id=asked.reply, after=after):
+            events.append(payload["data"]["reply"])
+            if hears is not None:
+                hears.set()
+    return events
 
 
 async def taken(socket: Socket, name: str, count: int) -> list[Event]:

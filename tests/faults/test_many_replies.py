@@ -12,7 +12,7 @@ from tests.faults.helpers import REPLY, TERMINAL, ask, taken
 from tests.support.llm import Script
 
 REPLIES = 50
-SPARE = 8
+SPARE = 12
 """Connections that starting replies may open meanwhile, whatever their number; a burst of requests fills the pool."""
 LIST = "{ notes(first: 20) { nodes { id title tags { name } createdBy { name } } } }"
 

@@ -58,8 +58,10 @@ async def test_deleted_meanwhile(
 ) -> None:
     house.llm.on("delete me", Script(["Started, ", "ended."], gate=gate))
     here = await ask(await tenant.user(), "delete me")
-    followers = [asyncio.create_task(follow(asked)) for asked in (here, here.at(tenant, other_server))]
-    await cut(here, 1)
+    places, hearing = (here, here.at(tenant, other_server)), (asyncio.Event(), asyncio.Event())
+    followers = [asyncio.create_task(follow(asked, hears=hears)) for asked, hears in zip(places, hearing, strict=True)]
+    for hears in hearing:
+        await hears.wait()
     await here.caller.data(delete, id=here.note if "Note" in delete else here.conversation)
     # The model still holds its answer back: nobody waits for it.
     for told in await asyncio.gather(*followers):

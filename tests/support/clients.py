@@ -95,7 +95,7 @@ class Socket:
         await self.connection.send(json.dumps({"id": name, "type": "subscribe", "payload": payload}))
         return name
 
-    async def next(self, name: str, patience: float = 20) -> dict[str, Any]:
+    async def next(self, name: str, patience: float = 60) -> dict[str, Any]:
         """The next message of an operation: type next, error or complete."""
         async with asyncio.timeout(patience):
             return await self._waiting[name].get()
