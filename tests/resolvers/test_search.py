@@ -193,4 +193,6 @@ async def test_a_large_workspace_is_searched_by_its_index(
     with statements(me) as told:
         [hit] = (await search(me, "something to eat", first=1)).hits
     assert hit.document_title == "Lunch"
-    assert ("ORDER BY document_embeddings.embedding <=>" in told[-1], len(told)) == (True, 2)
+    # By comparison only if the index, which has a part of chance in it, leads to nothing.
+    assert "ORDER BY document_embeddings.embedding <=>" in told[1]
+    assert len(told) in {2, 3}
