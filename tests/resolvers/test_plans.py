@@ -35,6 +35,7 @@ NOTES = 100_000
 # Half of the notes are in one workspace, the others in fifty; of what a workspace has few of, it has few. Ids are made
 # of numbers, so that rows find each other.
 FILL = """
+SET session_replication_role = replica;  -- the rows fit each other: no look for each of them
 CREATE FUNCTION pg_temp.made(kind text, n bigint) RETURNS uuid LANGUAGE sql IMMUTABLE AS $$
   SELECT md5(kind || n)::uuid $$;
 INSERT INTO users (id, name, email)
