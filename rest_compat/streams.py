@@ -19,8 +19,6 @@ log = structlog.get_logger()
 PING = b": ping\n\n"
 SILENCE = 10.0
 """Seconds without an event after which a ping is sent."""
-PATIENCE = 30.0
-"""Seconds that a client may take to read one event; then it is given up."""
 AHEAD = 64
 """Events that may wait for a slow client; the rest stays on the bus."""
 HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
@@ -54,10 +52,11 @@ class ReplyStream(StreamingResponse):
         message_id: UUID,
         events: AsyncGenerator[ReplyEvent, None],
         *,
+        patience: float,
         after: int = 0,
         silence: float = SILENCE,
-        patience: float = PATIENCE,
     ) -> None:
+        """`patience`: seconds that the client may take to read one event; then it is given up."""
         self._told = self.chunks()
         super().__init__(self._told, headers=HEADERS)
         self._events = events

@@ -109,6 +109,8 @@ async def listen(asked: Asked, after: str = "0", count: int | None = None) -> li
         if count == 0:
             return heard
         async for event in events:
+            if not event.data:
+                continue  # A ping, which this client takes for an event once it has seen an id.
             heard.append((event.id, json.loads(event.data)))
             if len(heard) == count:
                 break
