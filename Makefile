@@ -25,8 +25,8 @@ serve: $(READY)
 
 test: $(READY)
 	$(BIN)/python -m pytest -n 2 --dist loadfile --ignore tests/faults
-	@echo "test: now those that stop and kill servers, one at a time"
-	$(BIN)/python -m pytest tests/faults
+	@echo "test: now those that stop and kill servers"
+	$(BIN)/python -m pytest -n 2 --dist loadfile tests/faults
 
 lint: $(READY)
 	$(BIN)/ruff check .

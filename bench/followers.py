@@ -29,6 +29,8 @@ class Follower(asyncio.Protocol):
         self._end = ENDS[given["kind"]]
         self._steps = iter(OPENINGS[given["kind"]](given))
 
+        self.opened = time.monotonic_ns() // 1000
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # Uvloop's transports are no instances of asyncio's.
         self._transport = cast(asyncio.WriteTransport, transport)
@@ -51,7 +53,8 @@ class Follower(asyncio.Protocol):
         for at, piece in read(b"".join(data for _, data in self.received), self.given["kind"]):
             text += piece
             arrived, _ = self.received[bisect_left(ends, at)]
-            waits += [(arrived - int(sent)) / 1000 for sent in PIECE.findall(piece)]
+            # What was said before this follower came took as long as it was late.
+            waits += [(arrived - int(sent)) / 1000 for sent in PIECE.findall(piece) if int(sent) > self.opened]
         return {"text": text, "waits": waits}
 
 

@@ -121,8 +121,9 @@ def passages_block(passages: Iterable[Passage]) -> str:
 
     Everything a user wrote is escaped as in HTML, so no title or text can end its element or open another.
     """
-    elements = (
-        f'<passage title="{escape(p.title)}" chunk="{p.chunk}" note="{escape(p.note)}">\n{escape(p.text, quote=False)}\n</passage>\n'
-        for p in passages
-    )
-    return f"<passages>\n{''.join(elements)}</passages>"
+    return f"<passages>\n{''.join(map(_element, passages))}</passages>"
+
+
+def _element(p: Passage) -> str:
+    opening = f'<passage title="{escape(p.title)}" chunk="{p.chunk}" note="{escape(p.note)}">'
+    return f"{opening}\n{escape(p.text, quote=False)}\n</passage>\n"

@@ -8,7 +8,7 @@ import pytest
 
 from caret.providers.spoken import SpokenClient
 
-from .helpers import FakeProvider, completion, delta, raw, sse
+from .helpers import FakeProvider, completion, delta, raw, spoken, sse
 
 END = b"data: [DONE]\n\n"
 TEXT = "Grüße, 世界 🎉"
