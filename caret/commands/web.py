@@ -13,6 +13,10 @@ from caret.settings import Settings
 from caret.sockets import PatientSocket
 from resolvers.context import Context
 
+KEEP_ALIVE = 75
+"""Seconds that a connection without a request is kept. Longer than clients and proxies usually keep theirs: who closes
+first must not be the server, or a request that is on its way meanwhile gets no answer."""
+
 
 class Server(uvicorn.Server):
     """Ends the replies of this process while its connections end: whoever follows one still hears how it ended."""
@@ -45,6 +49,7 @@ def command(fd: int) -> None:
         log_config=None,
         access_log=False,
         server_header=False,
+        timeout_keep_alive=KEEP_ALIVE,
         # Longer than the replies take, so that it cuts off only the streams of replies that run elsewhere.
         timeout_graceful_shutdown=ceil(settings.shutdown_grace) + 2,
     )
