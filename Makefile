@@ -24,9 +24,7 @@ serve: $(READY)
 	@$(BIN)/python -m caret serve --stop-with-parent
 
 test: $(READY)
-	$(BIN)/python -m pytest -n 2 --dist loadfile --ignore tests/faults
-	@echo "test: now those that stop and kill servers"
-	$(BIN)/python -m pytest -n 2 --dist loadfile tests/faults
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: $(READY)
 	$(BIN)/ruff check .

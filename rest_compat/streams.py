@@ -59,7 +59,7 @@ class ReplyStream(StreamingResponse):
         silence: float = SILENCE,
     ) -> None:
         """`patience`: seconds that the client may take to read one event; then it is given up."""
-        super().__init__(events, headers=HEADERS)
+        super().__init__((), headers=HEADERS)
         self._events = events
         self._silence, self._patience = silence, patience
         # What was last told. What ends a stream early bears its number, so that who joins again misses nothing.

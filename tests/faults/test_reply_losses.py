@@ -3,23 +3,18 @@
 import asyncio
 import signal
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import text as sql
 
-from caret.embedded.postgres import EmbeddedPostgres
-from caret.migrating import migrate
-from caret.postgres import engine
 from models import Role
-from tests.conftest import House, Tenant, make_tenant
-from tests.faults.helpers import CONVERSE, CREATE, SEND, Asked, ask, cut, follow, listen, one_ending, parts, text
-from tests.support.clients import Caller
+from tests.conftest import House, Tenant
+from tests.faults.helpers import CONVERSE, CREATE, SEND, Asked, Followers, ask, cut, follow, one_ending, parts
 from tests.support.house import Served, serving
 from tests.support.llm import Script
-from tests.support.relay import Relay
 
 STOPPED = "The server was stopped before the answer was complete."
 LOST = "The server lost this reply before it was complete."
@@ -34,35 +29,6 @@ def gate() -> Iterator[threading.Event]:
     gate = threading.Event()
     yield gate
     gate.set()
-
-
-class Followers:
-    """Everybody who can follow a reply: over WebSocket and SSE, in each of several places."""
-
-    def __init__(self, *places: Asked) -> None:
-        self._hearing = [asyncio.Event() for _ in places]
-        self._sockets = [
-            asyncio.create_task(follow(at, hears=hears)) for at, hears in zip(places, self._hearing, strict=True)
-        ]
-        self._streams = [asyncio.create_task(listen(at)) for at in places]
-
-    async def hear(self) -> None:
-        """Waits until each has heard the first event."""
-        await asyncio.gather(*(hears.wait() for hears in self._hearing))
-
-    async def ending(self) -> tuple[str, dict[str, Any]]:
-        """What all of them have heard: the text, and the terminal event as a subscription shows it."""
-        told, *others = await asyncio.gather(*self._sockets)
-        assert all(other == told for other in others)
-        end = one_ending(told)
-        for heard in await asyncio.gather(*self._streams):
-            *deltas, (_, last) = heard
-            assert {event["type"] for _, event in deltas} <= {"delta"}
-            assert "".join(event["content"] for _, event in deltas) == text(told)
-            assert (last["type"], last["content"]) == (
-                ("done", text(told)) if end["__typename"] == "ReplyDone" else ("error", end["reason"])
-            )
-        return text(told), end
 
 
 async def execute(tenant: Tenant, statement: str, **values: Any) -> None:
@@ -146,58 +112,3 @@ async def test_the_time_that_replies_get(
         said, end = await everybody.ending()
     assert end["message"] == {"content": said, "state": "DONE" if done else "FAILED"}
     assert (said == "word " * 10, end.get("reason")) == (done, None if done else STOPPED)
-
-
-@pytest.fixture
-async def fragile(house: House, tmp_path: Path) -> AsyncIterator[tuple[EmbeddedPostgres, Relay, dict[str, str]]]:
-    """A Postgres that can be restarted under one address, and the settings of servers that use it."""
-    postgres = EmbeddedPostgres(tmp_path / "postgres")
-    relay = Relay()
-    try:
-        url = relay.open(postgres.start())
-        await migrate(url)
-        yield postgres, relay, {**house.settings, "database_url": url}
-    finally:
-        relay.stop()
-        postgres.stop()
-
-
-@pytest.mark.parametrize("away", [1.0, 8.0])
-async def test_postgres_is_restarted(
-    fragile: tuple[EmbeddedPostgres, Relay, dict[str, str]],
-    house: House,
-    gate: threading.Event,
-    tmp_path: Path,
-    away: float,
-) -> None:
-    """The model goes on meanwhile and has finished before the database is back: nothing of it is lost."""
-    postgres, relay, settings = fragile
-    house.llm.on("survive it", Script(["Before, ", "meanwhile, ", "after."], gate=gate))
-    database = engine(settings["database_url"])
-    with (
-        serving(**settings, data_dir=str(tmp_path / "one")) as one,
-        serving(**settings, data_dir=str(tmp_path / "two")) as two,
-    ):
-        tenant = await make_tenant(one, database)
-        caller = await tenant.user()
-        here = await ask(caller, "survive it")
-        everybody = Followers(here, here.at(tenant, two))
-        await everybody.hear()
-        relay.close()
-        postgres.stop()
-        gate.set()
-        await asyncio.sleep(away)
-        relay.open(postgres.start())
-        said, end = await everybody.ending()
-        assert (said, end["message"]) == ("Before, meanwhile, after.", {"content": said, "state": "DONE"})
-        assert (await here.stored())["state"] == "DONE"
-        await finished(here.caller, here)
-        for made in tenant.callers:
-            await made.close()
-    await database.dispose()
-
-
-async def finished(caller: Caller, asked: Asked) -> None:
-    """The conversation goes on."""
-    again = (await caller.data(SEND, c=asked.conversation, m="and on"))["sendMessage"]["reply"]["id"]
-    assert one_ending(await follow(Asked(caller, "", asked.conversation, again)))["message"]["state"] == "DONE"
