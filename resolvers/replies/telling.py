@@ -48,8 +48,9 @@ class Telling:
         rest = self._rest()
         for piece in ("".join(pieces),) if rest else pieces:
             await self._delta(mended(piece))
-        # Whoever reads what the model says waits too: what comes meanwhile comes together.
-        await asyncio.sleep(rest)
+        if rest:
+            # Whoever reads what the model says waits too: what comes meanwhile comes together.
+            await asyncio.sleep(rest)
 
     async def _delta(self, piece: str) -> None:
         if self.length + len(piece) > MAX_ANSWER:
