@@ -24,9 +24,7 @@ serve: $(READY)
 	@$(BIN)/python -m caret serve --stop-with-parent
 
 test: $(READY)
-	$(BIN)/python -m pytest -n 2 --dist loadfile --ignore tests/faults
-	@echo "test: now those that stop and kill servers, one at a time"
-	$(BIN)/python -m pytest tests/faults
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -29,13 +29,15 @@ from tests.support.house import SECRET, UNLIMITED, serving
 from tests.support.llm import MODEL
 
 NOTES = 200
-PIECES, DELAY = 200, 0.05
+PIECES, DELAY = 400, 0.05
+AT_ONCE = 25
 CREATE = "mutation($input: CreateNoteInput!) { createNote(input: $input) { id } }"
 
 
 @dataclass(frozen=True)
 class Stage:
     database_url: str
+    llm_url: str
     database: AsyncEngine
     workspace_id: UUID
     caller: Caller
@@ -55,14 +57,15 @@ async def staged(folder: Path) -> AsyncIterator[Stage]:
         stack.push_async_callback(database.dispose)
         addresses = {"database_url": url, "nats_url": nats_url, "llm_base_url": llm_url}
         more = {"llm_model": MODEL, "jwt_secret": SECRET, "demo": "0", "rate_limits": UNLIMITED}
+        more |= {"replies_per_user": "1000", "replies_per_workspace": "1000", "tokens_per_minute": "0"}
         served = stack.enter_context(serving(**addresses, **more, data_dir=str(folder)))
-        yield await furnished(served, database, url)
+        yield await furnished(served, database, url, llm_url)
 
 
 @contextmanager
 def slow_model() -> Iterator[str]:
     """A model that says PIECES pieces, one each DELAY seconds; a process of its own, so that it costs us no time."""
-    command = [sys.executable, "-m", "tests.support.llm", str(PIECES), str(DELAY)]
+    command = [sys.executable, "-m", "bench.model", str(PIECES), str(DELAY)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:
@@ -71,7 +74,7 @@ def slow_model() -> Iterator[str]:
             process.terminate()
 
 
-async def furnished(served: Any, database: AsyncEngine, url: str) -> Stage:
+async def furnished(served: Any, database: AsyncEngine, url: str, llm_url: str) -> Stage:
     """A workspace with NOTES notes of a usual size, each with tags and an author."""
     async with database.begin() as connection:
         tx = Transaction(connection)
@@ -87,7 +90,7 @@ async def furnished(served: Any, database: AsyncEngine, url: str) -> Stage:
         ids.append((await caller.data(CREATE, input=given))["createNote"]["id"])
     while await waiting(database):
         await asyncio.sleep(0.2)
-    return Stage(url, database, workspace_id, caller, ids)
+    return Stage(url, llm_url, database, workspace_id, caller, ids)
 
 
 async def waiting(database: AsyncEngine) -> int:
@@ -117,4 +120,11 @@ def line(name: str, spent: list[float], base: float | None = None) -> float:
 
 
 async def gathered(work: Callable[[int], Awaitable[Any]], many: int) -> list[Any]:
-    return await asyncio.gather(*(work(number) for number in range(many)))
+    """The results of `work(0)` to `work(many - 1)`, AT_ONCE at a time."""
+    turns = asyncio.Semaphore(AT_ONCE)
+
+    async def one(number: int) -> Any:
+        async with turns:
+            return await work(number)
+
+    return await asyncio.gather(*(one(number) for number in range(many)))

@@ -86,6 +86,9 @@ async def ready(request: Request) -> JSONResponse:
     except (SQLAlchemyError, OSError) as error:
         log.warning("health.database", error=str(error) or type(error).__name__)
     fine = all(checks.values())
+    if fine:
+        # Whoever asked knows now that this process serves: time for what only replies need.
+        context.agents.warm()
     return JSONResponse({"status": "ok" if fine else "unavailable", "checks": checks}, 200 if fine else 503)
 
 

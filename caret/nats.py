@@ -8,6 +8,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from uuid import UUID
 
 import nats
@@ -23,6 +24,7 @@ from nats.js.errors import NoStreamResponseError, NotFoundError
 log = structlog.get_logger()
 
 STREAM = "replies"
+CANCELS = "cancelled_replies"
 REPLY_AGE = 3600.0
 """Seconds for which a reply's events are kept; later followers get the stored message."""
 PATIENCE = 5
@@ -31,15 +33,31 @@ REPLY_BYTES = 256 * 1024 * 1024
 """Memory of the bus that replies may take; beyond it the oldest events go first."""
 
 
+HELD = 2_000
+"""Events of a reply that may wait for one reader; one that is further behind reads them from the bus again."""
+
+
 class NatsReplyFeed:
-    def __init__(self) -> None:
+    def __init__(self, bus: "NatsBus") -> None:
         self.kept = 0
+        self._bus, self._life = bus, bus.lives
         self._events: deque[bytes] = deque()
         self._arrived = asyncio.Event()
+        self._cut = False
+        self.deaf = False
+
+    @property
+    def open(self) -> bool:
+        return bool(self._events) or not (self._cut or self._bus.lives != self._life)
+
+    def wake(self) -> None:
+        self._arrived.set()
 
     async def put(self, message: Msg) -> None:
-        self._events.append(message.data)
-        self._arrived.set()
+        self._cut = self._cut or len(self._events) >= HELD
+        if not self._cut:
+            self._events.append(message.data)
+            self.wake()
 
     async def next(self, patience: float) -> bytes | None:
         if not self._events:
@@ -47,6 +65,8 @@ class NatsReplyFeed:
             with suppress(TimeoutError):
                 async with asyncio.timeout(patience):
                     await self._arrived.wait()
+        # A deaf one is for one wait alone: the bus may be back by then.
+        self._cut = self._cut or self.deaf
         return self._events.popleft() if self._events else None
 
 
@@ -54,6 +74,8 @@ class NatsBus:
     def __init__(self, client: Client) -> None:
         self._client = client
         self._stream: JetStreamContext = client.jetstream()
+        self.lives = 0
+        self._feeds: set[NatsReplyFeed] = set()
 
     @classmethod
     async def connect(cls, url: str) -> "NatsBus":
@@ -62,10 +84,21 @@ class NatsBus:
         async def told(error: Exception) -> None:
             log.warning("bus.error", error=str(error) or type(error).__name__)
 
+        async def back() -> None:
+            # A restarted server has forgotten its streams: ours must be there before anybody is told of the new life.
+            try:
+                await bus.prepare()
+            except (NatsError, TimeoutError) as error:
+                await told(error)
+            bus.lives += 1
+            for feed in bus._feeds:
+                feed.wake()
+
         client = await nats.connect(
             url,
             name="caret",
             error_cb=told,
+            reconnected_cb=back,
             max_reconnect_attempts=-1,
             reconnect_time_wait=0.5,
             connect_timeout=PATIENCE,
@@ -141,6 +174,26 @@ class NatsBus:
             with suppress(NatsError):
                 await subscription.unsubscribe()
 
+    async def cancel(self, message_id: UUID) -> None:
+        try:
+            await self._client.publish(CANCELS, str(message_id).encode())
+        except NatsError as error:
+            log.warning("bus.cancel_lost", message_id=str(message_id), error=str(error))
+
+    @asynccontextmanager
+    async def cancelled(self, on_cancel: Callable[[UUID], None]) -> AsyncIterator[None]:
+        """Calls `on_cancel(message_id)` for each reply that is cancelled, by whatever process."""
+
+        async def heard(message: Msg) -> None:
+            on_cancel(UUID(message.data.decode()))
+
+        subscription = await self._client.subscribe(CANCELS, cb=heard)
+        try:
+            yield
+        finally:
+            with suppress(NatsError):
+                await subscription.unsubscribe()
+
     async def publish_reply(self, message_id: UUID, event: bytes, *, last: bool) -> None:
         subject = f"reply.{message_id}"
         try:
@@ -164,20 +217,31 @@ class NatsBus:
 
     async def _subscribe(self, message_id: UUID, feed: NatsReplyFeed) -> JetStreamContext.PushSubscription:
         subject = f"reply.{message_id}"
-        return await self._stream.subscribe(subject, stream=STREAM, cb=feed.put, ordered_consumer=True)
+        listen = partial(self._stream.subscribe, subject, stream=STREAM, cb=feed.put, ordered_consumer=True)
+        try:
+            return await listen()
+        except NotFoundError:
+            # The bus has forgotten its streams, as a restarted one does: make ours again.
+            await self.prepare()
+            return await listen()
 
     @asynccontextmanager
     async def reply(self, message_id: UUID) -> AsyncIterator[NatsReplyFeed]:
-        feed = NatsReplyFeed()
+        """A reader of a reply's events. While the bus is away it hears nothing, and is soon to be replaced."""
+        feed = NatsReplyFeed(self)
+        subscription = None
+        self._feeds.add(feed)
         try:
-            subscription = await self._subscribe(message_id, feed)
-        except NotFoundError:
-            await self.prepare()
-            subscription = await self._subscribe(message_id, feed)
-        try:
-            info = await subscription.consumer_info()
-            feed.kept = (info.num_pending or 0) + (info.delivered.consumer_seq if info.delivered else 0)
+            try:
+                subscription = await self._subscribe(message_id, feed)
+                info = await subscription.consumer_info()
+                feed.kept = (info.num_pending or 0) + (info.delivered.consumer_seq if info.delivered else 0)
+            except (NatsError, TimeoutError) as error:
+                log.warning("bus.no_feed", message_id=str(message_id), error=str(error) or type(error).__name__)
+                feed.deaf = True
             yield feed
         finally:
-            with suppress(NatsError):
-                await subscription.unsubscribe()
+            self._feeds.discard(feed)
+            if subscription is not None:
+                with suppress(NatsError):
+                    await subscription.unsubscribe()

@@ -5,6 +5,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 import httpx
 
+from caret.loading import LaterAgents
 from caret.nats import NatsBus
 from caret.postgres import engine
 from caret.providers import Catalogue, build_embedder, build_models, build_transcriber
@@ -15,9 +16,6 @@ from resolvers.audio import Audio, AudioStore
 from resolvers.context import Context, Database, Limits
 from resolvers.feeds import Feeds
 from resolvers.replies import Runs
-
-SHUTDOWN_GRACE = 3.0
-"""Seconds that running replies get to finish when the process is asked to stop."""
 
 
 @asynccontextmanager
@@ -46,20 +44,32 @@ async def opened(settings: Settings) -> AsyncIterator[Context]:
         if transcriber is not None:
             stack.push_async_callback(transcriber.aclose)
         http = await stack.enter_async_context(httpx.AsyncClient(timeout=10, follow_redirects=False))
-        database, limits = Database(postgres), Limits(points=settings.rate_limits)
+        database, limits = Database(postgres), limits_of(settings)
         runs = Runs(database, limits.reply_lease)
-        stack.push_async_callback(runs.stop, SHUTDOWN_GRACE)
+        stack.push_async_callback(runs.stop, settings.shutdown_grace)
+        await stack.enter_async_context(bus.cancelled(runs.cancel))
         yield Context(
             database=database,
             bus=bus,
             embedder=embedder,
             models=offered,
+            agents=LaterAgents(offered),
             tokens=verifier(settings, http),
             feeds=Feeds(database, bus),
             runs=runs,
             audio=Audio(storage(settings), transcriber, settings.public_url),
             limits=limits,
         )
+
+
+def limits_of(settings: Settings) -> Limits:
+    return Limits(
+        points=settings.rate_limits,
+        follower_patience=settings.follower_patience,
+        replies_per_user=settings.replies_per_user,
+        replies_per_workspace=settings.replies_per_workspace,
+        tokens_per_minute=settings.tokens_per_minute,
+    )
 
 
 def storage(settings: Settings) -> AudioStore:
@@ -83,6 +93,9 @@ def models(settings: Settings) -> Catalogue:
             llm_base_url=settings.llm_base_url,
             llm_api_key=settings.llm_api_key,
             llm_model=settings.llm_model,
+            llm_fallbacks=settings.llm_fallbacks,
+            llm_silence=settings.llm_silence,
+            models_file=settings.models_file,
             openrouter_api_key=settings.openrouter_api_key,
             openai_api_key=settings.openai_api_key,
             openai_base_url=settings.openai_base_url,

@@ -22,7 +22,9 @@ LOOK = 0.05
 READY = 120.0
 """Seconds that the server may take until it is ready."""
 GRACE = 15.0
-"""Seconds that a child may take to end once it was asked."""
+"""Seconds that a child may take to end once it was asked, beyond those that its replies get."""
+LINGER = 15.0
+"""Seconds that a connection outlives the patience with its client: what gives it up first says why."""
 RESTARTS, WITHIN = 5, 60.0
 """A child that dies this often within this many seconds takes the server with it: restarting does not help."""
 
@@ -123,9 +125,13 @@ def watch(embedded: Sequence[Embedded]) -> None:
             raise ServeError(f"the server of {server.folder} ended by itself; start Caret again")
 
 
-def listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int, patience: float) -> socket.socket:
+    """The socket that the web processes share. A connection whose client reads nothing for longer than `patience`
+    seconds is ended by the system, whatever still waits to be sent on it."""
     listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux has it
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int((patience + LINGER) * 1000))
     try:
         listener.bind((host, port))
     except OSError as error:
@@ -138,12 +144,15 @@ def listen(host: str, port: int) -> socket.socket:
 class Server:
     """The processes behind one listening socket: any number that serve it, and one for the chores."""
 
-    def __init__(self, listener: socket.socket, workers: int, environment: dict[str, str], say: Say) -> None:
+    def __init__(
+        self, listener: socket.socket, workers: int, environment: dict[str, str], say: Say, reply_grace: float
+    ) -> None:
         host, port = listener.getsockname()[:2]
         shown = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 (not bound here, only shown)
         self.address = f"http://{f'[{shown}]' if ':' in shown else shown}:{port}"
         self._environment = environment
         self._say = say
+        self._grace = reply_grace + GRACE
         self._stopping = Stopping()
         self._started: list[Child] = []
         descriptor = listener.fileno()
@@ -214,7 +223,7 @@ class Server:
     def _end(self) -> None:
         for child in self._started:
             child.process.send_signal(signal.SIGTERM)
-        deadline = time.monotonic() + GRACE
+        deadline = time.monotonic() + self._grace
         for child in self._started:
             while child.process.poll() is None and time.monotonic() < deadline and not self._stopping.impatient:
                 time.sleep(LOOK)

@@ -45,6 +45,10 @@ def _host(url: str) -> str:
 
 MOST_POINTS = 1_000_000
 """The highest rate limit that can be set: it fits the counters many times over."""
+MOST_REPLIES = 100_000
+MOST_TOKENS = 1_000_000_000_000
+MOST_GRACE = 300
+"""The highest of the other limits that can be set; the grace in seconds."""
 RATE_LIMITS = ",".join(f"{plan}={points}" for plan, points in POINTS.items())
 
 
@@ -55,6 +59,13 @@ def _points(text: object) -> dict[Plan, int]:
     if ",".join(f"{plan}={number}" for plan, number in points.items()) != text or len(points) != len(Plan):
         raise ValueError(f"must give each plan a number from 1 to {MOST_POINTS}, like {RATE_LIMITS}")
     return points
+
+
+def _names(text: object) -> tuple[str, ...]:
+    names = tuple(name.strip() for name in text.split(",")) if isinstance(text, str) else ()
+    if not all(names) or len(set(names)) != len(names):
+        raise ValueError("must be ids of models with commas between them, each once")
+    return names
 
 
 Database = Annotated[str, _address("postgresql", "postgres")]
@@ -85,6 +96,9 @@ class Settings(BaseSettings):
     llm_base_url: Web | None = None
     llm_api_key: SecretStr | None = None
     llm_model: str | None = None
+    llm_fallbacks: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names)] = ()
+    llm_silence: Annotated[float, Field(ge=1, le=600)] = 60.0
+    models_file: Path | None = None
     embedding_base_url: Web | None = None
     embedding_api_key: SecretStr | None = None
     embedding_model: str | None = None
@@ -105,6 +119,11 @@ class Settings(BaseSettings):
     rate_limits: Annotated[dict[Plan, int], NoDecode, BeforeValidator(_points)] = Field(
         RATE_LIMITS  # type: ignore[arg-type]  # read like what is set
     )
+    replies_per_user: Annotated[int, Field(ge=1, le=MOST_REPLIES)] = 20
+    replies_per_workspace: Annotated[int, Field(ge=1, le=MOST_REPLIES)] = 200
+    tokens_per_minute: Annotated[int, Field(ge=0, le=MOST_TOKENS)] = 1_000_000
+    follower_patience: Annotated[float, Field(ge=1, le=600)] = 30.0
+    shutdown_grace: Annotated[float, Field(ge=0, le=MOST_GRACE)] = 3.0
     demo: bool = True
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 

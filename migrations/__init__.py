@@ -1,4 +1,4 @@
 """The migrations of the database, in order."""
 
-HEAD = "0002"
+HEAD = "0003"
 """The newest revision: what the tables of this program are."""

@@ -6,16 +6,20 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from pydantic import Field as Constraint
-from pydantic import StringConstraints
+from pydantic import StringConstraints, ValidationInfo, field_validator
 from sqlalchemy import Column, Index, Integer
 from sqlmodel import Field, SQLModel
 
-from models.base import Draft, Id, Json, Prose, choice, json, key, new_id, reference, string, timestamp
+from models.base import MAX_TEXT, Draft, Id, Json, Prose, choice, json, key, new_id, reference, string, timestamp
 
 MAX_MESSAGE = 32_000
 """Characters of a user's message."""
 MAX_CONTEXT = 64_000
 """Characters of the document text sent along with a message."""
+MAX_SUGGESTED_TEXT = MAX_TEXT
+"""Characters of a suggested text, and of the original that it replaces."""
+MAX_POSITION = 10_000_000
+"""Where in a document, in characters from its beginning, something can be."""
 
 
 class MessageRole(StrEnum):
@@ -62,7 +66,16 @@ class Message(SQLModel, table=True):
         Index("messages_in_order", "conversation_id", "created_at", "id"),
         # At most one reply runs in a conversation: the database says so, not a check before the write.
         Index("messages_one_reply", "conversation_id", unique=True, postgresql_where="state = 'streaming'"),
-        Index("messages_by_lease", "lease_until", postgresql_where="state = 'streaming'"),
+        # A cancelled reply keeps its lease until whoever runs it has told its end.
+        Index("messages_by_lease", "lease_until", postgresql_where="lease_until IS NOT NULL"),
+        # For the limits: what runs, and what was spent of late.
+        Index("messages_running", "workspace_id", postgresql_where="state = 'streaming'"),
+        Index(
+            "messages_spent",
+            "workspace_id",
+            "updated_at",
+            postgresql_where="role = 'assistant' AND token_count IS NOT NULL",
+        ),
     )
     id: UUID = Field(default_factory=new_id, sa_column=key())
     workspace_id: UUID = Field(sa_column=reference("workspaces.id", index=True))
@@ -73,6 +86,8 @@ class Message(SQLModel, table=True):
     model_id: str | None = Field(default=None, sa_column=string(nullable=True))
     agent_type: str | None = Field(default=None, sa_column=string(nullable=True))
     token_count: int | None = Field(default=None, sa_column=Column(Integer, nullable=True))
+    # What the provider reported for a reply: {"input_tokens", "output_tokens", "requests"}.
+    usage: dict[str, int] | None = Field(default=None, sa_column=json())
     tool_calls: list[dict[str, Any]] = Field(default_factory=list, sa_column=json(nullable=False, default="[]"))
     # Safe to show: why a reply failed.
     error: str | None = Field(default=None, sa_column=string(nullable=True))
@@ -84,7 +99,11 @@ class Message(SQLModel, table=True):
 
 class Suggestion(SQLModel, table=True):
     __tablename__ = "suggestions"
-    __table_args__ = (Index("suggestions_in_order", "conversation_id", "created_at", "id"),)
+    __table_args__ = (
+        Index("suggestions_in_order", "conversation_id", "created_at", "id"),
+        # A newer proposal supersedes the open one: that there is never a second the database says, not the code alone.
+        Index("suggestions_one_open", "conversation_id", unique=True, postgresql_where="status = 'proposed'"),
+    )
     id: UUID = Field(default_factory=new_id, sa_column=key())
     workspace_id: UUID = Field(sa_column=reference("workspaces.id", index=True))
     conversation_id: UUID = Field(sa_column=reference("conversations.id"))
@@ -116,8 +135,8 @@ class ConversationRename(Draft):
 
 
 class SelectionDraft(Draft):
-    from_: Annotated[int, Constraint(alias="from", ge=0, le=10_000_000)]
-    to: Annotated[int, Constraint(ge=0, le=10_000_000)]
+    from_: Annotated[int, Constraint(alias="from", ge=0, le=MAX_POSITION)]
+    to: Annotated[int, Constraint(ge=0, le=MAX_POSITION)]
     text: ContextText
 
 
@@ -137,3 +156,31 @@ class MessageDraft(Draft):
     model_id: Annotated[Prose, StringConstraints(max_length=200)] | None = None
     agent_type: AgentType | None = None
     document_context: DocumentContextDraft | None = None
+
+
+Position = Annotated[int, Constraint(ge=0, le=MAX_POSITION)]
+SuggestedText = Annotated[Prose, StringConstraints(max_length=MAX_SUGGESTED_TEXT)]
+
+
+class SuggestionDraft(Draft):
+    """An edit of the conversation's own note: what to write, and where it is known in the place of what."""
+
+    conversation_id: Id
+    note_id: Id
+    message_id: Id | None = None
+    original_text: SuggestedText | None = None
+    suggested_text: Annotated[SuggestedText, StringConstraints(min_length=1)]
+    position_start: Position | None = None
+    position_end: Position | None = None
+
+    @field_validator("position_end")
+    @classmethod
+    def _not_before_the_start(cls, end: int | None, info: ValidationInfo) -> int | None:
+        start = info.data.get("position_start")
+        if start is not None and end is not None and end < start:
+            raise ValueError("the end must not be before the start")
+        return end
+
+
+class SuggestionDecision(Draft):
+    status: SuggestionStatus

@@ -15,10 +15,10 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, and_, exists, or_, select, true
-from sqlalchemy.orm import aliased
+from sqlalchemy.orm import Mapped, aliased
 from sqlmodel import col
 
-from models import Conversation, Folder, Member, Message, Note, NoteShare, Role, Tag
+from models import Conversation, Folder, Member, Message, Note, NoteShare, Role, Suggestion, Tag, Workspace
 from models.base import Record
 from models.note import NoteVisibility
 from resolvers.context import Transaction, Viewer
@@ -58,16 +58,26 @@ def readable(viewer: Viewer) -> ColumnElement[bool]:
     """The condition on `notes` that holds for the notes this viewer may read, in any workspace."""
     if viewer.api_key_id is not None:
         return col(Note.workspace_id) == viewer.workspace_id
-    as_member = exists().where(
+    return or_(_as_member(viewer.user_id), shared_with(viewer))
+
+
+def readable_to(user_id: Any) -> ColumnElement[bool]:
+    """The same for a user that a column names, be it a person or a workspace's own."""
+    own = exists().where(col(Workspace.id) == col(Note.workspace_id), col(Workspace.user_id) == user_id)
+    shared = exists().where(col(NoteShare.note_id) == col(Note.id), col(NoteShare.user_id) == user_id)
+    return or_(_as_member(user_id), shared, own)
+
+
+def _as_member(user_id: Any) -> ColumnElement[bool]:
+    return exists().where(
         col(Member.workspace_id) == col(Note.workspace_id),
-        col(Member.user_id) == viewer.user_id,
+        col(Member.user_id) == user_id,
         or_(
             col(Note.visibility) != NoteVisibility.PRIVATE,
-            col(Note.created_by_id) == viewer.user_id,
+            col(Note.created_by_id) == user_id,
             col(Member.role) == Role.ADMIN,
         ),
     )
-    return or_(as_member, shared_with(viewer))
 
 
 async def note(tx: Transaction, viewer: Viewer, note_id: UUID, right: Right, *, lock: bool = False) -> Record:
@@ -115,12 +125,12 @@ def rights_on(viewer: Viewer, row: Record, inside: bool) -> Right:
     return Right.EDIT
 
 
-def inside(viewer: Viewer, table: Any) -> ColumnElement[bool]:
-    """The condition that holds for the rows of the viewer's own workspaces."""
+def inside(viewer: Viewer, workspace_id: Mapped[UUID]) -> ColumnElement[bool]:
+    """The condition that holds for what is in the viewer's own workspaces, by the column that tells its workspace."""
     if viewer.api_key_id is not None:
-        return col(table.workspace_id) == viewer.workspace_id
+        return workspace_id == viewer.workspace_id
     mine = aliased(Member)
-    return exists().where(col(mine.workspace_id) == col(table.workspace_id), col(mine.user_id) == viewer.user_id)
+    return exists().where(col(mine.workspace_id) == workspace_id, col(mine.user_id) == viewer.user_id)
 
 
 def managed(viewer: Viewer, table: Any) -> ColumnElement[bool]:
@@ -137,7 +147,8 @@ def managed(viewer: Viewer, table: Any) -> ColumnElement[bool]:
 
 def seen(viewer: Viewer, folder: Any = Folder) -> ColumnElement[bool]:
     """The condition on `folders` that holds for those this viewer sees, in any workspace."""
-    return or_(managed(viewer, folder), and_(col(folder.is_private).is_(False), inside(viewer, folder)))
+    for_all = and_(col(folder.is_private).is_(False), inside(viewer, col(folder.workspace_id)))
+    return or_(managed(viewer, folder), for_all)
 
 
 async def folder(tx: Transaction, viewer: Viewer, folder_id: UUID, *, change: bool = False) -> Record:
@@ -155,7 +166,8 @@ async def folder(tx: Transaction, viewer: Viewer, folder_id: UUID, *, change: bo
 async def tag(tx: Transaction, viewer: Viewer, tag_id: UUID, *, change: bool = False) -> Record:
     """The whole row of a tag of the viewer's workspaces. Raises NOT_FOUND."""
     need(viewer, "notes", write=change)
-    row = (await tx.execute(select(Tag).where(col(Tag.id) == tag_id, inside(viewer, Tag)))).one_or_none()
+    query = select(Tag).where(col(Tag.id) == tag_id, inside(viewer, col(Tag.workspace_id)))
+    row = (await tx.execute(query)).one_or_none()
     if row is None:
         raise not_found("Tag", tag_id)
     return row
@@ -176,16 +188,32 @@ async def conversation(tx: Transaction, viewer: Viewer, conversation_id: UUID, *
 
 
 async def message(tx: Transaction, viewer: Viewer, message_id: UUID) -> tuple[Record, Record]:
-    """A message of the viewer's own conversations, and its conversation."""
-    need(viewer, "notes")
-    row = (await tx.execute(select(Message).where(col(Message.id) == message_id))).one_or_none()
+    """A message of the viewer's own conversations, and its conversation. Raises NOT_FOUND."""
+    return await _said(tx, viewer, Message, message_id)
+
+
+async def suggestion(
+    tx: Transaction, viewer: Viewer, suggestion_id: UUID, *, lock: bool = False
+) -> tuple[Record, Record]:
+    """A suggestion in the viewer's own conversations, and its conversation. Raises NOT_FOUND.
+
+    `lock` holds the conversation's row for a change of the suggestion, whose row may be older than the lock.
+    """
+    return await _said(tx, viewer, Suggestion, suggestion_id, lock=lock)
+
+
+async def _said(
+    tx: Transaction, viewer: Viewer, table: type[Message | Suggestion], ident: UUID, *, lock: bool = False
+) -> tuple[Record, Record]:
+    need(viewer, "notes", write=lock)
+    row = (await tx.execute(select(table).where(col(table.id) == ident))).one_or_none()
     if row is None:
-        raise not_found("Message", message_id)
+        raise not_found(table.__name__, ident)
     try:
-        return row, await conversation(tx, viewer, row.conversation_id)
+        return row, await conversation(tx, viewer, row.conversation_id, lock=lock)
     except Problem as problem:
-        # Neither may the answer tell of a message that is not theirs, nor of its conversation.
-        raise not_found("Message", message_id) if problem.code is Code.NOT_FOUND else problem from None
+        # Neither may the answer tell of what is not theirs, nor of its conversation.
+        raise not_found(table.__name__, ident) if problem.code is Code.NOT_FOUND else problem from None
 
 
 def owned(viewer: Viewer) -> ColumnElement[bool]:

@@ -12,6 +12,7 @@ from sqlalchemy.engine import CursorResult
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from models import Plan, Role
+from resolvers.answers import Agents
 from resolvers.audio import Audio
 from resolvers.errors import Code, Problem
 from resolvers.intelligence import Embedder, Models
@@ -62,6 +63,11 @@ class ReplyFeed(Protocol):
     def kept(self) -> int:
         """How many events the bus still had when this reader came."""
 
+    @property
+    def open(self) -> bool:
+        """False when there is nothing more to come here: the bus came back without its memory, or had more to tell
+        than a reader may keep waiting. Another feed goes on."""
+
     async def next(self, patience: float) -> bytes | None:
         """The next event, or None after `patience` seconds of silence."""
 
@@ -74,6 +80,11 @@ class Bus(Protocol):
 
     @property
     def connected(self) -> bool: ...
+
+    @property
+    def lives(self) -> int:
+        """How often the bus has come back after it was away; what it kept may then be gone."""
+
     async def wake(self, workspace_id: UUID, seq: int) -> None: ...
     def wakeups(
         self, workspace_id: UUID | None, on_wake: Callable[[int], None]
@@ -81,6 +92,10 @@ class Bus(Protocol):
     async def publish_reply(self, message_id: UUID, event: bytes, *, last: bool) -> None: ...
     async def last_reply_event(self, message_id: UUID) -> bytes | None: ...
     def reply(self, message_id: UUID) -> AbstractAsyncContextManager[ReplyFeed]: ...
+    async def cancel(self, message_id: UUID) -> None:
+        """Tells every process that this reply was cancelled."""
+
+    def cancelled(self, on_cancel: Callable[[UUID], None]) -> AbstractAsyncContextManager[None]: ...
 
 
 class Transaction:
@@ -109,7 +124,8 @@ class Database:
 class Limits:
     """Sizes and times a deployment may change; the defaults are documented in the README.
 
-    `points` is what one caller may spend in 60 seconds.
+    `points` is what one caller may spend in 60 seconds, `tokens_per_minute` what the replies of a workspace may; 0 is
+    no limit. A user's `replies_per_user` are counted in each workspace by itself.
     """
 
     chunk_size: int = 512
@@ -117,6 +133,10 @@ class Limits:
     passages: int = 5
     reply_lease: timedelta = timedelta(seconds=30)
     reply_silence: float = 5.0
+    follower_patience: float = 30.0
+    replies_per_user: int = 20
+    replies_per_workspace: int = 200
+    tokens_per_minute: int = 1_000_000
     points: Mapping[Plan, int] = field(default_factory=lambda: POINTS)
 
 
@@ -128,6 +148,7 @@ class Context:
     bus: Bus
     embedder: Embedder
     models: Models
+    agents: Agents
     tokens: TokenVerifier
     feeds: "Feeds"
     runs: "Runs"

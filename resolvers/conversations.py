@@ -17,7 +17,7 @@ from resolvers.access import Right
 from resolvers.context import Context, Transaction
 from resolvers.events import publish
 from resolvers.idempotency import claim
-from resolvers.pages import Order, Page, Window, check_place
+from resolvers.pages import Order, Page, Window, check_place, count
 
 BY_USE = Order("conversation", col(Conversation.updated_at), col(Conversation.id), descending=True)
 MESSAGES = select(Message).join(Conversation, col(Conversation.id) == col(Message.conversation_id))
@@ -98,7 +98,7 @@ async def page(ctx: Context, note_id: UUID, view: Window) -> Page:
     async with ctx.read() as tx:
         await access.note(tx, ctx.me, note_id, Right.READ)
         found = (await tx.execute(BY_USE.apply(query, view))).all()
-    return BY_USE.page(found, view, lambda: _count(ctx, query))
+    return BY_USE.page(found, view, lambda: count(ctx, query))
 
 
 async def window(ctx: Context, note_id: UUID, limit: int, offset: int) -> tuple[Sequence[Record], int]:
@@ -112,7 +112,7 @@ async def messages(ctx: Context, conversation_id: UUID, view: Window) -> Page:
     async with ctx.read() as tx:
         await access.conversation(tx, ctx.me, conversation_id)
         found = (await tx.execute(BY_TIME.apply(query, view))).all()
-    return BY_TIME.page(found, view, lambda: _count(ctx, query))
+    return BY_TIME.page(found, view, lambda: count(ctx, query))
 
 
 async def message_window(
@@ -133,11 +133,6 @@ async def _window(
         rows = (await tx.execute(query.limit(limit).offset(offset))).all()
         total = (await tx.execute(select(func.count()).select_from(query.order_by(None).subquery()))).scalar_one()
     return rows, total
-
-
-async def _count(ctx: Context, query: Select[Any]) -> int:
-    async with ctx.read() as tx:
-        return int((await tx.execute(select(func.count()).select_from(query.subquery()))).scalar_one())
 
 
 async def find(ctx: Context, ids: Iterable[UUID]) -> Mapping[UUID, Record]:

@@ -83,7 +83,7 @@ async def delete(ctx: Context, group_id: UUID) -> None:
 
 async def find(ctx: Context, ids: Iterable[UUID]) -> Mapping[UUID, Record]:
     """Those of the groups that are in the viewer's workspaces, by id."""
-    query = select(Group).where(col(Group.id).in_(list(ids)), roles.belongs(ctx.me, col(Group.workspace_id)))
+    query = select(Group).where(col(Group.id).in_(list(ids)), access.inside(ctx.me, col(Group.workspace_id)))
     async with ctx.read() as tx:
         return {row.id: row for row in await tx.execute(query)}
 
@@ -91,7 +91,7 @@ async def find(ctx: Context, ids: Iterable[UUID]) -> Mapping[UUID, Record]:
 async def of_workspaces(ctx: Context, workspace_ids: Iterable[UUID]) -> Mapping[UUID, list[Record]]:
     """The groups of those of the workspaces that the viewer is in, by workspace, in the order of their names."""
     access.need(ctx.me, "users")
-    mine = roles.belongs(ctx.me, col(Group.workspace_id))
+    mine = access.inside(ctx.me, col(Group.workspace_id))
     query = select(Group).where(col(Group.workspace_id).in_(list(workspace_ids)), mine)
     return await _grouped(ctx, query.order_by(col(Group.name), col(Group.id)), "workspace_id")
 

@@ -1,6 +1,7 @@
 """What the resolvers ask of language models and embedders; `caret.providers` builds them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Iterable, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Protocol
@@ -68,6 +69,17 @@ class ModelCard:
     description: str
 
 
+class Say(Protocol):
+    """Hears the next pieces of a text, as many as came together."""
+
+    def __call__(self, *pieces: str) -> Awaitable[None]: ...
+
+
+speaking: ContextVar[Say | None] = ContextVar("speaking", default=None)
+"""Who hears the text of an answer while a model makes it, piece by piece, as it comes. Whoever asks a model sets it;
+the request itself returns the whole answer. None: nobody wants to hear it before it is complete."""
+
+
 class Models(Protocol):
     """The catalogue of language models."""
 
@@ -81,6 +93,9 @@ class Models(Protocol):
 
     def model(self, model_id: str) -> "Model":
         """The model itself, ready for an agent. KeyError when the catalogue doesn't offer it."""
+
+    def chain(self, model_id: str) -> tuple[str, ...]:
+        """The model, then those to try in its place, each once. KeyError when the catalogue doesn't offer it."""
 
     def count_tokens(self, model_id: str, text: str) -> int:
         """An estimate for texts whose usage the provider didn't report; quick enough for the event loop."""
@@ -106,8 +121,9 @@ def passages_block(passages: Iterable[Passage]) -> str:
 
     Everything a user wrote is escaped as in HTML, so no title or text can end its element or open another.
     """
-    elements = (
-        f'<passage title="{escape(p.title)}" chunk="{p.chunk}" note="{escape(p.note)}">\n{escape(p.text)}\n</passage>\n'
-        for p in passages
-    )
-    return f"<passages>\n{''.join(elements)}</passages>"
+    return f"<passages>\n{''.join(map(_element, passages))}</passages>"
+
+
+def _element(p: Passage) -> str:
+    opening = f'<passage title="{escape(p.title)}" chunk="{p.chunk}" note="{escape(p.note)}">'
+    return f"{opening}\n{escape(p.text, quote=False)}\n</passage>\n"

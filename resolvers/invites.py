@@ -21,7 +21,7 @@ from resolvers import access, groups, locks, members, roles
 from resolvers.context import Context, Transaction
 from resolvers.errors import Code, Problem, bad_input, not_found
 from resolvers.idempotency import claim
-from resolvers.pages import Order, Page, Window, check_place
+from resolvers.pages import Order, Page, Window, check_place, count
 
 LIFETIME = timedelta(days=30)
 """How long an invite is open."""
@@ -46,12 +46,7 @@ async def page(ctx: Context, workspace_id: UUID, view: Window) -> Page:
     async with ctx.read() as tx:
         await roles.workspace(tx, ctx.me, workspace_id, admin=True)
         found = (await tx.execute(BY_TIME.apply(query, view))).all()
-    return BY_TIME.page(found, view, lambda: _count(ctx, query))
-
-
-async def _count(ctx: Context, query: Select[Any]) -> int:
-    async with ctx.read() as tx:
-        return int((await tx.execute(select(func.count()).select_from(query.subquery()))).scalar_one())
+    return BY_TIME.page(found, view, lambda: count(ctx, query))
 
 
 async def window(ctx: Context, limit: int, offset: int) -> tuple[Sequence[Record], bool]:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, and_, func, or_, select
+from sqlalchemy import ColumnElement, and_, or_, select
 from sqlalchemy import delete as remove_rows
 from sqlalchemy import update as change_rows
 from sqlalchemy.dialects.postgresql import insert as upsert
@@ -16,7 +16,7 @@ from models.people import MemberChange, MemberFilter
 from resolvers import access, groups, locks, roles
 from resolvers.context import Context, Transaction
 from resolvers.errors import Code, Problem, forbidden, not_found
-from resolvers.pages import Order, Page, Window, check_place
+from resolvers.pages import Order, Page, Window, check_place, count
 
 BY_TIME = Order("member", col(Member.created_at), col(Member.id))
 COLUMNS: tuple[Any, ...] = (Member, col(User.name), col(User.email), col(User.profile_url))
@@ -40,12 +40,7 @@ async def page(ctx: Context, workspace_id: UUID, view: Window, wanted: MemberFil
     async with ctx.read() as tx:
         await roles.workspace(tx, ctx.me, workspace_id)
         found = (await tx.execute(BY_TIME.apply(query, view))).all()
-    return BY_TIME.page(found, view, lambda: _count(ctx, query))
-
-
-async def _count(ctx: Context, query: Select[Any]) -> int:
-    async with ctx.read() as tx:
-        return int((await tx.execute(select(func.count()).select_from(query.subquery()))).scalar_one())
+    return BY_TIME.page(found, view, lambda: count(ctx, query))
 
 
 async def window(ctx: Context, limit: int, offset: int, wanted: MemberFilter) -> tuple[Sequence[Record], bool]:
@@ -69,7 +64,7 @@ async def get(ctx: Context, member_id: UUID) -> Record:
 async def find(ctx: Context, ids: Iterable[UUID]) -> Mapping[UUID, Record]:
     """Those of the members that are in the viewer's workspaces, by id."""
     access.need(ctx.me, "users")
-    query = SHOWN.where(col(Member.id).in_(list(ids)), roles.belongs(ctx.me, col(Member.workspace_id)))
+    query = SHOWN.where(col(Member.id).in_(list(ids)), access.inside(ctx.me, col(Member.workspace_id)))
     async with ctx.read() as tx:
         return {row.id: row for row in await tx.execute(query)}
 

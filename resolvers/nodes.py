@@ -17,13 +17,26 @@ from models import (
     Member,
     Message,
     Note,
+    Suggestion,
     Tag,
     TranscriptSegment,
     User,
     Workspace,
 )
 from models.base import Record
-from resolvers import access, conversations, folders, groups, invites, keys, members, notes, roles, tags, workspaces
+from resolvers import (
+    access,
+    conversations,
+    folders,
+    groups,
+    invites,
+    keys,
+    members,
+    notes,
+    suggestions,
+    tags,
+    workspaces,
+)
 from resolvers.context import Context
 from resolvers.errors import bad_input
 
@@ -66,8 +79,8 @@ def whole(find: Callable[[Context, Iterable[UUID]], Awaitable[Mapping[UUID, Reco
 async def people(ctx: Context, ids: Iterable[UUID]) -> Mapping[UUID, Record]:
     """The viewer, their colleagues, and the own users of their workspaces."""
     me = ctx.me
-    colleague = exists().where(col(Member.user_id) == col(User.id), roles.belongs(me, col(Member.workspace_id)))
-    own = exists().where(col(Workspace.user_id) == col(User.id), roles.belongs(me, col(Workspace.id)))
+    colleague = exists().where(col(Member.user_id) == col(User.id), access.inside(me, col(Member.workspace_id)))
+    own = exists().where(col(Workspace.user_id) == col(User.id), access.inside(me, col(Workspace.id)))
     query = select(User).where(col(User.id).in_(list(ids)), or_(col(User.id) == me.user_id, colleague, own))
     async with ctx.read() as tx:
         return {row.id: row for row in await tx.execute(query)}
@@ -97,6 +110,7 @@ KINDS = {
     "Folder": Kind(Folder, "folders", whole(folders.find)),
     "Conversation": Kind(Conversation, "notes", whole(conversations.find)),
     "Message": Kind(Message, "notes", whole(conversations.find_messages)),
+    "Suggestion": Kind(Suggestion, "notes", whole(suggestions.find)),
     "Workspace": Kind(Workspace, None, whole(places)),
     "User": Kind(User, "users", whole(people)),
     "Member": Kind(Member, "users", whole(members.find)),

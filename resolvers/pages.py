@@ -10,10 +10,11 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from pydantic import Field, TypeAdapter, ValidationError
-from sqlalchemy import Select, tuple_
+from sqlalchemy import Select, func, select, tuple_
 
 from models.base import Prose, Record, When, as_id
 from resolvers import cursors
+from resolvers.context import Context
 from resolvers.errors import bad_input
 
 PAGE = 20
@@ -69,6 +70,12 @@ class Page:
     has_previous: bool
     total: Callable[[], Awaitable[int]]
     """Counts all rows of the list; runs only when it is asked for."""
+
+
+async def count(ctx: Context, query: Select[Any]) -> int:
+    """How many rows a query has."""
+    async with ctx.read() as tx:
+        return int((await tx.execute(select(func.count()).select_from(query.subquery()))).scalar_one())
 
 
 @dataclass(frozen=True, slots=True)

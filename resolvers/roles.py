@@ -27,11 +27,6 @@ def own_role(viewer: Viewer, workspace_id: Mapped[UUID]) -> ColumnElement[Role |
     return select(col(mine.role)).where(*place).scalar_subquery()
 
 
-def belongs(viewer: Viewer, workspace_id: Mapped[UUID]) -> ColumnElement[bool]:
-    """The condition that holds for what is in the viewer's workspaces."""
-    return own_role(viewer, workspace_id).is_not(None)
-
-
 def governs(viewer: Viewer, workspace_id: Mapped[UUID]) -> ColumnElement[bool]:
     """The condition that holds for what is in the workspaces whose admin the viewer is."""
     return own_role(viewer, workspace_id) == Role.ADMIN

@@ -31,7 +31,7 @@ async def of_workspaces(ctx: Context, workspace_ids: Iterable[UUID]) -> Mapping[
     """The tags of those of the workspaces that the viewer is in, by workspace, in the order of their names."""
     access.need(ctx.me, "notes")
     place = col(Tag.workspace_id).in_(list(workspace_ids))
-    query = select(Tag).where(place, access.inside(ctx.me, Tag)).order_by(col(Tag.name), col(Tag.id))
+    query = select(Tag).where(place, access.inside(ctx.me, col(Tag.workspace_id))).order_by(col(Tag.name), col(Tag.id))
     tags: defaultdict[UUID, list[Record]] = defaultdict(list)
     async with ctx.read() as tx:
         for row in await tx.execute(query):
@@ -42,7 +42,7 @@ async def of_workspaces(ctx: Context, workspace_ids: Iterable[UUID]) -> Mapping[
 async def find(ctx: Context, tag_ids: Iterable[UUID]) -> Mapping[UUID, Record]:
     """Those of the tags that are of the viewer's workspaces, by id."""
     access.need(ctx.me, "notes")
-    query = select(Tag).where(col(Tag.id).in_(list(tag_ids)), access.inside(ctx.me, Tag))
+    query = select(Tag).where(col(Tag.id).in_(list(tag_ids)), access.inside(ctx.me, col(Tag.workspace_id)))
     async with ctx.read() as tx:
         return {row.id: row for row in await tx.execute(query)}
 

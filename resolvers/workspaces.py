@@ -66,7 +66,7 @@ def settings(row: Record) -> dict[str, Any]:
 async def users(ctx: Context, ids: Iterable[UUID]) -> Mapping[UUID, Record]:
     """The people behind ids that were read before. Only colleagues, and they themselves, see their address."""
     me = ctx.me
-    colleague = exists().where(col(Member.user_id) == col(User.id), roles.belongs(me, col(Member.workspace_id)))
+    colleague = exists().where(col(Member.user_id) == col(User.id), access.inside(me, col(Member.workspace_id)))
     seen = or_(col(User.id) == me.user_id, colleague)
     email = case((seen, col(User.email)), else_=null()).label("email")
     query = select(col(User.id), col(User.name), email, col(User.profile_url)).where(col(User.id).in_(list(ids)))

@@ -11,6 +11,7 @@ from rest_compat import (
     notes,
     recordings,
     search,
+    suggestions,
     tags,
     workspace,
     workspaces,
@@ -41,5 +42,5 @@ def routes() -> list[BaseRoute]:
                 V1.nothing_else(),
             ],
         ),
-        Mount("/api/v1/ai", routes=[*conversations.ROUTES, *search.ROUTES, AI.nothing_else()]),
+        Mount("/api/v1/ai", routes=[*conversations.ROUTES, *suggestions.ROUTES, *search.ROUTES, AI.nothing_else()]),
     ]

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from typing_extensions import TypedDict
 
-from models.conversation import MessageRole
+from models.conversation import MessageRole, SuggestionStatus
 from rest_compat.shapes import Count, Moment
 
 T = TypeVar("T")
@@ -50,6 +50,21 @@ class ToolCall(TypedDict):
     text_offset: int
     result_summary: str | None
     result: Any
+
+
+class Suggestion(TypedDict):
+    id: UUID
+    conversation_id: UUID
+    document_id: UUID
+    message_id: UUID | None
+    status: SuggestionStatus
+    operation: Literal["replace_full"]
+    original_text: str | None
+    suggested_text: str
+    position_start: int | None
+    position_end: int | None
+    created_at: Moment
+    updated_at: Moment
 
 
 class DocumentChange(TypedDict):

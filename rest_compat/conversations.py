@@ -141,8 +141,14 @@ async def messages(call: Call, query: MessagesQuery) -> ai_shapes.Listed[ai_shap
 
 async def ask(call: Call, body: Question) -> ReplyStream:
     """Sends a message and streams the reply as server-sent events."""
-    answer = (await replies.send(call.ctx, call.ident("Conversation"), body)).reply
-    return ReplyStream(answer.id, await replies.follow(call.ctx, answer.id))
+    answer = (await replies.send(call.ctx, call.ident("Conversation"), body, call.idempotency_key)).reply
+    events = await replies.follow(call.ctx, answer.id)
+    return ReplyStream(answer.id, events, patience=call.ctx.limits.follower_patience)
+
+
+async def cancel(call: Call) -> None:
+    """Stops the reply that is running in a conversation, which keeps what it has said; none: nothing happens."""
+    await replies.cancel_in(call.ctx, call.ident("Conversation"))
 
 
 async def join(call: Call, query: ReplyQuery) -> ReplyStream:
@@ -150,7 +156,7 @@ async def join(call: Call, query: ReplyQuery) -> ReplyStream:
     message_id, after = query.message_id, last_event(call.request)
     conversation = await conversations.get(call.ctx, call.ident("Conversation"))
     events = await replies.follow(call.ctx, message_id, after, conversation_id=conversation.id)
-    return ReplyStream(message_id, events, after=after)
+    return ReplyStream(message_id, events, after=after, patience=call.ctx.limits.follower_patience)
 
 
 def last_event(request: Request) -> int:
@@ -166,5 +172,6 @@ ROUTES = [
     AI.route("/conversations/{id}", GET=reads(get), PATCH=does(rename), DELETE=removes(delete, 204)),
     AI.route("/conversations/{id}/messages", GET=reads(messages)),
     AI.route("/conversations/{id}/touch", POST=does(touch, 204)),
-    AI.route("/conversations/{id}/stream", GET=reads(join), POST=does(ask)),
+    AI.route("/conversations/{id}/stream", GET=reads(join), POST=does(ask, once=True)),
+    AI.route("/conversations/{id}/cancel", POST=does(cancel, 204)),
 ]

@@ -82,10 +82,15 @@ def makes(endpoint: Endpoint, version: Version | None = None, *, refuses: Collec
 
 
 def does(
-    endpoint: Endpoint, status: int = 200, *, takes: str | None = None, refuses: Collection[int] = ()
+    endpoint: Endpoint,
+    status: int = 200,
+    *,
+    once: bool = False,
+    takes: str | None = None,
+    refuses: Collection[int] = (),
 ) -> Operation:
-    """POST that does something else than create, or (201) creates what has no ETag; or PUT."""
-    return described(endpoint, status, once=status == 201, takes=takes, refuses=refuses)
+    """POST that does something else than create, or (201) creates what has no ETag; or PUT. `once`: as for 201."""
+    return described(endpoint, status, once=once or status == 201, takes=takes, refuses=refuses)
 
 
 def changes(endpoint: Endpoint, version: Version | None = None) -> Operation:

@@ -144,6 +144,23 @@ def tool_call(call: dict[str, Any]) -> ai_shapes.ToolCall:
     return cast(ai_shapes.ToolCall, {name: call.get(name) for name in TOOL_CALL})
 
 
+def suggestion(row: Record) -> ai_shapes.Suggestion:
+    return {
+        "id": row.id,
+        "conversation_id": row.conversation_id,
+        "document_id": row.note_id,
+        "message_id": row.message_id,
+        "status": row.status,
+        "operation": row.operation,
+        "original_text": row.original_text,
+        "suggested_text": row.suggested_text,
+        "position_start": row.position_start,
+        "position_end": row.position_end,
+        "created_at": micros(row.created_at),
+        "updated_at": micros(row.updated_at),
+    }
+
+
 def model(card: ModelCard) -> ai_shapes.Model:
     return cast(ai_shapes.Model, asdict(card))
 

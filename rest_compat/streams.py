@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from uuid import UUID
 
 import orjson
@@ -19,10 +19,6 @@ log = structlog.get_logger()
 PING = b": ping\n\n"
 SILENCE = 10.0
 """Seconds without an event after which a ping is sent."""
-PATIENCE = 30.0
-"""Seconds that a client may take to read one event; then it is given up."""
-AHEAD = 64
-"""Events that may wait for a slow client; the rest stays on the bus."""
 HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 
 FAILED = "The reply can't be followed any further. It goes on: read it again later."
@@ -42,6 +38,10 @@ def encoded(event: ReplyEvent) -> bytes:
     return b"id: %d\ndata: %b\n\n" % (event.seq, orjson.dumps(data, default=str))
 
 
+class Stalled(Exception):  # noqa: N818 (says what is the matter)
+    """The client has not read for too long."""
+
+
 class ReplyStream(StreamingResponse):
     """Follows a reply until its terminal event, or until the client goes away; the reply itself goes on."""
 
@@ -54,12 +54,12 @@ class ReplyStream(StreamingResponse):
         message_id: UUID,
         events: AsyncGenerator[ReplyEvent, None],
         *,
+        patience: float,
         after: int = 0,
         silence: float = SILENCE,
-        patience: float = PATIENCE,
     ) -> None:
-        self._told = self.chunks()
-        super().__init__(self._told, headers=HEADERS)
+        """`patience`: seconds that the client may take to read one event; then it is given up."""
+        super().__init__((), headers=HEADERS)
         self._events = events
         self._silence, self._patience = silence, patience
         # What was last told. What ends a stream early bears its number, so that who joins again misses nothing.
@@ -67,12 +67,11 @@ class ReplyStream(StreamingResponse):
 
     async def stream_response(self, send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        self._send, self._sent = send, asyncio.get_running_loop().time()
+        pinging = asyncio.create_task(self._ping())
         try:
-            async with aclosing(self._told) as chunks:
-                async for chunk in chunks:
-                    async with asyncio.timeout(self._patience):
-                        await send({"type": "http.response.body", "body": chunk, "more_body": True})
-        except TimeoutError:
+            await self._tell()
+        except Stalled:
             # Without a last chunk the server closes the connection.
             log.info("stream.stalled", message_id=str(self._last.message_id))
             return
@@ -81,36 +80,43 @@ class ReplyStream(StreamingResponse):
             if not self._last.terminal:
                 await send({"type": "http.response.body", "body": encoded(self._ended(STOPPED)), "more_body": False})
             raise
+        finally:
+            pinging.cancel()
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
-    async def chunks(self) -> AsyncGenerator[bytes, None]:
-        waiting: asyncio.Queue[ReplyEvent | None] = asyncio.Queue(AHEAD)
-        # A task of its own reads the events: to wait for one with a timeout would end their generator.
-        reader = asyncio.create_task(self._read(waiting))
-        try:
-            while not self._last.terminal:
-                try:
-                    async with asyncio.timeout(self._silence):
-                        self._last = await waiting.get() or self._ended(FAILED)
-                except TimeoutError:
-                    yield PING
-                else:
-                    yield encoded(self._last)
-        finally:
-            reader.cancel()
-
-    async def _read(self, waiting: asyncio.Queue[ReplyEvent | None]) -> None:
-        """Hands on the events up to the terminal one, or None in its place."""
+    async def _tell(self) -> None:
+        """Writes the events up to the terminal one; where they break off, an error in its place."""
         try:
             async with aclosing(self._events) as events:
-                async for event in events:
-                    await waiting.put(event)
-                    if event.terminal:
+                async for self._last in events:
+                    await self._write(encoded(self._last))
+                    if self._last.terminal:
                         return
             raise RuntimeError("a reply's events ended without a terminal one")
+        except Stalled:
+            raise
         except Exception:
             log.exception("stream.failed", message_id=str(self._last.message_id))
-            await waiting.put(None)
+            self._last = self._ended(FAILED)
+            await self._write(encoded(self._last))
+
+    async def _write(self, chunk: bytes) -> None:
+        try:
+            async with asyncio.timeout(self._patience):
+                await self._send({"type": "http.response.body", "body": chunk, "more_body": True})
+        except TimeoutError:
+            raise Stalled from None
+        self._sent = asyncio.get_running_loop().time()
+
+    async def _ping(self) -> None:
+        """Fills every silence, until it is cancelled or the client stalls: then the next event finds that out."""
+        clock = asyncio.get_running_loop().time
+        with suppress(Stalled):
+            while True:
+                if (left := self._sent + self._silence - clock()) > 0:
+                    await asyncio.sleep(left)
+                else:
+                    await self._write(PING)
 
     def _ended(self, reason: str) -> ReplyEvent:
         return ReplyEvent(self._last.seq, "error", self._last.message_id, content=reason)

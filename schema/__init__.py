@@ -4,7 +4,7 @@ import strawberry
 
 from schema.conversations import ConversationMutation, ConversationQuery
 from schema.cost import Paying
-from schema.events import ReplyDelta, ReplyDone, ReplyFailed, ReplyToolCall, Subscription
+from schema.events import ReplyDelta, ReplyDocumentChange, ReplyDone, ReplyFailed, ReplyToolCall, Subscription
 from schema.folders import FolderMutation
 from schema.groups import GroupMutation
 from schema.invites import InviteMutation
@@ -19,6 +19,7 @@ from schema.search import SearchMutation, SearchQuery
 from schema.settings import WorkspaceMutation
 from schema.shares import ShareMutation
 from schema.standing import Standing
+from schema.suggestions import SuggestionMutation
 from schema.tags import TagMutation
 from schema.types import CONFIG
 from schema.workspaces import WorkspaceQuery
@@ -40,6 +41,7 @@ class Mutation(
     GroupMutation,
     InviteMutation,
     ConversationMutation,
+    SuggestionMutation,
     SearchMutation,
     KeyMutation,
 ):
@@ -52,7 +54,7 @@ schema = MaskedSchema(
     query=Query,
     mutation=Mutation,
     subscription=Subscription,
-    types=[ReplyDelta, ReplyToolCall, ReplyDone, ReplyFailed],
+    types=[ReplyDelta, ReplyToolCall, ReplyDocumentChange, ReplyDone, ReplyFailed],
     extensions=[documents.extension, Standing, Paying],
     config=CONFIG,
 )

@@ -12,9 +12,10 @@ from models.conversation import ConversationDraft, ConversationRename, MessageDr
 from resolvers import conversations, replies
 from resolvers.intelligence import ModelCard
 from resolvers.pages import Page, Window
-from schema.enums import AgentType, MessageRole, MessageState
+from schema.enums import AgentType, MessageRole, MessageState, SuggestionStatus
 from schema.inputs import draft, once
 from schema.notes import Note
+from schema.suggestions import NEWEST, Suggestion
 from schema.types import Connection, Info, Node, ident, or_none
 from schema.workspaces import User
 
@@ -56,6 +57,11 @@ class Message(Node):
     def model(root: strawberry.Parent[Record], info: Info) -> ModelCard | None:
         return next((card for card in info.context.ctx.models.cards if card.id == root.model_id), None)
 
+    @strawberry.field(graphql_type=list[Suggestion], description=NEWEST)
+    @staticmethod
+    async def suggestions(root: strawberry.Parent[Record], info: Info) -> list[Record]:
+        return await info.context.loaders.suggestions_of_message.load(root.id)
+
 
 @strawberry.type
 class Conversation(Node):
@@ -84,6 +90,13 @@ class Conversation(Node):
         before: str | None = None,
     ) -> Page:
         return await conversations.messages(info.context.ctx, root.id, Window(first, after, last, before))
+
+    @strawberry.field(graphql_type=list[Suggestion], description=NEWEST)
+    @staticmethod
+    async def suggestions(
+        root: strawberry.Parent[Record], info: Info, status: SuggestionStatus | None = None
+    ) -> list[Record]:
+        return await info.context.loaders.suggestions.load((root.id, status))
 
     @strawberry.field(graphql_type=Message | None)
     @staticmethod
@@ -132,6 +145,7 @@ class SendMessageInput:
     model_id: strawberry.ID | None = UNSET
     agent_type: AgentType | None = UNSET
     document_context: DocumentContextInput | None = UNSET
+    idempotency_key: str | None = UNSET
 
 
 def message_draft(given: SendMessageInput) -> MessageDraft:
@@ -192,4 +206,12 @@ class ConversationMutation:
     @staticmethod
     async def send_message(info: Info, conversation_id: strawberry.ID, input: SendMessageInput) -> replies.Sent:  # noqa: A002 (the contract's name)
         sent_to = ident("Conversation", conversation_id)
-        return await replies.send(info.context.ctx, sent_to, message_draft(input))
+        return await replies.send(info.context.ctx, sent_to, message_draft(input), once(input))
+
+    @strawberry.mutation(
+        graphql_type=Message,
+        description="Stops a running reply, which keeps what it has said; one that has ended stays as it is.",
+    )
+    @staticmethod
+    async def cancel_reply(info: Info, message_id: strawberry.ID) -> Record:
+        return await replies.cancel(info.context.ctx, ident("Message", message_id))

@@ -2,7 +2,7 @@
 
 import strawberry
 
-from models.conversation import AgentType, MessageRole, MessageState
+from models.conversation import AgentType, MessageRole, MessageState, SuggestionStatus
 from models.event import EventType
 from models.note import NoteKind, NoteOrderField, NoteStatus, NoteVisibility, OrderDirection
 from models.workspace import Plan, Role
@@ -19,6 +19,7 @@ __all__ = [
     "OrderDirection",
     "Plan",
     "Role",
+    "SuggestionStatus",
 ]
 
 for _enum in (
@@ -33,5 +34,6 @@ for _enum in (
     OrderDirection,
     Plan,
     Role,
+    SuggestionStatus,
 ):
     strawberry.enum(_enum)

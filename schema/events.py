@@ -11,7 +11,9 @@ from resolvers import events, replies
 from resolvers.replies import ReplyEvent as Told
 from schema.conversations import Conversation, Message, SendMessageInput, ToolCall, message_draft
 from schema.enums import EventType
+from schema.inputs import once
 from schema.notes import Note
+from schema.suggestions import Suggestion
 from schema.types import Cursor, Info, ident
 from schema.workspaces import ApiKey, User
 
@@ -34,10 +36,15 @@ class ReplyToolCall(ReplyEvent):
     call: ToolCall
 
 
+@strawberry.type(description="The suggestion is stored.")
+class ReplyDocumentChange(ReplyEvent):
+    suggestion: Suggestion
+
+
 async def stored(root: strawberry.Parent[ReplyEvent], info: Info) -> Record | replies.Unstored:
     """The message at the end of its reply."""
-    found = await info.context.loaders.message.load(ident("Message", root.message_id))
-    return found or replies.Unstored(root.message_id)
+    message_id = ident("Message", root.message_id)
+    return await info.context.loaders.message.load(message_id) or replies.Unstored(message_id)
 
 
 @strawberry.type(description="Terminal: the message is stored.")
@@ -64,9 +71,17 @@ def told(event: Told) -> ReplyEvent:
             return ReplyFailed(cursor=cursor, message_id=message_id, reason=event.content or "")
 
 
-async def all_told(followed: AsyncIterator[Told]) -> AsyncIterator[ReplyEvent]:
+async def all_told(info: Info, followed: AsyncIterator[Told]) -> AsyncIterator[ReplyEvent]:
+    """The events as they come, without the changes whose suggestion is gone: with its conversation, its note, or the
+    right to read that. The stream goes on to its end, which tells of it."""
     async for event in followed:
-        yield told(event)
+        if event.document_change is None:
+            yield told(event)
+            continue
+        named = ident("Suggestion", event.document_change["suggestion_id"])
+        if found := await info.context.loaders.suggestion.load(named):
+            cursor, message_id = Cursor(replies.reply_cursor(event)), strawberry.ID(str(event.message_id))
+            yield ReplyDocumentChange(cursor=cursor, message_id=message_id, suggestion=cast(Suggestion, found))
 
 
 @strawberry.type
@@ -106,6 +121,12 @@ class Event:
         named = as_id(root.payload.get("message"))
         return await info.context.loaders.message.load(named) if named else None
 
+    @strawberry.field(graphql_type=Suggestion | None)
+    @staticmethod
+    async def suggestion(root: strawberry.Parent[Record], info: Info) -> Record | None:
+        named = as_id(root.payload.get("suggestion"))
+        return await info.context.loaders.suggestion.load(named) if named else None
+
 
 @strawberry.type
 class Subscription:
@@ -115,8 +136,8 @@ class Subscription:
     @staticmethod
     async def ask(info: Info, conversation_id: strawberry.ID, input: SendMessageInput) -> AsyncIterator[ReplyEvent]:  # noqa: A002 (the contract's name)
         ctx = info.context.ctx
-        sent = await replies.send(ctx, ident("Conversation", conversation_id), message_draft(input))
-        return all_told(await replies.follow(ctx, sent.reply.id))
+        sent = await replies.send(ctx, ident("Conversation", conversation_id), message_draft(input), once(input))
+        return all_told(info, await replies.follow(ctx, sent.reply.id))
 
     @strawberry.subscription(
         description="Follows a reply that is running or has finished, from the start or after a cursor; any number of "
@@ -124,7 +145,7 @@ class Subscription:
     )
     @staticmethod
     async def reply(info: Info, message_id: strawberry.ID, after: Cursor | None = None) -> AsyncIterator[ReplyEvent]:
-        return all_told(await replies.follow_cursor(info.context.ctx, ident("Message", message_id), after))
+        return all_told(info, await replies.follow_cursor(info.context.ctx, ident("Message", message_id), after))
 
     @strawberry.subscription(graphql_type=Event)
     @staticmethod

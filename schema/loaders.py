@@ -8,7 +8,8 @@ from uuid import UUID
 from strawberry.dataloader import DataLoader
 
 from models.base import Record
-from resolvers import conversations, folders, groups, keys, notes, tags, workspaces
+from models.conversation import SuggestionStatus
+from resolvers import conversations, folders, groups, keys, notes, suggestions, tags, workspaces
 from resolvers.context import Context
 
 K = TypeVar("K", bound=Hashable)
@@ -71,6 +72,19 @@ class Loaders:
     @cached_property
     def active_reply(self) -> DataLoader[UUID, Record | None]:
         return self._by(conversations.active_replies, None)
+
+    @cached_property
+    def suggestion(self) -> DataLoader[UUID, Record | None]:
+        return self._by(suggestions.find, None)
+
+    @cached_property
+    def suggestions(self) -> DataLoader[tuple[UUID, SuggestionStatus | None], list[Record]]:
+        """By conversation and status."""
+        return self._by(suggestions.of_conversations, [])
+
+    @cached_property
+    def suggestions_of_message(self) -> DataLoader[UUID, list[Record]]:
+        return self._by(suggestions.of_messages, [])
 
     @cached_property
     def groups(self) -> DataLoader[UUID, list[Record]]:

@@ -39,6 +39,9 @@ class House:
             "demo": "0",
             # As good as none: what limits are is tested by servers of their own.
             "rate_limits": UNLIMITED,
+            "replies_per_user": "100000",
+            "replies_per_workspace": "100000",
+            "tokens_per_minute": "0",
             "llm_base_url": self.llm.url,
             "llm_model": MODEL,
         }

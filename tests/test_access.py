@@ -160,6 +160,9 @@ async def test_a_share_opens_one_note_for_reading_until_it_is_withdrawn(tenant: 
         assert await event(heard, "noteEvents") == {"type": "NOTE_DELETED", "note": None}
 
 
+PERSONAL = {"conversation", "message", "suggestion"}
+
+
 async def test_a_conversation_is_nobody_elses(tenant: Tenant, server: Served) -> None:
     walk = await running(server)
     owner, others = await tenant.user(), [await tenant.user(), await tenant.user(Role.ADMIN), await tenant.key()]
@@ -167,7 +170,7 @@ async def test_a_conversation_is_nobody_elses(tenant: Tenant, server: Served) ->
         mine = await things_of(owner, tenant, "Ours")
         for other, heard in zip(others, (to_member, to_admin, to_key), strict=True):
             for operation in walk.operations("query", "mutation"):
-                if operation.extra is None and {hole.kind for hole in operation.holes} & {"conversation", "message"}:
+                if operation.extra is None and {hole.kind for hole in operation.holes} & PERSONAL:
                     answer = (await answer_of(other, operation, filled(operation, mine))).json()
                     assert codes(answer) == ["NOT_FOUND"] or answer["data"] == {operation.field: None}, operation.name
             for operation in walk.operations("subscription"):
@@ -175,7 +178,7 @@ async def test_a_conversation_is_nobody_elses(tenant: Tenant, server: Served) ->
                     [refused] = await other.subscribed(operation.text, **filled(operation, mine))
                     assert codes(refused) == ["NOT_FOUND"]
             for request in requests():
-                if "conversations/{id}" in request.text and request.extra is None:
+                if re.search(r"conversations/\{id\}|/suggestions", request.text) and request.extra is None:
                     assert (await request_of(other, request, filled(request, mine))).status_code == 404, request.name
             listed = "query($n: ID!) { note(id: $n) { conversations { totalCount nodes { id } } } }"
             about = (await other.data(listed, n=mine["note"]))["note"]["conversations"]

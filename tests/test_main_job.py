@@ -23,7 +23,7 @@ ASK = """subscription($c: ID!, $m: String!, $model: ID) {
 
 async def indexed(caller: Caller, note_id: str) -> None:
     """Waits until the worker has indexed the note."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(120):
         while not (await caller.data("query($id: ID!) { note(id: $id) { chunkCount } }", id=note_id))["note"][
             "chunkCount"
         ]:

@@ -20,6 +20,7 @@ KIND_OF = {
     "folder": "Folder",
     "conversation": "Conversation",
     "message": "Message",
+    "suggestion": "Suggestion",
     "workspace": "Workspace",
     "user": "User",
     "member": "Member",
@@ -48,7 +49,7 @@ async def all_of(caller: Caller, tenant: Tenant) -> dict[str, str]:
     part = "query($id: ID!) { note(id: $id) { transcripts { nodes { id } } createdBy { id } } }"
     told = (await caller.data(part, id=note))["note"]
     talk = (await caller.data(CONVERSE, note=note))["createConversation"]["id"]
-    made = {name: str(new_id()) for name in ("tag", "folder", "message")}
+    made = {name: str(new_id()) for name in ("tag", "folder", "message", "suggestion")}
     place = {"w": tenant.id}
     await sql(
         tenant.database, "INSERT INTO tags (id, workspace_id, name, color) VALUES (:tag, :w, 'x', '#000000')",
@@ -63,6 +64,12 @@ async def all_of(caller: Caller, tenant: Tenant) -> dict[str, str]:
         """INSERT INTO messages (id, workspace_id, conversation_id, role, content, state)
         VALUES (:message, :w, :talk, 'user', 'x', 'done')""",
         message=made["message"], talk=talk, **place,
+    )  # fmt: skip
+    await sql(
+        tenant.database,
+        """INSERT INTO suggestions (id, workspace_id, conversation_id, note_id, status, suggested_text)
+        VALUES (:suggestion, :w, :talk, :note, 'proposed', 'x')""",
+        suggestion=made["suggestion"], talk=talk, note=note, **place,
     )  # fmt: skip
     made |= {"note": note, "segment": told["transcripts"]["nodes"][0]["id"], "conversation": talk}
     made |= {"workspace": str(tenant.id), "user": told["createdBy"]["id"]} | await people_of(tenant)
@@ -151,11 +158,11 @@ async def test_members_find_what_they_may_read(owner: Caller, tenant: Tenant) ->
     made = await all_of(owner, tenant)
     member = await tenant.user()
     # A conversation is its owner's, and only admins see who is invited and which keys there are.
-    assert await seen(member, made) == set(KINDS) - {"Conversation", "Message", "Invite", "ApiKey"}
+    hidden = {"Conversation", "Message", "Suggestion", "Invite", "ApiKey"}
+    assert await seen(member, made) == set(KINDS) - hidden
     await sql(tenant.database, "UPDATE notes SET visibility = 'private' WHERE id = :note", note=made["Note"])
     await sql(tenant.database, "UPDATE folders SET is_private = true WHERE id = :folder", folder=made["Folder"])
-    hidden = {"Note", "TranscriptSegment", "Folder", "Conversation", "Message", "Invite", "ApiKey"}
-    assert await seen(member, made) == set(KINDS) - hidden
+    assert await seen(member, made) == set(KINDS) - hidden - {"Note", "TranscriptSegment", "Folder"}
 
 
 async def test_a_share_opens_the_note_alone(tenant: Tenant, stranger: Tenant) -> None:
@@ -166,7 +173,7 @@ async def test_a_share_opens_the_note_alone(tenant: Tenant, stranger: Tenant) ->
 
 
 OPEN: dict[str, set[str]] = {
-    "notes:read": {"Note", "TranscriptSegment", "Tag", "Conversation", "Message", "Workspace"},
+    "notes:read": {"Note", "TranscriptSegment", "Tag", "Conversation", "Message", "Suggestion", "Workspace"},
     "folders": {"Folder", "Workspace"},
     "users:read": {"Workspace", "User", "Member", "Group", "Invite", "ApiKey"},
     "webhooks": {"Workspace"},

@@ -5,9 +5,12 @@ from pathlib import Path
 from graphql import parse
 
 from caret.app import MAX_BODY
+from caret.providers.catalogue import SILENCE
+from caret.providers.chunks import MAX_LINE
+from caret.providers.known import MAX_MODELS_FILE
 from caret.settings import RATE_LIMITS, Settings
 from models.base import MAX_TEXT
-from models.conversation import MAX_CONTEXT, MAX_MESSAGE
+from models.conversation import MAX_CONTEXT, MAX_MESSAGE, MAX_POSITION, MAX_SUGGESTED_TEXT
 from models.folder import MAX_FOLDER_DEPTH, MAX_FOLDER_NAME, MAX_FOLDERS, MAX_ICON
 from models.note import (
     MAX_FILTER_FOLDERS,
@@ -21,6 +24,12 @@ from models.people import MAX_DESCRIPTION, MAX_GROUP_IDS, MAX_NAME, MAX_SCOPES
 from models.recording import MAX_DURATION
 from models.settings import MAX_DOMAINS, MAX_ICON_URL, MAX_WORKSPACE_NAME
 from models.tag import MAX_TAG_NAME, MAX_WORKSPACE_TAGS
+from resolvers.agents.answering import STEPS, TOOL_CALLS
+from resolvers.agents.attempts import ATTEMPTS, LONGEST_PAUSE, PATIENCE
+from resolvers.agents.history import RECALLED_MESSAGES, RECALLED_RESULT, RESERVE
+from resolvers.agents.results import STORED
+from resolvers.agents.tools import SHOWN
+from resolvers.context import Limits
 from resolvers.groups import MAX_GROUPS
 from resolvers.idempotency import KEPT, LONGEST
 from resolvers.invites import CODE_LENGTH, LIFETIME, MAX_INVITES
@@ -33,6 +42,7 @@ from resolvers.recordings.cleaning import UNUSED_KEPT
 from resolvers.recordings.receive import MAX_AUDIO, MOST_PER_SECOND, SPARE
 from resolvers.recordings.summarize import SUMMARY_TOKENS
 from resolvers.search import MAX_HITS, MAX_QUERY
+from resolvers.suggestions import MAX_LISTED
 from resolvers.translating import BATCH
 from schema import schema
 from schema.cost import cost
@@ -62,6 +72,13 @@ def test_the_limits_are_the_ones_in_force() -> None:
     assert rows[segments] == f"{MAX_SEGMENTS:,}; {SEGMENTS_PER_CALL:,}; 10,000"
     assert rows["Participants of a note, attendees of an event; tags of a note"] == f"{MAX_PARTICIPANTS}; {MAX_TAGS}"
     assert rows["A message; document text sent with it"] == f"{MAX_MESSAGE:,}; {MAX_CONTEXT:,} characters"
+    limits = Limits()
+    assert rows["Replies running at once: of one user, of a workspace"] == (
+        f"{limits.replies_per_user}; {limits.replies_per_workspace}"
+    )
+    for name in ("replies_per_user", "replies_per_workspace", "tokens_per_minute"):
+        assert Settings.model_fields[name].default == getattr(limits, name)
+    assert rows["Tokens of a workspace's replies in 60 seconds"] == f"{limits.tokens_per_minute:,}"
     assert rows["A search query; hits"] == f"{MAX_QUERY:,} characters; 1 to {MAX_HITS}"
     hours, unused = MAX_DURATION // 3600, UNUSED_KEPT.total_seconds() / 3600
     assert rows["One recording; an upload address; audio without a note"] == (
@@ -93,6 +110,32 @@ def test_the_limits_of_a_workspace_are_the_ones_in_force() -> None:
     workspace = "Name of a workspace; address of its icon; its email domains"
     assert rows[workspace] == f"{MAX_WORKSPACE_NAME}; {MAX_ICON_URL:,} characters; {MAX_DOMAINS}"
     assert rows["People a note is shared with directly"] == f"{MAX_SHARES}"
+
+
+def test_the_limits_of_models_are_the_ones_in_force() -> None:
+    rows = {row.split("|")[1].strip(): row.split("|")[2].strip() for row in README.splitlines() if row.startswith("| ")}
+    tries = "Attempts of one model; the longest pause between two; how long after the first"
+    assert rows[tries] == f"{ATTEMPTS}; {LONGEST_PAUSE:.0f} s; {PATIENCE:.0f} s"
+    sizes = "`CARET_MODELS_FILE`; one chunk of a model's answer"
+    assert rows[sizes] == f"{MAX_MODELS_FILE // 2**20} MiB; {MAX_LINE // 2**20} MiB"
+    assert rows["`CARET_LLM_SILENCE`"] == f"`{SILENCE:.0f}`"
+
+
+def test_the_limits_of_agents_are_the_ones_in_force() -> None:
+    rows = {row.split("|")[1].strip(): row.split("|")[2].strip() for row in README.splitlines() if row.startswith("| ")}
+    assert rows["Requests to the model for one reply; calls of tools"] == f"{STEPS}; {TOOL_CALLS}"
+    texts = "A document that a tool shows or replaces; a tool's result as it is kept; as later turns get it"
+    assert rows[texts] == f"{SHOWN:,}; {STORED:,}; {RECALLED_RESULT:,} characters"
+    history = "Earlier messages a model gets back; its tokens that are kept for the answer"
+    assert rows[history] == f"the newest {RECALLED_MESSAGES}; {RESERVE:,}, at most half"
+
+
+def test_the_limits_of_suggestions_are_the_ones_in_force() -> None:
+    rows = {row.split("|")[1].strip(): row.split("|")[2].strip() for row in README.splitlines() if row.startswith("| ")}
+    said = "A suggested text, and the original it replaces; a position in a document"
+    assert rows[said] == f"{MAX_SUGGESTED_TEXT:,} characters; 0 to {MAX_POSITION:,}"
+    listed = "Open suggestions of a conversation; those listed of it, or of a message"
+    assert rows[listed] == f"1; the newest {MAX_LISTED}"
 
 
 def test_the_rate_limits_are_the_ones_in_force() -> None:

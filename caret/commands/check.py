@@ -13,8 +13,7 @@ from caret.settings import Settings, SettingsError
 def command() -> None:
     """Whether the configured servers let us in, and the configured model is offered: said before anything starts."""
     settings = Settings.load()
-    if settings.llm_model is not None and settings.llm_base_url is None:
-        models(settings)
+    models(settings)
     asyncio.run(_reach(settings))
 
 

@@ -23,10 +23,10 @@ def command(workers: int, stop_with_parent: bool) -> None:
     settings = Settings.load()
     try:
         with ExitStack() as stack:
-            listener = stack.enter_context(listen(settings.host, settings.port))
+            listener = stack.enter_context(listen(settings.host, settings.port, settings.follower_patience))
             addresses, embedded = start_servers(settings, stack, say)
             url = addresses.get("CARET_DATABASE_URL") or settings.database_url
-            server = Server(listener, workers, settings.environment(**addresses), say)
+            server = Server(listener, workers, settings.environment(**addresses), say, settings.shutdown_grace)
             server.run(
                 check=lambda: check(settings, server),
                 prepare=lambda: prepare(settings, server, str(url)),
@@ -39,7 +39,8 @@ def command(workers: int, stop_with_parent: bool) -> None:
 
 def check(settings: Settings, server: Server) -> None:
     """Tries what the settings name. What is embedded has just been started, and needs no such look."""
-    if settings.database_url or settings.nats_url or settings.llm_model:
+    named = settings.llm_model or settings.llm_fallbacks or settings.models_file
+    if settings.database_url or settings.nats_url or named:
         server.once("check")
 
 

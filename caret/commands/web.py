@@ -2,23 +2,32 @@ import asyncio
 import gc
 import os
 import socket
+from math import ceil
 
 import click
 import uvicorn
 
 from caret.app import MAX_BODY, create_app
 from caret.logs import configure
-from caret.parts import SHUTDOWN_GRACE
 from caret.settings import Settings
+from caret.sockets import PatientSocket
 from resolvers.context import Context
+
+KEEP_ALIVE = 75
+"""Seconds that a connection without a request is kept. Longer than clients and proxies usually keep theirs: who closes
+first must not be the server, or a request that is on its way meanwhile gets no answer."""
 
 
 class Server(uvicorn.Server):
     """Ends the replies of this process while its connections end: whoever follows one still hears how it ended."""
 
+    def __init__(self, config: uvicorn.Config, grace: float) -> None:
+        super().__init__(config)
+        self._grace = grace
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         context: Context = self.lifespan.state["context"]
-        await asyncio.gather(super().shutdown(sockets), context.runs.stop(SHUTDOWN_GRACE))
+        await asyncio.gather(super().shutdown(sockets), context.runs.stop(self._grace))
 
 
 @click.command(hidden=True)
@@ -28,21 +37,23 @@ def command(fd: int) -> None:
     settings = Settings.load()
     configure(settings.log_level)
     calm_the_collector()
+    PatientSocket.patience = settings.follower_patience
     listener = socket.socket(fileno=os.dup(fd))
     config = uvicorn.Config(
         create_app(settings),
         loop="uvloop",
         http="httptools",
-        ws="websockets-sansio",
+        ws=PatientSocket,
         ws_max_size=MAX_BODY,
         ws_per_message_deflate=False,
         log_config=None,
         access_log=False,
         server_header=False,
+        timeout_keep_alive=KEEP_ALIVE,
         # Longer than the replies take, so that it cuts off only the streams of replies that run elsewhere.
-        timeout_graceful_shutdown=int(SHUTDOWN_GRACE) + 2,
+        timeout_graceful_shutdown=ceil(settings.shutdown_grace) + 2,
     )
-    Server(config).run(sockets=[listener])
+    Server(config, settings.shutdown_grace).run(sockets=[listener])
 
 
 def calm_the_collector() -> None:

@@ -5,7 +5,8 @@ Importing this costs a numpy and a pydantic; onnxruntime, openai and pydantic-ai
 
 from pydantic import SecretStr
 
-from caret.providers.catalogue import ADDRESSES, OPENAI, Catalogue
+from caret.providers.catalogue import Catalogue
+from caret.providers.known import ADDRESSES, OPENAI
 from caret.providers.minilm import MiniLM
 from caret.providers.openai_embedder import OpenAIEmbedder
 from caret.providers.openai_transcriber import OpenAITranscriber

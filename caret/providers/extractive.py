@@ -1,19 +1,18 @@
 """The built-in model: quotes the passages it is shown, through the same agent code as any provider's model."""
 
 import asyncio
-import json
 import re
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from caret.providers.quoting import answer, digest, read_passages, title, without_passages
-from resolvers.intelligence import BUILT_IN, ModelCard, Passage
+from resolvers.intelligence import BUILT_IN, ModelCard, Passage, speaking
 
 if TYPE_CHECKING:
     from pydantic_ai.messages import ModelMessage, ModelRequestPart, ModelResponse, UserPromptPart
     from pydantic_ai.models import Model
-    from pydantic_ai.models.function import AgentInfo, DeltaToolCalls
+    from pydantic_ai.models.function import AgentInfo
 
 SEARCH_TOOL = "search_workspace_context"
 MAX_QUERY = 2000  # characters, the tool's own limit
@@ -43,27 +42,23 @@ def extractive_model() -> "Model":
       `resolvers.intelligence.passages_block`) and in this turn's tool results, a list of
       `{title, chunk_index, text, note_id, score}`.
 
-    Text streams in one piece per word. The usage it reports is FunctionModel's rough estimate.
+    Who listens (`speaking`) hears the text in one piece per word. The usage is FunctionModel's rough estimate.
     """
     from pydantic_ai.messages import ModelResponse, TextPart, ToolCallPart  # noqa: PLC0415 (over a second to import)
-    from pydantic_ai.models.function import DeltaToolCall, FunctionModel  # noqa: PLC0415
+    from pydantic_ai.models.function import FunctionModel  # noqa: PLC0415
 
-    async def stream(messages: "list[ModelMessage]", info: "AgentInfo") -> "AsyncIterator[str | DeltaToolCalls]":
-        turn = _Turn(messages, info)
-        if turn.wants_search:
-            yield {0: DeltaToolCall(SEARCH_TOOL, json.dumps(turn.search_arguments))}
-            return
-        for piece in re.findall(r"\S+\s*", await asyncio.to_thread(turn.text)):
-            yield piece
-            await asyncio.sleep(0)
-
-    def respond(messages: "list[ModelMessage]", info: "AgentInfo") -> "ModelResponse":
+    async def respond(messages: "list[ModelMessage]", info: "AgentInfo") -> "ModelResponse":
         turn = _Turn(messages, info)
         if turn.wants_search:
             return ModelResponse(parts=[ToolCallPart(SEARCH_TOOL, turn.search_arguments)])
-        return ModelResponse(parts=[TextPart(turn.text())])
+        text, say = await asyncio.to_thread(turn.text), speaking.get()
+        if say is not None:
+            for piece in re.findall(r"\S+\s*", text):
+                await say(piece)
+                await asyncio.sleep(0)
+        return ModelResponse(parts=[TextPart(text)])
 
-    return FunctionModel(respond, stream_function=stream, model_name=CARD.id)
+    return FunctionModel(respond, model_name=CARD.id)
 
 
 class _Turn:

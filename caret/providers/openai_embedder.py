@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import numpy as np
 from pydantic import SecretStr
 
-from caret.providers.openai_client import openai_client
+from caret.providers.openai_client import LaterClient
 from caret.providers.vectors import clean, padded
 from resolvers.intelligence import EmbedderMisconfigured, EmbedderUnavailable, Vector
 
@@ -31,7 +31,7 @@ class OpenAIEmbedder:
 
     def __init__(self, base_url: str, model: str, api_key: SecretStr | None = None, *, max_retries: int = 1) -> None:
         self._model = model
-        self._client = openai_client(base_url, api_key, read_seconds=READ_SECONDS, max_retries=max_retries)
+        self._client = LaterClient(base_url, api_key, read_seconds=READ_SECONDS, max_retries=max_retries)
         self.identity = f"{model}@{urlsplit(base_url).hostname}"
 
     def __repr__(self) -> str:
@@ -47,7 +47,7 @@ class OpenAIEmbedder:
         return vectors
 
     async def aclose(self) -> None:
-        await self._client.close()
+        await self._client.aclose()
 
     async def _embed(self, texts: Sequence[str]) -> list[Vector]:
         # An empty input is refused by OpenAI. `dimensions` is left out because many servers refuse the field, and
@@ -57,11 +57,12 @@ class OpenAIEmbedder:
         return padded(_rows(response, len(inputs)))
 
     async def _request(self, inputs: list[str]) -> "CreateEmbeddingResponse":
+        client = await self._client.get()
         import openai  # noqa: PLC0415 (already imported when there is a client)
 
         # `from None` everywhere: the library's own texts may quote a part of the key or the input.
         try:
-            return await self._client.embeddings.create(input=inputs, model=self._model, encoding_format="float")
+            return await client.embeddings.create(input=inputs, model=self._model, encoding_format="float")
         except openai.APIConnectionError:
             raise EmbedderUnavailable("The embedding endpoint could not be reached in time.") from None
         except openai.APIStatusError as error:

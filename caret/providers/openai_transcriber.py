@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, SecretStr
 
-from caret.providers.openai_client import openai_client
+from caret.providers.openai_client import LaterClient
 from resolvers.audio import AudioRefused, Spoken, TranscriberUnavailable, Transcription
 
 if TYPE_CHECKING:
@@ -50,10 +50,10 @@ class OpenAITranscriber:
         self, base_url: str, model: str, api_key: SecretStr | None = None, *, read_seconds: float = READ_SECONDS
     ) -> None:
         self._model = model
-        self._client = openai_client(base_url, api_key, read_seconds=read_seconds, max_retries=0)
+        self._client = LaterClient(base_url, api_key, read_seconds=read_seconds, max_retries=0)
 
     async def aclose(self) -> None:
-        await self._client.close()
+        await self._client.aclose()
 
     async def transcribe(self, audio: Path, content_type: str) -> Transcription:
         # The library reads the file in small pieces while it sends them: no recording is ever held in memory.
@@ -62,11 +62,12 @@ class OpenAITranscriber:
         return await asyncio.to_thread(transcription, answer)
 
     async def _request(self, file: Any) -> bytes:
+        client = await self._client.get()
         import openai  # noqa: PLC0415 (already imported when there is a client)
 
         # `from None` everywhere: the library's own texts may quote a part of the key or of the transcript.
         try:
-            answer = await self._client.audio.transcriptions.with_raw_response.create(
+            answer = await client.audio.transcriptions.with_raw_response.create(
                 file=file, model=self._model, **wanted(self._model)
             )
         except openai.APIConnectionError:

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Executable, Select, and_, exists, func, select
+from sqlalchemy import ColumnElement, Executable, and_, exists, func, select
 from sqlmodel import col
 
 from models import Folder, Note, NoteTag, Tag, TranscriptSegment
 from models.base import Record
 from models.note import NoteFilter, NoteOrder, NoteOrderField, OrderDirection, TranscriptFilter
-from resolvers import access
+from resolvers import access, pages
 from resolvers.access import Right
 from resolvers.context import Context
 from resolvers.errors import Code, Problem, not_found
@@ -101,17 +101,12 @@ async def page(
     query = order(by).apply(select(*columns(needed)).where(condition), view)
     async with ctx.read() as tx:
         found = (await tx.execute(query)).all()
-    return order(by).page(found, view, lambda: _count(ctx, select(func.count()).select_from(Note).where(condition)))
+    return order(by).page(found, view, lambda: pages.count(ctx, select(col(Note.id)).where(condition)))
 
 
 async def count(ctx: Context, wanted: NoteFilter) -> int:
     access.need(ctx.me, "notes")
-    return await _count(ctx, select(func.count()).select_from(Note).where(matching(ctx, checked(wanted))))
-
-
-async def _count(ctx: Context, query: Select[Any]) -> int:
-    async with ctx.read() as tx:
-        return int((await tx.execute(query)).scalar_one())
+    return await pages.count(ctx, select(col(Note.id)).where(matching(ctx, checked(wanted))))
 
 
 async def window(
@@ -159,8 +154,8 @@ async def transcript(ctx: Context, note_id: UUID, view: Window, wanted: Transcri
     order = Order("segment", col(TranscriptSegment.position), col(TranscriptSegment.id))
     async with ctx.read() as tx:
         found = (await tx.execute(order.apply(select(TranscriptSegment).where(condition), view))).all()
-    counted = select(func.count()).select_from(TranscriptSegment).where(condition)
-    return order.page(found, view, lambda: _count(ctx, counted))
+    counted = select(col(TranscriptSegment.id)).where(condition)
+    return order.page(found, view, lambda: pages.count(ctx, counted))
 
 
 @dataclass(frozen=True, slots=True)

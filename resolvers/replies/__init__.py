@@ -1,9 +1,22 @@
 """Replies belong to the server: sending starts one, following reads it, from any process and as often as wanted."""
 
+from resolvers.replies.cancel import cancel, cancel_in
+from resolvers.replies.ends import close_lost
 from resolvers.replies.events import ReplyEvent, Unstored
 from resolvers.replies.follow import follow, follow_cursor, reply_cursor
-from resolvers.replies.run import close_lost
 from resolvers.replies.runs import Runs
 from resolvers.replies.send import Sent, send
 
-__all__ = ["ReplyEvent", "Runs", "Sent", "Unstored", "close_lost", "follow", "follow_cursor", "reply_cursor", "send"]
+__all__ = [
+    "ReplyEvent",
+    "Runs",
+    "Sent",
+    "Unstored",
+    "cancel",
+    "cancel_in",
+    "close_lost",
+    "follow",
+    "follow_cursor",
+    "reply_cursor",
+    "send",
+]

@@ -1,6 +1,8 @@
 """Sending a message: both messages are committed before the model is called."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import func, insert, select
@@ -12,10 +14,12 @@ from models.base import Record, new_id
 from models.conversation import MessageDraft, MessageRole, MessageState
 from resolvers import access
 from resolvers.access import Right
+from resolvers.answers import Question
 from resolvers.context import Context, Transaction
 from resolvers.conversations import tell
 from resolvers.errors import Code, Problem, bad_input
-from resolvers.replies.agents import Question
+from resolvers.idempotency import claim
+from resolvers.replies.limits import make_room
 from resolvers.replies.run import Run
 
 
@@ -25,40 +29,67 @@ class Sent:
     reply: Record
 
 
-async def send(ctx: Context, conversation_id: UUID, draft: MessageDraft) -> Sent:
+async def send(ctx: Context, conversation_id: UUID, draft: MessageDraft, key: str | None = None) -> Sent:
     """Stores the message and an empty reply, starts the reply in this process, and returns.
 
-    A draft without `note_id` searches around the conversation's own note, one with None searches nothing.
-    Raises NOT_FOUND, FORBIDDEN, ALREADY_REPLYING, BAD_USER_INPUT for a model that is not offered.
+    A draft without `note_id` searches around the conversation's own note, one with None searches nothing. With an
+    idempotency key it happens once: a repeat gets the same messages, as they are by then.
+    Raises NOT_FOUND, FORBIDDEN, ALREADY_REPLYING, RATE_LIMITED, BAD_USER_INPUT for a model that is not offered.
     """
     model_id = _model(ctx, draft.model_id)
-    tokens = ctx.models.count_tokens(model_id, draft.message)
+    # In this order: messages of the same moment are sorted by their ids.
+    user_message_id, reply_id = new_id(), new_id()
+    asked = {"id": user_message_id, "role": MessageRole.USER, "content": draft.message, "state": MessageState.DONE}
+    asked["token_count"] = ctx.models.count_tokens(model_id, draft.message)
+    answered = {"id": reply_id, "role": MessageRole.ASSISTANT, "state": MessageState.STREAMING, "model_id": model_id}
+    answered |= {"agent_type": draft.agent_type, "lease_until": func.now() + ctx.limits.reply_lease}
     async with ctx.transaction() as tx:
         conversation = await access.conversation(tx, ctx.me, conversation_id, lock=True)
         if draft.note_id is not None:
             await access.note(tx, ctx.me, draft.note_id, Right.READ)
+        around = draft.note_id if "note_id" in draft.model_fields_set else conversation.note_id
+        sending = f"sendMessage {conversation_id} {around}"
+        made_id = await claim(tx, ctx.me, key, reply_id, operation=sending, draft=draft)
+        if made_id != reply_id:
+            return await _sent(tx, made_id)
         await _refuse_second(tx, conversation)
-        place = {"workspace_id": conversation.workspace_id, "conversation_id": conversation.id}
-        asked = {"role": MessageRole.USER, "content": draft.message, "state": MessageState.DONE, "token_count": tokens}
-        user_message = await _insert(tx, **place, **asked)
-        answered = {"role": MessageRole.ASSISTANT, "state": MessageState.STREAMING, "model_id": model_id}
-        lease = func.now() + ctx.limits.reply_lease
-        reply = await _insert(tx, **place, **answered, agent_type=draft.agent_type, lease_until=lease)
-        used = change_rows(Conversation).where(col(Conversation.id) == conversation.id).values(updated_at=func.now())
-        await tx.execute(used)
-        await tell(ctx, tx, conversation, EventType.MESSAGE_CREATED, message=user_message.id)
-        await tell(ctx, tx, conversation, EventType.REPLY_STARTED, message=reply.id)
-    grounded = draft.note_id is not None or "note_id" not in draft.model_fields_set
+        await make_room(ctx, tx, conversation)
+        sent = await _write(ctx, tx, conversation, asked, answered)
     question = Question(
         ctx=ctx,
         text=draft.message,
-        note_id=draft.note_id or conversation.note_id,
+        note_id=around or conversation.note_id,
         agent_type=draft.agent_type,
         model_id=model_id,
         document=draft.document_context,
+        conversation_id=conversation.id,
+        message_id=user_message_id,
+        reply_id=reply_id,
     )
-    ctx.runs.start(Run(question, conversation, user_message.id, reply.id, grounded=grounded))
+    ctx.runs.start(Run(question, conversation, grounded=around is not None))
+    return sent
+
+
+async def _write(
+    ctx: Context, tx: Transaction, conversation: Record, asked: Mapping[str, Any], answered: Mapping[str, Any]
+) -> Sent:
+    user_message, reply = [await _insert(tx, conversation, values) for values in (asked, answered)]
+    used = change_rows(Conversation).where(col(Conversation.id) == conversation.id).values(updated_at=func.now())
+    await tx.execute(used)
+    await tell(ctx, tx, conversation, EventType.MESSAGE_CREATED, message=user_message.id)
+    await tell(ctx, tx, conversation, EventType.REPLY_STARTED, message=reply.id)
     return Sent(user_message, reply)
+
+
+async def _sent(tx: Transaction, reply_id: UUID) -> Sent:
+    """What an earlier call has sent. The two messages were written in one transaction: they have its time."""
+    reply = (await tx.execute(select(Message).where(col(Message.id) == reply_id))).one()
+    asked = select(Message).where(
+        col(Message.conversation_id) == reply.conversation_id,
+        col(Message.created_at) == reply.created_at,
+        col(Message.role) == MessageRole.USER,
+    )
+    return Sent((await tx.execute(asked)).one(), reply)
 
 
 def _model(ctx: Context, wanted: str | None) -> str:
@@ -77,5 +108,6 @@ async def _refuse_second(tx: Transaction, conversation: Record) -> None:
         raise Problem(Code.ALREADY_REPLYING, "A reply is still running in this conversation.")
 
 
-async def _insert(tx: Transaction, **values: object) -> Record:
-    return (await tx.execute(insert(Message).values(id=new_id(), **values).returning(Message))).one()
+async def _insert(tx: Transaction, conversation: Record, values: Mapping[str, Any]) -> Record:
+    place = {"workspace_id": conversation.workspace_id, "conversation_id": conversation.id}
+    return (await tx.execute(insert(Message).values(**place, **values).returning(Message))).one()

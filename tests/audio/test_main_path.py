@@ -34,7 +34,7 @@ async def test_a_recording_becomes_a_note(studio: Tenant, house: House, ears: Sc
     answer = {**SPOKEN, "segments": [SPOKEN["segments"][0], {**SPOKEN["segments"][1], "text": last}]}
     ears.on(marked, Hearing(answer, gate=gate))
     house.llm.on(last, Script(["The office moves ", f"in {marked.decode()}."]))
-    house.llm.on(f"The office moves in {marked.decode()}.", Script(['"Office move in May."']))
+    house.llm.title(f"The office moves in {marked.decode()}.", '"Office move in May."')
 
     given = await key.http.post(ADDRESS, json={"fileExtension": "m4a", "duration": 12})
     assert given.status_code == 200, studio.server.lines[-20:]

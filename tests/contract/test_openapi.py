@@ -118,6 +118,9 @@ async def test_what_an_operation_may_refuse_follows_from_what_it_is(told: Json) 
     assert found[f"POST {ai}/conversations"] == always | {"201", "404", "413", "422"}
     assert found[f"POST {ai}/conversations/{{id}}/stream"] == always | {"200", "404", "409", "413", "422"}
     assert found[f"DELETE {ai}/conversations/{{id}}"] == always | {"204", "404"}
+    assert found[f"GET {ai}/suggestions"] == always | {"200", "404", "422"}
+    assert found[f"POST {ai}/suggestions"] == always | {"201", "404", "413", "422"}
+    assert found[f"PATCH {ai}/suggestions/{{id}}/status"] == always | {"200", "404", "409", "413", "422"}
     assert found[f"POST {ai}/embeddings/search"] == always | {"200", "404", "413", "422", "503"}
 
 

@@ -109,6 +109,8 @@ async def listen(asked: Asked, after: str = "0", count: int | None = None) -> li
         if count == 0:
             return heard
         async for event in events:
+            if not event.data:
+                continue  # A ping, which this client takes for an event once it has seen an id.
             heard.append((event.id, json.loads(event.data)))
             if len(heard) == count:
                 break
@@ -172,3 +174,32 @@ async def until(true: Callable[[], Any], seconds: float = 20) -> None:
     async with asyncio.timeout(seconds):
         while not true():
             await asyncio.sleep(0.02)
+
+
+class Followers:
+    """Everybody who can follow a reply: over WebSocket and SSE, in each of several places."""
+
+    def __init__(self, *places: Asked) -> None:
+        self._hearing = [asyncio.Event() for _ in places]
+        self._sockets = [
+            asyncio.create_task(follow(at, hears=hears)) for at, hears in zip(places, self._hearing, strict=True)
+        ]
+        self._streams = [asyncio.create_task(listen(at)) for at in places]
+
+    async def hear(self) -> None:
+        """Waits until each has heard the first event."""
+        await asyncio.gather(*(hears.wait() for hears in self._hearing))
+
+    async def ending(self) -> tuple[str, dict[str, Any]]:
+        """What all of them have heard: the text, and the terminal event as a subscription shows it."""
+        told, *others = await asyncio.gather(*self._sockets)
+        assert all(other == told for other in others)
+        end = one_ending(told)
+        for heard in await asyncio.gather(*self._streams):
+            *deltas, (_, last) = heard
+            assert {event["type"] for _, event in deltas} <= {"delta"}
+            assert "".join(event["content"] for _, event in deltas) == text(told)
+            assert (last["type"], last["content"]) == (
+                ("done", text(told)) if end["__typename"] == "ReplyDone" else ("error", end["reason"])
+            )
+        return text(told), end

@@ -1,12 +1,23 @@
-"""Connections that a restart of Postgres has ended are replaced, without a failed read."""
+"""Postgres is restarted: its connections are replaced without a failed read, and a reply loses nothing."""
 
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from caret.embedded.postgres import EmbeddedPostgres
+from caret.migrating import migrate
 from caret.postgres import engine
+from tests.conftest import House, make_tenant
+from tests.faults.helpers import SEND, Asked, Followers, ask, follow, one_ending
+from tests.support.clients import Caller
+from tests.support.house import serving
+from tests.support.llm import Script
+from tests.support.relay import Relay
 
 
 async def test_the_pool_replaces_what_the_server_has_closed(tmp_path: Path) -> None:
@@ -20,6 +31,8 @@ async def test_the_pool_replaces_what_the_server_has_closed(tmp_path: Path) -> N
             await last.execute(
                 text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()")
             )
+        # The driver hears of it at once, but not before it is its turn.
+        await asyncio.sleep(0.5)
         async with database.connect() as one, database.connect() as other:
             # One of the two did the ending and lives on.
             assert len({await backend(one), await backend(other)} & set(ended)) == 1
@@ -30,3 +43,65 @@ async def test_the_pool_replaces_what_the_server_has_closed(tmp_path: Path) -> N
 
 async def backend(connection: AsyncConnection) -> int:
     return int((await connection.execute(text("SELECT pg_backend_pid()"))).scalar_one())
+
+
+@pytest.fixture
+def gate() -> Iterator[threading.Event]:
+    gate = threading.Event()
+    yield gate
+    gate.set()
+
+
+@pytest.fixture
+async def fragile(house: House, tmp_path: Path) -> AsyncIterator[tuple[EmbeddedPostgres, Relay, dict[str, str]]]:
+    """A Postgres that can be restarted under one address, and the settings of servers that use it."""
+    postgres = EmbeddedPostgres(tmp_path / "postgres")
+    relay = Relay()
+    try:
+        url = relay.open(postgres.start())
+        await migrate(url)
+        yield postgres, relay, {**house.settings, "database_url": url}
+    finally:
+        relay.stop()
+        postgres.stop()
+
+
+@pytest.mark.parametrize("away", [1.0, 8.0])
+async def test_postgres_is_restarted(
+    fragile: tuple[EmbeddedPostgres, Relay, dict[str, str]],
+    house: House,
+    gate: threading.Event,
+    tmp_path: Path,
+    away: float,
+) -> None:
+    """The model goes on meanwhile and has finished before the database is back: nothing of it is lost."""
+    postgres, relay, settings = fragile
+    house.llm.on("survive it", Script(["Before, ", "meanwhile, ", "after."], gate=gate))
+    database = engine(settings["database_url"])
+    with (
+        serving(**settings, data_dir=str(tmp_path / "one")) as one,
+        serving(**settings, data_dir=str(tmp_path / "two")) as two,
+    ):
+        tenant = await make_tenant(one, database)
+        caller = await tenant.user()
+        here = await ask(caller, "survive it")
+        everybody = Followers(here, here.at(tenant, two))
+        await everybody.hear()
+        relay.close()
+        postgres.stop()
+        gate.set()
+        await asyncio.sleep(away)
+        relay.open(postgres.start())
+        said, end = await everybody.ending()
+        assert (said, end["message"]) == ("Before, meanwhile, after.", {"content": said, "state": "DONE"})
+        assert (await here.stored())["state"] == "DONE"
+        await finished(here.caller, here)
+        for made in tenant.callers:
+            await made.close()
+    await database.dispose()
+
+
+async def finished(caller: Caller, asked: Asked) -> None:
+    """The conversation goes on."""
+    again = (await caller.data(SEND, c=asked.conversation, m="and on"))["sendMessage"]["reply"]["id"]
+    assert one_ending(await follow(Asked(caller, "", asked.conversation, again)))["message"]["state"] == "DONE"

@@ -17,6 +17,7 @@ from tests.support.house import Served, serving
 from tests.support.llm import Script
 
 FAILED = "The model could not answer. Please try again."
+UNREACHABLE = "The model could not be reached. Please try again."
 STOPPED = "The server was stopped before the answer was complete."
 LOST = "The server lost this reply before it was complete."
 GONE = "The conversation was deleted."
@@ -32,13 +33,13 @@ async def test_the_model_fails(tenant: Tenant, house: House, other_server: Serve
     house.llm.on("fail at once", Script(status=500))
     house.llm.on("break midway", Script(["A part ", "of it ", "never said"], break_after=2))
     caller = await tenant.user()
-    for question, said in (("fail at once", ""), ("break midway", "A part of it ")):
+    for question, said, why in (("fail at once", "", FAILED), ("break midway", "A part of it ", UNREACHABLE)):
         here = await ask(caller, question)
         told, there = await asyncio.gather(follow(here), follow(here.at(tenant, other_server)))
         assert told == there
         assert text(told) == said
         end = one_ending(told)
-        assert (end["reason"], end["message"]) == (FAILED, {"content": said, "state": "FAILED"})
+        assert (end["reason"], end["message"]) == (why, {"content": said, "state": "FAILED"})
         assert (await here.stored())["content"] == said
         # The conversation goes on.
         house.llm.on("and now", Script(["Fine."]))

@@ -19,12 +19,20 @@ WRONG = [
     ({"jwks_url": "example.com"}, "CARET_JWKS_URL: "),
     ({"log_level": "loud"}, "CARET_LOG_LEVEL: "),
     ({"demo": "perhaps"}, "CARET_DEMO: "),
+    ({"replies_per_user": "0"}, "CARET_REPLIES_PER_USER: "),
+    ({"replies_per_workspace": "100001"}, "CARET_REPLIES_PER_WORKSPACE: "),
+    ({"tokens_per_minute": "-1"}, "CARET_TOKENS_PER_MINUTE: "),
+    ({"shutdown_grace": "301"}, "CARET_SHUTDOWN_GRACE: "),
     (
         {"rate_limits": "free=60,pro=120"},
         "CARET_RATE_LIMITS: must give each plan a number from 1 to 1000000, like ",
     ),
     ({"llm_base_url": "http://"}, "CARET_LLM_BASE_URL: must be an address that names a host"),
     ({"llm_base_url": "http://127.0.0.1:1/v1"}, "CARET_LLM_BASE_URL is set but CARET_LLM_MODEL is not"),
+    ({"llm_silence": "0.5"}, "CARET_LLM_SILENCE: "),
+    ({"llm_silence": "601"}, "CARET_LLM_SILENCE: "),
+    ({"llm_fallbacks": "a,,b"}, "CARET_LLM_FALLBACKS: must be ids of models with commas between them, each once."),
+    ({"llm_fallbacks": "a, b,a"}, "CARET_LLM_FALLBACKS: must be ids of models with commas between them, each once."),
     ({"embedding_api_key": "k"}, "CARET_EMBEDDING_MODEL is not set"),
     ({"embedding_model": "m"}, "CARET_EMBEDDING_MODEL is set: set CARET_EMBEDDING_BASE_URL"),
     ({"transcriber_base_url": "http://127.0.0.1:1/v1"}, "CARET_TRANSCRIBER_MODEL is not set"),
@@ -57,8 +65,11 @@ def test_a_wrong_setting_stops_the_server(settings: dict[str, str], said: str, t
         ({"database_url": "postgresql://u:hidden@127.0.0.1:port/x"}, "CARET_DATABASE_URL: no database can be used"),
         ({"nats_url": f"nats://hidden@{NOBODY}"}, "CARET_NATS_URL: no NATS can be used there: "),
         ({"llm_base_url": "", "llm_model": "nobody/knows"}, "CARET_LLM_MODEL is 'nobody/knows', which no configured"),
+        ({"llm_fallbacks": "caret/extractive, x"}, "CARET_LLM_FALLBACKS names 'x', which no configured"),
+        ({"models_file": "/nowhere/models.json"}, "CARET_MODELS_FILE: /nowhere/models.json can't be read"),
+        ({"models_file": __file__}, f"CARET_MODELS_FILE: {__file__}: Invalid JSON: "),
     ],
-    ids=["database", "database port", "bus", "model"],
+    ids=["database", "database port", "bus", "model", "fallback", "no models file", "wrong models file"],
 )
 def test_what_only_a_try_can_tell(house: House, settings: dict[str, str], said: str, tmp_path: Path) -> None:
     stopped = caret("serve", **{**house.settings, "port": "0", "data_dir": str(tmp_path), **settings})

@@ -2,21 +2,27 @@
 
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
+import pytest_asyncio
 import uvicorn
 from starlette.applications import Starlette
 from starlette.routing import Route
 
+from caret.providers.gateways import connected
+from caret.providers.spoken import SpokenClient
+
 from .helpers import FakeProvider
+
+PATHS = ("embeddings", "chat/completions", "responses")
 
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[FakeProvider]:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         fake = FakeProvider(f"http://127.0.0.1:{listener.getsockname()[1]}/v1")
-        routes = [Route(f"/v1/{path}", fake.serve, methods=["POST"]) for path in ("embeddings", "chat/completions")]
+        routes = [Route(f"/v1/{path}", fake.serve, methods=["POST"]) for path in PATHS]
         running = uvicorn.Server(uvicorn.Config(Starlette(routes=routes), log_level="warning", lifespan="off"))
         thread = threading.Thread(target=running.run, args=([listener],))
         thread.start()
@@ -30,4 +36,12 @@ def provider(server: FakeProvider) -> FakeProvider:
     server.answer = None
     server.answers.clear()
     server.calls.clear()
+    server.left.clear()
     return server
+
+
+@pytest_asyncio.fixture
+async def client(provider: FakeProvider) -> AsyncIterator[SpokenClient]:
+    made = connected(provider.url, None, 5.0)
+    yield made
+    await made.close()

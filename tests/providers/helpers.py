@@ -1,28 +1,39 @@
 """A model provider on loopback, whose answers each test sets and whose calls it reads."""
 
+import asyncio
 import json
+import threading
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from pydantic_ai import Agent
+from pydantic_ai.messages import ModelMessage
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
+
+from caret.providers.spoken import SpokenClient
+from resolvers.intelligence import speaking
 
 Answer = Callable[[dict[str, Any]], Response]
 
 
 @dataclass
 class FakeProvider:
-    """`answers` are used up one by one, then `answer` serves every further call. `calls` holds (headers, body)."""
+    """`answers` are used up one by one, then `answer` serves every further call. `calls` holds (headers, body), `ports`
+    where each came from; `left` is set when a client went away from a stream that stalled."""
 
     url: str
     answer: Answer | None = None
     answers: list[Answer] = field(default_factory=list)
     calls: list[tuple[dict[str, str], dict[str, Any]]] = field(default_factory=list)
+    ports: list[int] = field(default_factory=list)
+    left: threading.Event = field(default_factory=threading.Event)
 
     async def serve(self, request: Request) -> Response:
         body = await request.json()
         self.calls.append((dict(request.headers), body))
+        self.ports.append(request.scope["client"][1])
         answer = self.answers.pop(0) if self.answers else self.answer
         return answer(body) if answer else JSONResponse({"error": {"message": "not set up"}}, 500)
 
@@ -36,6 +47,36 @@ def embeddings(vector: Callable[[str], list[float]], *, shuffled: bool = False) 
         return JSONResponse({"object": "list", "model": body["model"], "data": data, "usage": {}})
 
     return answer
+
+
+def raw(*pieces: bytes, ending: str = "", left: threading.Event | None = None) -> Answer:
+    """A stream of these very pieces, each in a packet of its own; then `ending`: "drop" breaks the connection off,
+    "stall" keeps it without a word until the client leaves."""
+
+    async def sent() -> AsyncIterator[bytes]:
+        try:
+            for piece in pieces:
+                yield piece
+                await asyncio.sleep(0.005)
+            if ending == "drop":
+                raise ConnectionResetError("scripted break")
+            if ending == "stall":
+                await asyncio.Event().wait()
+        finally:
+            if left is not None:
+                left.set()
+
+    return lambda body: StreamingResponse(sent(), media_type="text/event-stream")
+
+
+def sse(*chunks: dict[str, Any]) -> bytes:
+    return b"".join(b"data: " + json.dumps(chunk).encode() + b"\n\n" for chunk in chunks)
+
+
+def delta(finish: str | None = None, **fields: Any) -> dict[str, Any]:
+    """A chunk of Chat Completions."""
+    choice = {"index": 0, "delta": fields, "finish_reason": finish}
+    return {"id": "c1", "object": "chat.completion.chunk", "created": 1, "model": "qwen", "choices": [choice]}
 
 
 def failure(status: int, headers: dict[str, str] | None = None, **error: str) -> Answer:
@@ -58,6 +99,36 @@ def completion(pieces: list[str], usage: tuple[int, int] | None) -> Answer:
         return StreamingResponse(lines(), media_type="text/event-stream")
 
     return answer
+
+
+async def spoken(client: SpokenClient) -> tuple[list[str], dict[str, Any]]:
+    """What is heard, and the whole answer without what is empty."""
+    heard: list[str] = []
+
+    async def hear(*pieces: str) -> None:
+        heard.extend(pieces)
+
+    listening = speaking.set(hear)
+    try:
+        whole = await client.chat.completions.create(model="qwen", messages=[{"role": "user", "content": "Hello"}])
+    finally:
+        speaking.reset(listening)
+    return heard, whole.model_dump(exclude_none=True)
+
+
+async def pieces(agent: Agent[None, str], question: str, history: list[ModelMessage] | None = None) -> list[str]:
+    """What somebody who listens hears of the answer."""
+    heard: list[str] = []
+
+    async def hear(*pieces: str) -> None:
+        heard.extend(pieces)
+
+    listening = speaking.set(hear)
+    try:
+        await agent.run(question, message_history=history)
+    finally:
+        speaking.reset(listening)
+    return heard
 
 
 def _chunk(body: dict[str, Any], **fields: Any) -> str:

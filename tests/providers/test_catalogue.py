@@ -1,18 +1,20 @@
 """Which models are offered, and a chat with one over the wire."""
 
+import json
 import subprocess
 import sys
+from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import SecretStr
 from pydantic_ai import Agent
 from pydantic_ai.exceptions import ModelHTTPError
-from pydantic_ai.messages import PartDeltaEvent, PartStartEvent, TextPart, TextPartDelta
 
 from caret.providers import Catalogue, build_models
-from caret.providers.catalogue import KNOWN
+from caret.providers.known import KNOWN, MAX_MODELS_FILE
 
-from .helpers import FakeProvider, completion, failure
+from .helpers import FakeProvider, completion, failure, pieces
 
 KEY = SecretStr("sk-very-secret")
 BUILT_IN = "caret/extractive"
@@ -22,12 +24,23 @@ def ids(catalogue: Catalogue, gateway: str) -> list[str]:
     return [card.id for card in catalogue.cards if card.gateway == gateway]
 
 
-def test_importing_the_builders_imports_no_library_of_a_model() -> None:
-    heavy = "{'pydantic_ai', 'openai', 'onnxruntime'}"
-    program = (
-        f"import sys, caret.providers; sys.exit(str({heavy} & set(sys.modules)) if {heavy} & set(sys.modules) else 0)"
-    )
+def test_a_catalogue_imports_no_library_of_a_model() -> None:
+    program = """if True:
+        import sys, caret.providers
+        caret.providers.build_models(llm_base_url="http://gpu.internal/v1", llm_model="qwen", openai_api_key=None)
+        caret.providers.build_embedder(base_url="http://gpu.internal/v1", model="bge")
+        caret.providers.build_transcriber(base_url="http://gpu.internal/v1", model="whisper")
+        heavy = {"pydantic_ai", "openai", "onnxruntime"} & set(sys.modules)
+        sys.exit(str(heavy) if heavy else 0)"""
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+async def test_warming_builds_what_the_default_needs() -> None:
+    catalogue = build_models(llm_base_url="http://gpu.internal/v1", llm_model="qwen", llm_fallbacks=[BUILT_IN])
+    catalogue.warm()
+    assert sorted(catalogue._models) == [BUILT_IN, "qwen"]
+    assert catalogue.model("qwen") is catalogue.model("qwen")
+    await catalogue.aclose()
 
 
 async def test_with_nothing_configured_only_the_built_in_model_is_offered() -> None:
@@ -86,11 +99,75 @@ async def test_a_known_model_keeps_its_card_wherever_it_runs() -> None:
         ({"llm_base_url": "http://gpu.internal/v1"}, "CARET_LLM_MODEL"),
         ({"llm_model": "gpt-6-luna"}, "CARET_LLM_BASE_URL"),
         ({"llm_base_url": "gpu.internal", "llm_model": "x"}, "http://"),
+        ({"llm_fallbacks": ("gpt-6-luna",)}, "CARET_LLM_FALLBACKS names 'gpt-6-luna', which no configured gateway"),
     ],
 )
-def test_contradictions_are_refused_in_one_line(arguments: dict[str, str], complaint: str) -> None:
+def test_contradictions_are_refused_in_one_line(arguments: dict[str, Any], complaint: str) -> None:
     with pytest.raises(ValueError, match=complaint) as refused:
-        Catalogue(llm_base_url=arguments.get("llm_base_url"), llm_model=arguments.get("llm_model"))
+        Catalogue(**arguments)
+    assert "\n" not in str(refused.value)
+
+
+def test_the_chain_is_the_model_and_then_the_fallbacks() -> None:
+    alone = build_models(openai_api_key=KEY)
+    assert alone.chain("gpt-6-luna") == ("gpt-6-luna",)
+    chained = build_models(openai_api_key=KEY, llm_fallbacks=["gpt-6.1-sol", BUILT_IN])
+    assert chained.chain("gpt-6-luna") == ("gpt-6-luna", "gpt-6.1-sol", BUILT_IN)
+    assert chained.chain("gpt-6.1-sol") == ("gpt-6.1-sol", BUILT_IN)
+    assert chained.chain(BUILT_IN) == (BUILT_IN,)
+    with pytest.raises(KeyError):
+        chained.chain("qwen")
+
+
+def entry(model_id: str, gateway: str, **more: Any) -> dict[str, Any]:
+    return {"id": model_id, "name": "N", "provider": "P", "gateway": gateway, "context_window": 1000, **more}
+
+
+def test_a_file_adds_models_and_replaces_known_ones(tmp_path: Path) -> None:
+    file = tmp_path / "models.json"
+    mine = [
+        entry("gpt-6-luna", "openai", name="Ours"),
+        entry("gpt-7", "openai", is_free=True, is_stealth=True, description="New."),
+        entry("llama", "openai-compatible"),
+        entry("x/y", "openrouter"),
+    ]
+    file.write_text(json.dumps(mine))
+    catalogue = build_models(
+        llm_base_url="http://gpu.internal/v1", llm_model="qwen", openai_api_key=KEY, models_file=file
+    )
+    assert [card.id for card in catalogue.cards] == [
+        *("qwen", "llama", "gpt-6-luna", "gpt-6.1-terra", "gpt-6.1-sol", "gpt-7", BUILT_IN)
+    ]
+    cards = {card.id: card for card in catalogue.cards}
+    assert (cards["gpt-6-luna"].name, cards["gpt-6-luna"].context_window) == ("Ours", 1000)
+    assert (cards["gpt-7"].is_free, cards["gpt-7"].is_stealth, cards["gpt-7"].description) == (True, True, "New.")
+    assert cards["llama"].gateway == "openai-compatible"
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        (None, " can't be read: No such file or directory."),
+        ("[", ": Invalid JSON: EOF while parsing a list at line 1 column 1."),
+        ("{}", ": Input should be a valid array."),
+        ([entry("a", "openai"), {"id": "b"}], ": entry 2: name: Field required."),
+        ([entry("a", "azure")], ": entry 1: gateway: Input should be 'openai', 'openrouter' or 'openai-compatible'."),
+        ([entry("a", "openai", context_window="1")], ": entry 1: context_window: Input should be a valid integer."),
+        ([entry("a", "openai", context_window=0)], ": entry 1: context_window: Input should be greater than or equal"),
+        ([entry("a b", "openai")], ": entry 1: id: String should match pattern"),
+        ([entry("a,b", "openai")], ": entry 1: id: String should match pattern"),
+        ([entry("a", "openai", colour="red")], ": entry 1: colour: Extra inputs are not permitted."),
+        ([entry("a", "openai"), entry("a", "openrouter")], ": entry 2: id: 'a' stands there twice."),
+        (" " * (MAX_MODELS_FILE + 1), " is larger than 1 MiB."),
+    ],
+)
+def test_a_wrong_file_is_refused_in_one_line(tmp_path: Path, content: Any, complaint: str) -> None:
+    file = tmp_path / "models.json"
+    if content is not None:
+        file.write_text(content if isinstance(content, str) else json.dumps(content))
+    with pytest.raises(ValueError, match="CARET_MODELS_FILE") as refused:
+        build_models(models_file=file)
+    assert str(refused.value).startswith(f"CARET_MODELS_FILE: {file}{complaint}")
     assert "\n" not in str(refused.value)
 
 
@@ -101,26 +178,14 @@ def test_tokens_are_estimated_from_bytes() -> None:
     assert catalogue.count_tokens(BUILT_IN, "会議\ud800") == 2
 
 
-async def ask(catalogue: Catalogue) -> tuple[list[str], int, int]:
-    """The pieces of the answer to "Hello", and the usage."""
-    pieces = []
-    agent = Agent(catalogue.model(catalogue.default_id), instructions="Be kind.")
-    async with agent.run_stream_events("Hello") as events:
-        async for event in events:
-            if isinstance(event, PartStartEvent) and isinstance(event.part, TextPart):
-                pieces.append(event.part.content)
-            elif isinstance(event, PartDeltaEvent) and isinstance(event.delta, TextPartDelta):
-                pieces.append(event.delta.content_delta)
-        return pieces, events.usage.input_tokens, events.usage.output_tokens
-
-
 async def test_a_compatible_server_streams_through_the_catalogue(
     provider: FakeProvider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OPENAI_ORG_ID", "org-of-someone-else")
     provider.answer = completion(["Hel", "lo ", "there"], usage=(11, 3))
     catalogue = build_models(llm_base_url=provider.url, llm_api_key=KEY, llm_model="qwen")
-    assert await ask(catalogue) == (["Hel", "lo ", "there"], 11, 3)
+    agent = Agent(catalogue.model(catalogue.default_id), instructions="Be kind.")
+    assert await pieces(agent, "Hello") == ["Hel", "lo ", "there"]
     headers, body = provider.calls[0]
     assert headers["authorization"] == "Bearer sk-very-secret"
     assert "openai-organization" not in headers

@@ -4,12 +4,13 @@ from typing import Any
 
 import pytest
 from pydantic_ai import Agent
-from pydantic_ai.messages import ModelMessage, PartDeltaEvent, PartStartEvent, TextPart, TextPartDelta
 from pydantic_ai.models import Model
 
 from caret.providers.extractive import extractive_model
 from caret.providers.quoting import NOTHING_FOUND, answer, read_passages, title
 from resolvers.intelligence import Passage, passages_block
+
+from .helpers import pieces
 
 SPRINT = Passage("Sprint review", 3, "n1", "We met on Monday. The launch moves to the third of May. Anna brings cake.")
 BUDGET = Passage("Budget", 0, "n2", "Travel costs rose by ten percent. The office rent stays the same.")
@@ -20,23 +21,12 @@ def model() -> Model:
     return extractive_model()
 
 
-async def stream(agent: Agent[None, str], question: str, history: list[ModelMessage] | None = None) -> list[str]:
-    pieces = []
-    async with agent.run_stream_events(question, message_history=history) as events:
-        async for event in events:
-            if isinstance(event, PartStartEvent) and isinstance(event.part, TextPart):
-                pieces.append(event.part.content)
-            elif isinstance(event, PartDeltaEvent) and isinstance(event.delta, TextPartDelta):
-                pieces.append(event.delta.content_delta)
-    return pieces
-
-
 async def test_quotes_the_passages_in_the_instructions_word_by_word(model: Model) -> None:
     agent = Agent(model, instructions=f"Be brief.\n{passages_block([BUDGET, SPRINT])}")
-    pieces = await stream(agent, "When is the launch?")
-    assert "".join(pieces) == 'Sprint review: "The launch moves to the third of May."'
-    assert len(pieces) == 10
-    assert (await agent.run("When is the launch?")).output == "".join(pieces)
+    heard = await pieces(agent, "When is the launch?")
+    assert "".join(heard) == 'Sprint review: "The launch moves to the third of May."'
+    assert len(heard) == 10
+    assert (await agent.run("When is the launch?")).output == "".join(heard)
 
 
 async def test_searches_once_and_quotes_what_was_found(model: Model) -> None:
@@ -52,7 +42,7 @@ async def test_searches_once_and_quotes_what_was_found(model: Model) -> None:
 
     first = await agent.run("How did travel costs change?")
     assert first.output == 'Budget: "Travel costs rose by ten percent."'
-    again = await stream(agent, "And the rent?", first.all_messages())
+    again = await pieces(agent, "And the rent?", first.all_messages())
     assert "".join(again) == 'Budget: "The office rent stays the same."'
     assert queries == ["How did travel costs change?", "And the rent?"]
 
@@ -73,7 +63,7 @@ async def test_a_search_that_fails_is_not_repeated(model: Model) -> None:
 
 
 async def test_says_so_when_there_is_no_passage(model: Model) -> None:
-    assert "".join(await stream(Agent(model), "What about the roof?")) == NOTHING_FOUND
+    assert "".join(await pieces(Agent(model), "What about the roof?")) == NOTHING_FOUND
     assert (await Agent(model, instructions=passages_block([])).run("What about the roof?")).output == NOTHING_FOUND
 
 
@@ -90,7 +80,7 @@ async def test_characters_of_the_markup_in_titles_and_texts_change_nothing(model
 async def test_titles(model: Model) -> None:
     agent = Agent(model, instructions="Name this conversation.\nTask: title")
     assert (await agent.run("What did we decide about the launch date?")).output == "Decide Launch Date"
-    assert "".join(await stream(agent, '"Fasse bitte den Sprint zusammen!"')) == "Fasse Bitte Den Sprint Zusammen"
+    assert "".join(await pieces(agent, '"Fasse bitte den Sprint zusammen!"')) == "Fasse Bitte Den Sprint Zusammen"
 
 
 @pytest.mark.parametrize(

@@ -118,7 +118,7 @@ async def test_which_embedder_the_settings_choose(monkeypatch: pytest.MonkeyPatc
     remote = build_embedder(base_url="http://gpu.internal:8000/v1", model="bge")
     assert isinstance(remote, OpenAIEmbedder)
     assert remote.identity == "bge@gpu.internal"
-    assert remote._client.api_key == "none"
+    assert (await remote._client.get()).api_key == "none"
     await remote.aclose()
     openai = build_embedder(api_key=SecretStr(KEY), model="text-embedding-3-small")
     assert openai.identity == "text-embedding-3-small@api.openai.com"

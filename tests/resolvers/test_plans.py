@@ -12,6 +12,7 @@ from sqlalchemy import event
 
 from caret.migrating import migrate
 from caret.postgres import engine
+from models.conversation import SuggestionStatus
 from models.note import (
     NoteFilter,
     NoteKind,
@@ -23,7 +24,19 @@ from models.note import (
     TranscriptFilter,
 )
 from models.people import MemberFilter
-from resolvers import conversations, folders, groups, invites, keys, members, nodes, notes, tags, workspaces
+from resolvers import (
+    conversations,
+    folders,
+    groups,
+    invites,
+    keys,
+    members,
+    nodes,
+    notes,
+    suggestions,
+    tags,
+    workspaces,
+)
 from resolvers.context import Context, Database
 from resolvers.drafts import drafted
 from resolvers.pages import Window
@@ -83,6 +96,10 @@ INSERT INTO conversations (id, workspace_id, note_id, user_id)
   SELECT pg_temp.made('talk', n), space, pg_temp.made('note', n % 100 * 2 + 2), '{me}' FROM s WHERE n <= 10000;
 INSERT INTO messages (id, workspace_id, conversation_id, role, state, content)
   SELECT pg_temp.made('message', n), space, pg_temp.made('talk', n % 1000 + 1), 'user', 'done', 'Said'
+  FROM s WHERE n <= 30000;
+INSERT INTO suggestions (id, workspace_id, conversation_id, note_id, message_id, status, suggested_text)
+  SELECT pg_temp.made('suggestion', n), space, pg_temp.made('talk', n % 1000 + 1),
+    pg_temp.made('note', (n % 1000 + 1) % 100 * 2 + 2), pg_temp.made('message', n), 'dismissed', 'Better'
   FROM s WHERE n <= 30000;
 INSERT INTO events (workspace_id, seq, id, type, note_id)
   SELECT '{mine}', n, pg_temp.made('event', n), 'note.updated', pg_temp.made('note', n % 100 * 2 + 2)
@@ -199,6 +216,9 @@ LISTS: Lists = {
     "conversations by offset": lambda ctx: conversations.window(ctx, NOTE, 20, 0),
     "messages": lambda ctx: conversations.messages(ctx, TALK, Window(last=20)),
     "messages by offset": lambda ctx: conversations.message_window(ctx, TALK, None, 0),
+    "suggestions": lambda ctx: suggestions.of_conversation(ctx, TALK),
+    "suggestions of a status": lambda ctx: suggestions.of_conversation(ctx, TALK, SuggestionStatus.DISMISSED),
+    "suggestions of messages": lambda ctx: suggestions.of_messages(ctx, [UUID(made("message", 2))]),
     "tags": tags.listed,
     "folders": folders.listed,
     "groups": lambda ctx: groups.of_workspaces(ctx, [ctx.me.workspace_id]),

@@ -15,15 +15,16 @@ from models.base import Record
 from models.conversation import AgentType, ConversationDraft, MessageDraft, MessageRole, MessageState
 from models.note import NoteVisibility
 from resolvers import conversations, indexing, replies
+from resolvers.answers import Question
 from resolvers.context import Context
 from resolvers.drafts import drafted
 from resolvers.errors import Code, Problem
 from resolvers.pages import Window
-from resolvers.replies.agents import Question
+from resolvers.replies.telling import MAX_ANSWER
 from resolvers.replies.titles import give_title
 from tests.conftest import House
 from tests.resolvers.helpers import Place, refused, set_columns, write
-from tests.support.llm import MODEL, Script
+from tests.support.llm import MODEL, TITLE_TASK, Script
 
 LISBON = "The heating in the Lisbon office is broken."
 
@@ -146,7 +147,7 @@ async def test_the_document_is_data(me: Context, house: House, note: Record, wor
     await ask(me, await begin(me, note), f"Hm? {word}", documentContext=context)
     told = Asked(house, word).instructions
     assert f"<document>\n{escape(text)}\n</document>" in told
-    assert f"<selection>\n{escape(context['selection']['text'])}\n</selection>" in told  # type: ignore[index]
+    assert f"<selection>\n{escape(context['selection']['text'], quote=False)}\n</selection>" in told  # type: ignore[index]
     assert [told.count(tag) for tag in ("</document>", "</selection>", "<passages>\n")] == [1, 1, 1]
 
 
@@ -168,6 +169,17 @@ async def test_each_agent_has_its_role_and_tools(
     assert bool(told.request.get("tools")) == bool(tools)
 
 
+async def test_an_answer_that_does_not_end_is_ended(me: Context, house: House, note: Record, word: str) -> None:
+    part = "x" * (MAX_ANSWER // 2)
+    house.llm.on(f"just {word}", Script([part, part]))
+    house.llm.on(f"too {word}", Script([part, part, "!"]))
+    for question, kind, content in (("just", "done", part * 2), ("too", "error", "The answer became too long.")):
+        talk = await begin(me, note)
+        *deltas, end = await ask(me, talk, f"{question} {word}")
+        assert ("".join(event.content or "" for event in deltas), end.type, end.content) == (part * 2, kind, content)
+        assert (await said(me, talk))[-1][:2] == ("assistant", part * 2)
+
+
 async def titled(ctx: Context, talk: Record) -> str:
     async with asyncio.timeout(10):
         while (title := (await conversations.get(ctx, talk.id)).title) is None:
@@ -181,7 +193,7 @@ async def test_a_title_is_made_after_the_first_exchange(me: Context, house: Hous
     assert await titled(me, talk) == "Scripted Title Of This Talk"
     await ask(me, talk, f"Second {word}")
     await asyncio.sleep(0.2)
-    asked_for = [one for one in house.llm.asked(word) if not one.get("stream")]
+    asked_for = [one for one in house.llm.asked(word) if TITLE_TASK in one["messages"][0]["content"]]
     assert [message["content"] for message in asked_for[0]["messages"] if message["role"] == "user"] == [
         f"First {word}"
     ]
@@ -207,7 +219,7 @@ async def test_a_failed_first_exchange_makes_no_title(me: Context, house: House,
         "error",
         [("user", f"Hm? {word}", "done"), ("assistant", "", "failed")],
     )
-    assert [one for one in house.llm.asked(word) if not one.get("stream")] == []
+    assert [one for one in house.llm.asked(word) if TITLE_TASK in one["messages"][0]["content"]] == []
     await ask(me, talk, f"Again {word}")
     assert await titled(me, talk) == "Scripted Title Of This Talk"
 
@@ -215,8 +227,9 @@ async def test_a_failed_first_exchange_makes_no_title(me: Context, house: House,
 async def test_without_a_model_for_it_the_title_is_the_messages_start(me: Context, note: Record) -> None:
     talk = await begin(me, note, None)
     text = "  What comes after the sixtieth character is too much for a title of a talk"
-    await give_title(me, talk, Question(me, text, note.id, None, "no such model", None))
-    assert await titled(me, talk) == "What comes after the sixtieth character is too much for a ti"
+    question = Question(me, text, note.id, None, "no such model", None, talk.id, talk.id, talk.id)
+    await give_title(me, talk, question)
+    assert await titled(me, talk) == "What comes after the sixtieth character is too much for a"
 
 
 @pytest.mark.parametrize("model", ["gpt-17", "\x00", " scripted", "x" * 200])
@@ -281,15 +294,21 @@ async def long_talk(me: Context, note: Record) -> Record:
     return talk
 
 
-@pytest.mark.parametrize(("window", "kept"), [(100, 0), (200, 1), (1_000, 5), (1_199, 5), (1_200, 6), (100_000, 20)])
+@pytest.mark.parametrize(("left", "kept"), [(0, 0), (199, 0), (200, 2), (399, 2), (400, 4), (1_999, 18), (2_000, 20)])
 async def test_the_budget_cuts_the_oldest(
-    *, me: Context, house: House, long_talk: Record, word: str, window: int, kept: int
+    *, me: Context, house: House, note: Record, long_talk: Record, word: str, left: int, kept: int
 ) -> None:
-    narrow = replace(me, models=Narrow(me, window))
-    await ask(narrow, long_talk, f"And? {word}")
-    *history, question = Asked(house, word).talk
+    """Whole exchanges of 200 tokens each. Half of a small window is for the answer."""
+    await ask(me, await begin(me, note), f"And? {word} first")
+    told = Asked(house, f"{word} first").instructions
+    taken = sum(me.models.count_tokens(MODEL, text) for text in (told, f"And? {word} again"))
+    narrow = replace(me, models=Narrow(me, 2 * (taken + left)))
+    await ask(narrow, long_talk, f"And? {word} again")
+    again = Asked(house, f"{word} again")
+    assert again.instructions == told
+    *history, question = again.talk
     assert [text[:2] for _, text in history] == [f"{number:02}" for number in range(20)][20 - kept :]
-    assert question == ("user", f"And? {word}")
+    assert question == ("user", f"And? {word} again")
 
 
 async def test_a_second_question_waits_for_the_first(me: Context, house: House, note: Record, word: str) -> None:

@@ -2,6 +2,8 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
+from types import SimpleNamespace
+from typing import Any
 from uuid import UUID
 
 import orjson
@@ -10,7 +12,8 @@ from starlette.types import Message, Receive
 from structlog.testing import capture_logs
 
 from resolvers.replies import ReplyEvent
-from rest_compat.streams import PING, ReplyStream
+from resolvers.replies.telling import changed
+from rest_compat.streams import PING, ReplyStream, encoded
 
 ID = UUID("0198aaaa-0000-7000-8000-000000000001")
 CALL = {"id": "c", "tool_name": "count", "text_offset": 2, "arguments": {}, "result_summary": None, "result": None}
@@ -70,6 +73,19 @@ async def test_the_bytes_and_the_headers() -> None:
         b"x-accel-buffering": b"no",
     }
     assert client.complete
+
+
+def test_the_bytes_of_a_document_change() -> None:
+    suggestion: Any = SimpleNamespace(
+        id=ID, operation="replace_full", suggested_text="Zé", original_text=None, position_start=0, position_end=4
+    )
+    event = ReplyEvent(7, "document_change", ID, document_change=changed(suggestion))
+    # As the bus carries it.
+    assert encoded(ReplyEvent.decode(event.encode())).decode() == (
+        'id: 7\ndata: {"type":"document_change","content":null,"message_id":null,"document_change":'
+        '{"operation":"replace_full","proposed_text":"Zé","original_text":null,"position_start":0,"position_end":4,'
+        f'"suggestion_id":"{ID}"}},"tool_name":null,"tool_call":null}}\n\n'
+    )
 
 
 async def test_silence_is_filled_and_loses_nothing() -> None:

@@ -2,11 +2,11 @@
 
 import asyncio
 import json
-import sys
 import threading
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from itertools import zip_longest
+from typing import Any, TypeVar
 
 import uvicorn
 from starlette.applications import Starlette
@@ -15,34 +15,65 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 MODEL = "scripted"
+TITLE_TASK = "Task: title"
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Call:
+    """A call of a tool: `arguments` is its JSON text, sent in pieces of `width` characters."""
+
+    id: str
+    name: str
+    arguments: str = "{}"
+    width: int = 7
 
 
 @dataclass
 class Script:
-    """What to answer: pieces of text, `delay` seconds before each; or a failing status.
+    """What to answer to one request: pieces of text, `delay` seconds before each, then calls of tools; or a failure.
 
-    `gate`: hold back the pieces after the first until it is set.
+    `gate`: hold back the pieces after the first until it is set. After so many pieces: `break_after` drops the
+    connection, `error_after` sends the provider's error in the stream, `garble_after` sends what is no JSON,
+    `stall_after` says nothing more and keeps the connection until the caller gives up. `status`: refuse at once, with
+    `retry_after` seconds in a header; `times`: only so many first requests; `models`: only these. `usage`: whether to
+    tell the tokens at the end.
     """
 
     pieces: Sequence[str] = ("All ", "is ", "well.")
     delay: float = 0.0
     status: int = 200
+    retry_after: str | None = None
+    times: int | None = None
+    models: Sequence[str] | None = None
+    error: dict[str, Any] = field(default_factory=lambda: {"message": "scripted failure", "type": "server_error"})
     break_after: int | None = None
+    error_after: int | None = None
+    garble_after: int | None = None
+    stall_after: int | None = None
     gate: threading.Event | None = None
+    calls: Sequence[Call] = ()
+    usage: bool = True
 
 
 @dataclass
 class ScriptedModel:
-    """The server. `on(text, script)`: a request whose last user message contains `text` gets that script."""
+    """The server. `on(text, …)`: a request whose last user message contains `text` gets the first of the scripts,
+    after the first results of tools the second, and so on; the last of them stays."""
 
     url: str = ""
     requests: list[dict[str, Any]] = field(default_factory=list)
-    scripts: dict[str, Script] = field(default_factory=dict)
+    scripts: dict[str, tuple[Script, ...]] = field(default_factory=dict)
+    titles: dict[str, str | Script] = field(default_factory=dict)
     _server: uvicorn.Server | None = None
     _thread: threading.Thread | None = None
 
-    def on(self, text: str, script: Script) -> None:
-        self.scripts[text] = script
+    def on(self, text: str, *scripts: Script) -> None:
+        self.scripts[text] = scripts
+
+    def title(self, text: str, title: str | Script) -> None:
+        """What it calls a conversation or a note whose text contains this, or how it fails to."""
+        self.titles[text] = title
 
     def asked(self, text: str) -> list[dict[str, Any]]:
         """The bodies of the requests whose last user message contains `text`."""
@@ -70,11 +101,17 @@ class ScriptedModel:
         body = await request.json()
         self.requests.append(body)
         asked = last_user_message(body)
-        script = next((script for text, script in self.scripts.items() if text in asked), Script())
-        if script.status != 200:
-            return JSONResponse({"error": {"message": "scripted failure", "type": "server_error"}}, script.status)
+        if TITLE_TASK in str(body["messages"][0]["content"]):
+            title = found(self.titles, asked, "Scripted Title Of This Talk")
+            scripts: tuple[Script, ...] = (title if isinstance(title, Script) else Script([title]),)
+        else:
+            scripts = found(self.scripts, asked, (Script(),))
+        script = scripts[min(steps_taken(body), len(scripts) - 1)]
+        if refuses(script, body["model"], len(self.asked(asked))):
+            headers = {} if script.retry_after is None else {"Retry-After": script.retry_after}
+            return JSONResponse({"error": script.error}, script.status, headers)
         if not body.get("stream"):
-            return JSONResponse(whole("Scripted Title Of This Talk"))
+            return JSONResponse(whole("Not streamed."))
         return StreamingResponse(stream(script), media_type="text/event-stream")
 
 
@@ -91,6 +128,23 @@ def last_user_message(body: dict[str, Any]) -> str:
     return said[-1] if said and isinstance(said[-1], str) else ""
 
 
+def found(kept: dict[str, T], asked: str, otherwise: T) -> T:
+    return next((value for text, value in kept.items() if text in asked), otherwise)
+
+
+def refuses(script: Script, model: str, number: int) -> bool:
+    """Whether the request is refused, the `number`th of those with the same last user message."""
+    in_time = script.times is None or number <= script.times
+    return script.status != 200 and in_time and (script.models is None or model in script.models)
+
+
+def steps_taken(body: dict[str, Any]) -> int:
+    """How often the model has called tools since the user last spoke."""
+    roles = [message["role"] for message in body["messages"]]
+    last = len(roles) - 1 - roles[::-1].index("user")
+    return roles[last:].count("assistant")
+
+
 def whole(text: str) -> dict[str, Any]:
     message = {"role": "assistant", "content": text}
     return {
@@ -105,17 +159,49 @@ def whole(text: str) -> dict[str, Any]:
 
 async def stream(script: Script) -> AsyncIterator[str]:
     for number, piece in enumerate(script.pieces):
-        if number == script.break_after:
-            raise ConnectionResetError("scripted break")
+        if (failure := fails(script, number)) is not None:
+            yield failure
+            return
         if number and script.gate is not None:
             await asyncio.to_thread(script.gate.wait, 30)
+        if number == script.stall_after:
+            await asyncio.Event().wait()
         if script.delay:
             await asyncio.sleep(script.delay)
         yield sse(chunk({"role": "assistant", "content": piece}))
-    yield sse(chunk({}, "stop"))
-    usage = {"prompt_tokens": 11, "completion_tokens": len(script.pieces), "total_tokens": 11 + len(script.pieces)}
-    yield sse({**chunk({}), "choices": [], "usage": usage})
+    for frame in calling(script.calls):
+        yield frame
+    yield sse(chunk({}, "tool_calls" if script.calls else "stop"))
+    if script.usage:
+        said = len(script.pieces)
+        usage = {"prompt_tokens": 11, "completion_tokens": said, "total_tokens": 11 + said}
+        yield sse({**chunk({}), "choices": [], "usage": usage})
     yield "data: [DONE]\n\n"
+
+
+def fails(script: Script, number: int) -> str | None:
+    """What the stream ends with before piece `number`, if it is to fail there."""
+    if number == script.break_after:
+        raise ConnectionResetError("scripted break")
+    if number == script.error_after:
+        return sse({"error": script.error})
+    if number == script.garble_after:
+        return 'data: {"choices": [{"index": 0, "delta": {"conte\n\n'
+    return None
+
+
+def calling(calls: Sequence[Call]) -> Iterator[str]:
+    """The calls of one step as providers stream them: the name first, then the arguments in pieces, all calls mixed."""
+    for index, call in enumerate(calls):
+        function = {"name": call.name, "arguments": ""}
+        yield sse(chunk({"tool_calls": [{"index": index, "id": call.id, "type": "function", "function": function}]}))
+    pieces = [
+        [call.arguments[at : at + call.width] for at in range(0, len(call.arguments), call.width)] for call in calls
+    ]
+    for row in zip_longest(*pieces):
+        for index, piece in enumerate(row):
+            if piece is not None:
+                yield sse(chunk({"tool_calls": [{"index": index, "function": {"arguments": piece}}]}))
 
 
 def chunk(delta: dict[str, Any], finish: str | None = None) -> dict[str, Any]:
@@ -125,16 +211,3 @@ def chunk(delta: dict[str, Any], finish: str | None = None) -> dict[str, Any]:
 
 def sse(data: dict[str, Any]) -> str:
     return f"data: {json.dumps(data)}\n\n"
-
-
-def main(pieces: int, delay: float) -> None:
-    """Serves answers of `pieces` pieces in a process of its own, for benchmarks; prints the address."""
-    model = ScriptedModel()
-    model.on("", Script([f"word{number} " for number in range(pieces)], delay=delay))
-    model.start()
-    print(model.url, flush=True)
-    threading.Event().wait()
-
-
-if __name__ == "__main__":
-    main(int(sys.argv[1]), float(sys.argv[2]))

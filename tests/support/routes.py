@@ -56,7 +56,18 @@ BODIES: dict[str, list[Any]] = {
     "POST /api/v1/ai/conversations": [{"document_id": an("note")}],
     "PATCH /api/v1/ai/conversations/{id}": [{"title": PHRASE}],
     "POST /api/v1/ai/conversations/{id}/touch": [None],
+    "POST /api/v1/ai/conversations/{id}/cancel": [None],
     "POST /api/v1/ai/conversations/{id}/stream": [{"message": PHRASE}, {"message": PHRASE, "document_id": an("note")}],
+    "POST /api/v1/ai/suggestions": [
+        {"conversation_id": an("conversation"), "document_id": an("note"), "suggested_text": PHRASE},
+        {
+            "conversation_id": an("conversation"),
+            "document_id": an("note"),
+            "message_id": an("message"),
+            "suggested_text": PHRASE,
+        },
+    ],
+    "PATCH /api/v1/ai/suggestions/{id}/status": [{"status": "applied"}],
     "POST /api/v1/ai/embeddings/index": [{"document_id": an("note"), "content": PHRASE}],
     "POST /api/v1/ai/embeddings/search": [{"document_id": an("note"), "query": PHRASE}],
 }
@@ -68,6 +79,7 @@ NEEDED: dict[str, dict[str, Any]] = {
     "PUT /v1/uploads/{id}": {"expires": "9999999999", "signature": "0" * 64},
     "GET /api/v1/ai/conversations": {"document_id": an("note")},
     "GET /api/v1/ai/conversations/{id}/stream": {"message_id": an("message")},
+    "GET /api/v1/ai/suggestions": {"conversation_id": an("conversation")},
 }
 # Whose ids are in the path, where its words do not say it.
 OWNERS = {"embeddings": "note", "uploads": "recording"}

@@ -13,8 +13,8 @@ from models import Note
 from tests.support.walk import EMAIL, MOMENT, PHRASE
 
 TABLES = {table.name: table for table in Note.metadata.sorted_tables}
-# What is no text of the workspace's: what a key may do, and what its callers have spent.
-RULES = {"api_keys.scopes", "rate_windows.spent"}
+# What is no text of the workspace's: what a key may do, what its callers have spent, what its replies have used.
+RULES = {"api_keys.scopes", "rate_windows.spent", "messages.usage"}
 
 
 def singular(table: str) -> str:

@@ -18,6 +18,7 @@ from tests.support.walk import PHRASE, Hole, Operation, Walk
 from tests.test_main_job import ASK, CONVERSE, CREATE, indexed
 
 UPDATE = "mutation($note: ID!, $input: UpdateNoteInput!) { updateNote(id: $note, input: $input) { id } }"
+SUGGEST = "mutation($input: CreateSuggestionInput!) { createSuggestion(input: $input) { id } }"
 SEGMENT = {"speaker": "A", "text": PHRASE, "startTimestamp": "00:00:00", "endTimestamp": "00:00:01"}
 
 
@@ -33,6 +34,8 @@ async def things_of(caller: Caller, tenant: Tenant, title: str) -> dict[str, str
     talk = (await caller.data(CONVERSE, note=note["id"]))["createConversation"]
     *_, done = await caller.subscribed(ASK, c=talk["id"], m=title)
     reply = done["data"]["ask"]["messageId"]
+    edit = {"conversationId": talk["id"], "noteId": note["id"], "messageId": reply, "suggestedText": title}
+    suggestion = (await caller.data(SUGGEST, input=edit))["createSuggestion"]["id"]
     tag = str(new_id())
     await sql(
         tenant.database,
@@ -60,7 +63,7 @@ async def things_of(caller: Caller, tenant: Tenant, title: str) -> dict[str, str
     )
     author = await caller.data("query($id: ID!) { note(id: $id) { createdBy { id } } }", id=note["id"])
     made = {"note": note["id"], "conversation": talk["id"], "message": reply, "tag": tag, "recording": recording}
-    made["folder"] = folder
+    made |= {"folder": folder, "suggestion": suggestion}
     return (
         made
         | await people_of(tenant)

@@ -1,0 +1,114 @@
+"""A reply loses its asker's right to it, its process, its time or its database: whoever follows hears one ending."""
+
+import asyncio
+import signal
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import text as sql
+
+from models import Role
+from tests.conftest import House, Tenant
+from tests.faults.helpers import CONVERSE, CREATE, SEND, Asked, Followers, ask, cut, follow, one_ending, parts
+from tests.support.house import Served, serving
+from tests.support.llm import Script
+
+STOPPED = "The server was stopped before the answer was complete."
+LOST = "The server lost this reply before it was complete."
+CANCELLED = "The reply was cancelled."
+REVOKED = "You no longer have access to the document."
+CANCEL = "mutation($id: ID!) { cancelReply(messageId: $id) { content state } }"
+HIDE = "mutation($id: ID!) { updateNote(id: $id, input: {visibility: PRIVATE}) { id } }"
+
+
+@pytest.fixture
+def gate() -> Iterator[threading.Event]:
+    gate = threading.Event()
+    yield gate
+    gate.set()
+
+
+async def execute(tenant: Tenant, statement: str, **values: Any) -> None:
+    async with tenant.database.begin() as connection:
+        await connection.execute(sql(statement), values)
+
+
+@pytest.mark.parametrize("way", ["hidden", "left", "unshared"])
+async def test_the_asker_loses_the_note(
+    tenant: Tenant, stranger: Tenant, house: House, other_server: Served, way: str
+) -> None:
+    """The reply ends within seconds: nothing more of what the asker may not read is told, here or elsewhere."""
+    question = f"tell me all, {way}"
+    house.llm.on(question, Script([f"{number} " for number in range(300)], delay=0.1))
+    owner = await tenant.user(Role.ADMIN)
+    note = (await owner.data(CREATE, t="Mine"))["createNote"]["id"]
+    caller = await (stranger if way == "unshared" else tenant).user()
+    if way == "unshared":
+        share = "INSERT INTO note_shares (id, workspace_id, note_id, user_id) VALUES (gen_random_uuid(), :w, :n, :u)"
+        await execute(tenant, share, w=tenant.id, n=note, u=caller.user_id)
+    talk = (await caller.data(CONVERSE, note=note))["createConversation"]["id"]
+    reply = (await caller.data(SEND, c=talk, m=question))["sendMessage"]["reply"]["id"]
+    here = Asked(caller, note, talk, reply)
+    everybody = Followers(here, here.at(tenant, other_server))
+    await everybody.hear()
+    if way == "hidden":
+        await owner.data(HIDE, id=note)
+    else:
+        table = "members" if way == "left" else "note_shares"
+        await execute(tenant, f"DELETE FROM {table} WHERE user_id = :u", u=caller.user_id)
+    said, end = await everybody.ending()
+    # What is stored is not theirs to see any more either.
+    assert (end["reason"], end["message"]) == (REVOKED, {"content": "", "state": "FAILED"})
+    assert len(said.split()) < 150
+    [refused] = await caller.subscribed("subscription($id: ID!) { reply(messageId: $id) { cursor } }", id=reply)
+    assert refused["errors"][0]["extensions"]["code"] == ("FORBIDDEN" if way == "hidden" else "NOT_FOUND")
+    async with tenant.database.connect() as connection:
+        query = sql("SELECT state, content, error, lease_until FROM messages WHERE id = CAST(:id AS uuid)")
+        assert tuple((await connection.execute(query, {"id": reply})).one()) == ("failed", said, REVOKED, None)
+
+
+async def test_a_killed_process_is_noticed_within_a_minute(
+    tenant: Tenant, house: House, other_server: Served, gate: threading.Event, tmp_path: Path
+) -> None:
+    """With the lease and the chore as they are. A reply that is cancelled after the death of its process is free at
+    once, and ends as cancelled."""
+    house.llm.on("be killed", Script(["Up to ", "never said"], gate=gate))
+    with serving(**house.settings, data_dir=str(tmp_path)) as victim:
+        caller = await tenant.user(server=victim)
+        lost, cancelled = [(await ask(caller, "be killed")).at(tenant, other_server) for _ in range(2)]
+        followers = [Followers(lost), Followers(cancelled)]
+        for each in (lost, cancelled):
+            await cut(each, 1)
+            async with asyncio.timeout(10):
+                while (await each.stored())["content"] != "Up to ":
+                    await asyncio.sleep(0.05)
+        [web] = parts(victim, "web")
+        web.kill()
+        async with asyncio.timeout(60):
+            answer = (await cancelled.caller.data(CANCEL, id=cancelled.reply))["cancelReply"]
+            assert answer == {"content": "Up to ", "state": "CANCELLED"}
+            house.llm.on("go on", Script(["Fine."]))
+            again = (await cancelled.caller.data(SEND, c=cancelled.conversation, m="go on"))["sendMessage"]["reply"]
+            next_one = Asked(cancelled.caller, "", cancelled.conversation, again["id"])
+            assert one_ending(await follow(next_one))["message"]["content"] == "Fine."
+            endings = [await each.ending() for each in followers]
+    for (said, end), reason, state in zip(endings, (LOST, CANCELLED), ("FAILED", "CANCELLED"), strict=True):
+        assert (said, end["reason"], end["message"]) == ("Up to ", reason, {"content": "Up to ", "state": state})
+
+
+@pytest.mark.parametrize(("grace", "done"), [("0", False), ("15", True)])
+async def test_the_time_that_replies_get(
+    tenant: Tenant, house: House, other_server: Served, tmp_path: Path, *, grace: str, done: bool
+) -> None:
+    house.llm.on("take your time", Script(["word "] * 10, delay=0.5))
+    with serving(**house.settings, data_dir=str(tmp_path), shutdown_grace=grace) as victim:
+        here = await ask(await tenant.user(server=victim), "take your time")
+        everybody = Followers(here.at(tenant, other_server))
+        await everybody.hear()
+        assert await asyncio.to_thread(victim.stop, signal.SIGTERM, 40) == 0
+        said, end = await everybody.ending()
+    assert end["message"] == {"content": said, "state": "DONE" if done else "FAILED"}
+    assert (said == "word " * 10, end.get("reason")) == (done, None if done else STOPPED)

@@ -1,0 +1,196 @@
+"""An answer that is told while it is made: what is heard, and what the whole is."""
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+
+from caret.providers.spoken import SpokenClient
+
+from .helpers import FakeProvider, completion, delta, raw, spoken, sse
+
+END = b"data: [DONE]\n\n"
+TEXT = "Grüße, 世界 🎉"
+STOP = sse(delta("stop"))
+
+
+def whole(finish: str | None = "stop", **message: Any) -> dict[str, Any]:
+    choice = {"index": 0, "message": {"role": "assistant", **message}}
+    choice |= {"finish_reason": finish} if finish else {}
+    return {"id": "c1", "object": "chat.completion", "created": 1, "model": "qwen", "choices": [choice]}
+
+
+PIECES = [sse(delta(role="assistant", content=""), delta(content=TEXT[:5])), sse(delta(content=TEXT[5:]))]
+JOINED = b"".join(PIECES) + STOP
+UNESCAPED = json.dumps(delta(content=TEXT[5:]), ensure_ascii=False).encode()
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        pytest.param([*PIECES, STOP, END], id="as OpenAI sends it"),
+        pytest.param([*PIECES, STOP], id="without [DONE]"),
+        pytest.param([JOINED + END], id="all at once"),
+        pytest.param([JOINED[at : at + 7] for at in range(0, len(JOINED), 7)], id="cut anywhere"),
+        pytest.param([(JOINED + END).replace(b"\n", b"\r\n")], id="CRLF"),
+        pytest.param([JOINED.replace(b"data: ", b"data:") + b"data:[DONE]"], id="without spaces"),
+        pytest.param(
+            [b": working\n\n", PIECES[0], b"event: x\nid: 1\nretry: 5\n:\n\n", PIECES[1], STOP], id="comments"
+        ),
+        pytest.param([*PIECES, STOP.rstrip()], id="without the last line end"),
+        pytest.param([*PIECES, STOP, END, sse(delta(content="more"))], id="words after the end"),
+        pytest.param([PIECES[0], sse(delta(content=[{"type": "text", "text": TEXT[5:]}])), STOP], id="lists of parts"),
+        pytest.param([PIECES[0], b"data: ", *(bytes([byte]) for byte in UNESCAPED), b"\n\n", STOP], id="byte by byte"),
+    ],
+)
+async def test_every_form_of_a_text(provider: FakeProvider, client: SpokenClient, sent: list[bytes]) -> None:
+    provider.answer = raw(*sent)
+    assert await spoken(client) == ([TEXT[:5], TEXT[5:]], whole(content=TEXT))
+
+
+async def test_the_end_is_told_by_a_reason_or_by_done(provider: FakeProvider, client: SpokenClient) -> None:
+    provider.answer = raw(sse(delta(content="Hi")), END)
+    assert await spoken(client) == (["Hi"], whole(None, content="Hi"))
+    provider.answer = raw(sse(delta(content="Hi")), sse(delta("length")))
+    assert await spoken(client) == (["Hi"], whole("length", content="Hi"))
+
+
+async def test_an_end_that_is_held_open_is_not_waited_for(provider: FakeProvider, client: SpokenClient) -> None:
+    provider.answer = raw(sse(delta(content="Hi")), STOP, END, ending="stall", left=provider.left)
+    assert await spoken(client) == (["Hi"], whole(content="Hi"))
+    assert await asyncio.to_thread(provider.left.wait, 10)
+    provider.answer = raw(sse(delta(content="Hi")), STOP, END, ending="drop")
+    assert await spoken(client) == (["Hi"], whole(content="Hi"))
+
+
+async def test_usage_comes_last(provider: FakeProvider, client: SpokenClient) -> None:
+    usage = {"prompt_tokens": 11, "completion_tokens": 2, "total_tokens": 13}
+    provider.answer = raw(sse(delta(content="Hi")), STOP, sse({**delta(), "choices": [], "usage": usage}), END)
+    assert await spoken(client) == (["Hi"], {**whole(content="Hi"), "usage": usage})
+    assert provider.calls[0][1] == {
+        "messages": [{"role": "user", "content": "Hello"}],
+        "model": "qwen",
+        "stream": True,
+        "stream_options": {"include_usage": True},
+    }
+
+
+async def test_halves_of_characters_are_mended(provider: FakeProvider, client: SpokenClient) -> None:
+    provider.answer = raw(sse(delta(content="a\ud83d")), sse(delta(content="\ude00b")), STOP)
+    assert await spoken(client) == (["a?", "?b"], whole(content="a??b"))
+
+
+CALLS = [
+    {"id": "a", "type": "function", "function": {"name": "search", "arguments": '{"q": "ü1"}'}},
+    {"id": "b", "type": "function", "function": {"name": "search", "arguments": '{"q": 2}'}},
+]
+
+
+def piece(index: int | None, call_id: str | None, name: str | None, arguments: Any) -> dict[str, Any]:
+    return delta(tool_calls=[given(index=index, id=call_id, function=given(name=name, arguments=arguments))])
+
+
+def given(**fields: Any) -> dict[str, Any]:
+    return {key: value for key, value in fields.items() if value is not None}
+
+
+FIRST, SECOND = '{"q": "ü1"}', '{"q": 2}'
+FORMS = {
+    "mixed pieces": [
+        piece(0, "a", "search", ""),
+        piece(1, "b", "search", ""),
+        piece(0, None, None, '{"q": '),
+        piece(1, None, None, '{"q"'),
+        piece(0, None, None, '"ü1"}'),
+        piece(1, None, None, ": 2}"),
+    ],
+    "no index": [piece(None, "a", "search", FIRST), piece(None, "b", "search", SECOND)],
+    "no index, split": [
+        piece(None, "a", "search", FIRST[:5]),
+        piece(None, None, None, FIRST[5:]),
+        piece(None, "b", "search", SECOND),
+    ],
+    "one index": [piece(0, "a", "search", FIRST), piece(0, "b", "search", SECOND)],
+    "all told twice": [
+        piece(0, "a", "search", ""),
+        piece(0, "a", "search", FIRST),
+        piece(1, "b", "search", SECOND),
+    ],
+    "a name in pieces": [
+        piece(0, "a", "search", FIRST),
+        piece(1, "b", "sea", SECOND),
+        piece(1, None, "rch", None),
+    ],
+}
+
+
+@pytest.mark.parametrize("sent", FORMS.values(), ids=FORMS.keys())
+async def test_every_form_of_calls(provider: FakeProvider, client: SpokenClient, sent: list[dict[str, Any]]) -> None:
+    provider.answer = raw(*map(sse, sent), sse(delta("tool_calls")), END)
+    assert await spoken(client) == ([], whole("tool_calls", tool_calls=CALLS))
+
+
+async def test_calls_without_ids_and_arguments_that_are_no_text(provider: FakeProvider, client: SpokenClient) -> None:
+    provider.answer = raw(
+        sse(piece(None, None, "search", {"q": 1})), sse(piece(None, None, "search", {"q": 2})), sse(delta("tool_calls"))
+    )
+    calls = [
+        {"id": "", "type": "function", "function": {"name": "search", "arguments": f'{{"q":{n}}}'}} for n in (1, 2)
+    ]
+    assert await spoken(client) == ([], whole("tool_calls", tool_calls=calls))
+
+
+async def test_what_the_provider_wants_back_is_kept(provider: FakeProvider, client: SpokenClient) -> None:
+    extra = {"google": {"thought_signature": "abc"}}
+    call = {"index": 0, "id": "a", "function": {"name": "search", "arguments": "{}"}, "extra_content": extra}
+    provider.answer = raw(
+        sse(delta(reasoning="I sh", reasoning_content="I sh"), delta(reasoning="ould", reasoning_content="ould")),
+        sse(delta(tool_calls=[call])),
+        sse(delta("tool_calls")),
+    )
+    kept = {"id": "a", "type": "function", "function": {"name": "search", "arguments": "{}"}, "extra_content": extra}
+    assert await spoken(client) == (
+        [],
+        whole("tool_calls", reasoning="I should", reasoning_content="I should", tool_calls=[kept]),
+    )
+
+
+@pytest.mark.parametrize(
+    ("told", "heard"),
+    [
+        (["<think>", "Let me see.", "</think>", "\n\n", "Yes", "."], ["Yes", "."]),
+        (["<th", "ink>Hm", "m</thi", "nk>\nYes"], ["Yes"]),
+        (["<think>a</think>Yes"], ["Yes"]),
+        (["\n", "<think>a<", "/think>", "Yes <think>"], ["\n", "Yes <think>"]),
+        (["<", "b>Yes</b>"], ["<b>Yes</b>"]),
+        (["Yes", " <think>", "no"], ["Yes", " <think>", "no"]),
+        (["<thi"], ["<thi"]),
+        (["<think>never done"], []),
+    ],
+)
+async def test_thoughts_are_not_heard(
+    provider: FakeProvider, client: SpokenClient, told: list[str], heard: list[str]
+) -> None:
+    provider.answer = raw(*(sse(delta(content=text)) for text in told), STOP)
+    assert await spoken(client) == (heard, whole(content="".join(told)))
+
+
+async def test_a_refusal_is_kept_and_not_heard(provider: FakeProvider, client: SpokenClient) -> None:
+    provider.answer = raw(sse(delta(refusal="I can't ")), sse(delta(refusal="help.")), STOP)
+    assert await spoken(client) == ([], whole(refusal="I can't help."))
+
+
+async def test_nobody_listens(provider: FakeProvider, client: SpokenClient) -> None:
+    provider.answer = completion(["Hel", "lo"], None)
+    stream = await client.chat.completions.create(model="qwen", messages=[], stream=True)
+    assert [chunk.choices[0].delta.content async for chunk in stream] == ["Hel", "lo", None]
+
+
+async def test_a_connection_serves_again(provider: FakeProvider, client: SpokenClient) -> None:
+    provider.answer = completion(["Hel", "lo"], (1, 2))
+    ports = set()
+    for _ in range(5):
+        await spoken(client)
+        ports.add(provider.ports[-1])
+    assert len(ports) == 1

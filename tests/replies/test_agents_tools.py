@@ -1,0 +1,197 @@
+"""The tools: whose rights they have, what they refuse, and how a model that errs is answered."""
+
+import threading
+from typing import Any
+
+import pytest
+
+from models import Role
+from resolvers.agents.answering import STEPS, TOOL_CALLS
+from tests.conftest import House, Tenant
+from tests.replies.asking import Talk, begin
+from tests.replies.sent import gave
+from tests.support.llm import Call, Script
+from tests.test_main_job import CONVERSE, CREATE, indexed
+
+CONTENT = "query($id: ID!) { note(id: $id) { revision contentText } }"
+HIDE = "mutation($id: ID!) { updateNote(id: $id, input: {visibility: PRIVATE}) { id } }"
+SUGGESTIONS = """query($id: ID!) { conversation(id: $id) {
+  suggestions { status suggestedText originalText positionStart positionEnd message { id } }
+} }"""
+PROPOSE = "propose_document_replacement"
+
+
+@pytest.fixture
+async def talk(tenant: Tenant, house: House) -> Talk:
+    return await begin(await tenant.key(), house, summary="A summary.")
+
+
+def results(events: list[dict[str, Any]]) -> list[tuple[str, str, Any]]:
+    """What the calls gave back, in the order of the calls' ends."""
+    calls = [event["tool_call"] for event in events if event["type"] == "tool_call"]
+    begun = [call["id"] for call in calls if call["result_summary"] is None]
+    finished = [call for call in calls if call["result_summary"] is not None]
+    assert sorted(begun) == sorted(call["id"] for call in finished)
+    return [(call["id"], call["result_summary"], call["result"]) for call in finished]
+
+
+async def used(talk: Talk, *calls: Call, **body: Any) -> list[tuple[str, str, Any]]:
+    """The results of calls that the model makes one after the other."""
+    talk.house.llm.on(talk.word, *(Script([], calls=[call]) for call in calls), Script(["Done."]))
+    events = await talk.rest(**{"agent_type": "general", **body})
+    assert (events[-1]["type"], events[-1]["content"]) == ("done", "Done.")
+    return results(events)
+
+
+async def test_the_document_is_the_one_sent_else_the_notes_own_text(tenant: Tenant, house: House) -> None:
+    key, read = await tenant.key(), Call("d", "get_document_content")
+    texts = {"userWrittenNote": "Mine.", "summary": "Short.", "enhancedNote": "Long."}
+    talk = await begin(key, house, **texts)
+    assert await used(talk, read, document_context="Sent.") == [("d", "5 characters", {"text": "Sent."})]
+    assert await used(talk, read, document_context="") == [("d", "0 characters", {"text": ""})]
+    joined = "Mine.\n\nShort.\n\nLong."
+    assert await used(talk, read) == [("d", "20 characters", {"text": joined})]
+    talk = await begin(key, house, contentText="The document.", **texts)
+    assert await used(talk, read, document_context={}) == [("d", "13 characters", {"text": "The document."})]
+    assert await used(talk, Call("s", "get_selection_content")) == [("s", "Nothing is selected", {"text": None})]
+
+
+async def test_a_document_that_is_too_long_is_shown_in_part_and_not_replaced(tenant: Tenant, house: House) -> None:
+    talk = await begin(await tenant.key(), house, contentText="x" * 64_001)
+    longer = Call("p", PROPOSE, '{"proposed_text": "Short."}')
+    refusal = "The document has more than 64000 characters: it is too long to be replaced as a whole."
+    [(_, summary, _), refused] = await used(talk, Call("d", "get_document_content"), longer)
+    assert (summary, refused) == ("64,001 characters", ("p", refusal, {"error": refusal}))
+    shown = talk.sent[1]["messages"][-1]
+    assert shown == gave("d", {"text": "x" * 64_000, "characters_left_out": 1})
+    assert (await talk.caller.data(SUGGESTIONS, id=talk.id))["conversation"]["suggestions"] == []
+
+
+async def test_the_rights_are_those_of_who_asks_at_that_moment(tenant: Tenant, house: House) -> None:
+    member, admin = await tenant.user(), await tenant.user(Role.ADMIN)
+    secret = (await admin.data(CREATE, input={"title": "Secret", "summary": "The code is 1234."}))["createNote"]
+    note = (await admin.data(CREATE, input={"title": "Open", "contentText": "The code is open."}))["createNote"]
+    await admin.data(HIDE, id=secret["id"])
+    for made in (secret, note):
+        await indexed(admin, made["id"])
+    conversation = (await member.data(CONVERSE, note=note["id"]))["createConversation"]
+    talk = Talk(member, house, note["id"], conversation["id"])
+    search = Call("s", "search_workspace_context", '{"query": "code", "top_k": 20}')
+    [(_, summary, [hit])] = await used(talk, search)
+    assert (summary, hit["title"]) == ("1 passage", "Open")
+
+    opened = threading.Event()
+    calls = [Call("d", "get_document_content"), Call("w", "count_words"), search]
+    house.llm.on(talk.word, Script(["Let me ", "look."], calls=calls, gate=opened), Script(["Done."]))
+    path = f"/api/v1/ai/conversations/{talk.id}/stream"
+    body = {"message": f"Hm? {talk.word}", "agent_type": "general"}
+    async with member.sse("POST", path, json=body) as events:
+        async for _ in events:
+            if not opened.is_set():
+                await admin.data(HIDE, id=note["id"])
+                opened.set()
+    # Whether or not its follower may still hear it: this is all that the model learned.
+    answers = [message["content"] for message in talk.sent[-1]["messages"] if message["role"] == "tool"][-3:]
+    unreadable = '{"error":"The document can\'t be read any more."}'
+    assert answers == [unreadable, unreadable, '{"error":"You do not have access to this note."}']
+
+
+async def test_proposals_that_are_refused_and_one_that_is_made(tenant: Tenant, house: House) -> None:
+    talk = await begin(await tenant.key(), house, contentText="Old <text>.")
+    long = "x" * 64_001
+    texts = ["", " \\n", long, "New &lt; \\u0000text."]
+    told = await used(
+        talk, *(Call(f"p{number}", PROPOSE, f'{{"proposed_text": "{t}"}}', 999) for number, t in enumerate(texts))
+    )
+    empty = "`proposed_text` is empty: it must be the whole new text of the document."
+    too_long = "`proposed_text` has 64001 characters: it may have 64000 at most."
+    assert told == [
+        ("p0", empty, {"error": empty}),
+        ("p1", empty, {"error": empty}),
+        ("p2", too_long, {"error": too_long}),
+        ("p3", "Proposed", "Proposed. The user decides whether to apply it."),
+    ]
+    [_, reply] = await talk.messages()
+    assert (await talk.caller.data(SUGGESTIONS, id=talk.id))["conversation"]["suggestions"] == [
+        {
+            "status": "PROPOSED",
+            "suggestedText": "New &lt; text.",
+            "originalText": "Old <text>.",
+            "positionStart": 0,
+            "positionEnd": 11,
+            "message": {"id": reply["id"]},
+        }
+    ]
+    # An agent never writes: that is for the editor, once the user has decided.
+    note = (await talk.caller.data(CONTENT, id=talk.note))["note"]
+    assert note == {"revision": 1, "contentText": "Old <text>."}
+
+
+async def test_two_proposals_at_once_are_made_in_their_order(talk: Talk, house: House) -> None:
+    calls = [Call(name, PROPOSE, f'{{"proposed_text": "{name}"}}') for name in ("first", "second")]
+    house.llm.on(talk.word, Script([], calls=calls), Script())
+    events = await talk.rest(agent_type="general")
+    assert [(event["type"], (event["tool_call"] or {}).get("id")) for event in events[:6]] == [
+        ("tool_call", "first"),
+        ("tool_call", "second"),
+        ("document_change", None),
+        ("tool_call", "first"),
+        ("document_change", None),
+        ("tool_call", "second"),
+    ]
+    made = (await talk.caller.data(SUGGESTIONS, id=talk.id))["conversation"]["suggestions"]
+    assert [(one["status"], one["suggestedText"]) for one in made] == [("SUPERSEDED", "first"), ("PROPOSED", "second")]
+
+
+async def test_another_note_than_the_conversations_can_not_be_replaced(talk: Talk) -> None:
+    other = (await talk.caller.data(CREATE, input={"title": "Other"}))["createNote"]
+    refusal = "The conversation is about another note."
+    told = await used(talk, Call("p", PROPOSE, '{"proposed_text": "New."}'), document_id=other["id"])
+    assert told == [("p", refusal, {"error": refusal})]
+
+
+INVALID = "The arguments were not valid."
+WRONG: list[tuple[str, str, str, Any]] = [
+    ("nothing", "{}", "There is no such tool.", str),
+    (PROPOSE, "{}", INVALID, [("missing", ["proposed_text"])]),
+    (PROPOSE, '{"proposed_text": 5}', INVALID, [("string_type", ["proposed_text"])]),
+    ("search_workspace_context", '{"query": "x", "top_k": 21}', INVALID, [("less_than_equal", ["top_k"])]),
+    ("estimate_reading_time", '{"words_per_minute": 0}', INVALID, [("greater_than_equal", ["words_per_minute"])]),
+    ("count_words", '{"of": "me"}', INVALID, [("extra_forbidden", ["of"])]),
+    ("count_words", '["no object"]', INVALID, list),
+    ("count_words", '{"half', INVALID, list),
+    ("count_words", '{"nan": NaN, "big": 1e999, "huge": 123456789012345678901234567890}', INVALID, list),
+]
+
+
+@pytest.mark.parametrize(("name", "arguments", "summary", "error"), WRONG)
+async def test_calls_that_are_wrong_are_told_and_may_be_corrected(
+    talk: Talk, name: str, arguments: str, summary: str, error: Any
+) -> None:
+    [wrong, right] = await used(talk, Call("x", name, arguments), Call("y", "count_words"), document_context="One.")
+    assert (wrong[:2], right) == (("x", summary), ("y", "1 word", 1))
+    if isinstance(error, type):
+        assert isinstance(wrong[2]["error"], error)
+    else:
+        assert [(flaw["type"], flaw["loc"]) for flaw in wrong[2]["error"]] == error
+    # What is stored is what was told.
+    assert (await talk.messages())[1]["tool_calls"][0]["result"] == wrong[2]
+
+
+async def test_a_model_that_never_ends_is_ended(talk: Talk, house: House) -> None:
+    house.llm.on(talk.word, Script(["x"], calls=[Call("a", "nothing")]))
+    events = await talk.rest(agent_type="analyst")
+    assert [event["type"] for event in events].count("error") == 1
+    assert (events[-1]["type"], events[-1]["content"]) == ("error", "The model took too many steps without an answer.")
+    assert len(talk.sent) == STEPS
+    [_, reply] = await talk.messages()
+    assert (reply["content"], len(reply["tool_calls"])) == ("x" * STEPS, STEPS)
+
+
+@pytest.mark.parametrize("ids", [[f"c{number}" for number in range(TOOL_CALLS + 1)], ["same", "same"]])
+async def test_steps_that_are_refused_as_a_whole(talk: Talk, house: House, ids: list[str]) -> None:
+    """Too many calls, or calls that can't be told apart: none is made."""
+    house.llm.on(talk.word, Script(["x"], calls=[Call(ident, "count_words") for ident in ids]))
+    events = await talk.rest(agent_type="analyst")
+    assert [event["type"] for event in events] == ["delta", "error"]
+    assert len(talk.sent) == 1

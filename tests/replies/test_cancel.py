@@ -1,0 +1,245 @@
+"""A reply is cancelled by either edge and from any process: it stops, keeps its text, and ends once for everybody."""
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable
+from typing import Any
+from uuid import UUID
+
+import httpx
+import pytest
+from sqlalchemy import text as sql
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from models.base import new_id
+from tests.conftest import House, Tenant
+from tests.faults.helpers import SEND, Asked, ask, elsewhere, follow, listen, one_ending, taken, text
+from tests.support.clients import Caller
+from tests.support.house import Served
+from tests.support.llm import Script
+
+SAID = "The reply was cancelled."
+CANCEL = """mutation($id: ID!) {
+  cancelReply(messageId: $id) { id role content state tokenCount toolCalls { id } createdAt updatedAt }
+}"""
+SHORT = "mutation($id: ID!) { cancelReply(messageId: $id) { content state } }"
+STORED = """query($c: ID!) { conversation(id: $c) { activeReply { id } messages(last: 1) { nodes {
+  id role content state tokenCount toolCalls { id } createdAt updatedAt
+} } } }"""
+
+Cancel = Callable[[Caller, Asked], Awaitable[Any]]
+
+
+async def by_graphql(caller: Caller, asked: Asked) -> Any:
+    return (await caller.data(CANCEL, id=asked.reply))["cancelReply"]
+
+
+async def by_rest(caller: Caller, asked: Asked) -> Any:
+    answer = await caller.http.post(f"/api/v1/ai/conversations/{asked.conversation}/cancel")
+    assert (answer.status_code, answer.content) == (204, b"")
+
+
+async def finishes(database: AsyncEngine, *replies: str) -> list[int]:
+    """How often the log says of each reply that it has finished."""
+    query = sql("SELECT count(*) FROM events WHERE type = 'reply.finished' AND payload->>'message' = :id")
+    async with database.connect() as connection:
+        return [(await connection.execute(query, {"id": reply})).scalar_one() for reply in replies]
+
+
+@pytest.fixture
+def gate() -> threading.Event:
+    return threading.Event()
+
+
+@pytest.mark.parametrize("cancel", [by_graphql, by_rest])
+@pytest.mark.parametrize("far", [False, True], ids=["here", "elsewhere"])
+async def test_everybody_hears_one_ending(
+    tenant: Tenant, house: House, other_server: Served, gate: threading.Event, *, cancel: Cancel, far: bool
+) -> None:
+    question = f"cancel me, {cancel.__name__} {far}"
+    house.llm.on(question, Script(["So ", "never said"], gate=gate))
+    here = await ask(await tenant.user(), question)
+    there = here.at(tenant, other_server)
+    hearing = [asyncio.Event(), asyncio.Event()]
+    followers = [asyncio.create_task(follow(at, hears=hears)) for at, hears in zip((here, there), hearing, strict=True)]
+    readers = [asyncio.create_task(listen(at)) for at in (here, there)]
+    await asyncio.gather(*(hears.wait() for hears in hearing))
+
+    told = await cancel(there.caller if far else here.caller, here)
+    # No waiting for anything: the row is complete, and the conversation is free.
+    found = (await here.caller.data(STORED, c=here.conversation))["conversation"]
+    [stored] = found["messages"]["nodes"]
+    assert found["activeReply"] is None
+    assert told in (None, stored)
+    assert stored == {
+        "id": here.reply,
+        "role": "ASSISTANT",
+        "content": "So ",
+        "state": "CANCELLED",
+        "tokenCount": 1,
+        "toolCalls": [],
+        "createdAt": stored["createdAt"],
+        "updatedAt": stored["updatedAt"],
+    }
+    house.llm.on("and now", Script(["Fine."]))
+    again = (await here.caller.data(SEND, c=here.conversation, m="and now"))["sendMessage"]["reply"]["id"]
+
+    for events in await asyncio.gather(*followers):
+        end = one_ending(events)
+        assert (text(events), end["reason"]) == ("So ", SAID)
+        assert end["message"] == {"content": "So ", "state": "CANCELLED"}
+    nothing = {"document_change": None, "tool_name": None, "tool_call": None}
+    for heard in await asyncio.gather(*readers):
+        assert heard == [
+            ("1", {"type": "delta", "content": "So ", "message_id": None, **nothing}),
+            ("2", {"type": "error", "content": SAID, "message_id": here.reply, **nothing}),
+        ]
+    # Who comes later hears the same.
+    assert one_ending(await follow(there))["reason"] == SAID
+    end = one_ending(await follow(Asked(here.caller, here.note, here.conversation, again)))
+    assert end["message"] == {"content": "Fine.", "state": "DONE"}
+    assert await finishes(tenant.database, here.reply, again) == [1, 1]
+    gate.set()
+
+
+async def test_before_the_first_word(tenant: Tenant, house: House) -> None:
+    house.llm.on("never begins", Script(stall_after=0))
+    asked = await ask(await tenant.user(), "never begins")
+    follower = asyncio.create_task(follow(asked))
+    assert (await asked.caller.data(SHORT, id=asked.reply))["cancelReply"] == {"content": "", "state": "CANCELLED"}
+    [end] = await follower
+    assert (end["reason"], end["message"]) == (SAID, {"content": "", "state": "CANCELLED"})
+
+
+async def test_what_has_ended_stays_as_it_is(tenant: Tenant, house: House) -> None:
+    house.llm.on("already done", Script(["Done."]))
+    house.llm.on("already failed", Script(status=400))
+    caller = await tenant.user()
+    for question in ("already done", "already failed"):
+        asked = await ask(caller, question)
+        await follow(asked)
+        before = (await caller.data(STORED, c=asked.conversation))["conversation"]
+        assert await by_graphql(caller, asked) == before["messages"]["nodes"][0]
+        await by_rest(caller, asked)
+        assert (await caller.data(STORED, c=asked.conversation))["conversation"]["messages"] == before["messages"]
+        assert await finishes(tenant.database, asked.reply) == [1]
+
+
+async def test_what_is_no_reply_of_the_callers(tenant: Tenant, stranger: Tenant, house: House) -> None:
+    gate = threading.Event()
+    house.llm.on("not yours", Script(["Mine", "."], gate=gate))
+    caller = await tenant.user()
+    asked = await ask(caller, "not yours")
+    mine = await caller.data(
+        "query($c: ID!) { conversation(id: $c) { messages { nodes { id } } } }", c=asked.conversation
+    )
+    question = mine["conversation"]["messages"]["nodes"][0]["id"]
+    for other, ident in (
+        (caller, question),
+        (caller, asked.conversation),
+        (caller, str(new_id())),
+        (caller, "no id"),
+        (await tenant.user(), asked.reply),
+        (await stranger.key(), asked.reply),
+    ):
+        assert await other.code(CANCEL, id=ident) == "NOT_FOUND"
+    for other, ident in ((await tenant.user(), asked.conversation), (caller, str(new_id()))):
+        answer = await other.http.post(f"/api/v1/ai/conversations/{ident}/cancel")
+        said = f"Conversation {ident} not found."
+        assert (answer.status_code, answer.json()) == (
+            404,
+            {"detail": said, "error": said, "code": "resource_not_found"},
+        )
+    gate.set()
+    assert text(await follow(asked)) == "Mine."
+
+
+async def test_a_key_needs_the_scope_to_write(tenant: Tenant, house: House) -> None:
+    house.llm.on("only read", Script(["A", "b"]))
+    asked = await ask(await tenant.key("notes"), "only read")
+    reader = await tenant.key("notes:read")
+    assert await reader.code(CANCEL, id=asked.reply) == "INSUFFICIENT_SCOPE"
+    answer = await reader.http.post(f"/api/v1/ai/conversations/{asked.conversation}/cancel")
+    assert (answer.status_code, answer.json()["code"]) == (403, "insufficient_scope")
+    assert text(await follow(asked)) == "Ab"
+
+
+async def test_many_at_once(tenant: Tenant, house: House, other_server: Served, gate: threading.Event) -> None:
+    house.llm.on("all of you", Script(["So ", "never said"], gate=gate))
+    here = await ask(await tenant.user(), "all of you")
+    follower = asyncio.create_task(follow(here))
+    callers = [here.caller, elsewhere(tenant, here.caller, other_server)]
+    answers = await asyncio.gather(*(way(callers[n % 2], here) for n in range(10) for way in (by_graphql, by_rest)))
+    assert len({str(answer) for answer in answers if answer is not None}) == 1
+    assert one_ending(await follower)["reason"] == SAID
+    assert await finishes(tenant.database, here.reply) == [1]
+    gate.set()
+
+
+async def test_it_races_with_the_end(tenant: Tenant, house: House, other_server: Served) -> None:
+    """Whoever wins, there is one ending, and it is what is stored."""
+    house.llm.on("which is first", Script(["One ", "two ", "three"], delay=0.02))
+    here = await tenant.user()
+    there = elsewhere(tenant, here, other_server)
+    states = []
+    for number in range(30):
+        asked = await ask(here, "which is first")
+        far = asked.at(tenant, other_server)
+        followers = [asyncio.create_task(follow(at)) for at in (asked, far)]
+        readers = [asyncio.create_task(listen(at)) for at in (asked, far)]
+        await asyncio.sleep(number * 0.005)
+        answer = (await (here, there)[number % 2].data(SHORT, id=asked.reply))["cancelReply"]
+        stored = await asked.stored()
+        assert answer == {"content": stored["content"], "state": stored["state"]}
+        ending = "ReplyDone" if stored["state"] == "DONE" else "ReplyFailed"
+        for events in await asyncio.gather(*followers):
+            end = one_ending(events)
+            assert (end["__typename"], end["message"]) == (ending, answer)
+            assert text(events) == stored["content"]
+        for heard in await asyncio.gather(*readers):
+            assert [event["type"] in {"done", "error"} for _, event in heard] == [*[False] * (len(heard) - 1), True]
+            assert heard[-1][1]["type"] == ("done" if stored["state"] == "DONE" else "error")
+        assert await finishes(tenant.database, asked.reply) == [1]
+        states.append(stored["state"])
+    assert states[0] == "CANCELLED"
+
+
+async def test_the_process_was_not_told(tenant: Tenant, house: House) -> None:
+    """The message of the bus is lost, so only the row says it: the next look at the row stops the reply."""
+    house.llm.on("nobody told me", Script([f"{number} " for number in range(200)], delay=0.1))
+    asked = await ask(await tenant.user(), "nobody told me")
+    hears = asyncio.Event()
+    follower = asyncio.create_task(follow(asked, hears=hears))
+    await hears.wait()
+    quietly = sql("UPDATE messages SET state = 'cancelled', error = :said WHERE id = :id")
+    async with tenant.database.begin() as connection:
+        await connection.execute(quietly, {"said": SAID, "id": UUID(asked.reply)})
+    events = await follower
+    end = one_ending(events)
+    assert (end["reason"], end["message"]) == (SAID, {"content": text(events), "state": "CANCELLED"})
+    assert 0 < len(events) < 100
+
+
+async def test_the_model_is_left_alone(tenant: Tenant, house: House) -> None:
+    """A cancelled reply asks for nothing more: its socket can be used for the next operation at once."""
+    house.llm.on("let it be", Script([f"{number} " for number in range(500)], delay=0.05))
+    asked = await ask(await tenant.user(), "let it be")
+    async with asked.caller.socket() as socket:
+        name = await socket.start("subscription($id: ID!) { reply(messageId: $id) { __typename } }", id=asked.reply)
+        await taken(socket, name, 1)
+        async with asyncio.timeout(10):
+            await asked.caller.data(SHORT, id=asked.reply)
+            kinds = []
+            while (message := await socket.next(name))["type"] == "next":
+                kinds.append(message["payload"]["data"]["reply"]["__typename"])
+    assert (message["type"], kinds[-1], kinds.count("ReplyFailed")) == ("complete", "ReplyFailed", 1)
+
+
+async def test_openapi_has_it(server: Served) -> None:
+    async with httpx.AsyncClient(base_url=server.url) as http:
+        told = (await http.get("/openapi.json")).json()["paths"]
+    cancel = told["/api/v1/ai/conversations/{id}/cancel"]["post"]
+    assert set(cancel["responses"]) == {"204", "401", "403", "404", "413", "422", "429", "500"}
+    stream = told["/api/v1/ai/conversations/{id}/stream"]["post"]
+    assert "429" in stream["responses"]
+    assert {"$ref": "#/components/parameters/IdempotencyKey"} in stream["parameters"]
