@@ -12,6 +12,7 @@ from caret.providers import Catalogue, build_embedder, build_models, build_trans
 from caret.settings import Settings, SettingsError
 from caret.storage import AudioBucket, AudioFolder
 from caret.tokens import Jwks, JwtVerifier
+from models import Plan
 from resolvers.audio import Audio, AudioStore
 from resolvers.context import Context, Database, Limits
 from resolvers.feeds import Feeds
@@ -64,7 +65,7 @@ async def opened(settings: Settings) -> AsyncIterator[Context]:
 
 def limits_of(settings: Settings) -> Limits:
     return Limits(
-        points=settings.rate_limits,
+        points={Plan(name): points for name, points in settings.rate_limits.items()},
         follower_patience=settings.follower_patience,
         replies_per_user=settings.replies_per_user,
         replies_per_workspace=settings.replies_per_workspace,

@@ -8,7 +8,7 @@ from models import Plan
 from resolvers.limits import POINTS
 
 
-def read(monkeypatch: pytest.MonkeyPatch, text: str) -> dict[Plan, int]:
+def read(monkeypatch: pytest.MonkeyPatch, text: str) -> dict[str, int]:
     monkeypatch.setenv("CARET_RATE_LIMITS", text)
     return Settings().rate_limits
 
