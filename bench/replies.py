@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+import httpx
 import psutil  # type: ignore[import-untyped] # its stubs are no dependency of ours
 from sqlalchemy import text
 
@@ -42,10 +43,13 @@ async def followed(stage: Stage, number: int, idle: float, base: float) -> None:
     """So many replies at once in one process, each with a follower, half of them over WebSocket and half over SSE."""
     web = process_of(stage)
     memory, connections = web.memory_info().rss, await connected(stage)
-    spent, started = sum(web.cpu_times()[:2]), time.perf_counter()
     conversations = [await converse(stage, index) for index in range(number)]
+    await model(stage, "hold")
     begun = await gathered(lambda index: begin(stage, conversations[index]), number)
     following = asyncio.create_task(heard(stage, [follower(stage, index, one) for index, one in enumerate(begun)]))
+    await calm(web)
+    await model(stage, "go")
+    spent, started = sum(web.cpu_times()[:2]), time.perf_counter()
     lists = await timed(lambda: stage.caller.data(QUERY), 60)
     grown, during = web.memory_info().rss - memory, await connected(stage)
     found = await following
@@ -59,7 +63,7 @@ async def followed(stage: Stage, number: int, idle: float, base: float) -> None:
     print(f"    followers whose text is the stored text: {whole} of {number}")
     print(f"    memory {memory / 2**20:.0f} MiB, meanwhile {grown / 2**20:+.0f}")
     print(f"    database connections {connections}, meanwhile {during}")
-    print(f"    begun, spoken and heard in {seconds:.1f} s, of which the process worked {spent:.1f}")
+    print(f"    spoken and heard in {seconds:.1f} s, of which the process worked {spent:.1f}")
 
 
 def follower(stage: Stage, index: int, begun: Begun) -> dict[str, Any]:
@@ -109,6 +113,20 @@ async def begin(stage: Stage, conversation: str) -> Begun:
 async def stored(stage: Stage, begun: Begun) -> str:
     [message] = (await stage.caller.data(STORED, c=begun.conversation))["conversation"]["messages"]["nodes"]
     return str(message["content"]) if message["state"] == "DONE" else ""
+
+
+async def model(stage: Stage, what: str) -> None:
+    async with httpx.AsyncClient() as http:
+        (await http.post(f"{stage.llm_url}/{what}")).raise_for_status()
+
+
+async def calm(web: Any) -> None:
+    """Waits until the process has nothing to do: all replies wait for their model, and all followers for them."""
+    spent = 1.0
+    while spent > 0.1:
+        before = sum(web.cpu_times()[:2])
+        await asyncio.sleep(1)
+        spent = sum(web.cpu_times()[:2]) - before
 
 
 def process_of(stage: Stage) -> Any:

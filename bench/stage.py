@@ -58,6 +58,7 @@ async def staged(folder: Path) -> AsyncIterator[Stage]:
         addresses = {"database_url": url, "nats_url": nats_url, "llm_base_url": llm_url}
         more = {"llm_model": MODEL, "jwt_secret": SECRET, "demo": "0", "rate_limits": UNLIMITED}
         more |= {"replies_per_user": "1000", "replies_per_workspace": "1000", "tokens_per_minute": "0"}
+        more |= {"llm_silence": "300"}
         served = stack.enter_context(serving(**addresses, **more, data_dir=str(folder)))
         yield await furnished(served, database, url, llm_url)
 
