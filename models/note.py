@@ -81,9 +81,6 @@ SEARCHABLE = """to_tsvector('caret', title || ' ' || left(user_written_note, 250
 || ' ' || left(enhanced_note, 25000) || ' ' || left(content_text, 25000))"""
 
 
-CONTAINMENT = {"participants": "jsonb_path_ops"}
-
-
 class Note(SQLModel, table=True):
     __tablename__ = "notes"
     # A list's order by (key, id) within the workspace, for each key it may be sorted by.

@@ -74,6 +74,10 @@ class Teller(Protocol):
         """What an attempt to answer has used, once it has ended, however it did; each attempt tells its own."""
 
 
+FAILED = "The model could not answer. Please try again."
+"""What a person is told where nothing more is known."""
+
+
 class AnswerFailed(Exception):  # noqa: N818 (says what is the matter, as Problem does)
     """No model could answer. `reason` is a text that is safe to show; the cause is for the log."""
 

@@ -21,7 +21,7 @@ from pydantic_ai.exceptions import (
     UsageLimitExceeded,
 )
 
-from resolvers.answers import AnswerFailed
+from resolvers.answers import FAILED, AnswerFailed
 
 log = structlog.get_logger()
 
@@ -39,7 +39,6 @@ UNREACHABLE = "The model could not be reached. Please try again."
 REFUSED = "The model refused this request."
 TOO_LONG = "The conversation is too long for this model."
 TOO_MANY_STEPS = "The model took too many steps without an answer."
-FAILED = "The model could not answer. Please try again."
 
 REASONS: tuple[tuple[type[Exception], str], ...] = (
     (UsageLimitExceeded, TOO_MANY_STEPS),

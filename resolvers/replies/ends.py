@@ -18,7 +18,6 @@ from resolvers.context import Context, Transaction
 from resolvers.events import publish
 from resolvers.replies.events import ReplyEvent
 
-FAILED = "The model could not answer. Please try again."
 LOST = "The server lost this reply before it was complete."
 CANCELLED = "The reply was cancelled."
 GONE = "The conversation was deleted."

@@ -9,9 +9,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from models.base import Record
 from models.conversation import MessageState
-from resolvers.answers import AnswerFailed, Question
+from resolvers.answers import FAILED, AnswerFailed, Question
 from resolvers.intelligence import Passage
-from resolvers.replies.ends import FAILED, GONE, STOPPED, close, exists
+from resolvers.replies.ends import GONE, STOPPED, close, exists
 from resolvers.replies.telling import Telling
 from resolvers.replies.titles import give_title
 from resolvers.search import MAX_QUERY, search

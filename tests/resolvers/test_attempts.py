@@ -13,7 +13,7 @@ from pydantic_ai.exceptions import ModelAPIError, ModelHTTPError, ModelRateLimit
 from caret.providers import Catalogue, build_models
 from resolvers.agents import attempts
 from resolvers.agents.attempts import attempted, pause
-from resolvers.answers import AnswerFailed
+from resolvers.answers import FAILED, AnswerFailed
 from resolvers.intelligence import speaking
 from tests.providers.conftest import provider, server
 from tests.providers.helpers import Answer, FakeProvider, completion, delta, failure, raw, sse
@@ -135,9 +135,9 @@ async def test_a_model_has_three_attempts_and_then_the_next_one_has(
         (failure(402), attempts.REFUSED),
         (raw(sse(delta(refusal="No."), delta("stop"))), attempts.REFUSED),
         (failure(400, code="context_length_exceeded"), attempts.TOO_LONG),
-        (failure(500), attempts.FAILED),
-        (failure(418), attempts.FAILED),
-        (raw(sse({"error": "Out of memory"})), attempts.FAILED),
+        (failure(500), FAILED),
+        (failure(418), FAILED),
+        (raw(sse({"error": "Out of memory"})), FAILED),
     ],
 )
 async def test_nobody_answers(provider: FakeProvider, catalogue: Catalogue, answer: Answer, told: str) -> None:
@@ -151,7 +151,7 @@ async def test_nobody_answers(provider: FakeProvider, catalogue: Catalogue, answ
         (raw(sse(delta(content="So ")), ending="drop"), attempts.UNREACHABLE),
         (raw(sse(delta(content="So ")), ending="stall"), attempts.UNREACHABLE),
         (raw(sse(delta(content="So "), {"error": {"code": 429, "message": "Slow"}})), attempts.BUSY),
-        (raw(sse(delta(content="So ")), b"data: {\n\n"), attempts.FAILED),
+        (raw(sse(delta(content="So ")), b"data: {\n\n"), FAILED),
     ],
 )
 async def test_nothing_is_tried_once_a_word_was_heard(
@@ -214,4 +214,4 @@ def test_pauses_grow_and_honour_the_provider() -> None:
 
 def test_no_reason_quotes_the_provider() -> None:
     secret: Any = {"message": "Incorrect API key: sk-1234"}
-    assert attempts.reason(ModelHTTPError(418, "qwen", secret)) == attempts.FAILED
+    assert attempts.reason(ModelHTTPError(418, "qwen", secret)) == FAILED
