@@ -51,10 +51,11 @@ async def follow(
         message, conversation = await access.message(tx, ctx.me, message_id)
     if message.role is not MessageRole.ASSISTANT or conversation_id not in {None, conversation.id}:
         raise not_found("Message", message_id)
-    return _events(ctx, message_id, after)
+    return _events(ctx, message, after)
 
 
-async def _events(ctx: Context, message_id: UUID, after: int) -> AsyncGenerator[ReplyEvent, None]:
+async def _events(ctx: Context, message: Record, after: int) -> AsyncGenerator[ReplyEvent, None]:
+    message_id = message.id
     run = ctx.runs.find(message_id)
     if run is not None:
         async with aclosing(run.telling.log.follow(after)) as told:
@@ -63,19 +64,20 @@ async def _events(ctx: Context, message_id: UUID, after: int) -> AsyncGenerator[
                 if event.terminal:
                     return
                 after = event.seq
-    async with aclosing(_elsewhere(ctx, message_id, after)) as told:
+    async with aclosing(_elsewhere(ctx, message, after)) as told:
         async for event in told:
             yield event
 
 
-async def _elsewhere(ctx: Context, message_id: UUID, after: int) -> AsyncGenerator[ReplyEvent, None]:
+async def _elsewhere(ctx: Context, message: Record, after: int) -> AsyncGenerator[ReplyEvent, None]:
     """The same of a reply that another process runs, or has run: from the bus, and at the end from the row."""
-    heard = InOrder(after)
+    heard, message_id = InOrder(after), message.id
+    row: Record | None = message
     more = True
     while more:
         # The feed is open before the row is read: what ends in between is in one or the other.
         async with ctx.bus.reply(message_id) as feed:
-            row = await _row(ctx, message_id)
+            row = await _look(ctx, message_id, row)
             more = feed.kept > 0 or _running(row)
             while more and feed.open:
                 data = await feed.next(ctx.limits.reply_silence)
@@ -133,15 +135,11 @@ def _running(row: Record | None) -> bool:
 async def _look(ctx: Context, message_id: UUID, known: Record | None) -> Record | None:
     """The row now; where the database is away the one that was known: the reply goes on without it."""
     try:
-        return await _row(ctx, message_id)
+        async with ctx.read() as tx:
+            return (await tx.execute(select(Message).where(col(Message.id) == message_id))).one_or_none()
     except (SQLAlchemyError, OSError) as error:
         log.warning("reply.look_failed", message_id=str(message_id), error=type(error).__name__)
         return known
-
-
-async def _row(ctx: Context, message_id: UUID) -> Record | None:
-    async with ctx.read() as tx:
-        return (await tx.execute(select(Message).where(col(Message.id) == message_id))).one_or_none()
 
 
 def _told_by(row: Record | None, message_id: UUID, seen: int, suggestions: Sequence[Record]) -> Iterator[ReplyEvent]:

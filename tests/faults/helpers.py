@@ -100,8 +100,10 @@ async def cut(asked: Asked, count: int, after: str | None = None) -> list[Event]
     return events
 
 
-async def listen(asked: Asked, after: str = "0", count: int | None = None) -> list[tuple[str, Event]]:
-    """The events by SSE: all, or the first `count`, after which the connection is gone."""
+async def listen(
+    asked: Asked, after: str = "0", count: int | None = None, hears: asyncio.Event | None = None
+) -> list[tuple[str, Event]]:
+    """The events by SSE: all, or the first `count`, after which the connection is gone. `hears` as in `follow`."""
     path = f"/api/v1/ai/conversations/{asked.conversation}/stream"
     request = {"params": {"message_id": asked.reply}, "headers": {"Last-Event-ID": after}}
     heard: list[tuple[str, Event]] = []
@@ -112,6 +114,8 @@ async def listen(asked: Asked, after: str = "0", count: int | None = None) -> li
             if not event.data:
                 continue  # A ping, which this client takes for an event once it has seen an id.
             heard.append((event.id, json.loads(event.data)))
+            if hears is not None:
+                hears.set()
             if len(heard) == count:
                 break
     return heard
@@ -180,11 +184,13 @@ class Followers:
     """Everybody who can follow a reply: over WebSocket and SSE, in each of several places."""
 
     def __init__(self, *places: Asked) -> None:
-        self._hearing = [asyncio.Event() for _ in places]
-        self._sockets = [
-            asyncio.create_task(follow(at, hears=hears)) for at, hears in zip(places, self._hearing, strict=True)
-        ]
-        self._streams = [asyncio.create_task(listen(at)) for at in places]
+        self._hearing: list[asyncio.Event] = []
+        self._sockets = [asyncio.create_task(follow(at, hears=self._heard())) for at in places]
+        self._streams = [asyncio.create_task(listen(at, hears=self._heard())) for at in places]
+
+    def _heard(self) -> asyncio.Event:
+        self._hearing.append(asyncio.Event())
+        return self._hearing[-1]
 
     async def hear(self) -> None:
         """Waits until each has heard the first event."""
