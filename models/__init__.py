@@ -5,7 +5,7 @@ from models.event import Event, EventType
 from models.folder import Folder
 from models.note import Note, NoteShare, NoteTag, TranscriptSegment
 from models.recording import Recording
-from models.search import DocumentEmbedding
+from models.search import DocumentEmbedding, Source, VectorSpace
 from models.tag import Tag
 from models.workspace import (
     ApiKey,
@@ -43,9 +43,11 @@ __all__ = [
     "RateWindow",
     "Recording",
     "Role",
+    "Source",
     "Suggestion",
     "Tag",
     "TranscriptSegment",
     "User",
+    "VectorSpace",
     "Workspace",
 ]

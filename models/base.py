@@ -44,8 +44,8 @@ def timestamp(*, nullable: bool = False) -> Column[datetime]:
     return Column(DateTime(timezone=True), nullable=nullable, server_default=default)
 
 
-def string(*, nullable: bool = False, default: str | None = None) -> Column[str]:
-    return Column(Text, nullable=nullable, server_default=default)
+def string(*, nullable: bool = False, default: str | None = None, **kw: Any) -> Column[str]:
+    return Column(Text, nullable=nullable, server_default=default, **kw)
 
 
 def json(*, nullable: bool = True, default: str | None = None) -> Column[Any]:

@@ -102,6 +102,9 @@ class Note(SQLModel, table=True):
         ),
         Index("notes_by_folder", "folder_id", "created_at", "id"),
         Index("notes_to_index", "updated_at", postgresql_where="index_done < index_wanted"),
+        # Those whose chunks another embedder made, and those that were indexed before a moment.
+        Index("notes_by_embedder", "embedder", "id", postgresql_where="chunk_count > 0"),
+        Index("notes_by_indexing", "workspace_id", "indexed_at"),
         Index("notes_to_translate", "translate_after", postgresql_where="translate_after IS NOT NULL"),
     )
     id: UUID = Field(default_factory=new_id, sa_column=key())
@@ -138,6 +141,8 @@ class Note(SQLModel, table=True):
     index_failures: int = Field(default=0, sa_column=Column(SmallInteger, nullable=False, server_default="0"))
     indexed_at: datetime | None = Field(default=None, sa_column=timestamp(nullable=True))
     chunk_count: int = Field(default=0, sa_column=Column(Integer, nullable=False, server_default="0"))
+    # The identity of the embedder of all its chunks. None: there are none, or they are older than this column.
+    embedder: str | None = Field(default=None, sa_column=string(nullable=True))
     # Set while segments wait for their translation; nobody else takes them up before this time.
     translate_after: datetime | None = Field(default=None, sa_column=timestamp(nullable=True))
     translate_failures: int = Field(default=0, sa_column=Column(SmallInteger, nullable=False, server_default="0"))

@@ -111,13 +111,17 @@ class Transaction:
 
 @dataclass(frozen=True, slots=True)
 class Database:
-    """`engine` for writing; `reader` the same pool without BEGIN and COMMIT around single reads."""
+    """`engine` for writing; of the same pool `reader`, without BEGIN and COMMIT around single reads, and `still`, for
+    reads that must all see the same moment."""
 
     engine: AsyncEngine
     reader: AsyncEngine = field(init=False)
+    still: AsyncEngine = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "reader", self.engine.execution_options(isolation_level="AUTOCOMMIT"))
+        still = self.engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+        object.__setattr__(self, "still", still)
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +173,12 @@ class Context:
     @asynccontextmanager
     async def read(self) -> AsyncIterator[Transaction]:
         async with self.database.reader.connect() as connection:
+            yield Transaction(connection)
+
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[Transaction]:
+        """Several reads of one moment: what others commit in between is not seen."""
+        async with self.database.still.connect() as connection:
             yield Transaction(connection)
 
     @asynccontextmanager
