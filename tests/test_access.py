@@ -1,6 +1,5 @@
 """Who may do what inside a workspace: private notes, shares, own conversations, scopes, and losing one's place."""
 
-import asyncio
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -63,10 +62,7 @@ async def seen(caller: Caller, note: str) -> set[str]:
 @asynccontextmanager
 async def listening(caller: Caller, query: str = EVENTS, **variables: Any) -> AsyncIterator[tuple[Socket, str]]:
     async with caller.socket() as socket:
-        name = await socket.start(query, **variables)
-        # The subscription is told nothing of before, so it must be there before anything happens.
-        await asyncio.sleep(0.2)
-        yield socket, name
+        yield socket, await socket.begun(query, **variables)
 
 
 async def event(heard: tuple[Socket, str], field: str = "workspaceEvents") -> dict[str, Any]:

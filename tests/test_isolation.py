@@ -96,8 +96,7 @@ async def cursors_of(caller: Caller, own: dict[str, str]) -> list[str]:
     page = (await caller.data("{ notes { pageInfo { endCursor } } }"))["notes"]["pageInfo"]["endCursor"]
     told = await caller.subscribed("subscription($m: ID!) { reply(messageId: $m) { cursor } }", m=own["message"])
     async with caller.socket() as socket:
-        name = await socket.start("subscription { workspaceEvents { cursor } }")
-        await asyncio.sleep(0.2)
+        name = await socket.begun("subscription { workspaceEvents { cursor } }")
         await caller.data(UPDATE, note=own["note"], input={"meetingApp": "x"})
         event = (await socket.next(name))["payload"]["data"]["workspaceEvents"]["cursor"]
     return [page, told[0]["data"]["reply"]["cursor"], event]
@@ -293,7 +292,7 @@ async def test_no_event_arrives(who: str, victim: Victim, strangers: dict[str, S
             if not operation.holes
         ]
         assert opened
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(1)
         theirs = await things_of(busy, victim.tenant, PHRASE)
         await busy.data(UPDATE, note=theirs["note"], input={"title": PHRASE, "status": "COMPLETED"})
         await busy.data("mutation($c: ID!) { deleteConversation(id: $c) }", c=theirs["conversation"])

@@ -86,11 +86,11 @@ async def test_what_is_broken_off_leaves_nothing(studio: Tenant, audio_folder: P
     writer.write(head.encode() + sound(size=1_500_000))
     await writer.drain()
     incoming = audio_folder / "incoming"
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not any(part.stat().st_size for part in incoming.iterdir()):
             await asyncio.sleep(0.02)
     writer.transport.abort()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while list(incoming.iterdir()):
             await asyncio.sleep(0.02)
     assert kept(audio_folder, given["audioUrl"]) == []

@@ -51,8 +51,7 @@ async def test_fifty_changes_while_away(tenant: Tenant, other_server: Served, da
     here = await tenant.key()
     there = elsewhere(tenant, here, other_server)
     async with here.socket() as socket:
-        name = await socket.start(FOLLOW)
-        await asyncio.sleep(0.2)  # without a cursor it begins with what comes after it
+        name = await socket.begun(FOLLOW)
         await here.data(CREATE, t="the first")
         [first] = await taken(socket, name, 1)
         socket.connection.transport.abort()
@@ -79,8 +78,7 @@ async def test_dropping_at_every_event(tenant: Tenant, other_server: Served, dat
     there = elsewhere(tenant, here, other_server)
     told = []
     async with here.socket() as socket:
-        name = await socket.start(FOLLOW)
-        await asyncio.sleep(0.2)
+        name = await socket.begun(FOLLOW)
         for number in range(10):
             await here.data(CREATE, t=f"note {number}")
         told += [data["workspaceEvents"] for data in await taken(socket, name, 1)]

@@ -46,7 +46,7 @@ async def test_fifty_replies_wait_for_their_model(tenant: Tenant, house: House, 
         answers = await asyncio.gather(*(caller.data(LIST) for _ in range(20)))
         assert all(len(answer["notes"]["nodes"]) == 20 for answer in answers)
         # All of it while every reply is held back: none of them holds a connection.
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while (await connections(database))[1]:
                 await asyncio.sleep(0.05)
         gate.set()

@@ -125,7 +125,7 @@ async def test_a_web_process_is_killed(
         follower = asyncio.create_task(follow(there))
         await cut(there, 1)
         # The partial text is saved every second or so.
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while (await there.stored())["content"] != "Up to ":
                 await asyncio.sleep(0.05)
         [web] = parts(victim, "web")

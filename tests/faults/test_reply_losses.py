@@ -82,7 +82,7 @@ async def test_a_killed_process_is_noticed_within_a_minute(
         followers = [Followers(lost), Followers(cancelled)]
         for each in (lost, cancelled):
             await cut(each, 1)
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 while (await each.stored())["content"] != "Up to ":
                     await asyncio.sleep(0.05)
         [web] = parts(victim, "web")

@@ -184,7 +184,7 @@ async def test_an_end_leaves_no_process_and_all_data(
             events = await socket.start("subscription { workspaceEvents { id } }")
             stream = asyncio.create_task(listen(asked))
             follower = asyncio.create_task(follow(asked))
-            await asyncio.sleep(0.3)
+            await asyncio.sleep(1)
             processes = tree(served.process.pid)
             assert len(processes) > 5
             await asyncio.to_thread(end, served)

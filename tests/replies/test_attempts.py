@@ -93,7 +93,7 @@ async def test_silence_counts_as_gone(tenant: Tenant, chained: Served, house: Ho
 async def test_a_reply_between_two_attempts_can_be_cancelled(tenant: Tenant, chained: Served, house: House) -> None:
     house.llm.on("come back later", Script(status=429, retry_after="5"))
     asked = await ask(await tenant.user(server=chained), "come back later")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not house.llm.asked("come back later"):
             await asyncio.sleep(0.02)
     await asked.caller.data("mutation($id: ID!) { cancelReply(messageId: $id) { state } }", id=asked.reply)

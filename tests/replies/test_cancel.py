@@ -227,7 +227,7 @@ async def test_the_model_is_left_alone(tenant: Tenant, house: House) -> None:
     async with asked.caller.socket() as socket:
         name = await socket.start("subscription($id: ID!) { reply(messageId: $id) { __typename } }", id=asked.reply)
         await taken(socket, name, 1)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await asked.caller.data(SHORT, id=asked.reply)
             kinds = []
             while (message := await socket.next(name))["type"] == "next":

@@ -20,7 +20,7 @@ async def followed(log: ReplyLog, after: int) -> list[ReplyEvent]:
 async def test_a_log_is_told_to_each_follower_from_where_it_is() -> None:
     log = ReplyLog()
     log.add(ONE)
-    async with asyncio.timeout(5), asyncio.TaskGroup() as followers:
+    async with asyncio.timeout(30), asyncio.TaskGroup() as followers:
         tasks = [followers.create_task(followed(log, after)) for after in (0, 0, 1, 3)]
         for event in (TWO, THREE, END):
             await asyncio.sleep(0)
@@ -37,7 +37,7 @@ async def test_a_log_is_told_to_each_follower_from_where_it_is() -> None:
 async def test_a_log_that_ends_without_an_end_leaves_the_rest_to_the_row() -> None:
     log = ReplyLog()
     log.add(ONE)
-    async with asyncio.timeout(5), asyncio.TaskGroup() as followers:
+    async with asyncio.timeout(30), asyncio.TaskGroup() as followers:
         waiting = followers.create_task(followed(log, 0))
         await asyncio.sleep(0)
         log.end()

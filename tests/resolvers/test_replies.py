@@ -181,7 +181,7 @@ async def test_an_answer_that_does_not_end_is_ended(me: Context, house: House, n
 
 
 async def titled(ctx: Context, talk: Record) -> str:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while (title := (await conversations.get(ctx, talk.id)).title) is None:
             await asyncio.sleep(0.02)
     return str(title)

@@ -33,7 +33,7 @@ class Socket:
         body = {"id": ident, "type": "subscribe", "payload": {"query": query, **payload}}
         await self.connection.send(orjson.dumps(body).decode())
         while not messages or messages[-1]["type"] == "next":
-            message = orjson.loads(await asyncio.wait_for(self.connection.recv(), 5))
+            message = orjson.loads(await asyncio.wait_for(self.connection.recv(), 30))
             assert message.pop("id") == ident
             messages.append(message)
         return messages

@@ -95,6 +95,13 @@ class Socket:
         await self.connection.send(json.dumps({"id": name, "type": "subscribe", "payload": payload}))
         return name
 
+    async def begun(self, query: str, **variables: Any) -> str:
+        """Like `start`, and waits until a subscription without a cursor, which is told nothing of before, is there:
+        the protocol has no word for that, so for as long as a busy machine may need."""
+        name = await self.start(query, **variables)
+        await asyncio.sleep(1)
+        return name
+
     async def next(self, name: str, patience: float = 60) -> dict[str, Any]:
         """The next message of an operation: type next, error or complete."""
         async with asyncio.timeout(patience):
