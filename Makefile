@@ -1,4 +1,4 @@
-# make serve | test | bench | lint | schema: each sets itself up on a machine with Python 3.11 or newer and make.
+# make serve | test | bench | bench-large | lint | schema: each sets itself up on a machine with Python 3.11 or newer and make.
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -6,7 +6,7 @@ READY := .venv/.ready
 # Byte code is kept even where the environment forbids it: each start of a server takes a second less.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: setup serve test lint schema bench lock
+.PHONY: setup serve test lint schema bench bench-large lock
 .DEFAULT_GOAL := serve
 
 setup: $(READY)
@@ -38,6 +38,10 @@ schema: $(READY)
 
 bench: $(READY)
 	$(BIN)/python -m bench
+
+# A million chunks, ten thousand notes: may take an hour, and 18 GB of disk where TMPDIR is.
+bench-large: $(READY)
+	$(BIN)/python -m bench large
 
 # For whoever changes the dependencies; needs uv on the path.
 lock:

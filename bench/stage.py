@@ -36,6 +36,10 @@ CREATE = "mutation($input: CreateNoteInput!) { createNote(input: $input) { id } 
 
 @dataclass(frozen=True)
 class Stage:
+    """`settings` are those of its server, for another one beside it."""
+
+    folder: Path
+    settings: dict[str, str]
     database_url: str
     llm_url: str
     database: AsyncEngine
@@ -59,8 +63,9 @@ async def staged(folder: Path) -> AsyncIterator[Stage]:
         more = {"llm_model": MODEL, "jwt_secret": SECRET, "demo": "0", "rate_limits": UNLIMITED}
         more |= {"replies_per_user": "1000", "replies_per_workspace": "1000", "tokens_per_minute": "0"}
         more |= {"llm_silence": "300"}
-        served = stack.enter_context(serving(**addresses, **more, data_dir=str(folder)))
-        yield await furnished(served, database, url, llm_url)
+        settings = {**addresses, **more, "data_dir": str(folder)}
+        served = stack.enter_context(serving(**settings))
+        yield await furnished(served, database, folder, settings)
 
 
 @contextmanager
@@ -75,7 +80,7 @@ def slow_model() -> Iterator[str]:
             process.terminate()
 
 
-async def furnished(served: Any, database: AsyncEngine, url: str, llm_url: str) -> Stage:
+async def furnished(served: Any, database: AsyncEngine, folder: Path, settings: dict[str, str]) -> Stage:
     """A workspace with NOTES notes of a usual size, each with tags and an author."""
     async with database.begin() as connection:
         tx = Transaction(connection)
@@ -91,7 +96,17 @@ async def furnished(served: Any, database: AsyncEngine, url: str, llm_url: str) 
         ids.append((await caller.data(CREATE, input=given))["createNote"]["id"])
     while await waiting(database):
         await asyncio.sleep(0.2)
-    return Stage(url, llm_url, database, workspace_id, caller, ids)
+    urls = (settings["database_url"], settings["llm_base_url"])
+    return Stage(folder, settings, *urls, database, workspace_id, caller, ids)
+
+
+async def workspace(stage: Stage, name: str) -> tuple[UUID, Caller]:
+    """Another workspace of the stage, and who has a key to it."""
+    async with stage.database.begin() as connection:
+        tx = Transaction(connection)
+        workspace_id = await viewers.create_workspace(tx, name, Plan.ENTERPRISE)
+        key = await viewers.create_key(tx, workspace_id, "bench")
+    return workspace_id, Caller(stage.caller.served, key)
 
 
 async def waiting(database: AsyncEngine) -> int:

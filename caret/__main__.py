@@ -9,7 +9,7 @@ import click
 from caret.embedded.folder import EmbeddedError
 from caret.settings import SettingsError
 
-COMMANDS = ("serve", "worker", "migrate", "schema", "seed", "key", "token")
+COMMANDS = ("serve", "worker", "migrate", "schema", "seed", "reindex", "key", "token")
 HIDDEN = ("check", "web")
 """What `serve` starts for itself."""
 

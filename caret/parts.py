@@ -8,7 +8,7 @@ import httpx
 from caret.loading import LaterAgents
 from caret.nats import NatsBus
 from caret.postgres import engine
-from caret.providers import Catalogue, build_embedder, build_models, build_transcriber
+from caret.providers import Catalogue, build_embedders, build_models, build_transcriber
 from caret.settings import Settings, SettingsError
 from caret.storage import AudioBucket, AudioFolder
 from caret.tokens import Jwks, JwtVerifier
@@ -25,18 +25,18 @@ async def opened(settings: Settings) -> AsyncIterator[Context]:
     if settings.database_url is None or settings.nats_url is None:
         raise ValueError("the addresses of Postgres and NATS must be known by now")
     async with AsyncExitStack() as stack:
-        postgres = engine(settings.database_url)
+        postgres = engine(settings.database_url, settings.hnsw_ef_search)
         stack.push_async_callback(postgres.dispose)
         bus = await NatsBus.connect(settings.nats_url)
         stack.push_async_callback(bus.close)
         offered = models(settings)
         stack.push_async_callback(offered.aclose)
-        embedder = build_embedder(
+        embedders = build_embedders(
             base_url=settings.embedding_base_url,
             api_key=settings.embedding_api_key,
             model=settings.embedding_model,
         )
-        stack.push_async_callback(embedder.aclose)
+        stack.push_async_callback(embedders.aclose)
         transcriber = build_transcriber(
             base_url=settings.transcriber_base_url,
             api_key=settings.transcriber_api_key,
@@ -52,7 +52,8 @@ async def opened(settings: Settings) -> AsyncIterator[Context]:
         yield Context(
             database=database,
             bus=bus,
-            embedder=embedder,
+            embedder=embedders.current,
+            embedders=embedders,
             models=offered,
             agents=LaterAgents(offered),
             tokens=verifier(settings, http),
@@ -70,6 +71,8 @@ def limits_of(settings: Settings) -> Limits:
         replies_per_user=settings.replies_per_user,
         replies_per_workspace=settings.replies_per_workspace,
         tokens_per_minute=settings.tokens_per_minute,
+        chunk_size=settings.chunk_size,
+        chunk_overlap=settings.chunk_overlap,
     )
 
 

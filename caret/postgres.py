@@ -6,7 +6,7 @@ from sqlalchemy import AdaptedConnection, event, text
 from sqlalchemy.exc import DBAPIError, DisconnectionError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from caret.settings import SettingsError
+from caret.settings import EF_SEARCH, SettingsError
 from migrations import HEAD
 
 POOL = 20
@@ -32,7 +32,7 @@ PATIENCE = 5.0
 """Seconds that a database may take to let a command in."""
 
 
-def engine(url: str) -> AsyncEngine:
+def engine(url: str, ef_search: int = EF_SEARCH) -> AsyncEngine:
     """`url` is the usual postgresql:// one."""
     made = create_async_engine(
         with_driver(url),
@@ -41,7 +41,7 @@ def engine(url: str) -> AsyncEngine:
         pool_timeout=15,
         # The parameters are people's notes: they belong in no error message, and so in no log.
         hide_parameters=True,
-        connect_args={"server_settings": SESSION, "timeout": 10},
+        connect_args={"server_settings": {**SESSION, "hnsw.ef_search": str(ef_search)}, "timeout": 10},
     )
     event.listen(made.sync_engine, "checkout", refuse_closed)
     return made

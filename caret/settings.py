@@ -47,6 +47,10 @@ MOST_REPLIES = 100_000
 MOST_TOKENS = 1_000_000_000_000
 MOST_GRACE = 300
 """The highest of the other limits that can be set; the grace in seconds."""
+LEAST_CHUNK, MOST_CHUNK = 128, 8_192
+"""Between which the characters of a chunk can be set; it may repeat at most half of them."""
+EF_SEARCH = 100
+"""Chunks that a search keeps in view while it follows the index of meanings: more find more, and take longer."""
 RATE_LIMITS = "free=60,pro=120,enterprise=300"
 """As `resolvers.limits` has them: to import it, and the tables with it, would take each command half a second."""
 PLANS = ("free", "pro", "enterprise")
@@ -124,6 +128,9 @@ class Settings(BaseSettings):
     tokens_per_minute: Annotated[int, Field(ge=0, le=MOST_TOKENS)] = 1_000_000
     follower_patience: Annotated[float, Field(ge=1, le=600)] = 30.0
     shutdown_grace: Annotated[float, Field(ge=0, le=MOST_GRACE)] = 3.0
+    chunk_size: Annotated[int, Field(ge=LEAST_CHUNK, le=MOST_CHUNK)] = 512
+    chunk_overlap: Annotated[int, Field(ge=0)] = 64
+    hnsw_ef_search: Annotated[int, Field(ge=10, le=1000)] = EF_SEARCH
     demo: bool = True
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
@@ -153,6 +160,12 @@ class Settings(BaseSettings):
             raise ValueError(
                 "CARET_EMBEDDING_MODEL is set: set CARET_EMBEDDING_BASE_URL or CARET_EMBEDDING_API_KEY as well."
             )
+        return self
+
+    @model_validator(mode="after")
+    def _overlap_fits(self) -> Self:
+        if self.chunk_overlap > self.chunk_size // 2:
+            raise ValueError(f"CARET_CHUNK_OVERLAP: at most half of CARET_CHUNK_SIZE, here {self.chunk_size // 2}.")
         return self
 
     @model_validator(mode="after")

@@ -1,20 +1,24 @@
 """The third edge: the chores that nobody waits for. Any number of workers may run; each takes what is free."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
 
+from models.base import Record
 from resolvers import idempotency, indexing, recordings, replies, translating
 from resolvers.context import Context
 
 log = structlog.get_logger()
 
-NOTES_AT_A_TIME = 4
+NOTES_AT_A_TIME = 8
+OUTDATED_AT_A_TIME = 2
+"""Fewer, as all take turns at the embedder with the notes whose text is new."""
 IDLE = 2.0
 """Seconds after which a chore looks for work without having been woken."""
 LOST_REPLIES = 5.0
 OLD_KEYS = 600.0
+UNUSED_SPACES = 60.0
 RECORDINGS_AT_ONCE = 4
 """A transcription may take an hour, most of which is waiting for somebody else."""
 TRANSLATIONS_AT_ONCE = 2
@@ -24,9 +28,13 @@ ORPHANED_AUDIO = 600.0
 
 async def run(ctx: Context) -> None:
     """Runs all chores until it is cancelled."""
+    await indexing.register(ctx)
     woken = asyncio.Event()
     async with ctx.bus.wakeups(None, lambda _seq: woken.set()), asyncio.TaskGroup() as chores:
         chores.create_task(forever("index", lambda: index(ctx), IDLE, woken))
+        chores.create_task(forever("outdated", lambda: renew(ctx), IDLE))
+        chores.create_task(forever("ended_reindexing", lambda: indexing.settle(ctx), IDLE))
+        chores.create_task(forever("unused_spaces", lambda: indexing.tidy(ctx), UNUSED_SPACES))
         chores.create_task(forever("lost_replies", lambda: replies.close_lost(ctx), LOST_REPLIES))
         chores.create_task(forever("old_keys", lambda: idempotency.forget_old(ctx), OLD_KEYS))
         for _ in range(RECORDINGS_AT_ONCE):
@@ -66,12 +74,26 @@ async def pause(seconds: float, woken: asyncio.Event | None) -> None:
 async def index(ctx: Context) -> int:
     """Indexes the notes that wait for it; one that fails is put off and keeps nobody else waiting."""
     jobs = await indexing.claim(ctx, NOTES_AT_A_TIME)
-    for job in jobs:
-        try:
-            await indexing.work(ctx, job)
-        except Exception as error:  # noqa: BLE001 (whatever is wrong with a note, the others are not)
-            log.warning("index.failed", note_id=str(job.id), error=str(error) or type(error).__name__)
+    await attempt(ctx, jobs)
     return len(jobs)
+
+
+async def renew(ctx: Context) -> int:
+    """Makes chunks anew that are outdated, while no new text waits. Returns how many notes it did, not tried: while
+    the embedder is away there is no hurry."""
+    jobs = await indexing.claim_outdated(ctx, OUTDATED_AT_A_TIME)
+    return len(jobs) - len(await attempt(ctx, jobs))
+
+
+async def attempt(ctx: Context, jobs: Sequence[Record]) -> list[Exception]:
+    """Indexes all of them at once; returns what went wrong with some."""
+    outcomes = await asyncio.gather(*(indexing.work(ctx, job) for job in jobs), return_exceptions=True)
+    failures = []
+    for job, outcome in zip(jobs, outcomes, strict=True):
+        if isinstance(outcome, Exception):
+            log.warning("index.failed", note_id=str(job.id), error=str(outcome) or type(outcome).__name__)
+            failures.append(outcome)
+    return failures
 
 
 async def record(ctx: Context) -> int:

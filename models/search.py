@@ -31,6 +31,14 @@ class Source(StrEnum):
     CONTENT = "content"
 
 
+class SearchMode(StrEnum):
+    """By words and by meaning, fused; by meaning alone; by words alone."""
+
+    HYBRID = "hybrid"
+    SEMANTIC = "semantic"
+    TEXT = "text"
+
+
 class DocumentEmbedding(SQLModel, table=True):
     """One chunk of a note. The contract calls a note a document here."""
 

@@ -52,6 +52,7 @@ Index("users_by_email", func.lower(User.email))
 
 class Workspace(SQLModel, table=True):
     __tablename__ = "workspaces"
+    __table_args__ = (Index("workspaces_to_reindex", "id", postgresql_where="reindex_since IS NOT NULL"),)
     id: UUID = Field(default_factory=new_id, sa_column=key())
     name: str = Field(sa_column=string())
     plan: Plan = Field(default=Plan.FREE, sa_column=choice(Plan, server_default=Plan.FREE.value))

@@ -15,8 +15,9 @@ from models import Plan, Role
 from resolvers.answers import Agents
 from resolvers.audio import Audio
 from resolvers.errors import Code, Problem
-from resolvers.intelligence import Embedder, Models
+from resolvers.intelligence import Embedder, Embedders, Models
 from resolvers.limits import POINTS, Meter
+from resolvers.spare import Spare
 
 if TYPE_CHECKING:
     from resolvers.feeds import Feeds
@@ -146,11 +147,12 @@ class Limits:
 
 @dataclass(frozen=True)
 class Context:
-    """One per process, and a copy with its viewer for each request."""
+    """One per process, and a copy with its viewer for each request. `embedder` makes all new vectors."""
 
     database: Database
     bus: Bus
     embedder: Embedder
+    embedders: Embedders
     models: Models
     agents: Agents
     tokens: TokenVerifier
@@ -160,6 +162,7 @@ class Context:
     limits: Limits = field(default_factory=Limits)
     viewer: Viewer | None = None
     meter: Meter = field(default_factory=Meter)
+    spare: Spare = field(default_factory=Spare)
 
     def acting_as(self, viewer: Viewer, meter: Meter | None = None) -> "Context":
         return replace(self, viewer=viewer, meter=meter or Meter())

@@ -51,8 +51,15 @@ class Embedder(Protocol):
     async def embed_query(self, text: str) -> Vector:
         """Never waits behind `embed_passages`."""
 
-    async def embed_passages(self, texts: Sequence[str]) -> list[Vector]:
-        """One vector per text, in the order of `texts`."""
+    async def embed_passages(self, texts: Sequence[str]) -> Sequence[Vector | None]:
+        """One vector per text, in the order of `texts`; None for a text that is refused while others are not."""
+
+
+class Embedders(Protocol):
+    """The embedders that questions can be put to, while not all vectors are of the same."""
+
+    def of(self, identity: str) -> Embedder | None:
+        """The embedder of that identity, None where this process can't have it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from typing import Annotated
 from pydantic import BaseModel, Field, StringConstraints
 
 from models.base import Id, Prose
+from models.search import SearchMode
 from resolvers import indexing
 from resolvers.search import MAX_HITS, MAX_QUERY, search
 from rest_compat import present
@@ -37,9 +38,11 @@ async def find(call: Call, body: Wanted) -> Results:
     found = await search(
         call.ctx,
         body.query,
+        mode=SearchMode.SEMANTIC,
         first=body.top_k,
         note_id=body.document_id,
         exclude_note=body.exclude_current_document,
+        grouped=False,
     )
     return {"document_id": body.document_id, "query": body.query, "results": present.hits(found)}
 

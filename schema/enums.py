@@ -5,6 +5,8 @@ import strawberry
 from models.conversation import AgentType, MessageRole, MessageState, SuggestionStatus
 from models.event import EventType
 from models.note import NoteKind, NoteOrderField, NoteStatus, NoteVisibility, OrderDirection
+from models.search import SearchMode
+from models.search import Source as TextSource
 from models.workspace import Plan, Role
 
 __all__ = [
@@ -19,7 +21,9 @@ __all__ = [
     "OrderDirection",
     "Plan",
     "Role",
+    "SearchMode",
     "SuggestionStatus",
+    "TextSource",
 ]
 
 for _enum in (
@@ -34,6 +38,8 @@ for _enum in (
     OrderDirection,
     Plan,
     Role,
+    SearchMode,
     SuggestionStatus,
 ):
     strawberry.enum(_enum)
+strawberry.enum(TextSource, name="TextSource")

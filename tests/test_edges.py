@@ -501,9 +501,9 @@ async def test_lists_that_are_refused_at_both(
 CONVERSE = "mutation($i: CreateConversationInput!) { createConversation(input: $i) { id title createdAt updatedAt } }"
 TALKS = "query($id: ID!) { note(id: $id) { conversations { totalCount nodes { id title updatedAt } } } }"
 RENAME = "mutation($id: ID!, $t: String!) { updateConversation(id: $id, input: {title: $t}) { id title } }"
-SEARCH = """query($q: String!, $first: Int, $note: ID, $x: Boolean) {
-  search(query: $q, first: $first, noteId: $note, excludeNote: $x) {
-    note { id title } chunkIndex chunkText isCurrentNote score
+SEARCH = """query($q: String!, $first: Int, $mode: SearchMode, $note: ID, $x: Boolean, $filter: NoteFilter) {
+  search(query: $q, first: $first, mode: $mode, noteId: $note, excludeNote: $x, filter: $filter) {
+    note { id title } chunkIndex chunkText isCurrentNote score similarity highlight source startOffset endOffset
 } }"""
 INDEX = "mutation($id: ID!, $c: String) { indexNote(noteId: $id, content: $c) { chunksIndexed note { id } } }"
 FORGET = "mutation($id: ID!) { deleteEmbeddings(noteId: $id) }"
@@ -574,13 +574,15 @@ async def test_search_and_indexing_are_the_same_at_both(tenant: Tenant) -> None:
     text = {lunch: "We will order pizza on Friday.", heating: "The heating is broken. " * 60}
     body = {"document_id": heating, "content": text[heating]}
     response = await user.http.post("/api/v1/ai/embeddings/index", json=body)
-    assert (response.status_code, response.json()) == (200, {"document_id": heating, "chunks_indexed": 3})
+    chunks = response.json()["chunks_indexed"]
+    assert (response.status_code, response.json()) == (200, {"document_id": heating, "chunks_indexed": chunks})
+    assert 2 < chunks < 19
     done = (await user.data(INDEX, id=lunch, c=text[lunch]))["indexNote"]
     assert done == {"chunksIndexed": 1, "note": {"id": lunch}}
 
     for exclude in (False, True):
-        hits = (await user.data(SEARCH, q="pizza", first=10, note=lunch, x=exclude))["search"]
-        asked = {"query": "pizza", "document_id": lunch, "top_k": 10, "exclude_current_document": exclude}
+        hits = (await user.data(SEARCH, q="pizza", first=20, mode="SEMANTIC", note=lunch, x=exclude))["search"]
+        asked = {"query": "pizza", "document_id": lunch, "top_k": 20, "exclude_current_document": exclude}
         answer = (await user.http.post("/api/v1/ai/embeddings/search", json=asked)).json()
         assert answer == {
             "document_id": lunch,
@@ -598,10 +600,111 @@ async def test_search_and_indexing_are_the_same_at_both(tenant: Tenant) -> None:
                 for hit in hits
             ],
         }
-        assert (len(hits), hits[0]["isCurrentNote"]) == (3 if exclude else 4, not exclude)
+        assert (len(hits), hits[0]["isCurrentNote"]) == (chunks if exclude else chunks + 1, not exclude)
     assert (await user.http.delete(f"/api/v1/ai/embeddings/{lunch}")).status_code == 204
     await user.data(FORGET, id=heating)
     assert (await user.data(SEARCH, q="pizza"))["search"] == []
+
+
+async def test_what_a_search_tells(tenant: Tenant) -> None:
+    """Only GraphQL has the modes, the filter and the marked words; REST searches by meaning."""
+    user = await tenant.user()
+    note, other = await made(user, title="Lunch", kind="PODCAST"), await made(user, title="Heating")
+    await user.data(INDEX, id=note, c="We order <b>pizzas</b>.")
+    await user.data(INDEX, id=other, c="The heating is broken.")
+    [hit] = (await user.data(SEARCH, q="pizza", mode="TEXT"))["search"]
+    assert hit == {
+        "note": {"id": note, "title": "Lunch"},
+        "chunkIndex": 0,
+        "chunkText": "We order <b>pizzas</b>.",
+        "isCurrentNote": False,
+        "score": hit["score"],
+        "similarity": None,
+        "highlight": "We order &lt;b&gt;<mark>pizzas</mark>&lt;/b&gt;.",
+        "source": "CONTENT",
+        "startOffset": 0,
+        "endOffset": 23,
+    }
+    for mode in (None, "HYBRID"):
+        hits = (await user.data(SEARCH, q="pizza", mode=mode, note=note))["search"]
+        assert [(hit["note"]["id"], hit["isCurrentNote"]) for hit in hits] == [(note, True), (other, False)]
+        assert hits[0]["score"] == pytest.approx(2 / 61)
+        assert [hit["highlight"] is None for hit in hits] == [False, True]
+    near = (await user.data(SEARCH, q="pizza", mode="SEMANTIC"))["search"]
+    assert [hit["similarity"] for hit in near] == [hit["score"] for hit in near] == [hit["similarity"] for hit in hits]
+    for mode in ("HYBRID", "SEMANTIC", "TEXT"):
+        assert (await user.data(SEARCH, q="pizza", mode=mode, filter={"kind": "ONLINE"}))["search"] == (
+            [] if mode == "TEXT" else [near[1] | {"score": near[1]["score"] if mode == "SEMANTIC" else 1 / 61}]
+        )
+
+
+SEARCH_REFUSED: list[tuple[dict[str, Any], str, str]] = [
+    ({"q": "x", "note": str(uuid.UUID(int=1))}, "NOT_FOUND", ""),
+    ({"q": "x", "note": "x"}, "NOT_FOUND", ""),
+    ({"q": "x", "filter": {"search": "\x00"}}, "BAD_USER_INPUT", "search"),
+    ({"q": "x", "filter": {"createdBy": "x"}}, "BAD_USER_INPUT", "createdBy"),
+    ({"q": "x", "filter": {"tagIds": [str(uuid.UUID(int=1))] * 101}}, "BAD_USER_INPUT", "tagIds"),
+    ({"q": "\x00"}, "BAD_USER_INPUT", "query"),
+    (
+        {"q": "x", "filter": {"createdFrom": "2026-01-02T00:00:00Z", "createdTo": "2026-01-01T00:00:00Z"}},
+        "UNPROCESSABLE",
+        "createdFrom",
+    ),
+]
+
+
+@pytest.mark.parametrize("mode", ["HYBRID", "SEMANTIC", "TEXT"])
+@pytest.mark.parametrize(("variables", "code", "field"), SEARCH_REFUSED)
+async def test_searches_that_are_refused(
+    tenant: Tenant, variables: dict[str, Any], code: str, field: str, mode: str
+) -> None:
+    user = await tenant.user()
+    [error] = (await user.graphql(SEARCH, **variables, mode=mode))["errors"]
+    assert (error["extensions"]["code"], error["extensions"].get("field", "")) == (code, field)
+
+
+def of_graphql(answer: dict[str, Any]) -> Any:
+    """The notes of the hits, or the code of the refusal."""
+    if "errors" in answer:
+        return answer["errors"][0]["extensions"]["code"]
+    return [hit["note"]["id"] for hit in answer["data"]["search"]]
+
+
+def of_rest(answer: httpx.Response) -> Any:
+    if answer.status_code != 200:
+        return answer.status_code
+    return [hit["document_id"] for hit in answer.json()["results"]]
+
+
+@pytest.mark.parametrize("how", ["deleted", "private", "unshared"])
+async def test_what_is_gone_is_not_found_by_the_very_next_search(tenant: Tenant, stranger: Tenant, how: str) -> None:
+    owner, member, outsider = await tenant.user(), await tenant.user(), await stranger.user()
+    note, own = await made(owner), await made(member)
+    await owner.data(INDEX, id=note, c="The heating is broken.")
+    await owner.data(
+        "mutation($n: ID!, $u: ID!) { shareNote(noteId: $n, userId: $u) { id } }", n=note, u=str(outsider.user_id)
+    )
+    reader, around = (outsider, note) if how == "unshared" else (member, own)
+
+    async def found() -> list[Any]:
+        ways = [
+            await reader.graphql(SEARCH, q="heating", mode=mode, note=around) for mode in ("HYBRID", "SEMANTIC", "TEXT")
+        ]
+        asked = {"query": "heating", "document_id": around}
+        answer = await reader.http.post("/api/v1/ai/embeddings/search", json=asked)
+        told = [*map(of_graphql, ways), of_rest(answer)]
+        return [len([hit for hit in hits if hit == note]) if isinstance(hits, list) else hits for hits in told]
+
+    assert await found() == [1, 1, 1, 1]
+    if how == "deleted":
+        await owner.data(DELETE, id=note)
+    elif how == "private":
+        await owner.data(UPDATE, id=note, input={"visibility": "PRIVATE"})
+    else:
+        await owner.data(
+            "mutation($n: ID!, $u: ID!) { unshareNote(noteId: $n, userId: $u) { id } }", n=note, u=str(outsider.user_id)
+        )
+    assert await found() == (["NOT_FOUND"] * 3 + [404] if how == "unshared" else [0, 0, 0, 0])
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,8 @@ from caret.app import MAX_BODY
 from caret.providers.catalogue import SILENCE
 from caret.providers.chunks import MAX_LINE
 from caret.providers.known import MAX_MODELS_FILE
-from caret.settings import RATE_LIMITS, Settings
+from caret.settings import EF_SEARCH, LEAST_CHUNK, MOST_CHUNK, RATE_LIMITS, Settings
+from caret.worker import NOTES_AT_A_TIME
 from models.base import MAX_TEXT
 from models.conversation import MAX_CONTEXT, MAX_MESSAGE, MAX_POSITION, MAX_SUGGESTED_TEXT
 from models.folder import MAX_FOLDER_DEPTH, MAX_FOLDER_NAME, MAX_FOLDERS, MAX_ICON
@@ -32,6 +33,7 @@ from resolvers.agents.tools import SHOWN
 from resolvers.context import Limits
 from resolvers.groups import MAX_GROUPS
 from resolvers.idempotency import KEPT, LONGEST
+from resolvers.indexing import EMBEDDED_AT_ONCE
 from resolvers.invites import CODE_LENGTH, LIFETIME, MAX_INVITES
 from resolvers.keys import MAX_KEYS
 from resolvers.limits import POINTS
@@ -42,6 +44,9 @@ from resolvers.recordings.cleaning import UNUSED_KEPT
 from resolvers.recordings.receive import MAX_AUDIO, MOST_PER_SECOND, SPARE
 from resolvers.recordings.summarize import SUMMARY_TOKENS
 from resolvers.search import MAX_HITS, MAX_QUERY
+from resolvers.search.scope import PER_NOTE
+from resolvers.search.words import MAX_TERMS
+from resolvers.spare import MAX_SPARE
 from resolvers.suggestions import MAX_LISTED
 from resolvers.translating import BATCH
 from schema import schema
@@ -130,6 +135,15 @@ def test_the_limits_of_agents_are_the_ones_in_force() -> None:
     assert rows[history] == f"the newest {RECALLED_MESSAGES}; {RESERVE:,}, at most half"
 
 
+def test_the_limits_of_searches_are_the_ones_in_force() -> None:
+    rows = {row.split("|")[1].strip(): row.split("|")[2].strip() for row in README.splitlines() if row.startswith("| ")}
+    assert (
+        rows["Different words of a query that are looked for; chunks of one note on a page"]
+        == f"{MAX_TERMS}; {PER_NOTE}"
+    )
+    assert rows["`CARET_HNSW_EF_SEARCH`"] == f"`{EF_SEARCH}`"
+
+
 def test_the_limits_of_suggestions_are_the_ones_in_force() -> None:
     rows = {row.split("|")[1].strip(): row.split("|")[2].strip() for row in README.splitlines() if row.startswith("| ")}
     said = "A suggested text, and the original it replaces; a position in a document"
@@ -150,3 +164,13 @@ def test_the_rate_limits_are_the_ones_in_force() -> None:
     priced = {row[0].strip("`"): int(row[1]) for row in rows if row[0].startswith("`{")}
     assert len(priced) == 2
     assert {text: cost(schema._schema, parse(text)) for text in priced} == priced
+
+
+def test_the_limits_of_indexing_are_the_ones_in_force() -> None:
+    rows = {row.split("|")[1].strip(): row.split("|")[2].strip() for row in README.splitlines() if row.startswith("| ")}
+    embedding = "Texts in one call of the embedder; vectors kept for the next attempt; notes a worker indexes at once"
+    assert rows[embedding] == f"{EMBEDDED_AT_ONCE}; {MAX_SPARE:,}; {NOTES_AT_A_TIME}"
+    limits, sizes = Limits(), Settings.model_fields
+    assert rows["`CARET_CHUNK_SIZE`, `CARET_CHUNK_OVERLAP`"] == f"`{limits.chunk_size}`, `{limits.chunk_overlap}`"
+    assert (sizes["chunk_size"].default, sizes["chunk_overlap"].default) == (limits.chunk_size, limits.chunk_overlap)
+    assert f"Characters of a chunk, {LEAST_CHUNK} to {MOST_CHUNK:,}," in README

@@ -1,9 +1,10 @@
-"""The database of a command: the configured one, else the embedded one, started for the moment if nothing runs it."""
+"""The servers of a command: the configured ones, else the embedded, started for the moment if nothing runs them."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 
+from caret.embedded.nats import EmbeddedNats, attach
 from caret.embedded.postgres import running
 from caret.postgres import engine, reach
 from caret.settings import Settings
@@ -18,6 +19,19 @@ def database(settings: Settings) -> Iterator[str]:
         return
     with running(settings.data_dir / "postgres") as url:
         yield url
+
+
+@contextmanager
+def servers(settings: Settings) -> Iterator[Settings]:
+    """The settings with both addresses, for a command that publishes as well."""
+    with ExitStack() as stack:
+        url = stack.enter_context(database(settings))
+        nats_url = settings.nats_url or attach(settings.data_dir / "nats")
+        if nats_url is None:
+            nats = EmbeddedNats(settings.data_dir / "nats")
+            stack.callback(nats.stop)
+            nats_url = nats.start()
+        yield settings.model_copy(update={"database_url": url, "nats_url": nats_url})
 
 
 @asynccontextmanager

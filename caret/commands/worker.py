@@ -1,4 +1,5 @@
 import asyncio
+import os
 import signal
 
 import click
@@ -9,6 +10,9 @@ from caret.logs import configure
 from caret.parts import opened
 from caret.settings import Settings
 
+POLITE = 10
+"""How far the chores stand back from the web processes where both want the processor."""
+
 
 @click.command(help="Run the chores: indexing, and what else nobody waits for. Needs both addresses.")
 def command() -> None:
@@ -16,6 +20,7 @@ def command() -> None:
     if settings.database_url is None or settings.nats_url is None:
         raise click.ClickException("set CARET_DATABASE_URL and CARET_NATS_URL: a worker joins a server that runs")
     configure(settings.log_level)
+    os.nice(POLITE)
     asyncio.run(_work(settings))
 
 

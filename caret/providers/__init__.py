@@ -6,6 +6,7 @@ Importing this costs a numpy and a pydantic; onnxruntime, openai and pydantic-ai
 from pydantic import SecretStr
 
 from caret.providers.catalogue import Catalogue
+from caret.providers.embedders import Embedders
 from caret.providers.known import ADDRESSES, OPENAI
 from caret.providers.minilm import MiniLM
 from caret.providers.openai_embedder import OpenAIEmbedder
@@ -13,10 +14,12 @@ from caret.providers.openai_transcriber import OpenAITranscriber
 
 __all__ = [
     "Catalogue",
+    "Embedders",
     "MiniLM",
     "OpenAIEmbedder",
     "OpenAITranscriber",
     "build_embedder",
+    "build_embedders",
     "build_models",
     "build_transcriber",
 ]
@@ -38,6 +41,14 @@ def build_embedder(
             "CARET_EMBEDDING_MODEL is set: set CARET_EMBEDDING_BASE_URL or CARET_EMBEDDING_API_KEY as well."
         )
     return OpenAIEmbedder(base_url or ADDRESSES[OPENAI], model, api_key)
+
+
+def build_embedders(
+    *, base_url: str | None = None, api_key: SecretStr | None = None, model: str | None = None
+) -> Embedders:
+    """The embedder of `build_embedder`, and those whose vectors may still be there. Close them with `aclose()`."""
+    current = build_embedder(base_url=base_url, api_key=api_key, model=model)
+    return Embedders(current, (base_url or ADDRESSES[OPENAI]) if model else None, api_key)
 
 
 build_models = Catalogue

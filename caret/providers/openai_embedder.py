@@ -19,7 +19,13 @@ if TYPE_CHECKING:
 BATCH = 64
 MAX_CHARACTERS = 16_000  # some 4,000 tokens of English: 64 of them stay below OpenAI's 300,000 tokens a request
 READ_SECONDS = 30.0
+REFUSING = {400, 413, 422}
+"""Statuses that may be about a text and not about the endpoint."""
 TRANSIENT = {408, 409, 423, 425, 429}  # and everything from 500
+
+
+class TextRefused(EmbedderMisconfigured):
+    """Perhaps only for what it was sent: another text may be taken."""
 
 
 class OpenAIEmbedder:
@@ -40,14 +46,33 @@ class OpenAIEmbedder:
     async def embed_query(self, text: str) -> Vector:
         return (await self._embed([text]))[0]
 
-    async def embed_passages(self, texts: Sequence[str]) -> list[Vector]:
-        vectors: list[Vector] = []
+    async def embed_passages(self, texts: Sequence[str]) -> list[Vector | None]:
+        vectors: list[Vector | None] = []
         for start in range(0, len(texts), BATCH):
-            vectors += await self._embed(texts[start : start + BATCH])
+            batch = texts[start : start + BATCH]
+            try:
+                vectors += await self._embed(batch)
+            except TextRefused:
+                # Where it takes no text at all the configuration is wrong, and this says so.
+                await self._embed([""])
+                vectors += await self._halves(batch)
         return vectors
 
     async def aclose(self) -> None:
         await self._client.aclose()
+
+    async def _halves(self, refused: Sequence[str]) -> list[Vector | None]:
+        """The vectors of texts that were refused together; None for those that are refused alone."""
+        if len(refused) == 1:
+            return [None]
+        vectors: list[Vector | None] = []
+        middle = len(refused) // 2
+        for half in (refused[:middle], refused[middle:]):
+            try:
+                vectors += await self._embed(half)
+            except TextRefused:
+                vectors += await self._halves(half)
+        return vectors
 
     async def _embed(self, texts: Sequence[str]) -> list[Vector]:
         # An empty input is refused by OpenAI. `dimensions` is left out because many servers refuse the field, and
@@ -77,7 +102,8 @@ def _refusal(error: "APIStatusError") -> EmbedderUnavailable | EmbedderMisconfig
         return EmbedderUnavailable(f"The embedding endpoint answered {status}.", _retry_after(error))
     # The machine-readable code helps ("model_not_found"); free text is dropped, it may quote anything.
     code = error.code if isinstance(error.code, str) and re.fullmatch(r"[a-z_]{1,40}", error.code) else "no code"
-    return EmbedderMisconfigured(f"The embedding endpoint refused the request: status {status}, {code}.")
+    kind = TextRefused if status in REFUSING else EmbedderMisconfigured
+    return kind(f"The embedding endpoint refused the request: status {status}, {code}.")
 
 
 def _retry_after(error: "APIStatusError") -> float | None:

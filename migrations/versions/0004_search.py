@@ -30,6 +30,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("identity"),
     )
     op.add_column("workspaces", sa.Column("reindex_since", sa.DateTime(timezone=True), nullable=True))
+    op.create_index("workspaces_to_reindex", "workspaces", ["id"], postgresql_where="reindex_since IS NOT NULL")
     op.add_column("notes", sa.Column("embedder", sa.Text(), nullable=True))
     op.create_index("notes_by_embedder", "notes", ["embedder", "id"], postgresql_where="chunk_count > 0")
     op.create_index("notes_by_indexing", "notes", ["workspace_id", "indexed_at"])

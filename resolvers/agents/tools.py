@@ -89,7 +89,7 @@ async def search_workspace_context(
     exclude_current_document: bool = False,
     top_k: Annotated[int, Field(ge=1, le=MAX_HITS)] = 5,
 ) -> ToolReturn[Any]:
-    """Searches all notes of the workspace by meaning.
+    """Searches all notes of the workspace, by meaning and by words.
 
     Args:
         query: What to look for, in plain words.

@@ -55,7 +55,12 @@ async def find(ctx: Context, note_ids: Iterable[UUID], wanted: Collection[str] |
 
 def matching(ctx: Context, wanted: NoteFilter) -> ColumnElement[bool]:
     """The condition for the notes of the viewer's workspace that they may read and that the filter keeps."""
-    conditions = [col(Note.workspace_id) == ctx.me.workspace_id, access.readable(ctx.me)]
+    return and_(col(Note.workspace_id) == ctx.me.workspace_id, access.readable(ctx.me), *kept(ctx, wanted))
+
+
+def kept(ctx: Context, wanted: NoteFilter) -> list[ColumnElement[bool]]:
+    """The conditions that hold for the notes that the filter keeps, in any workspace."""
+    conditions: list[ColumnElement[bool]] = []
     equal = {
         "status": wanted.status,
         "kind": wanted.kind,
@@ -78,7 +83,7 @@ def matching(ctx: Context, wanted: NoteFilter) -> ColumnElement[bool]:
     if wanted.search is not None and wanted.search.strip():
         # A function of the migrations: each word of the note may begin with what was typed.
         conditions.append(col(Note.words).op("@@")(func.beginnings(wanted.search)))
-    return and_(*conditions)
+    return conditions
 
 
 def checked(wanted: NoteFilter) -> NoteFilter:

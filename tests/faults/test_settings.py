@@ -22,6 +22,10 @@ WRONG = [
     ({"replies_per_user": "0"}, "CARET_REPLIES_PER_USER: "),
     ({"replies_per_workspace": "100001"}, "CARET_REPLIES_PER_WORKSPACE: "),
     ({"tokens_per_minute": "-1"}, "CARET_TOKENS_PER_MINUTE: "),
+    ({"chunk_size": "127"}, "CARET_CHUNK_SIZE: "),
+    ({"chunk_size": "8193"}, "CARET_CHUNK_SIZE: "),
+    ({"chunk_overlap": "-1"}, "CARET_CHUNK_OVERLAP: "),
+    ({"chunk_size": "200", "chunk_overlap": "101"}, "CARET_CHUNK_OVERLAP: at most half of CARET_CHUNK_SIZE, here 100."),
     ({"shutdown_grace": "301"}, "CARET_SHUTDOWN_GRACE: "),
     (
         {"rate_limits": "free=60,pro=120"},

@@ -2,6 +2,7 @@
 
 import socket
 from collections.abc import AsyncIterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,10 +10,10 @@ import pytest_asyncio
 from pydantic import SecretStr
 from starlette.responses import JSONResponse, Response
 
-from caret.providers import MiniLM, OpenAIEmbedder, build_embedder
+from caret.providers import MiniLM, OpenAIEmbedder, build_embedder, build_embedders
 from resolvers.intelligence import DIMENSIONS, EmbedderMisconfigured, EmbedderUnavailable
 
-from .helpers import FakeProvider, embeddings, failure
+from .helpers import Answer, FakeProvider, embeddings, failure
 
 KEY = "sk-very-secret"
 
@@ -33,7 +34,7 @@ async def test_batches_are_bounded_and_the_order_is_kept(provider: FakeProvider,
     provider.answer = embeddings(by_number, shuffled=True)
     vectors = await embedder.embed_passages([f"text {number}" for number in range(150)])
     assert [len(body["input"]) for _, body in provider.calls] == [64, 64, 22]
-    assert [int(vector.argmax()) for vector in vectors] == list(range(150))
+    assert [int(vector.argmax()) for vector in vectors if vector is not None] == list(range(150))
 
 
 async def test_shorter_vectors_are_normalised_and_padded(provider: FakeProvider, embedder: OpenAIEmbedder) -> None:
@@ -83,6 +84,69 @@ async def test_a_refusal_is_a_configuration_error_that_quotes_nothing(
     assert refused.value.__suppress_context__
 
 
+def refusing(*words: str, status: int = 400) -> Answer:
+    """Refuses every request with one of these words in it."""
+    taken = embeddings(by_number)
+
+    def answer(body: dict[str, Any]) -> Response:
+        given = [text if " " in text else "text 199" for text in body["input"]]
+        if any(word in text.split() for text in body["input"] for word in words):
+            return JSONResponse({"error": {"message": "too long: secret", "code": "bad"}}, status)
+        return taken({**body, "input": given})
+
+    return answer
+
+
+@pytest.mark.parametrize("status", [400, 413, 422])
+async def test_a_refused_text_affects_only_itself(
+    provider: FakeProvider, embedder: OpenAIEmbedder, status: int
+) -> None:
+    provider.answer = refusing("7", "70", "71", status=status)
+    vectors = await embedder.embed_passages([f"text {number}" for number in range(80)])
+    assert [number for number, vector in enumerate(vectors) if vector is None] == [7, 70, 71]
+    assert all(vector is None or int(vector.argmax()) == number for number, vector in enumerate(vectors))
+    # The first batch, the question whether anything is taken, and two halves for each level above the text.
+    assert [len(body["input"]) for _, body in provider.calls[:15]] == [
+        64,
+        1,
+        32,
+        16,
+        8,
+        4,
+        4,
+        2,
+        2,
+        1,
+        1,
+        8,
+        16,
+        32,
+        16,
+    ]
+    assert provider.calls[1][1]["input"] == ["."]
+    provider.calls.clear()
+    assert await embedder.embed_passages(["text 7"]) == [None]
+    assert [body["input"] for _, body in provider.calls] == [["text 7"], ["."]]
+
+
+async def test_an_endpoint_that_takes_no_text_is_a_configuration_error(
+    provider: FakeProvider, embedder: OpenAIEmbedder
+) -> None:
+    provider.answer = failure(400, message="no such model: secret", code="model_not_found")
+    with pytest.raises(EmbedderMisconfigured, match="status 400, model_not_found") as refused:
+        await embedder.embed_passages([f"text {number}" for number in range(64)])
+    assert (len(provider.calls), "secret" in str(refused.value)) == (2, False)
+    with pytest.raises(EmbedderMisconfigured):
+        await embedder.embed_query("hello")
+
+
+async def test_what_ends_while_a_refused_text_is_looked_for(provider: FakeProvider, embedder: OpenAIEmbedder) -> None:
+    provider.answers = [failure(400), embeddings(lambda text: [1.0]), failure(429, {"retry-after": "7"})]
+    with pytest.raises(EmbedderUnavailable) as limited:
+        await embedder.embed_passages(["text 1", "text 2"])
+    assert limited.value.retry_after == 7
+
+
 @pytest.mark.parametrize(
     "answer",
     [
@@ -127,3 +191,23 @@ async def test_which_embedder_the_settings_choose(monkeypatch: pytest.MonkeyPatc
         build_embedder(base_url="http://gpu.internal:8000/v1")
     with pytest.raises(ValueError, match="CARET_EMBEDDING_BASE_URL"):
         build_embedder(model="bge")
+
+
+async def test_which_other_embedders_can_be_asked() -> None:
+    local = build_embedders()
+    assert local.of(MiniLM.identity) is local.current
+    assert local.of("bge@gpu.internal") is None
+    await local.aclose()
+    remote = build_embedders(base_url="http://gpu.internal:8000/v1", api_key=SecretStr(KEY), model="bge")
+    assert remote.of("bge@gpu.internal") is remote.current
+    old = remote.of("old@model@gpu.internal")
+    assert isinstance(old, OpenAIEmbedder)
+    assert (old.identity, old is remote.of("old@model@gpu.internal")) == ("old@model@gpu.internal", True)
+    assert isinstance(remote.of(MiniLM.identity), MiniLM)
+    # A key is sent to no host but its own.
+    for identity in ("bge@elsewhere.internal", "@gpu.internal", "gpu.internal", ""):
+        assert remote.of(identity) is None
+    await remote.aclose()
+    openai = build_embedders(api_key=SecretStr(KEY), model="text-embedding-3-small")
+    assert isinstance(openai.of("text-embedding-3-large@api.openai.com"), OpenAIEmbedder)
+    await openai.aclose()

@@ -13,25 +13,27 @@ from resolvers.intelligence import DIMENSIONS, Vector
 
 @dataclass
 class FakeEmbedder:
-    """Equal texts are near, all others far. `failure` is raised; `held` keeps passages back until it is set."""
+    """Equal texts are near, all others far. `failure` is raised; `held` keeps passages back until it is set; texts with
+    a word of `refuses` get no vector."""
 
     identity: str = "fake"
     failure: Exception | None = None
     held: asyncio.Event | None = None
     passages: list[str] = field(default_factory=list)
+    refuses: Sequence[str] = ()
 
     async def embed_query(self, text: str) -> Vector:
         if self.failure is not None:
             raise self.failure
         return vector(text)
 
-    async def embed_passages(self, texts: Sequence[str]) -> list[Vector]:
+    async def embed_passages(self, texts: Sequence[str]) -> list[Vector | None]:
         self.passages += texts
         if self.held is not None:
             await self.held.wait()
         if self.failure is not None:
             raise self.failure
-        return [vector(text) for text in texts]
+        return [None if any(word in text for word in self.refuses) else vector(text) for text in texts]
 
 
 def vector(text: str) -> Vector:
@@ -40,5 +42,16 @@ def vector(text: str) -> Vector:
     return made / np.linalg.norm(made)
 
 
-def embedding_with(ctx: Context, embedder: FakeEmbedder) -> Context:
-    return replace(ctx, embedder=embedder)
+@dataclass(frozen=True)
+class FakeEmbedders:
+    """All that can be asked."""
+
+    known: Sequence[FakeEmbedder]
+
+    def of(self, identity: str) -> FakeEmbedder | None:
+        return next((embedder for embedder in self.known if embedder.identity == identity), None)
+
+
+def embedding_with(ctx: Context, embedder: FakeEmbedder, *others: FakeEmbedder) -> Context:
+    """`others`: those whose vectors may be asked as well."""
+    return replace(ctx, embedder=embedder, embedders=FakeEmbedders((embedder, *others)))

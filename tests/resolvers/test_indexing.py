@@ -15,8 +15,9 @@ from caret import worker
 from models import DocumentEmbedding, Event, EventType, Note
 from models.base import MAX_TEXT, Record
 from models.note import NoteKind
+from models.search import SearchMode, Source
 from resolvers import indexing, notes
-from resolvers.chunks import chunked
+from resolvers.chunks import Text, chunked
 from resolvers.context import Context
 from resolvers.errors import Code, Problem
 from resolvers.intelligence import EmbedderMisconfigured, EmbedderUnavailable
@@ -48,7 +49,8 @@ async def chunks(ctx: Context, note: Record) -> list[str]:
 
 async def found(ctx: Context, text: str) -> list[str]:
     """The chunks that are this very text."""
-    return [hit.chunk_text for hit in (await search(ctx, text, first=20)).hits if hit.score > 0.99]
+    hits = (await search(ctx, text, mode=SearchMode.SEMANTIC, first=20)).hits
+    return [hit.chunk_text for hit in hits if hit.score > 0.99]
 
 
 async def indexed_events(ctx: Context, note: Record) -> int:
@@ -67,9 +69,9 @@ async def test_the_worker_indexes_a_new_note(mine: Context) -> None:
     fields = {"userWrittenNote": "own", "summary": "sum", "enhancedNote": "better", "contentText": "text"}
     note = await write(mine, "Title", **fields, transcripts=spoken("Hello.", "Bye."))
     assert await worker.index(mine) == 1
-    assert await chunks(mine, note) == ["Title\n\nown\n\nsum\n\nbetter\n\ntext\n\nAnn: Hello.\nAnn: Bye."]
+    assert await chunks(mine, note) == ["Title\n\nown", "sum", "better", "text", "Ann: Hello. Bye."]
     stored = await notes.get(mine, note.id)
-    assert (stored.chunk_count, stored.indexed_at > note.created_at) == (1, True)
+    assert (stored.chunk_count, stored.embedder, stored.indexed_at > note.created_at) == (5, "fake", True)
     # Indexing changes nothing that people see as a change.
     assert (stored.revision, stored.updated_at) == (note.revision, note.updated_at)
     assert (await state(mine, note), await indexed_events(mine, note)) == ((1, 1, 0, False), 1)
@@ -82,14 +84,14 @@ async def test_the_worker_indexes_a_new_note(mine: Context) -> None:
         ("", []),
         (" \n ", []),
         ("One.", ["One."]),
-        ("abcdefghijklmnop", ["abcdefghij", "hijklmnop"]),
+        (f"{'one ' * 10}.\n\n{'two ' * 10}.", [f"{'one ' * 10}.", f"{'two ' * 10}."]),
         (None, ["Title"]),
     ],
 )
 async def test_index_a_given_text(
     mine: Context, embedder: FakeEmbedder, content: str | None, expected: list[str]
 ) -> None:
-    small = with_limits(mine, chunk_size=10, chunk_overlap=3)
+    small = with_limits(mine, chunk_size=64, chunk_overlap=0)
     note = await write(small, "Title")
     await indexing.index(small, note.id, "Something else, that is gone afterwards.")
     embedder.passages.clear()
@@ -113,7 +115,9 @@ async def test_the_longest_text_is_indexed(mine: Context) -> None:
     note = await write(mine)
     large = with_limits(mine, chunk_size=5_120, chunk_overlap=640)
     done = await indexing.index(large, note.id, "é" * MAX_TEXT)
-    assert done.chunks_indexed == len(await chunks(mine, note)) == 1 + -(-(MAX_TEXT - 5_120) // 4_480)
+    stored = await chunks(mine, note)
+    assert done.chunks_indexed == len(stored) > MAX_TEXT / 5_120
+    assert max(len(chunk) for chunk in stored) <= 5_120
 
 
 async def test_after_a_change_the_new_text_is_found_and_the_old_is_not(mine: Context) -> None:
@@ -166,14 +170,15 @@ async def test_of_many_at_once_the_last_accepted_stays(me: Context, embedder: Fa
             await asyncio.sleep(chance.random() / 5)
             return await super().embed_passages(texts)
 
-    ctx = embedding_with(with_limits(me, chunk_size=20, chunk_overlap=5), Slow())
+    ctx = embedding_with(with_limits(me, chunk_size=64, chunk_overlap=8), Slow())
     note = await write(ctx)
-    contents = [f"content {number} " * (1 + number % 4) for number in range(20)]
+    contents = [f"content {number} " * (1 + 10 * (number % 4)) for number in range(20)]
     done = await asyncio.gather(*(indexing.index(ctx, note.id, content) for content in contents))
     assert len(done) == 20
     stored = await notes.get(ctx, note.id)
     assert (stored.index_wanted, stored.index_done) == (21, 21)
-    assert await chunks(ctx, note) == chunked(accepted[21], 20, 5)
+    expected = chunked("", [Text(Source.CONTENT, accepted[21])], [], 64, 8)
+    assert await chunks(ctx, note) == [chunk.text for chunk in expected]
     assert stored.chunk_count == len(await chunks(ctx, note))
 
 

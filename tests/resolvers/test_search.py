@@ -1,19 +1,16 @@
-"""Search by meaning, with the embedder that Caret brings along."""
+"""Search, mostly with the embedder that Caret brings along."""
 
 import uuid
-from collections.abc import AsyncIterator
-from dataclasses import replace
+from dataclasses import asdict
 
 import pytest
-from sqlalchemy import text
-from sqlalchemy.ext.asyncio import create_async_engine
 
-from caret.postgres import SESSION
 from models import Role
 from models.base import Record
 from models.note import NoteVisibility
+from models.search import SearchMode, Source
 from resolvers import indexing, notes
-from resolvers.context import Context, Database
+from resolvers.context import Context
 from resolvers.errors import Code, Problem
 from resolvers.intelligence import EmbedderMisconfigured, EmbedderUnavailable
 from resolvers.search import search
@@ -48,20 +45,45 @@ async def filled(me: Context) -> dict[str, Record]:
 async def test_the_nearest_in_meaning_comes_first(
     me: Context, filled: dict[str, Record], query: str, title: str
 ) -> None:
-    found = await search(me, query)
+    found = await search(me, query, mode=SearchMode.SEMANTIC)
     best = found.hits[0]
-    assert best._asdict() == {
+    assert asdict(best) == {
         "document_id": filled[title].id,
         "workspace_id": me.me.workspace_id,
         "chunk_index": 0,
         "chunk_text": f"{title}\n\n{TEXTS[title]}",
         "document_title": title,
+        "source": Source.SUMMARY,
+        "start_offset": 0,
+        "end_offset": len(TEXTS[title]),
         "score": best.score,
+        "similarity": best.score,
+        "highlight": best.highlight,
     }
     scores = [hit.score for hit in found.hits]
     assert (len(scores), scores) == (4, sorted(scores, reverse=True))
     assert 0 <= scores[-1] < scores[0] <= 1
     assert found.current_note_id is None
+
+
+async def test_the_modes(me: Context, filled: dict[str, Record]) -> None:
+    """The words are in one note, the meaning is another's; both ways together have both, and all others behind them."""
+    query = "Something to eat: our"
+    told = {mode: (await search(me, query, mode=mode)).hits for mode in SearchMode}
+    titles = {mode: [hit.document_title for hit in hits] for mode, hits in told.items()}
+    assert (titles[SearchMode.SEMANTIC][0], len(titles[SearchMode.SEMANTIC])) == ("Lunch", 4)
+    assert set(titles[SearchMode.TEXT]) == {"Facilities"}
+    assert (set(titles[SearchMode.HYBRID][:2]), len(titles[SearchMode.HYBRID])) == ({"Facilities", "Lunch"}, 4)
+    [worded] = told[SearchMode.TEXT]
+    assert worded.similarity is None
+    assert worded.score > 0
+    near = {hit.document_id: hit.similarity for hit in told[SearchMode.SEMANTIC]}
+    assert {hit.document_id: hit.similarity for hit in told[SearchMode.HYBRID]} == near
+    ranks = [1 / (60 + 1 + titles[SearchMode.SEMANTIC].index(title)) for title in titles[SearchMode.HYBRID]]
+    extra = [1 / 61 if title == "Facilities" else 0 for title in titles[SearchMode.HYBRID]]
+    assert [hit.score for hit in told[SearchMode.HYBRID]] == pytest.approx(
+        [rank + more for rank, more in zip(ranks, extra, strict=True)]
+    )
 
 
 async def test_around_a_note_and_without_it(me: Context, filled: dict[str, Record]) -> None:
@@ -81,21 +103,25 @@ async def test_the_scope_is_the_workspace_of_the_note(ctx: Context, place: Place
         await indexing.index(here, note.id)
     assert [hit.workspace_id for hit in (await search(me, "pizza")).hits] == [me.me.workspace_id]
     for unreadable in (note.id, uuid.uuid4()):
-        with refused(Code.NOT_FOUND):
-            await search(me, "pizza", note_id=unreadable)
+        for mode in SearchMode:
+            with refused(Code.NOT_FOUND):
+                await search(me, "pizza", note_id=unreadable, mode=mode)
 
 
-async def test_a_filter_costs_no_results(place: Place) -> None:
+@pytest.mark.parametrize("mode", [SearchMode.SEMANTIC, SearchMode.HYBRID])
+async def test_a_filter_costs_no_results(place: Place, mode: SearchMode) -> None:
     member = await place.member(Role.MEMBER)
-    admin = embedding_with(with_limits(place.ctx, chunk_size=8, chunk_overlap=0), FakeEmbedder())
+    # Its vectors are taken for those of the embedder that is searched with.
+    fake = FakeEmbedder(identity=place.ctx.embedder.identity)
+    admin = embedding_with(with_limits(place.ctx, chunk_size=64, chunk_overlap=0), fake)
     note = await write(admin, "Pizza", visibility=NoteVisibility.PRIVATE)
-    await indexing.index(admin, note.id, "".join(f"pizza {number:02}" for number in range(60)))
+    await indexing.index(admin, note.id, "".join(f"pizza {number:03}. " for number in range(600)))
     theirs = [await write(member, f"Mine {number}") for number in range(5)]
     for note in theirs:
         await indexing.index(member, note.id, "Something about the weather.")
-    hits = (await search(member, "pizza", first=5)).hits
+    hits = (await search(member, "pizza", mode=mode, first=5)).hits
     assert {hit.document_id for hit in hits} == {note.id for note in theirs}
-    assert len((await search(place.ctx, "pizza", first=20)).hits) == 20
+    assert len((await search(place.ctx, "pizza", mode=mode, first=20)).hits) == 20
 
 
 @pytest.mark.parametrize(
@@ -142,57 +168,19 @@ async def test_a_note_that_became_private_is_no_longer_found(place: Place) -> No
 )
 async def test_without_an_embedder_the_answer_says_so(me: Context, failure: Exception) -> None:
     with pytest.raises(Problem) as caught:
-        await search(embedding_with(me, FakeEmbedder(failure=failure)), "x")
+        await search(embedding_with(me, FakeEmbedder(failure=failure)), "x", mode=SearchMode.SEMANTIC)
     wait = 2 if isinstance(failure, EmbedderUnavailable) else None
     assert (caught.value.code, caught.value.retry_after) == (Code.UNAVAILABLE, wait)
     assert "secret" not in caught.value.message
 
 
-async def test_a_search_is_a_fixed_number_of_statements(me: Context, filled: dict[str, Record]) -> None:
-    counts = []
+@pytest.mark.parametrize(("mode", "expected"), [(SearchMode.TEXT, 5), (SearchMode.SEMANTIC, 5), (SearchMode.HYBRID, 7)])
+async def test_a_search_is_a_fixed_number_of_statements(
+    me: Context, filled: dict[str, Record], mode: SearchMode, expected: int
+) -> None:
+    """The gate and the vector spaces; how much there is, what is near, how common the words are, what has them; and
+    what is shown of all hits."""
     for first in (1, 4):
         with statements(me) as told:
-            await search(me, "pizza", first=first, note_id=filled["Lunch"].id)
-        counts.append(len(told))
-    assert counts == [3, 3]
-
-
-@pytest.fixture
-async def by_index(me: Context) -> AsyncIterator[Context]:
-    """The planner asks the index of meanings wherever it can, as it does in a large table."""
-    planner = dict.fromkeys(["enable_seqscan", "enable_bitmapscan", "enable_sort"], "off")
-    settings = {"server_settings": {**SESSION, **planner}}
-    opened = create_async_engine(me.database.engine.url, connect_args=settings)
-    yield replace(me, database=Database(opened))
-    await opened.dispose()
-
-
-@pytest.mark.parametrize("compared", [5_000, 2])
-async def test_the_same_text_in_many_chunks_hides_no_other(
-    ctx: Context, by_index: Context, monkeypatch: pytest.MonkeyPatch, compared: int
-) -> None:
-    """Equal vectors have only each other as neighbours in the index, which then leads to nobody else."""
-    monkeypatch.setattr("resolvers.search.COMPARED", compared)
-    async with ctx.transaction() as tx:
-        # The crowd comes first, so that it is where the index begins.
-        await tx.execute(text("TRUNCATE document_embeddings"))
-    other = embedding_with((await make_place(ctx)).ctx, FakeEmbedder())
-    note = await write(other, "Crowd")
-    await indexing.index(other, note.id, "x" * 448 * 400)
-    for title, summary in TEXTS.items():
-        await indexing.index(by_index, (await write(by_index, title, summary=summary)).id)
-    hits = (await search(by_index, "something to eat", first=4)).hits
-    assert [hit.document_title for hit in hits][:1] == ["Lunch"]
-    assert len(hits) == 4
-
-
-async def test_a_large_workspace_is_searched_by_its_index(
-    me: Context, filled: dict[str, Record], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("resolvers.search.COMPARED", 3)
-    with statements(me) as told:
-        [hit] = (await search(me, "something to eat", first=1)).hits
-    assert hit.document_title == "Lunch"
-    # By comparison only if the index, which has a part of chance in it, leads to nothing.
-    assert "ORDER BY document_embeddings.embedding <=>" in told[1]
-    assert len(told) in {2, 3}
+            await search(me, "pizza and heating", mode=mode, first=first, note_id=filled["Lunch"].id)
+        assert len(told) == expected, told

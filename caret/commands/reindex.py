@@ -1,0 +1,138 @@
+"""`caret reindex`: one more worker, that has only outdated notes to do, and shows how many are left."""
+
+import asyncio
+import os
+import sys
+import time
+from collections.abc import Sequence
+from uuid import UUID
+
+import click
+
+from caret import worker
+from caret.commands.database import servers
+from caret.commands.worker import POLITE
+from caret.logs import configure
+from caret.migrating import migrate
+from caret.parts import opened
+from caret.settings import Settings
+from models.base import Record
+from resolvers import indexing, viewers
+from resolvers.context import Context
+from resolvers.intelligence import EmbedderMisconfigured, EmbedderUnavailable
+
+LOOK = 1.0
+"""Seconds between two counts of what is left, and after which something is tried again."""
+LINE = 5.0
+"""Seconds between two lines about it where there is no terminal to draw on."""
+
+
+@click.command(help="Make the chunks of all notes anew. It may be stopped; it goes on where it stopped.")
+@click.option("--workspace", help="Only this one: its name or id.")
+def command(workspace: str | None) -> None:
+    with servers(Settings.load()) as settings:
+        # What goes wrong is told here, between the pictures of the bar.
+        configure("error")
+        os.nice(POLITE)
+        try:
+            asyncio.run(_reindex(settings, workspace))
+        except KeyboardInterrupt:
+            say("stopped; `caret reindex` goes on where it stopped")
+            sys.exit(130)
+    say("done")
+
+
+async def _reindex(settings: Settings, workspace: str | None) -> None:
+    await migrate(str(settings.database_url))
+    async with opened(settings) as ctx:
+        workspace_id = None if workspace is None else await _find(ctx, workspace)
+        await _check(ctx)
+        await indexing.register(ctx)
+        begun = await indexing.reindex(ctx, workspace_id)
+        left = await indexing.left(ctx, workspace_id)
+        if left.workspaces > begun:
+            say(f"going on where it stopped, with {left.workspaces - begun} workspaces")
+        await Reindexing(ctx, workspace_id, left.notes).run()
+
+
+async def _find(ctx: Context, workspace: str) -> UUID:
+    async with ctx.transaction() as tx:
+        workspace_id = await viewers.find_workspace(tx, workspace)
+    if workspace_id is None:
+        raise click.ClickException(f"--workspace: there is no workspace {workspace}")
+    return workspace_id
+
+
+async def _check(ctx: Context) -> None:
+    """Two embedders at once would undo each other's work."""
+    async with ctx.transaction() as tx:
+        newest = await indexing.newest(tx)
+    if newest not in {None, ctx.embedder.identity}:
+        raise click.ClickException(
+            f"this command would embed with {ctx.embedder.identity}, but the server does with {newest}: give it the"
+            " same CARET_EMBEDDING_ settings, or start the server with the new ones, which then does this by itself"
+        )
+
+
+class Reindexing:
+    """Works until no note is left, whoever does them."""
+
+    def __init__(self, ctx: Context, workspace_id: UUID | None, notes: int) -> None:
+        self._ctx = ctx
+        self._workspace_id = workspace_id
+        self._notes = notes
+        self._told = ""
+        self._drawn = sys.stderr.isatty()
+        self._next_line = 0.0
+
+    async def run(self) -> None:
+        with click.progressbar(
+            length=self._notes, label="Notes", show_pos=True, file=sys.stderr, hidden=not self._drawn
+        ) as bar:
+            while left := (await indexing.left(self._ctx, self._workspace_id)).notes:
+                self._notes = max(self._notes, left)
+                bar.update(self._notes - left - bar.pos)
+                self._tell_left(left)
+                await self._work()
+            bar.update(self._notes - bar.pos)
+        await indexing.settle(self._ctx)
+
+    async def _work(self) -> None:
+        """Indexes for about a second; rests where there is nothing to do, or nothing goes well."""
+        began = time.monotonic()
+        while time.monotonic() < began + LOOK:
+            jobs = await indexing.claim_outdated(self._ctx, worker.NOTES_AT_A_TIME, self._workspace_id)
+            failures = await self._attempt(jobs or await indexing.claim(self._ctx, worker.NOTES_AT_A_TIME))
+            if failures is None:
+                await _check(self._ctx)
+                await asyncio.sleep(LOOK)
+            elif failures:
+                self._tell(failures)
+                await asyncio.sleep(LOOK)
+
+    async def _attempt(self, jobs: Sequence[Record]) -> list[Exception] | None:
+        """What went wrong; None where there was nothing to do."""
+        try:
+            return await worker.attempt(self._ctx, jobs) if jobs else None
+        except asyncio.CancelledError:
+            await asyncio.shield(indexing.release(self._ctx, [job for job in jobs if job.outdated]))
+            raise
+
+    def _tell(self, failures: Sequence[Exception]) -> None:
+        for failure in failures:
+            if isinstance(failure, EmbedderMisconfigured):
+                raise click.ClickException(str(failure))
+            text = str(failure) if isinstance(failure, EmbedderUnavailable) else type(failure).__name__
+            if text != self._told:
+                say(f"waiting: {text}")
+                self._told = text
+
+    def _tell_left(self, left: int) -> None:
+        now = time.monotonic()
+        if not self._drawn and now >= self._next_line:
+            say(f"{self._notes - left} of {self._notes} notes are done")
+            self._next_line = now + LINE
+
+
+def say(line: str) -> None:
+    click.echo(f"caret: {line}", err=True)

@@ -1,0 +1,138 @@
+"""By meaning: the chunks whose vectors are nearest to the query's, each in the space of its own embedder."""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import structlog
+from pgvector.sqlalchemy import HALFVEC, VECTOR
+from sqlalchemy import BindParameter, ColumnElement, Float, Select, bindparam, cast, select
+from sqlmodel import col
+
+from models import DocumentEmbedding, Note, VectorSpace
+from models.base import Record
+from models.search import DIMENSIONS
+from resolvers.context import Context, Transaction
+from resolvers.errors import Code, Problem
+from resolvers.intelligence import Embedder, EmbedderMisconfigured, EmbedderUnavailable, Vector
+from resolvers.search.scope import DEPTH, MAX_HITS, PER_NOTE, Key, Scope, best, is_large, key
+
+log = structlog.get_logger()
+
+DEEPER = 10 * DEPTH
+"""Chunks that are asked of the index when a few notes have nearly all of the first."""
+EMBEDDING = col(DocumentEmbedding.embedding)
+
+
+@dataclass(frozen=True)
+class Question:
+    """The query as a vector of the space that `identity` names."""
+
+    identity: str
+    vector: Vector
+
+    @cached_property
+    def _sent(self) -> BindParameter[Vector]:
+        # One parameter, so that a statement which needs it twice sends it once.
+        return bindparam(None, self.vector, VECTOR(DIMENSIONS))
+
+    @property
+    def distance(self) -> ColumnElement[float]:
+        """The cosine distance of a chunk, which must be of this space."""
+        return EMBEDDING.op("<=>", return_type=Float())(self._sent)
+
+    @property
+    def rough_distance(self) -> ColumnElement[float]:
+        """The same in half the precision, as the index of meanings has it."""
+        rough = HALFVEC(DIMENSIONS)
+        return cast(EMBEDDING, rough).op("<=>", return_type=Float())(cast(self._sent, rough))
+
+
+async def spaces(ctx: Context, tx: Transaction) -> list[str]:
+    """The identities of the embedders whose vectors may be there; the configured one's is the first."""
+    own = ctx.embedder.identity
+    known = (await tx.execute(select(col(VectorSpace.identity)))).scalars()
+    return [own, *(identity for identity in known if identity != own)]
+
+
+async def asked(ctx: Context, query: str, identities: Iterable[str], *, needed: bool) -> list[Question]:
+    """The query in each space whose embedder can be had, but for those that fail.
+
+    The notes of the other spaces are found by their words. `needed`: raises UNAVAILABLE where the configured embedder
+    fails.
+    """
+    own = ctx.embedder
+    others = (ctx.embedders.of(identity) for identity in identities if identity != own.identity)
+    embedders = [own, *(embedder for embedder in others if embedder is not None)]
+    answers = await asyncio.gather(*(_vector(embedder, query) for embedder in embedders))
+    failures = {
+        embedder.identity: answer
+        for embedder, answer in zip(embedders, answers, strict=True)
+        if isinstance(answer, Exception)
+    }
+    if needed and own.identity in failures:
+        raise unavailable(failures[own.identity]) from failures[own.identity]
+    if failures:
+        log.warning("search.embedder_failed", embedders={name: str(failure) for name, failure in failures.items()})
+    return [
+        Question(embedder.identity, answer)
+        for embedder, answer in zip(embedders, answers, strict=True)
+        if not isinstance(answer, Exception)
+    ]
+
+
+async def _vector(embedder: Embedder, query: str) -> Vector | EmbedderUnavailable | EmbedderMisconfigured:
+    try:
+        return await embedder.embed_query(query)
+    except (EmbedderUnavailable, EmbedderMisconfigured) as error:
+        return error
+
+
+def unavailable(error: Exception) -> Problem:
+    wait = getattr(error, "retry_after", None)
+    text = "The embedding provider is unavailable."
+    return Problem(Code.UNAVAILABLE, text, retry_after=None if wait is None else int(wait) + 1)
+
+
+async def by_meaning(
+    tx: Transaction, scope: Scope, questions: Sequence[Question], *, large: bool, grouped: bool
+) -> list[Key]:
+    """The chunks of all spaces, nearest first, as if a distance meant the same in each: no more is known of them."""
+    found: list[Any] = []
+    for question in questions:
+        found += await nearest(tx, scope, question, large=large, grouped=grouped)
+    return [key(row) for row in sorted(found, key=lambda row: (row.distance, *key(row)))]
+
+
+async def nearest(tx: Transaction, scope: Scope, question: Question, *, large: bool, grouped: bool) -> Sequence[Record]:
+    """Up to DEPTH rows of document_id, chunk_index, distance: of the chunks of one space the nearest.
+
+    `large`: the scope has more chunks than should be compared one by one; then the index is asked, unless those of this
+    space are few. Where the index leads to too few, each is compared after all: a filter costs no results.
+    """
+    here = scope.within(col(Note.embedder) == question.identity)
+    if large and await is_large(tx, here):
+        found = (await tx.execute(by_index(here, question, DEPTH, grouped=grouped))).all()
+        if grouped and len(found) == DEPTH and sum(row.place <= PER_NOTE for row in found) < MAX_HITS:
+            found = (await tx.execute(by_index(here, question, DEEPER, grouped=True))).all()
+        if len(found) == DEPTH:
+            return found
+    return (await tx.execute(by_comparison(here, question, grouped=grouped))).all()
+
+
+def by_comparison(here: Scope, question: Question, *, grouped: bool) -> Select[Any]:
+    found = _with_distance(here, question).where(EMBEDDING.is_not(None)).subquery()
+    return best(found, found.c.distance, grouped=grouped)
+
+
+def by_index(here: Scope, question: Question, depth: int, *, grouped: bool) -> Select[Any]:
+    """The index knows rough distances, and gives them nearly in order: what it finds is put in order afterwards."""
+    found = _with_distance(here, question).order_by(question.rough_distance).limit(depth).subquery()
+    return best(found, found.c.distance, grouped=grouped)
+
+
+def _with_distance(here: Scope, question: Question) -> Select[Any]:
+    chunk = (col(DocumentEmbedding.document_id), col(DocumentEmbedding.chunk_index))
+    return here.chunks(*chunk, question.distance.label("distance"))
