@@ -17,7 +17,7 @@ from models import Note
 from models.base import new_id
 from models.note import NoteKind, NoteStatus, NoteVisibility
 
-FEW, MANY = 2_000, 10_000
+FEW, MANY = 1_000, 10_000
 IDLE = 15.0
 WINDOW = 10.0
 LOOKS = 1.0
@@ -28,7 +28,7 @@ Lists = list[tuple[float, float]]
 
 
 async def run(stage: Stage) -> None:
-    """Lists while the worker indexes 2,000 notes with the local model (10,000 in `make bench-large`)."""
+    """Lists while the worker indexes 1,000 notes with the local model (10,000 in `make bench-large`)."""
     await measured(stage, FEW)
 
 

@@ -28,9 +28,9 @@ ORPHANED_AUDIO = 600.0
 
 async def run(ctx: Context) -> None:
     """Runs all chores until it is cancelled."""
-    await indexing.register(ctx)
     woken = asyncio.Event()
     async with ctx.bus.wakeups(None, lambda _seq: woken.set()), asyncio.TaskGroup() as chores:
+        chores.create_task(register(ctx))
         chores.create_task(forever("index", lambda: index(ctx), IDLE, woken))
         chores.create_task(forever("outdated", lambda: renew(ctx), IDLE))
         chores.create_task(forever("ended_reindexing", lambda: indexing.settle(ctx), IDLE))
@@ -43,6 +43,16 @@ async def run(ctx: Context) -> None:
             chores.create_task(forever("translations", lambda: translate(ctx), IDLE, woken))
         chores.create_task(forever("unused_audio", lambda: recordings.forget_unused(ctx), UNUSED_AUDIO))
         chores.create_task(forever("orphaned_audio", lambda: recordings.forget_orphans(ctx), ORPHANED_AUDIO))
+
+
+async def register(ctx: Context) -> None:
+    """Makes this worker's embedder the one that notes are moved to, as soon as the database can be reached."""
+    while True:
+        try:
+            return await indexing.register(ctx)
+        except Exception as error:  # noqa: BLE001 (as below)
+            log.warning("chore.failed", chore="register", error=str(error) or type(error).__name__)
+            await asyncio.sleep(IDLE)
 
 
 async def forever(
