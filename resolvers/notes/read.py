@@ -18,7 +18,7 @@ from resolvers.context import Context
 from resolvers.errors import Code, Problem, not_found
 from resolvers.pages import Order, Page, Window, check_place
 
-UNSHOWN = {"words", "index_content", "translate_after", "translate_failures"}
+UNSHOWN = {"words", "index_content", "embedder", "translate_after", "translate_failures"}
 COLUMNS = frozenset(Note.__table__.columns.keys()) - UNSHOWN  # type: ignore[attr-defined]  # set on table classes
 ALWAYS = frozenset({"id", "workspace_id", "created_at", "updated_at", "title"})
 """Read whatever is wanted: a list's cursors are made of them."""

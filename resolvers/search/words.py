@@ -1,9 +1,12 @@
 """By words: the chunks that have words of the query, the rarer the better, put in order as BM25 does it.
 
-A chunk's score is the sum, over the query's words, of idf · tf / (1 - B + B · length / average length). That is BM25
+A chunk's weight is the sum, over the query's words, of idf · tf / (1 - B + B · length / average length). That is BM25
 (Robertson and Zaragoza, "The Probabilistic Relevance Framework: BM25 and Beyond", 2009) with another tf that grows ever
 slower with the word's frequency f: 1 + 1/4 + … + 1/f², which Postgres computes. On docstrings both rank equally well.
-How common a word is, is counted among what the viewer may see: a score tells nothing of the notes of others.
+A chunk knows only a part of what its note is about, so its score has the weight of its note as well, which has of each
+word the highest tf of its chunks, and their number as its length (Callan, "Passage-Level Evidence in Document
+Retrieval", SIGIR 1994). How common a word is, is counted among what the viewer may see: a score tells nothing of the
+notes of others.
 """
 
 import math
@@ -16,7 +19,6 @@ from sqlalchemy import (
     ColumnElement,
     Float,
     Select,
-    Subquery,
     Text,
     cast,
     column,
@@ -46,6 +48,7 @@ RANK_OF_ONE = 0.1 / (math.pi**2 / 6)
 """What ts_rank gives for a word that a text has once."""
 
 WORDS = col(DocumentEmbedding.words)
+PER_NOTE = func.greatest(col(Note.chunk_count), 1).label("per_note")
 # The words of a query as tsqueries, in their order. Quotes and backslashes are doubled as the syntax of queries wants.
 TERMS = text(
     r"""SELECT ('''' || replace(replace(lexeme, '\', '\\'), '''', '''''') || '''')::tsquery AS term,
@@ -82,9 +85,7 @@ async def by_words(tx: Transaction, scope: Scope, query: str, *, large: bool, gr
     counts = (await tx.execute(counting(scope, query, large=large))).all()
     terms = weighed(counts, sampled=large)
     for match in matches(terms):
-        # A sample may have nothing of the scope.
-        average = counts[0].average or 1.0
-        rows = await tx.execute(scoring(scope, match, terms, average, grouped=grouped))
+        rows = await tx.execute(scoring(scope, match, terms, counts[0], grouped=grouped))
         found |= {key(row): row for row in rows}
         if len(found) >= DEPTH:
             break
@@ -92,7 +93,8 @@ async def by_words(tx: Transaction, scope: Scope, query: str, *, large: bool, gr
 
 
 def counting(scope: Scope, query: str, *, large: bool) -> Select[Any]:
-    """For each word of the query how many chunks have it, of how many that are as long as `average`.
+    """For each word of the query how many chunks have it, of how many that are as long as `average`, with so many
+    `per_note`.
 
     `large`: counted are those that the scope has among SAMPLE chunks of the workspace: the first in the order of their
     fingerprints, which is a fair choice. `last` is the fingerprint where they end.
@@ -100,18 +102,22 @@ def counting(scope: Scope, query: str, *, large: bool) -> Select[Any]:
     terms = terms_of(query)
     if large:
         first = _first(scope)
-        sample = select(first.c.words).join(Note, col(Note.id) == first.c.document_id).where(*scope.notes)
+        sample = select(first.c.words, PER_NOTE).join(Note, col(Note.id) == first.c.document_id).where(*scope.notes)
         last = select(first.c.fingerprint).order_by(first.c.fingerprint.desc()).limit(1)
         ends = [last.scalar_subquery().label("last")]
     else:
-        sample, ends = scope.chunks(WORDS), []
+        sample, ends = scope.chunks(WORDS, PER_NOTE), []
     seen = sample.subquery("seen")
-    counted = select(seen.c.words, func.length(seen.c.words).label("long")).cte("counted")
+    counted = select(seen.c.words, func.length(seen.c.words).label("long"), seen.c.per_note).cte("counted")
+    # Of a note with ten chunks each is a tenth: so the notes are counted, whichever of their chunks are there.
+    notes = func.sum(1 / cast(counted.c.per_note, Float), type_=Float())
     return (
         select(
             cast(terms.c.term, Text).label("term"),
             func.count(counted.c.long).label("chunks"),
-            func.avg(counted.c.long, type_=Float()).label("average"),
+            # A sample may have nothing of the scope.
+            func.coalesce(func.avg(counted.c.long, type_=Float()), 1.0).label("average"),
+            func.coalesce(func.count(counted.c.long) / notes, 1.0).label("per_note"),
             func.count().filter(counted.c.words.op("@@")(terms.c.term)).label("having"),
             *ends,
         )
@@ -164,15 +170,28 @@ def matches(terms: Sequence[Term]) -> list[str]:
     return list(dict.fromkeys([" & ".join(term.query for term in terms), terms[0].query]))
 
 
-def scoring(scope: Scope, match: str, terms: Sequence[Term], average: float, *, grouped: bool) -> Select[Any]:
+def scoring(scope: Scope, match: str, terms: Sequence[Term], typical: Record, *, grouped: bool) -> Select[Any]:
+    """`typical`: the `average` length of a chunk, and how many there are `per_note`."""
     ranks = [
-        literal(term.idf / RANK_OF_ONE, Float()) * func.ts_rank(WORDS, cast(literal(term.query, Text()), TSQUERY))
-        for term in terms
+        func.ts_rank(WORDS, cast(literal(term.query, Text()), TSQUERY)).label(f"tf_{number}")
+        for number, term in enumerate(terms)
     ]
-    length = 1 - B + B * func.length(WORDS) / average
-    score = (sum(ranks[1:], ranks[0]) / length).label("score")
     chunk = (col(DocumentEmbedding.document_id), col(DocumentEmbedding.chunk_index))
     matching = WORDS.op("@@")(cast(literal(match, Text()), TSQUERY))
     # How many there are is an estimate: the limit holds where it is wrong, and where each word is too common.
-    found: Subquery = scope.chunks(*chunk, score).where(matching).limit(CANDIDATES).subquery()
-    return best(found, -found.c.score, grouped=grouped)
+    ranked = scope.chunks(*chunk, func.length(WORDS).label("long"), PER_NOTE, *ranks).where(matching).limit(CANDIDATES)
+    found = ranked.subquery("ranked")
+    own = [found.c[rank.name] for rank in ranks]
+    of_note = [func.max(rank).over(partition_by=found.c.document_id) for rank in own]
+    score = _weight(terms, own, found.c.long / literal(typical.average, Float()))
+    score += _weight(terms, of_note, found.c.per_note / literal(typical.per_note, Float()))
+    scored = select(found.c.document_id, found.c.chunk_index, score.label("score")).subquery("scored")
+    return best(scored, -scored.c.score, grouped=grouped)
+
+
+def _weight(
+    terms: Sequence[Term], ranks: Sequence[ColumnElement[float]], length: ColumnElement[Any]
+) -> ColumnElement[float]:
+    """`length` as a multiple of the usual one."""
+    weighted = [literal(term.idf / RANK_OF_ONE, Float()) * rank for term, rank in zip(terms, ranks, strict=True)]
+    return sum(weighted[1:], weighted[0]) / (1 - B + B * length)

@@ -28,7 +28,8 @@ WORDS = [f"word{number}" for number in range(3_000)]
 @pytest.fixture
 async def embedder(ctx: Context) -> FakeEmbedder:
     async with ctx.transaction() as tx:
-        await tx.execute(update(Note).values(index_done=col(Note.index_wanted)))
+        # What other tests left to do is none of these tests' business, nor what they indexed with other embedders.
+        await tx.execute(update(Note).values(index_done=col(Note.index_wanted), chunk_count=0, embedder=None))
     return FakeEmbedder()
 
 
@@ -192,10 +193,11 @@ async def test_a_refused_text_affects_only_itself(mine: Context, embedder: FakeE
     # … but it is when all is made anew.
     embedder.refuses = []
     embedder.passages.clear()
+    await indexing.register(flat)
     await indexing.reindex(flat, flat.me.workspace_id)
     while await worker.renew(flat):
         pass
-    assert embedder.passages == [texts[1]]
+    assert set(embedder.passages) == {texts[1]}
     assert await right(flat, note) == [*texts, more]
 
 

@@ -51,20 +51,34 @@ async def test_the_rarer_word_the_more_often_in_the_shorter_text(fake: Place) ->
 
 
 async def test_the_score_is_the_one_that_is_documented(fake: Place) -> None:
-    await kept(fake.ctx, "one", "alpha beta")
-    await kept(fake.ctx, "two", "alpha alpha gamma delta")
-    await kept(fake.ctx, "three", "epsilon zeta eta")
+    small = with_limits(fake.ctx, chunk_size=128, chunk_overlap=0)
+    # Two chunks, so that the note has more than each of them.
+    whole = await write(small, "whole")
+    await indexing.index(small, whole.id, f"{'alpha ' * 2}{'gamma ' * 15}\n\nbeta {'delta ' * 15}")
+    await kept(small, "one", "alpha beta")
+    await kept(small, "three", "epsilon zeta eta")
 
     def idf(having: int) -> float:
-        return math.log(1 + (3 - having + 0.5) / (having + 0.5))
+        return math.log(1 + (4 - having + 0.5) / (having + 0.5))
 
     def length(words: int) -> float:
-        return 0.7 + 0.3 * words / ((2 + 3 + 3) / 3)
+        return 0.7 + 0.3 * words / ((2 + 2 + 2 + 3) / 4)
 
-    scores = {hit.document_title: hit.score for hit in await by_words(fake.ctx, "alpha beta")}
-    alpha, beta = idf(2), idf(1)
-    expected = {"one": (alpha + beta) / length(2), "two": alpha * (1 + 1 / 4) / length(3)}
-    assert scores == pytest.approx(expected, rel=1e-5)
+    def of_note(chunks: int) -> float:
+        return 0.7 + 0.3 * chunks / (4 / 3)
+
+    hits = await by_words(small, "alpha beta")
+    scores = {(hit.document_title, hit.chunk_index): hit.score for hit in hits}
+    alpha, beta, twice = idf(2), idf(2), 1 + 1 / 4
+    both = (alpha * twice + beta) / of_note(2)
+    assert scores == pytest.approx(
+        {
+            ("one", 0): (alpha + beta) / length(2) + (alpha + beta) / of_note(1),
+            ("whole", 0): alpha * twice / length(2) + both,
+            ("whole", 1): beta / length(2) + both,
+        },
+        rel=1e-5,
+    )
 
 
 async def test_what_others_wrote_privately_changes_no_score(fake: Place) -> None:

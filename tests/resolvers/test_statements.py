@@ -142,4 +142,4 @@ async def test_hits_of_a_search_load_their_notes_at_once(me: Context) -> None:
             query = 'query($first: Int) { search(query: "x", first: $first) { note { title tags { name } } } }'
             assert len((await graphql(ctx, query, first=first))["search"]) == first
         counts.append(len(told))
-    assert counts == [4, 4]
+    assert counts == [7, 7]
