@@ -10,8 +10,9 @@ from caret.logs import configure
 from caret.parts import opened
 from caret.settings import Settings
 
-POLITE = 10
-"""How far the chores stand back from the web processes where both want the processor."""
+POLITE = 5
+"""The niceness of the chores: where both want the processor they get a third of what a web process gets. At 10 it would
+be a tenth, and what was written would be found late on a busy machine."""
 
 
 @click.command(help="Run the chores: indexing, and what else nobody waits for. Needs both addresses.")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
-from sqlalchemy import event, insert, update
+from sqlalchemy import event, insert, select, update
 from sqlmodel import col
 
 from models import Note, Plan, Role, Tag
@@ -75,6 +75,13 @@ async def set_columns(ctx: Context, note: Record, **values: Any) -> None:
     """Writes what no caller may."""
     async with ctx.transaction() as tx:
         await tx.execute(update(Note).where(col(Note.id) == note.id).values(**values))
+
+
+async def embedder_of(ctx: Context, note: Record) -> str | None:
+    """Which embedder made the note's chunks: shown to nobody."""
+    async with ctx.read() as tx:
+        embedder: str | None = await tx.connection.scalar(select(col(Note.embedder)).where(col(Note.id) == note.id))
+    return embedder
 
 
 def with_limits(ctx: Context, **limits: Any) -> Context:
