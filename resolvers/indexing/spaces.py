@@ -43,10 +43,12 @@ async def hold(tx: Transaction, identity: str) -> None:
 
 async def tidy(ctx: Context) -> int:
     """Forgets the embedders that no note needs any more; returns their number."""
+    # Said in each statement: a worker may register its embedder between two of them.
+    older = col(VectorSpace.since) < select(func.max(col(VectorSpace.since))).scalar_subquery()
     async with ctx.transaction() as tx:
-        others = select(col(VectorSpace.identity)).where(col(VectorSpace.identity) != await newest(tx))
+        others = select(col(VectorSpace.identity)).where(older)
         # Rows that somebody holds are left for later; those we hold get no new notes while we look.
         unheld = (await tx.execute(others.with_for_update(skip_locked=True))).scalars().all()
         used = exists().where(col(Note.embedder) == col(VectorSpace.identity), col(Note.chunk_count) > 0)
-        unused = remove(VectorSpace).where(col(VectorSpace.identity).in_(unheld), ~used)
+        unused = remove(VectorSpace).where(col(VectorSpace.identity).in_(unheld), older, ~used)
         return (await tx.execute(unused)).rowcount if unheld else 0

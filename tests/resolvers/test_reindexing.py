@@ -108,6 +108,14 @@ async def test_two_servers_of_different_models_do_not_undo_each_other(old: Conte
     assert (await all_renewed(new), await all_renewed(old)) == (0, 1)
 
 
+async def test_a_worker_that_starts_while_old_embedders_are_forgotten_is_known(old: Context) -> None:
+    for number in range(30):
+        new = embedding_with(old, FakeEmbedder(f"model-{number}"))
+        await asyncio.gather(indexing.tidy(new), indexing.register(new), indexing.tidy(new))
+        async with new.read() as tx:
+            assert await indexing.newest(tx) == new.embedder.identity
+
+
 async def test_a_server_that_has_no_worker_is_not_the_newest(old: Context) -> None:
     [note] = await written(old, "one")
     web = embedding_with(old, NEW, OLD)
