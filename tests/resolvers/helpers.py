@@ -1,7 +1,7 @@
 """Short ways to say what the tests of the resolvers say often."""
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -99,14 +99,27 @@ def refused(code: Code, field: str | None = None) -> Iterator[None]:
 def statements(ctx: Context) -> Iterator[list[str]]:
     """The SQL that runs meanwhile."""
     told: list[str] = []
+    with hearing(ctx, lambda statement, _: told.append(statement)):
+        yield told
 
-    def hear(_connection: object, _cursor: object, statement: str, *_: object) -> None:
-        told.append(statement)
+
+@contextmanager
+def executed(ctx: Context) -> Iterator[list[tuple[str, Any]]]:
+    """The SQL that runs meanwhile, with its parameters."""
+    told: list[tuple[str, Any]] = []
+    with hearing(ctx, lambda statement, parameters: told.append((statement, parameters))):
+        yield told
+
+
+@contextmanager
+def hearing(ctx: Context, tell: Callable[[str, Any], None]) -> Iterator[None]:
+    def hear(_connection: object, _cursor: object, statement: str, parameters: Any, *_: object) -> None:
+        tell(statement, parameters)
 
     engine = ctx.database.engine.sync_engine
     event.listen(engine, "before_cursor_execute", hear)
     try:
-        yield told
+        yield
     finally:
         event.remove(engine, "before_cursor_execute", hear)
 

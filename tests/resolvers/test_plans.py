@@ -8,7 +8,6 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy import event
 
 from caret.migrating import migrate
 from caret.postgres import engine
@@ -41,7 +40,7 @@ from resolvers.context import Context, Database
 from resolvers.drafts import drafted
 from resolvers.pages import Window
 from tests.conftest import House
-from tests.resolvers.helpers import make_place
+from tests.resolvers.helpers import executed, make_place
 from tests.support.scratch import scratch_database
 
 NOTES = 100_000
@@ -136,17 +135,8 @@ async def big(house: House, ctx: Context) -> AsyncIterator[Big]:
 
 async def scanned(ctx: Context, read: Callable[[Context], Awaitable[object]]) -> list[tuple[str, str]]:
     """The tables that the statements of a read scan whole, each with its statement."""
-    told: list[tuple[str, Any]] = []
-
-    def hear(_connection: object, _cursor: object, statement: str, parameters: Any, *_: object) -> None:
-        told.append((statement, parameters))
-
-    engine = ctx.database.engine.sync_engine
-    event.listen(engine, "before_cursor_execute", hear)
-    try:
+    with executed(ctx) as told:
         await read(ctx)
-    finally:
-        event.remove(engine, "before_cursor_execute", hear)
     assert told
     async with ctx.database.engine.connect() as connection:
         found: list[tuple[str, str]] = []

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import structlog
 from sqlalchemy import delete as remove
-from sqlalchemy import event, text, update
+from sqlalchemy import text, update
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlmodel import col
 
@@ -23,7 +23,7 @@ from resolvers.errors import Code
 from resolvers.intelligence import EmbedderMisconfigured, EmbedderUnavailable
 from resolvers.search import Hit, search
 from tests.resolvers.embedders import FakeEmbedder, embedding_with
-from tests.resolvers.helpers import Place, make_place, refused, statements, with_limits, write
+from tests.resolvers.helpers import Place, executed, make_place, refused, statements, with_limits, write
 
 BREAK_EVEN = "resolvers.search.scope.BREAK_EVEN"
 WAYS = [300, 0]
@@ -62,17 +62,8 @@ def titles(found: list[Hit]) -> list[str]:
 
 async def plans(ctx: Context, query: str, mode: SearchMode) -> list[str]:
     """How Postgres runs each statement of a search."""
-    told: list[tuple[str, Any]] = []
-
-    def hear(_connection: object, _cursor: object, statement: str, parameters: Any, *_: object) -> None:
-        told.append((statement, parameters))
-
-    listened = ctx.database.engine.sync_engine
-    event.listen(listened, "before_cursor_execute", hear)
-    try:
+    with executed(ctx) as told:
         await search(ctx, query, mode=mode)
-    finally:
-        event.remove(listened, "before_cursor_execute", hear)
     async with ctx.database.engine.connect() as connection:
         rows = [await connection.exec_driver_sql(f"EXPLAIN {statement}", values) for statement, values in told]
         return ["\n".join(found.scalars()) for found in rows]
