@@ -29,7 +29,8 @@ from tests.support.house import serving
 from tests.support.scratch import scratch_database
 
 SMALL, USUAL, LARGE = 10_000, 100_000, 1_000_000
-QUESTIONS = 40
+QUESTIONS, AT_LARGE = 40, 20
+"""Of each filter; fewer where each takes many seconds to be compared with all."""
 CALLS = 100
 NEAREST = 10
 TRUTH = """
@@ -107,7 +108,7 @@ async def recalled(corpus: Corpus, database: Database) -> dict[str, float]:
     found = {}
     async with exact(corpus.url) as truth:
         for kept in filters(corpus):
-            questions = corpus.questions(QUESTIONS)
+            questions = corpus.questions(QUESTIONS if corpus.chunks < LARGE else AT_LARGE)
             right, full, spent, base = 0, 0, [], []
             for question in questions:
                 wanted, took = await stopped(truth.fetch(TRUTH, question, kept.workspace_ids, kept.statuses))
