@@ -133,7 +133,8 @@ async def near(database: Database, kept: Kept, question: Any) -> Any:
     async with database.still.connect() as connection:
         tx, scope = Transaction(connection), kept.scope
         large = await is_large(tx, scope)
-        return await nearest(tx, scope, Question(MiniLM.identity, question), large=large, grouped=False)
+        here = scope.within(col(Note.embedder) == MiniLM.identity)
+        return await nearest(tx, here, Question(MiniLM.identity, question), large=large, grouped=False)
 
 
 async def stopped(work: Any) -> tuple[Any, float]:

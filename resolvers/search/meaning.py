@@ -22,7 +22,7 @@ from resolvers.search.scope import DEPTH, MAX_HITS, PER_NOTE, Key, Scope, best, 
 log = structlog.get_logger()
 
 DEEPER = 10 * DEPTH
-"""Chunks that are asked of the index when a few notes have nearly all of the first."""
+"""Chunks that are taken before they are grouped, where a few notes have nearly all of the first DEPTH."""
 EMBEDDING = col(DocumentEmbedding.embedding)
 
 
@@ -99,38 +99,44 @@ def unavailable(error: Exception) -> Problem:
 async def by_meaning(
     tx: Transaction, scope: Scope, questions: Sequence[Question], *, large: bool, grouped: bool
 ) -> list[Key]:
-    """The chunks of all spaces, nearest first, as if a distance meant the same in each: no more is known of them."""
+    """The chunks of all spaces, nearest first, as if a distance meant the same in each: no more is known of them.
+
+    `large`: the scope has more chunks than should be compared one by one.
+    """
     found: list[Any] = []
     for question in questions:
-        found += await nearest(tx, scope, question, large=large, grouped=grouped)
+        here = scope.within(col(Note.embedder) == question.identity)
+        many = large and (len(questions) == 1 or await is_large(tx, here))
+        found += await nearest(tx, here, question, large=many, grouped=grouped)
     return [key(row) for row in sorted(found, key=lambda row: (row.distance, *key(row)))]
 
 
-async def nearest(tx: Transaction, scope: Scope, question: Question, *, large: bool, grouped: bool) -> Sequence[Record]:
-    """Up to DEPTH rows of document_id, chunk_index, distance: of the chunks of one space the nearest.
+async def nearest(tx: Transaction, here: Scope, question: Question, *, large: bool, grouped: bool) -> Sequence[Record]:
+    """Up to DEPTH rows of document_id, chunk_index, distance: the nearest of the chunks, which are all of one space.
 
-    `large`: the scope has more chunks than should be compared one by one; then the index is asked, unless those of this
-    space are few. Where the index leads to too few, each is compared after all: a filter costs no results.
+    `large`: the index is asked. Where it leads to too few, each is compared after all: a filter costs no results.
     """
-    here = scope.within(col(Note.embedder) == question.identity)
-    if large and await is_large(tx, here):
-        found = (await tx.execute(by_index(here, question, DEPTH, grouped=grouped))).all()
-        if grouped and len(found) == DEPTH and sum(row.place <= PER_NOTE for row in found) < MAX_HITS:
-            found = (await tx.execute(by_index(here, question, DEEPER, grouped=True))).all()
+    near = _with_distance(here, question)
+    if large:
+        # The index gives them nearly in order, as it knows rough distances: what it finds is put in order afterwards.
+        found = await _first(tx, near.order_by(question.rough_distance), (DEPTH, DEEPER), grouped=grouped)
         if len(found) == DEPTH:
             return found
-    return (await tx.execute(by_comparison(here, question, grouped=grouped))).all()
+    present = near.where(EMBEDDING.is_not(None)).order_by(question.distance)
+    return await _first(tx, present, (DEEPER, None), grouped=grouped)
 
 
-def by_comparison(here: Scope, question: Question, *, grouped: bool) -> Select[Any]:
-    found = _with_distance(here, question).where(EMBEDDING.is_not(None)).subquery()
-    return best(found, found.c.distance, grouped=grouped)
-
-
-def by_index(here: Scope, question: Question, depth: int, *, grouped: bool) -> Select[Any]:
-    """The index knows rough distances, and gives them nearly in order: what it finds is put in order afterwards."""
-    found = _with_distance(here, question).order_by(question.rough_distance).limit(depth).subquery()
-    return best(found, found.c.distance, grouped=grouped)
+async def _first(
+    tx: Transaction, near: Select[Any], depths: Iterable[int | None], *, grouped: bool
+) -> Sequence[Record]:
+    """Of so many of the nearest the first DEPTH; grouped, the next depth is tried where a few notes have nearly all."""
+    found: Sequence[Record] = ()
+    for depth in depths:
+        nearest = near.limit(depth).subquery()
+        found = (await tx.execute(best(nearest, nearest.c.distance, grouped=grouped))).all()
+        if not grouped or len(found) < DEPTH or sum(row.place <= PER_NOTE for row in found) >= MAX_HITS:
+            break
+    return found
 
 
 def _with_distance(here: Scope, question: Question) -> Select[Any]:
