@@ -7,6 +7,7 @@ from models.note import Note, NoteShare, NoteTag, TranscriptSegment
 from models.recording import Recording
 from models.search import DocumentEmbedding, Source, VectorSpace
 from models.tag import Tag
+from models.webhook import Delivery, DeliveryStatus, Webhook
 from models.workspace import (
     ApiKey,
     Group,
@@ -25,6 +26,8 @@ from models.workspace import (
 __all__ = [
     "ApiKey",
     "Conversation",
+    "Delivery",
+    "DeliveryStatus",
     "DocumentEmbedding",
     "Event",
     "EventType",
@@ -49,5 +52,6 @@ __all__ = [
     "TranscriptSegment",
     "User",
     "VectorSpace",
+    "Webhook",
     "Workspace",
 ]

@@ -32,7 +32,10 @@ class Event(SQLModel, table=True):
     """`note_id` and `actor_id` are no foreign keys: an event outlives what it tells of."""
 
     __tablename__ = "events"
-    __table_args__ = (Index("events_by_note", "workspace_id", "note_id", "seq"),)
+    __table_args__ = (
+        Index("events_by_note", "workspace_id", "note_id", "seq"),
+        Index("events_by_age", "created_at"),
+    )
     workspace_id: UUID = Field(sa_column=reference("workspaces.id", primary_key=True))
     seq: int = Field(sa_column=Column(BigInteger, primary_key=True, autoincrement=False))
     id: UUID = Field(default_factory=new_id, sa_column=Column(Uuid(), nullable=False, unique=True))

@@ -65,6 +65,8 @@ class Workspace(SQLModel, table=True):
     user_id: UUID = Field(sa_column=reference("users.id", ondelete="RESTRICT", unique=True))
     # The last `seq` of the event log. Taken under this row's lock, so commits and numbers have one order.
     last_seq: int = Field(default=0, sa_column=Column(BigInteger, nullable=False, server_default="0"))
+    # The first `seq` that the event log still has, or would have: older events were dropped.
+    first_seq: int = Field(default=1, sa_column=Column(BigInteger, nullable=False, server_default="1"))
     # While set, the notes that were indexed before it are indexed anew.
     reindex_since: datetime | None = Field(default=None, sa_column=timestamp(nullable=True))
     created_at: datetime = Field(default=None, sa_column=timestamp())

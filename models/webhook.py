@@ -1,0 +1,120 @@
+"""Webhooks: where a workspace wants its events posted, and each post as a row that survives crashes."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from pydantic import AfterValidator, StringConstraints
+from pydantic import Field as Constraint
+from sqlalchemy import ARRAY, Boolean, Column, Index, Integer, LargeBinary, String, Uuid
+from sqlmodel import Field, SQLModel
+
+from models.base import Draft, Line, choice, json, key, new_id, reference, storable, string, timestamp
+
+MAX_URL = 2_000
+"""Characters of an endpoint's address."""
+WEBHOOK_EVENTS = ("note.created", "note.updated", "note.deleted", "note.completed", "note.audio_uploaded", "test")
+"""What an endpoint can be told of; `test` is what it is told on its creation and on request."""
+WEBHOOK_ALIASES = {"meeting.created": "note.created", "meeting.audio_uploaded": "note.audio_uploaded"}
+"""Older names: accepted when subscribing, and then sent under that name."""
+WebhookEventName = Literal[
+    "note.created",
+    "note.updated",
+    "note.deleted",
+    "note.completed",
+    "note.audio_uploaded",
+    "test",
+    "meeting.created",
+    "meeting.audio_uploaded",
+]
+
+
+class DeliveryStatus(StrEnum):
+    PENDING = "pending"
+    DELIVERED = "delivered"
+    FAILED = "failed"
+
+
+class Webhook(SQLModel, table=True):
+    """An endpoint of a workspace. Its secrets are encrypted; during a rotation both are in use until `previous_until`."""
+
+    __tablename__ = "webhooks"
+    __table_args__ = (Index("webhooks_in_order", "workspace_id", "created_at", "id"),)
+    id: UUID = Field(default_factory=new_id, sa_column=key())
+    workspace_id: UUID = Field(sa_column=reference("workspaces.id"))
+    created_by_id: UUID | None = Field(
+        default=None, sa_column=reference("users.id", ondelete="SET NULL", nullable=True, index=True)
+    )
+    url: str = Field(sa_column=string())
+    label: str | None = Field(default=None, sa_column=string(nullable=True))
+    events: list[str] = Field(default_factory=list, sa_column=Column(ARRAY(String), nullable=False))
+    # Made by POST /v1/integrations/zapier/webhook: known by its address, not listed among the others.
+    is_zapier: bool = Field(default=False, sa_column=Column(Boolean, nullable=False, server_default="false"))
+    is_active: bool = Field(default=True, sa_column=Column(Boolean, nullable=False, server_default="true"))
+    # Safe to show: why the server stopped posting to it.
+    disabled_reason: str | None = Field(default=None, sa_column=string(nullable=True))
+    secret: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    previous_secret: bytes | None = Field(default=None, sa_column=Column(LargeBinary, nullable=True))
+    previous_until: datetime | None = Field(default=None, sa_column=timestamp(nullable=True))
+    # Since when every post to it has failed.
+    failing_since: datetime | None = Field(default=None, sa_column=timestamp(nullable=True))
+    created_at: datetime = Field(default=None, sa_column=timestamp())
+    updated_at: datetime = Field(default=None, sa_column=timestamp())
+
+
+class Delivery(SQLModel, table=True):
+    """One event for one endpoint. `body` is what is posted, to the byte: each attempt posts the same."""
+
+    __tablename__ = "deliveries"
+    __table_args__ = (
+        Index("deliveries_due", "due_at", postgresql_where="status = 'pending'"),
+        Index("deliveries_waiting", "webhook_id", "note_id", "id", postgresql_where="status = 'pending'"),
+        Index("deliveries_in_order", "webhook_id", "created_at", "id"),
+        Index("deliveries_by_age", "created_at"),
+        Index("deliveries_sent", "workspace_id", "attempted_at", postgresql_where="attempted_at IS NOT NULL"),
+    )
+    id: UUID = Field(default_factory=new_id, sa_column=key())
+    workspace_id: UUID = Field(sa_column=reference("workspaces.id", index=True))
+    webhook_id: UUID = Field(sa_column=reference("webhooks.id"))
+    # No foreign keys: an event, and so its delivery, outlives what it tells of.
+    event_id: UUID = Field(sa_column=Column(Uuid(), nullable=False))
+    note_id: UUID | None = Field(default=None, sa_column=Column(Uuid(), nullable=True))
+    type: str = Field(sa_column=string())
+    body: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    status: DeliveryStatus = Field(
+        default=DeliveryStatus.PENDING, sa_column=choice(DeliveryStatus, server_default=DeliveryStatus.PENDING.value)
+    )
+    attempts: int = Field(default=0, sa_column=Column(Integer, nullable=False, server_default="0"))
+    # When it is posted next; while it is being posted, until when nobody else takes it. NULL once it is over.
+    due_at: datetime | None = Field(default=None, sa_column=timestamp(nullable=True))
+    attempted_at: datetime | None = Field(default=None, sa_column=timestamp(nullable=True))
+    delivered_at: datetime | None = Field(default=None, sa_column=timestamp(nullable=True))
+    # Of the last attempt: what was sent and what came back, the answer's first 2 KB.
+    request_headers: dict[str, Any] | None = Field(default=None, sa_column=json())
+    response_status: int | None = Field(default=None, sa_column=Column(Integer, nullable=True))
+    response_headers: dict[str, Any] | None = Field(default=None, sa_column=json())
+    response_body: str | None = Field(default=None, sa_column=string(nullable=True))
+    # Safe to show: why the last attempt failed.
+    error: str | None = Field(default=None, sa_column=string(nullable=True))
+    created_at: datetime = Field(default=None, sa_column=timestamp())
+
+
+Url = Annotated[str, StringConstraints(min_length=1, max_length=MAX_URL), AfterValidator(storable)]
+Events = Annotated[list[WebhookEventName], Constraint(min_length=1, max_length=len(WEBHOOK_EVENTS) + 2)]
+
+
+class WebhookDraft(Draft):
+    url: Url
+    label: Line | None = None
+    events: Events
+    is_active: bool = True
+
+
+class WebhookChange(Draft):
+    """`model_fields_set` tells what was sent."""
+
+    url: Url = ""
+    label: Line | None = None
+    events: Events = []
+    is_active: bool = True
