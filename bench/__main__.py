@@ -10,18 +10,19 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bench import indexing, lists, replies, retrieval, search
+from bench import events, indexing, lists, replies, retrieval, search
 from bench.stage import staged
 
 BENCHMARKS = {
     "lists": lists.run,
     "replies": replies.run,
+    "events": events.run,
     "search": search.run,
     "retrieval": retrieval.run,
     "indexing": indexing.run,
 }
 LARGE = {"search-large": search.run_large, "indexing-large": indexing.run_large}
-MINUTES = {"lists": 1, "replies": 2, "search": 4, "retrieval": 2, "indexing": 3}
+MINUTES = {"lists": 1, "replies": 2, "events": 2, "search": 4, "retrieval": 2, "indexing": 3}
 MINUTES |= {"search-large": 30, "indexing-large": 25}
 """What they take on two cores."""
 

@@ -46,6 +46,8 @@ class Follower(asyncio.Protocol):
         if (ping := data.find(PING)) >= 0 and self.given["kind"] == "websocket":
             # A client that does not answer it is taken for gone.
             self._transport.write(b"\x8a\x84" + bytes(4) + data[ping + 2 : ping + 6])
+        if b'"type":"ping"' in data and self.given["kind"] == "websocket":
+            self._transport.write(frame({"type": "pong"}))
         self.received.append((time.monotonic_ns() // 1000, data))
         if self._end in data and not self.done.done():
             self.done.set_result(None)

@@ -21,6 +21,7 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import rest_compat
+from caret import documents
 from caret.parts import opened
 from caret.postgres import is_migrated
 from caret.settings import Settings
@@ -30,6 +31,8 @@ from resolvers.errors import Code, Problem
 from resolvers.limits import Meter
 from rest_compat import docs
 from schema.http import GraphQLEdge
+from schema.transports import graphiql
+from schema.transports.graphiql import GraphiQL
 
 log = structlog.get_logger()
 
@@ -54,13 +57,14 @@ def create_app(settings: Settings) -> Starlette:
         async with opened(settings) as context:
             yield {"context": context}
 
-    graphql, rest = GraphQLEdge(), rest_compat.routes()
+    graphql, rest = GraphQLEdge(documents.options(settings)), rest_compat.routes()
     return Starlette(
         routes=[
             *rest,
             *docs.routes(rest),
-            Route("/graphql", graphql),
+            Route("/graphql", GraphiQL(graphql) if settings.graphiql else graphql),
             WebSocketRoute("/graphql", graphql),
+            *(graphiql.routes() if settings.graphiql else ()),
             Route("/health/live", live),
             Route("/health/ready", ready),
         ],

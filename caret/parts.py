@@ -2,16 +2,20 @@
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import timedelta
 
+import httpcore2
 import httpx
 
 from caret.loading import LaterAgents
 from caret.nats import NatsBus
+from caret.outbound import Outbound, PublicNetwork, Resolver
 from caret.postgres import engine
 from caret.providers import Catalogue, build_embedders, build_models, build_transcriber
 from caret.settings import Settings, SettingsError
 from caret.storage import AudioBucket, AudioFolder
 from caret.tokens import Jwks, JwtVerifier
+from caret.vault import FernetVault
 from models import Plan
 from resolvers.audio import Audio, AudioStore
 from resolvers.context import Context, Database, Limits
@@ -45,6 +49,12 @@ async def opened(settings: Settings) -> AsyncIterator[Context]:
         if transcriber is not None:
             stack.push_async_callback(transcriber.aclose)
         http = await stack.enter_async_context(httpx.AsyncClient(timeout=10, follow_redirects=False))
+        resolver = Resolver()
+        stack.callback(resolver.close)
+        allow_local = settings.webhooks_allow_local
+        network = PublicNetwork(resolver, httpcore2.AnyIOBackend(), allow_local=allow_local)
+        outbound = Outbound(network, allow_local=allow_local)
+        stack.push_async_callback(outbound.close)
         database, limits = Database(postgres), limits_of(settings)
         runs = Runs(database, limits.reply_lease)
         stack.push_async_callback(runs.stop, settings.shutdown_grace)
@@ -60,6 +70,8 @@ async def opened(settings: Settings) -> AsyncIterator[Context]:
             feeds=Feeds(database, bus),
             runs=runs,
             audio=Audio(storage(settings), transcriber, settings.public_url),
+            vault=FernetVault(settings.vault_keys),
+            poster=outbound,
             limits=limits,
         )
 
@@ -68,9 +80,12 @@ def limits_of(settings: Settings) -> Limits:
     return Limits(
         points={Plan(name): points for name, points in settings.rate_limits.items()},
         follower_patience=settings.follower_patience,
+        connections_per_caller=settings.connections_per_caller,
+        event_retention=timedelta(days=settings.event_retention_days),
         replies_per_user=settings.replies_per_user,
         replies_per_workspace=settings.replies_per_workspace,
         tokens_per_minute=settings.tokens_per_minute,
+        webhooks_allow_local=settings.webhooks_allow_local,
         chunk_size=settings.chunk_size,
         chunk_overlap=settings.chunk_overlap,
     )

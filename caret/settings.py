@@ -3,6 +3,7 @@
 import os
 import re
 import secrets
+from base64 import urlsafe_b64encode
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -45,6 +46,8 @@ MOST_POINTS = 1_000_000
 """The highest rate limit that can be set: it fits the counters many times over."""
 MOST_REPLIES = 100_000
 MOST_TOKENS = 1_000_000_000_000
+MOST_CONNECTIONS = 100_000
+MOST_DAYS = 36_500
 MOST_GRACE = 300
 """The highest of the other limits that can be set; the grace in seconds."""
 LEAST_CHUNK, MOST_CHUNK = 128, 8_192
@@ -70,6 +73,13 @@ def _names(text: object) -> tuple[str, ...]:
     if not all(names) or len(set(names)) != len(names):
         raise ValueError("must be ids of models with commas between them, each once")
     return names
+
+
+def _keys(text: object) -> tuple[str, ...]:
+    keys = tuple(key.strip() for key in text.split(",")) if isinstance(text, str) else ()
+    if not all(re.fullmatch(r"[A-Za-z0-9_-]{43}=", key) for key in keys):
+        raise ValueError("must be keys of 32 bytes in URL-safe base64 with commas between them; the first encrypts")
+    return keys
 
 
 Database = Annotated[str, _address("postgresql", "postgres")]
@@ -120,6 +130,10 @@ class Settings(BaseSettings):
     storage_access_key_id: str | None = None
     storage_secret_access_key: SecretStr | None = None
     public_url: Web | None = None
+    webhooks_allow_local: bool = False
+    encryption_keys: Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_keys)] = ()
+    introspection: bool = True
+    trusted_documents: Path | None = None
     rate_limits: Annotated[dict[str, int], NoDecode, BeforeValidator(_points)] = Field(
         RATE_LIMITS  # type: ignore[arg-type]  # read like what is set
     )
@@ -127,10 +141,13 @@ class Settings(BaseSettings):
     replies_per_workspace: Annotated[int, Field(ge=1, le=MOST_REPLIES)] = 200
     tokens_per_minute: Annotated[int, Field(ge=0, le=MOST_TOKENS)] = 1_000_000
     follower_patience: Annotated[float, Field(ge=1, le=600)] = 30.0
+    connections_per_caller: Annotated[int, Field(ge=1, le=MOST_CONNECTIONS)] = 100
+    event_retention_days: Annotated[int, Field(ge=1, le=MOST_DAYS)] = 30
     shutdown_grace: Annotated[float, Field(ge=0, le=MOST_GRACE)] = 3.0
     chunk_size: Annotated[int, Field(ge=LEAST_CHUNK, le=MOST_CHUNK)] = 512
     chunk_overlap: Annotated[int, Field(ge=0)] = 64
     hnsw_ef_search: Annotated[int, Field(ge=10, le=1000)] = EF_SEARCH
+    graphiql: bool = True
     demo: bool = True
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
@@ -191,11 +208,27 @@ class Settings(BaseSettings):
         """The HS256 secret. Where neither it nor a JWKS address is set, one is made and kept in the data folder."""
         if self.jwt_secret is not None or self.jwks_url is not None:
             return self.jwt_secret
-        path = self.data_dir / "jwt_secret"
+        return self._kept("jwt_secret", secrets.token_urlsafe(48))
+
+    @cached_property
+    def vault_keys(self) -> tuple[SecretStr, ...]:
+        """The keys that secrets are encrypted with. Where none is set, one is made and kept in the data folder."""
+        if self.encryption_keys:
+            return self.encryption_keys
+        kept = self._kept("encryption_key", urlsafe_b64encode(secrets.token_bytes(32)).decode())
+        try:
+            _keys(kept.get_secret_value())
+        except ValueError:
+            raise SettingsError(f"CARET_DATA_DIR: {self.data_dir / 'encryption_key'} holds no key.") from None
+        return (kept,)
+
+    def _kept(self, name: str, fresh: str) -> SecretStr:
+        """The secret in that file of the data folder, which is made of a fresh one on the first start."""
+        path = self.data_dir / name
         try:
             self.data_dir.mkdir(parents=True, exist_ok=True)
             if not path.exists():
-                os.close(create_private(path, secrets.token_urlsafe(48)))
+                os.close(create_private(path, fresh))
             return SecretStr(path.read_text().strip())
         except OSError as error:
             raise SettingsError(f"CARET_DATA_DIR: {path} can't be kept there: {error.strerror}.") from None
@@ -209,6 +242,7 @@ class Settings(BaseSettings):
         """The environment for a child process with the same settings and the addresses of what was started for it."""
         secret = self.signing_secret
         made = {} if secret is None else {"CARET_JWT_SECRET": secret.get_secret_value()}
+        made["CARET_ENCRYPTION_KEYS"] = ",".join(key.get_secret_value() for key in self.vault_keys)
         return {**os.environ, **made, **addresses}
 
 

@@ -6,8 +6,10 @@ from collections.abc import Awaitable, Callable, Sequence
 import structlog
 
 from models.base import Record
-from resolvers import idempotency, indexing, recordings, replies, translating
+from resolvers import idempotency, indexing, recordings, replies, retention, translating
 from resolvers.context import Context
+from resolvers.webhooks import settling
+from resolvers.webhooks.sending import Sender
 
 log = structlog.get_logger()
 
@@ -18,6 +20,8 @@ IDLE = 2.0
 """Seconds after which a chore looks for work without having been woken."""
 LOST_REPLIES = 5.0
 OLD_KEYS = 600.0
+OLD_EVENTS = 3600.0
+OLD_DELIVERIES = 600.0
 UNUSED_SPACES = 60.0
 RECORDINGS_AT_ONCE = 4
 """A transcription may take an hour, most of which is waiting for somebody else."""
@@ -28,8 +32,14 @@ ORPHANED_AUDIO = 600.0
 
 async def run(ctx: Context) -> None:
     """Runs all chores until it is cancelled."""
-    woken = asyncio.Event()
-    async with ctx.bus.wakeups(None, lambda _seq: woken.set()), asyncio.TaskGroup() as chores:
+    # Webhooks have a wake-up of their own, as each post that ends makes room for another.
+    woken, due = asyncio.Event(), asyncio.Event()
+
+    def wake(_seq: int) -> None:
+        woken.set()
+        due.set()
+
+    async with ctx.bus.wakeups(None, wake), asyncio.TaskGroup() as chores:
         chores.create_task(register(ctx))
         chores.create_task(forever("index", lambda: index(ctx), IDLE, woken))
         chores.create_task(forever("outdated", lambda: renew(ctx), IDLE))
@@ -37,10 +47,13 @@ async def run(ctx: Context) -> None:
         chores.create_task(forever("unused_spaces", lambda: indexing.tidy(ctx), UNUSED_SPACES))
         chores.create_task(forever("lost_replies", lambda: replies.close_lost(ctx), LOST_REPLIES))
         chores.create_task(forever("old_keys", lambda: idempotency.forget_old(ctx), OLD_KEYS))
+        chores.create_task(forever("old_events", lambda: retention.forget(ctx), OLD_EVENTS))
         for _ in range(RECORDINGS_AT_ONCE):
             chores.create_task(forever("recordings", lambda: record(ctx), IDLE, woken))
         for _ in range(TRANSLATIONS_AT_ONCE):
             chores.create_task(forever("translations", lambda: translate(ctx), IDLE, woken))
+        chores.create_task(forever("webhooks", Sender(ctx, chores, due.set).send, IDLE, due))
+        chores.create_task(forever("old_deliveries", lambda: settling.tidy(ctx), OLD_DELIVERIES))
         chores.create_task(forever("unused_audio", lambda: recordings.forget_unused(ctx), UNUSED_AUDIO))
         chores.create_task(forever("orphaned_audio", lambda: recordings.forget_orphans(ctx), ORPHANED_AUDIO))
 

@@ -26,6 +26,7 @@ class EventType(StrEnum):
     REPLY_FINISHED = "reply.finished"
     SUGGESTION_CREATED = "suggestion.created"
     SUGGESTION_UPDATED = "suggestion.updated"
+    WEBHOOK_DISABLED = "webhook.disabled"
 
 
 class Event(SQLModel, table=True):

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator, StringConstraints
 from pydantic import Field as Constraint
-from sqlalchemy import ARRAY, Boolean, Column, Index, Integer, LargeBinary, String, Uuid
+from sqlalchemy import ARRAY, BigInteger, Boolean, Column, Index, Integer, LargeBinary, String, Uuid
 from sqlmodel import Field, SQLModel
 
 from models.base import Draft, Line, choice, json, key, new_id, reference, storable, string, timestamp
@@ -69,7 +69,7 @@ class Delivery(SQLModel, table=True):
     __tablename__ = "deliveries"
     __table_args__ = (
         Index("deliveries_due", "due_at", postgresql_where="status = 'pending'"),
-        Index("deliveries_waiting", "webhook_id", "note_id", "id", postgresql_where="status = 'pending'"),
+        Index("deliveries_waiting", "webhook_id", "note_id", "seq", postgresql_where="status = 'pending'"),
         Index("deliveries_in_order", "webhook_id", "created_at", "id"),
         Index("deliveries_by_age", "created_at"),
         Index("deliveries_sent", "workspace_id", "attempted_at", postgresql_where="attempted_at IS NOT NULL"),
@@ -80,6 +80,8 @@ class Delivery(SQLModel, table=True):
     # No foreign keys: an event, and so its delivery, outlives what it tells of.
     event_id: UUID = Field(sa_column=Column(Uuid(), nullable=False))
     note_id: UUID | None = Field(default=None, sa_column=Column(Uuid(), nullable=True))
+    # The event's place in the workspace's log, by which a note's deliveries have one order; None: it is of no event.
+    seq: int | None = Field(default=None, sa_column=Column(BigInteger, nullable=True))
     type: str = Field(sa_column=string())
     body: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
     status: DeliveryStatus = Field(
@@ -100,8 +102,16 @@ class Delivery(SQLModel, table=True):
     created_at: datetime = Field(default=None, sa_column=timestamp())
 
 
+def once_each(events: list[WebhookEventName]) -> list[WebhookEventName]:
+    return list(dict.fromkeys(events))
+
+
 Url = Annotated[str, StringConstraints(min_length=1, max_length=MAX_URL), AfterValidator(storable)]
-Events = Annotated[list[WebhookEventName], Constraint(min_length=1, max_length=len(WEBHOOK_EVENTS) + 2)]
+Events = Annotated[
+    list[WebhookEventName],
+    Constraint(min_length=1, max_length=len(WEBHOOK_EVENTS) + len(WEBHOOK_ALIASES)),
+    AfterValidator(once_each),
+]
 
 
 class WebhookDraft(Draft):
@@ -118,3 +128,9 @@ class WebhookChange(Draft):
     label: Line | None = None
     events: Events = []
     is_active: bool = True
+
+
+class ZapierHook(Draft):
+    """An endpoint that is known by its address alone."""
+
+    hook_url: Url

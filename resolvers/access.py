@@ -107,12 +107,17 @@ async def note(tx: Transaction, viewer: Viewer, note_id: UUID, right: Right, *, 
 
 
 def permit(viewer: Viewer, row: Record, right: Right) -> Record:
-    inside = row.workspace_id == viewer.workspace_id if viewer.api_key_id else row.role is not None
+    inside = within(viewer, row)
     if not inside and not row.shared:
         raise not_found("Note", row.id)
     if rights_on(viewer, row, inside) < right:
         raise forbidden("Note")
     return row
+
+
+def within(viewer: Viewer, row: Record) -> bool:
+    """Whether the viewer is in the workspace of a row that tells their `role` there (keys have none)."""
+    return row.workspace_id == viewer.workspace_id if viewer.api_key_id else row.role is not None
 
 
 def rights_on(viewer: Viewer, row: Record, inside: bool) -> Right:

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Protocol
 from uuid import UUID
 
@@ -16,7 +16,8 @@ from resolvers.answers import Agents
 from resolvers.audio import Audio
 from resolvers.errors import Code, Problem
 from resolvers.intelligence import Embedder, Embedders, Models
-from resolvers.limits import POINTS, Meter
+from resolvers.limits import DELIVERIES, POINTS, Meter
+from resolvers.outside import Poster
 from resolvers.spare import Spare
 
 if TYPE_CHECKING:
@@ -36,6 +37,8 @@ class Viewer:
     role: Role
     api_key_id: UUID | None = None
     scopes: frozenset[str] | None = None
+    # Unix seconds, where it was a token that let them in: what they opened with it ends then.
+    expires_at: float | None = field(default=None, compare=False)
 
     @property
     def actor_id(self) -> UUID:
@@ -55,6 +58,14 @@ class Claims:
 class TokenVerifier(Protocol):
     async def verify(self, token: str) -> Claims:
         """Raises Problem UNAUTHENTICATED."""
+
+
+class Vault(Protocol):
+    """Keeps secrets that the server itself must be able to read again."""
+
+    def seal(self, text: str) -> bytes: ...
+    def open(self, sealed: bytes) -> str:
+        """Raises ValueError where none of the keys that the server has opens it."""
 
 
 class ReplyFeed(Protocol):
@@ -130,7 +141,8 @@ class Limits:
     """Sizes and times a deployment may change; the defaults are documented in the README.
 
     `points` is what one caller may spend in 60 seconds, `tokens_per_minute` what the replies of a workspace may; 0 is
-    no limit. A user's `replies_per_user` are counted in each workspace by itself.
+    no limit. A user's `replies_per_user` are counted in each workspace by itself. `deliveries` is how many webhooks are
+    posted for a workspace in 60 seconds; `webhooks_allow_local` admits http and loopback for them.
     """
 
     chunk_size: int = 512
@@ -139,15 +151,24 @@ class Limits:
     reply_lease: timedelta = timedelta(seconds=30)
     reply_silence: float = 5.0
     follower_patience: float = 30.0
+    event_retention: timedelta = timedelta(days=30)
+    connections_per_caller: int = 100
     replies_per_user: int = 20
     replies_per_workspace: int = 200
     tokens_per_minute: int = 1_000_000
     points: Mapping[Plan, int] = field(default_factory=lambda: POINTS)
+    deliveries: Mapping[Plan, int] = field(default_factory=lambda: DELIVERIES)
+    webhooks_allow_local: bool = False
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
 
 
 @dataclass(frozen=True)
 class Context:
-    """One per process, and a copy with its viewer for each request. `embedder` makes all new vectors."""
+    """One per process, and a copy with its viewer for each request. `embedder` makes all new vectors, `clock` says what
+    time it is for webhooks."""
 
     database: Database
     bus: Bus
@@ -159,10 +180,13 @@ class Context:
     feeds: "Feeds"
     runs: "Runs"
     audio: Audio
+    vault: Vault
+    poster: Poster
     limits: Limits = field(default_factory=Limits)
     viewer: Viewer | None = None
     meter: Meter = field(default_factory=Meter)
     spare: Spare = field(default_factory=Spare)
+    clock: Callable[[], datetime] = now
 
     def acting_as(self, viewer: Viewer, meter: Meter | None = None) -> "Context":
         return replace(self, viewer=viewer, meter=meter or Meter())

@@ -7,6 +7,8 @@ from enum import Enum
 class Code(Enum):
     """Every code a caller can meet, with the HTTP status it travels under."""
 
+    # Apollo's clients want 200 here: it is how they learn to send the text along.
+    PERSISTED_QUERY_NOT_FOUND = 200
     BAD_USER_INPUT = 400
     UNAUTHENTICATED = 401
     FORBIDDEN = 403
@@ -14,15 +16,19 @@ class Code(Enum):
     PLAN_REQUIRED = (403, 2)
     NOT_FOUND = 404
     METHOD_NOT_ALLOWED = 405
+    NOT_ACCEPTABLE = 406
     CONFLICT = 409
     STALE_REVISION = (409, 1)
     ALREADY_REPLYING = (409, 2)
     ALREADY_EXISTS = (409, 3)
+    CURSOR_EXPIRED = 410
     PAYLOAD_TOO_LARGE = 413
     UNSUPPORTED_MEDIA_TYPE = 415
     UNPROCESSABLE = 422
     RATE_LIMITED = 429
     QUERY_TOO_COMPLEX = (400, 1)
+    PERSISTED_QUERY_ID_REQUIRED = (400, 2)
+    PERSISTED_QUERY_NOT_IN_LIST = (400, 3)
     INTERNAL_SERVER_ERROR = 500
     UNAVAILABLE = 503
     TRANSCRIBER_NOT_CONFIGURED = (503, 1)

@@ -5,27 +5,38 @@ and costs no memory.
 """
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from functools import partial
 from itertools import islice
 from uuid import UUID
 
-import structlog
 from sqlalchemy import select
 from sqlmodel import col
 
 from models import Event
 from models.base import Record
+from resolvers.checks import Checks
 from resolvers.context import Bus, Database, Transaction
-
-log = structlog.get_logger()
+from resolvers.errors import Code, Problem
+from resolvers.patience import patiently
 
 RING = 1_000
 """Events of one workspace that a process keeps for its followers; who is further behind reads the table."""
 BATCH = 200
 POLL = 5.0
 """Seconds after which a follower looks into the table without having been woken."""
+QUIET = 30.0
+"""Seconds without an event after which the followers look whether they may still follow."""
+READS = 8
+"""Followers that read the table at once: who is behind must not take the connections from everybody else."""
+
+
+def expired() -> Problem:
+    text = "The log no longer reaches back to this cursor: events after it were dropped. Read anew what you follow."
+    return Problem(Code.CURSOR_EXPIRED, text, "after")
 
 
 async def read_after(tx: Transaction, workspace_id: UUID, seq: int, limit: int = BATCH) -> Sequence[Record]:
@@ -40,13 +51,20 @@ class Feed:
         self.last = last
         self.ring: deque[Record] = deque(maxlen=RING)
         self.followers = 0
+        self.silences = 0
         self._bell = asyncio.Event()
         self.heard = asyncio.Event()
 
     def add(self, events: Iterable[Record]) -> None:
         for event in events:
+            if event.seq != self.last + 1:
+                # What is missing was dropped from the log. Who has not heard it finds that out in the table.
+                self.ring.clear()
             self.ring.append(event)
             self.last = event.seq
+        self.wake()
+
+    def wake(self) -> None:
         # Everyone waiting hears this bell; who comes later waits for the next one.
         self._bell.set()
         self._bell = asyncio.Event()
@@ -61,10 +79,15 @@ class Feed:
         start = len(self.ring) - missing
         return list(islice(self.ring, start, start + BATCH))
 
-    async def ring_after(self, seq: int) -> None:
-        bell = self._bell
-        if self.last <= seq:
-            await bell.wait()
+    async def woken(self) -> None:
+        await self._bell.wait()
+
+    async def listen(self) -> None:
+        """Returns when the workspace was said to have a new event, and every POLL seconds."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(POLL):
+                await self.heard.wait()
+        self.heard.clear()
 
 
 class Feeds:
@@ -74,24 +97,41 @@ class Feeds:
         self._database = database
         self._bus = bus
         self._feeds: dict[UUID, tuple[Feed, asyncio.Task[None]]] = {}
+        self._turns = asyncio.Semaphore(READS)
+        self.checks = Checks(database)
 
-    async def follow(self, workspace_id: UUID, after: int) -> AsyncGenerator[Sequence[Record], None]:
-        """Batches of the events after `after`, for ever."""
-        async with self._joined(workspace_id, after) as feed:
+    async def follow(self, workspace_id: UUID, after: int, newest: int = 0) -> AsyncGenerator[Sequence[Record], None]:
+        """Batches of the events after `after`, for ever, without a gap; an empty one after QUIET seconds without any.
+
+        `newest` is the log's last event as the caller knows it: nobody waits until who came first with an old cursor
+        has caught up. Raises CURSOR_EXPIRED where the next event was dropped, be it from the start or later on.
+        """
+        async with self._joined(workspace_id, max(after, newest)) as feed:
+            silences = feed.silences
             while True:
                 batch: Sequence[Record] | None = feed.since(after)
                 if batch is None:
-                    batch = await self._read(workspace_id, after)
-                if not batch:
-                    await feed.ring_after(after)
-                    continue
-                after = batch[-1].seq
-                yield batch
+                    batch = await self._behind(workspace_id, after)
+                if batch:
+                    after = batch[-1].seq
+                    yield batch
+                elif silences != feed.silences:
+                    silences = feed.silences
+                    yield ()
+                else:
+                    await feed.woken()
+
+    async def _behind(self, workspace_id: UUID, after: int) -> Sequence[Record]:
+        async with self._turns:
+            batch = await patiently("events", partial(self._read, workspace_id, after))
+        if not batch or batch[0].seq != after + 1:
+            raise expired()
+        return batch
 
     @asynccontextmanager
-    async def _joined(self, workspace_id: UUID, after: int) -> AsyncIterator[Feed]:
+    async def _joined(self, workspace_id: UUID, last: int) -> AsyncIterator[Feed]:
         if workspace_id not in self._feeds:
-            feed = Feed(after)
+            feed = Feed(last)
             self._feeds[workspace_id] = feed, asyncio.create_task(self._run(workspace_id, feed))
         feed, task = self._feeds[workspace_id]
         feed.followers += 1
@@ -108,20 +148,16 @@ class Feeds:
             feed.heard.set()
 
         async with self._bus.wakeups(workspace_id, hear):
+            since = time.monotonic()
             while True:
-                try:
-                    while events := await self._read(workspace_id, feed.last):
-                        feed.add(events)
-                except Exception as error:  # noqa: BLE001 (followers must not wait for a task that has ended)
-                    # Most likely the database is away: the followers wait, and miss nothing when it is back.
-                    log.warning("feed.read_failed", workspace_id=str(workspace_id), error=str(error))
-                try:
-                    async with asyncio.timeout(POLL):
-                        await feed.heard.wait()
-                except TimeoutError:
-                    continue
-                finally:
-                    feed.heard.clear()
+                while events := await patiently("feed", lambda: self._read(workspace_id, feed.last)):
+                    feed.add(events)
+                    since = time.monotonic()
+                if time.monotonic() - since >= QUIET:
+                    feed.silences += 1
+                    feed.wake()
+                    since = time.monotonic()
+                await feed.listen()
 
     async def _read(self, workspace_id: UUID, after: int) -> Sequence[Record]:
         async with self._database.reader.connect() as connection:

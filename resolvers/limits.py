@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 POINTS = {Plan.FREE: 60, Plan.PRO: 120, Plan.ENTERPRISE: 300}
 """What one caller may spend in 60 seconds: one API key, or one person in one workspace."""
+DELIVERIES = {Plan.FREE: 20, Plan.PRO: 40, Plan.ENTERPRISE: 100}
+"""How many webhooks of a workspace are posted in 60 seconds; what exceeds it waits."""
 AT_THE_DOOR = 1
 """What every request costs that comes with a good credential, and every connection_init of a socket."""
 

@@ -11,6 +11,7 @@ from sqlmodel import col
 from models import (
     ApiKey,
     Conversation,
+    Delivery,
     Folder,
     Group,
     Invite,
@@ -21,6 +22,7 @@ from models import (
     Tag,
     TranscriptSegment,
     User,
+    Webhook,
     Workspace,
 )
 from models.base import Record
@@ -39,6 +41,7 @@ from resolvers import (
 )
 from resolvers.context import Context
 from resolvers.errors import bad_input
+from resolvers.webhooks import deliveries, manage
 
 MAX_NODES = 100
 """Ids that are asked for at a time."""
@@ -117,6 +120,8 @@ KINDS = {
     "Group": Kind(Group, "users", whole(groups.find)),
     "Invite": Kind(Invite, "users", whole(invites.find)),
     "ApiKey": Kind(ApiKey, "users", whole(keys.find)),
+    "Webhook": Kind(Webhook, "webhooks", whole(manage.find)),
+    "WebhookDelivery": Kind(Delivery, "webhooks", deliveries.find),
 }
 
 
@@ -124,7 +129,7 @@ async def find(ctx: Context, ids: Sequence[UUID | None], wanted: Columns = None)
     """What the ids stand for, in their order; None for what is not there or not the viewer's to see.
 
     One statement tells of which kinds they are, and each of these kinds is read with one or two more, whatever the
-    number of ids. `wanted`: the columns of a note that are read.
+    number of ids. `wanted`: the columns of a note, or of a delivery, that are read.
     """
     if len(ids) > MAX_NODES:
         raise bad_input("ids", f"At most {MAX_NODES} ids are looked up at a time.")

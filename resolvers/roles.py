@@ -1,6 +1,6 @@
-"""The gate to the people of a workspace: its members, groups, invites and keys.
+"""The gate to what is a workspace's as a whole: its members, groups, invites, keys and webhooks.
 
-Everybody in a workspace sees its members and groups; its admins see its invites and keys, and change all of them.
+Everybody in a workspace sees its members and groups; its admins see the rest, and change all of them.
 A key acts as an admin of its workspace, and is no member.
 """
 
@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, case, literal, select
 from sqlalchemy.orm import Mapped, aliased
 from sqlmodel import col
 
-from models import ApiKey, Group, Invite, Member, Role, Workspace
+from models import ApiKey, Delivery, Group, Invite, Member, Role, Webhook, Workspace
 from models.base import Record
 from resolvers.context import Transaction, Viewer
 from resolvers.errors import forbidden, not_found
@@ -45,7 +45,7 @@ async def workspace(tx: Transaction, viewer: Viewer, workspace_id: UUID, *, admi
 async def part(
     tx: Transaction,
     viewer: Viewer,
-    table: type[Member | Group | Invite | ApiKey],
+    table: type[Member | Group | Invite | ApiKey | Webhook | Delivery],
     ident: UUID,
     *,
     admin: bool = False,

@@ -48,7 +48,7 @@ async def authenticate(ctx: Context, credential: str, workspace_id: UUID | None 
     if member is None:
         raise Problem(Code.FORBIDDEN, f"You are not a member of workspace {workspace_id}.")
     meter.read(member)
-    return Viewer(claims.user_id, member.workspace_id, member.role)
+    return Viewer(claims.user_id, member.workspace_id, member.role, expires_at=claims.expires_at)
 
 
 def digest_of(key: str) -> bytes:
@@ -137,12 +137,19 @@ async def standing(tx: Transaction, viewer: Viewer) -> Viewer:
     if viewer.api_key_id is not None:
         alive = select(col(ApiKey.id)).where(col(ApiKey.id) == viewer.api_key_id, col(ApiKey.revoked_at).is_(None))
         if (await tx.execute(alive)).one_or_none() is None:
-            raise refused("This API key is unknown or was revoked.")
+            raise place_lost(viewer)
         return viewer
     member = await _membership(tx, viewer.user_id, viewer.workspace_id)
     if member is None:
-        raise Problem(Code.FORBIDDEN, f"You are not a member of workspace {viewer.workspace_id}.")
+        raise place_lost(viewer)
     return replace(viewer, role=member.role)
+
+
+def place_lost(viewer: Viewer) -> Problem:
+    """What is told to who was let in once: UNAUTHENTICATED to a key, FORBIDDEN to a person."""
+    if viewer.api_key_id is not None:
+        return refused("This API key is unknown or was revoked.")
+    return Problem(Code.FORBIDDEN, f"You are not a member of workspace {viewer.workspace_id}.")
 
 
 async def ensure_user(tx: Transaction, user_id: UUID, email: str | None, name: str | None) -> None:

@@ -13,6 +13,7 @@ from rest_compat import (
     search,
     suggestions,
     tags,
+    webhooks,
     workspace,
     workspaces,
 )
@@ -39,6 +40,7 @@ def routes() -> list[BaseRoute]:
                 *members.ROUTES,
                 *groups.ROUTES,
                 *invites.ROUTES,
+                *webhooks.ROUTES,
                 V1.nothing_else(),
             ],
         ),

@@ -18,7 +18,14 @@ from rest_compat.notes_api import TYPES, V1
 from rest_compat.operations import Operation
 from rest_compat.refusals import Refusal, name_of
 
-ONLY_GRAPHQL = {Code.QUERY_TOO_COMPLEX}
+ONLY_GRAPHQL = {
+    Code.QUERY_TOO_COMPLEX,
+    Code.CURSOR_EXPIRED,
+    Code.NOT_ACCEPTABLE,
+    Code.PERSISTED_QUERY_NOT_FOUND,
+    Code.PERSISTED_QUERY_ID_REQUIRED,
+    Code.PERSISTED_QUERY_NOT_IN_LIST,
+}
 CODES = {"missing_api_key": 401} | {name_of(code): code.status for code in Code if code not in ONLY_GRAPHQL}
 """The status that each code usually comes under."""
 

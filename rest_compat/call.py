@@ -48,9 +48,9 @@ class Call:
     def idempotency_key(self) -> str | None:
         return self.request.headers.get("Idempotency-Key")
 
-    def ident(self, noun: str) -> UUID:
-        """The id in the path. What can't be an id names nothing."""
-        text: str = self.request.path_params["id"]
+    def ident(self, noun: str, name: str = "id") -> UUID:
+        """The id at that place of the path. What can't be an id names nothing."""
+        text: str = self.request.path_params[name]
         found = as_id(text)
         if found is None:
             raise not_found(noun, text[:LONGEST])
@@ -59,6 +59,9 @@ class Call:
 
 async def read_body(request: Request) -> bytes | None:
     """The body of a request that writes, known to be well-formed JSON; None when it is empty."""
+    if request.method == "DELETE":
+        # Few have a body: what the others come with is nobody's business.
+        return await request.body() or None
     body = await request.body() if request.method in WRITING else b""
     if not body:
         return None

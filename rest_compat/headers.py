@@ -35,6 +35,19 @@ PARAMETERS: Json = {
         pattern=r'^(\*|(W/)?"[0-9]{1,18}(-[0-9a-f]{16})?")$',
     ),
     "LastEventId": _sent("Last-Event-ID", "The id of the last event that was seen.", pattern="^[0-9]{1,18}$"),
+    "CaretSignature": _sent(
+        "X-Caret-Signature",
+        "HMAC-SHA256 of the body as it came, in lowercase hex; the key is the whole secret, `whsec_` included.",
+        pattern="^[0-9a-f]{64}$",
+    ),
+    "WebhookId": _sent("webhook-id", "The `eventId`: the same on every attempt.", format="uuid"),
+    "WebhookTimestamp": _sent("webhook-timestamp", "When it was sent, in Unix seconds.", pattern="^[0-9]+$"),
+    "WebhookSignature": _sent(
+        "webhook-signature",
+        "As Standard Webhooks has it: `v1,` and base64 of the HMAC-SHA256 of `id.timestamp.body`, with the bytes that "
+        "the rest of the secret stands for as the key; during a rotation one of each secret, with a space between.",
+        pattern="^v1,[A-Za-z0-9+/]{43}=( v1,[A-Za-z0-9+/]{43}=)*$",
+    ),
 }
 
 REQUEST_ID = {"X-Request-Id": "RequestId"}

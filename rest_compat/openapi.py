@@ -13,6 +13,7 @@ from pydantic_core.core_schema import ModelSchema
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Route
 
+from rest_compat import posts
 from rest_compat.answers import Manner, manner_of, refusals
 from rest_compat.family import Family, Resource
 from rest_compat.headers import CREDENTIALS, ETAG, HEADERS, PARAMETERS, RATE, REFUSED, REQUEST_ID, shown, taken
@@ -88,7 +89,7 @@ def described(routes: Iterable[BaseRoute]) -> Iterator[Described]:
 
 def document(routes: Iterable[BaseRoute]) -> Json:
     every = list(described(routes))
-    shapes = Shapes(shape for one in every for shape in one.shapes())
+    shapes = Shapes([*posts.shapes(), *(shape for one in every for shape in one.shapes())])
     for one in every:
         if one.method == "PATCH" and one.operation.body is not None:
             # What is not sent is kept: there is no value in its place.
@@ -104,6 +105,7 @@ def document(routes: Iterable[BaseRoute]) -> Json:
         "servers": [{"url": "/"}],
         "tags": [{"name": noun} for noun in sorted({one.noun for one in every})],
         "paths": paths,
+        "webhooks": posts.webhooks(shapes),
         "components": {
             "schemas": {name: part for name, part in shapes.components.items() if name not in queries},
             "responses": dict(sorted(refused(one, status, shapes) for one in every for status in one.refusals)),

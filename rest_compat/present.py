@@ -6,93 +6,25 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar, cast
 
 from models.base import Record
+from resolvers import documented
 from resolvers.intelligence import ModelCard
 from resolvers.notes.read import Details
 from resolvers.search import Found
 from rest_compat import ai_shapes, shapes
 
 T = TypeVar("T")
+millis = documented.millis
 
-PARTICIPANT = {
-    "name": "name",
-    "email": "email",
-    "profileImageUrl": "profile_image_url",
-    "accountName": "account_name",
-    "accountDomain": "account_domain",
-    "accountImageUrl": "account_image_url",
-}
 TOOL_CALL = ("id", "tool_name", "text_offset", "result_summary", "result")
 
 
-def millis(moment: datetime) -> str:
-    return _iso(moment, "milliseconds")
-
-
 def micros(moment: datetime) -> str:
-    return _iso(moment, "microseconds")
-
-
-def _iso(moment: datetime, precision: str) -> str:
-    return moment.astimezone(UTC).isoformat(timespec=precision).replace("+00:00", "Z")
+    return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def note(row: Record, details: Details) -> shapes.Note:
-    return {
-        "id": row.id,
-        "title": row.title,
-        "kind": row.kind,
-        "status": row.status,
-        "createdAt": millis(row.created_at),
-        "updatedAt": millis(row.updated_at),
-        "visibility": row.visibility,
-        "tags": [{"id": tag.id, "name": tag.name, "color": tag.color} for tag in details.tags.get(row.id, ())],
-        "participants": [_participant(person) for person in row.participants],
-        "totalDurationSec": row.total_duration_sec,
-        "userWrittenNote": row.user_written_note,
-        "enhancedNote": row.enhanced_note,
-        "summary": row.summary,
-        "transcripts": [_segment(segment) for segment in details.segments.get(row.id, ())],
-        "calendarEvent": row.calendar_event and _calendar_event(row.calendar_event),
-        "inputLanguage": row.input_language,
-        "translationLanguage": row.translation_language,
-        "meetingApp": row.meeting_app,
-        "revision": row.revision,
-    }
-
-
-def _participant(person: dict[str, Any]) -> shapes.Participant:
-    return cast(shapes.Participant, {shown: person.get(stored) for shown, stored in PARTICIPANT.items()})
-
-
-def _segment(segment: Record) -> shapes.Segment:
-    return {
-        "speaker": segment.speaker,
-        "text": segment.text,
-        "translation": segment.translation,
-        "startTimestamp": segment.start_timestamp,
-        "endTimestamp": segment.end_timestamp,
-    }
-
-
-def _calendar_event(event: dict[str, Any]) -> shapes.CalendarEvent:
-    def moment(name: str) -> str | None:
-        text = event.get(name)
-        return text and millis(datetime.fromisoformat(text))
-
-    return {
-        "id": event["id"],
-        "href": event.get("href"),
-        "title": event["title"],
-        "startsAt": millis(datetime.fromisoformat(event["starts_at"])),
-        "endsAt": millis(datetime.fromisoformat(event["ends_at"])),
-        "createdAt": moment("created_at"),
-        "updatedAt": moment("updated_at"),
-        "calendarId": event.get("calendar_id"),
-        "attendees": [
-            {"self": one["self"], "email": one["email"], "displayName": one.get("display_name")}
-            for one in event.get("attendees", ())
-        ],
-    }
+    shown = documented.shown(row, details.tags.get(row.id, ()), details.segments.get(row.id, ()))
+    return cast(shapes.Note, shown)
 
 
 def key(row: Record) -> shapes.KeyShown:

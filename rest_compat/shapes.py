@@ -1,12 +1,13 @@
 """The shapes of `/v1`'s answers, as the contract has them: mypy holds `present` to them, OpenAPI tells them."""
 
-from typing import Annotated, Generic, NotRequired, TypeVar
+from typing import Annotated, Generic, Literal, NotRequired, TypeVar
 from uuid import UUID
 
 from pydantic import Field
 from typing_extensions import TypedDict  # pydantic reads no other before Python 3.12
 
 from models.note import NoteKind, NoteStatus, NoteVisibility
+from models.webhook import DeliveryStatus, WebhookEventName
 from models.workspace import Plan, Role
 
 T = TypeVar("T")
@@ -227,3 +228,55 @@ class Workspace(TypedDict):
 
 class OneWorkspace(TypedDict):
     workspace: Workspace
+
+
+class Webhook(TypedDict):
+    id: UUID
+    url: str
+    label: str | None
+    events: list[WebhookEventName]
+    isActive: bool
+    disabledReason: str | None
+    createdAt: Moment
+
+
+class OneWebhook(TypedDict):
+    webhook: Webhook
+
+
+class Webhooks(TypedDict):
+    webhooks: list[Webhook]
+
+
+class SecretWebhook(Webhook):
+    secret: str
+
+
+class OneSecretWebhook(TypedDict):
+    webhook: SecretWebhook
+
+
+class Delivery(TypedDict):
+    id: UUID
+    webhookId: UUID
+    eventId: UUID
+    type: WebhookEventName
+    status: DeliveryStatus
+    attempts: Count
+    requestHeaders: dict[str, str] | None
+    responseStatus: int | None
+    responseHeaders: dict[str, str] | None
+    responseBody: str | None
+    error: str | None
+    dueAt: Moment | None
+    attemptedAt: Moment | None
+    createdAt: Moment
+    deliveredAt: Moment | None
+
+
+class OneDelivery(TypedDict):
+    delivery: Delivery
+
+
+class Zapped(TypedDict):
+    status: Literal["success"]

@@ -7,6 +7,7 @@ from schema.cost import Paying
 from schema.events import ReplyDelta, ReplyDocumentChange, ReplyDone, ReplyFailed, ReplyToolCall, Subscription
 from schema.folders import FolderMutation
 from schema.groups import GroupMutation
+from schema.introspection import Introspection
 from schema.invites import InviteMutation
 from schema.keys import KeyMutation, KeyQuery
 from schema.limits import DocumentLimits, Documents
@@ -18,15 +19,19 @@ from schema.rate_limit import RateLimitQuery
 from schema.search import SearchMutation, SearchQuery
 from schema.settings import WorkspaceMutation
 from schema.shares import ShareMutation
+from schema.sharing import SharingExecutor
 from schema.standing import Standing
 from schema.suggestions import SuggestionMutation
 from schema.tags import TagMutation
 from schema.types import CONFIG
+from schema.webhooks import WebhookMutation, WebhookQuery
 from schema.workspaces import WorkspaceQuery
 
 
 @strawberry.type
-class Query(WorkspaceQuery, NodeQuery, NoteQuery, ConversationQuery, SearchQuery, KeyQuery, RateLimitQuery):
+class Query(
+    WorkspaceQuery, NodeQuery, NoteQuery, ConversationQuery, SearchQuery, WebhookQuery, KeyQuery, RateLimitQuery
+):
     pass
 
 
@@ -43,6 +48,7 @@ class Mutation(
     ConversationMutation,
     SuggestionMutation,
     SearchMutation,
+    WebhookMutation,
     KeyMutation,
 ):
     pass
@@ -55,6 +61,7 @@ schema = MaskedSchema(
     mutation=Mutation,
     subscription=Subscription,
     types=[ReplyDelta, ReplyToolCall, ReplyDocumentChange, ReplyDone, ReplyFailed],
-    extensions=[documents.extension, Standing, Paying],
+    extensions=[documents.extension, Introspection, Standing, Paying],
     config=CONFIG,
+    execution_context_class=SharingExecutor,
 )

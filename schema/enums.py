@@ -7,10 +7,12 @@ from models.event import EventType
 from models.note import NoteKind, NoteOrderField, NoteStatus, NoteVisibility, OrderDirection
 from models.search import SearchMode
 from models.search import Source as TextSource
+from models.webhook import DeliveryStatus
 from models.workspace import Plan, Role
 
 __all__ = [
     "AgentType",
+    "DeliveryStatus",
     "EventType",
     "MessageRole",
     "MessageState",
@@ -28,6 +30,7 @@ __all__ = [
 
 for _enum in (
     AgentType,
+    DeliveryStatus,
     EventType,
     MessageRole,
     MessageState,

@@ -1,13 +1,15 @@
 """Subscriptions: replies as they are spoken, and the event log as it grows."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing
 from datetime import datetime
-from typing import Annotated, cast
+from typing import Annotated, TypeVar, cast
 
 import strawberry
 
 from models.base import Record, as_id
-from resolvers import events, replies
+from resolvers import events, following, replies
+from resolvers.errors import bad_input
 from resolvers.replies import ReplyEvent as Told
 from schema.conversations import Conversation, Message, SendMessageInput, ToolCall, message_draft
 from schema.enums import EventType
@@ -16,6 +18,8 @@ from schema.notes import Note
 from schema.suggestions import Suggestion
 from schema.types import Cursor, Info, ident
 from schema.workspaces import ApiKey, User
+
+T = TypeVar("T")
 
 Actor = Annotated[User | ApiKey, strawberry.union("Actor")]
 
@@ -71,17 +75,18 @@ def told(event: Told) -> ReplyEvent:
             return ReplyFailed(cursor=cursor, message_id=message_id, reason=event.content or "")
 
 
-async def all_told(info: Info, followed: AsyncIterator[Told]) -> AsyncIterator[ReplyEvent]:
+async def all_told(info: Info, followed: AsyncGenerator[Told, None]) -> AsyncIterator[ReplyEvent]:
     """The events as they come, without the changes whose suggestion is gone: with its conversation, its note, or the
     right to read that. The stream goes on to its end, which tells of it."""
-    async for event in followed:
-        if event.document_change is None:
-            yield told(event)
-            continue
-        named = ident("Suggestion", event.document_change["suggestion_id"])
-        if found := await info.context.loaders.suggestion.load(named):
-            cursor, message_id = Cursor(replies.reply_cursor(event)), strawberry.ID(str(event.message_id))
-            yield ReplyDocumentChange(cursor=cursor, message_id=message_id, suggestion=cast(Suggestion, found))
+    async with aclosing(followed) as events_of_reply:
+        async for event in events_of_reply:
+            if event.document_change is None:
+                yield told(event)
+                continue
+            named = ident("Suggestion", event.document_change["suggestion_id"])
+            if found := await info.context.loaders.suggestion.load(named):
+                cursor, message_id = Cursor(replies.reply_cursor(event)), strawberry.ID(str(event.message_id))
+                yield ReplyDocumentChange(cursor=cursor, message_id=message_id, suggestion=cast(Suggestion, found))
 
 
 @strawberry.type
@@ -128,6 +133,30 @@ class Event:
         return await info.context.loaders.suggestion.load(named) if named else None
 
 
+def live(info: Info, stream: AsyncIterator[T], cursor_of: Callable[[T], str]) -> AsyncIterator[T]:
+    """The stream of a subscription whose checks are passed: tells the transport so, and the cursor of each event."""
+    request = info.context
+    request.began.set()
+
+    async def followed() -> AsyncIterator[T]:
+        async with aclosing(cast(AsyncGenerator[T, None], stream)) as events:
+            async for event in events:
+                request.cursor = cursor_of(event)
+                yield event
+
+    return followed()
+
+
+def cursor_of_reply(event: ReplyEvent) -> str:
+    return event.cursor
+
+
+def since(info: Info, after: Cursor | None) -> Cursor | None:
+    """Where to go on: a cursor that came with the request is newer than one in its operation."""
+    resumed = info.context.resume_after
+    return after if resumed is None else Cursor(resumed)
+
+
 @strawberry.type
 class Subscription:
     """Each is a coroutine that checks and then gives its stream: what is refused is refused before the first event."""
@@ -136,8 +165,10 @@ class Subscription:
     @staticmethod
     async def ask(info: Info, conversation_id: strawberry.ID, input: SendMessageInput) -> AsyncIterator[ReplyEvent]:  # noqa: A002 (the contract's name)
         ctx = info.context.ctx
+        if info.context.resume_after is not None:
+            raise bad_input("Last-Event-ID", "To ask again is no way to go on: follow the reply with `reply`.")
         sent = await replies.send(ctx, ident("Conversation", conversation_id), message_draft(input), once(input))
-        return all_told(info, await replies.follow(ctx, sent.reply.id))
+        return live(info, all_told(info, await replies.follow(ctx, sent.reply.id)), cursor_of_reply)
 
     @strawberry.subscription(
         description="Follows a reply that is running or has finished, from the start or after a cursor; any number of "
@@ -145,16 +176,19 @@ class Subscription:
     )
     @staticmethod
     async def reply(info: Info, message_id: strawberry.ID, after: Cursor | None = None) -> AsyncIterator[ReplyEvent]:
-        return all_told(info, await replies.follow_cursor(info.context.ctx, ident("Message", message_id), after))
+        followed = await replies.follow_cursor(info.context.ctx, ident("Message", message_id), since(info, after))
+        return live(info, all_told(info, followed), cursor_of_reply)
 
     @strawberry.subscription(graphql_type=Event)
     @staticmethod
     async def note_events(info: Info, note_id: strawberry.ID, after: Cursor | None = None) -> AsyncIterator[Record]:
-        return await events.follow_note(info.context.ctx, ident("Note", note_id), after=after)
+        followed = await following.follow_note(info.context.ctx, ident("Note", note_id), after=since(info, after))
+        return live(info, followed, events.cursor)
 
     @strawberry.subscription(graphql_type=Event)
     @staticmethod
     async def workspace_events(
         info: Info, types: list[EventType] | None = None, after: Cursor | None = None
     ) -> AsyncIterator[Record]:
-        return await events.follow_workspace(info.context.ctx, types=types, after=after)
+        followed = await following.follow_workspace(info.context.ctx, types=types, after=since(info, after))
+        return live(info, followed, events.cursor)

@@ -11,6 +11,7 @@ from strawberry.exceptions import MissingQueryError
 from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
 from strawberry.types import ExecutionContext, ExecutionResult
 from strawberry.types.execution import PreExecutionError
+from strawberry.types.graphql import OperationType
 
 from resolvers.errors import Code, Problem
 
@@ -28,10 +29,10 @@ class MaskedSchema(strawberry.Schema):
     """
 
     async def execute(self, *args: Any, **kwargs: Any) -> ExecutionResult:
-        """Run a query or mutation. An operation the method forbids still raises: only the view knows the method."""
+        """Run a query or mutation."""
         try:
             return _masked(await super().execute(*args, **kwargs))
-        except (MissingQueryError, CannotGetOperationTypeError) as error:
+        except _NO_OPERATION as error:
             return _failed(error)
 
     async def stream(self, *args: Any, **kwargs: Any) -> AsyncGenerator[Any, None]:
@@ -50,6 +51,8 @@ def render(error: GraphQLError) -> GraphQLError:
     cause, request_id = _cause(error), structlog.contextvars.get_contextvars().get("request_id")
     if isinstance(cause, Problem):
         problem = cause
+    elif isinstance(cause, InvalidOperationTypeError):
+        problem = _misplaced(cause.operation_type)
     elif _is_callers(error, cause):
         problem = Problem(Code.BAD_USER_INPUT, _wording(error, cause))
     else:
@@ -71,6 +74,17 @@ def _cause(error: GraphQLError) -> Exception | None:
     while isinstance(cause, GraphQLError):
         cause = cause.original_error
     return cause
+
+
+def _misplaced(kind: OperationType) -> Problem:
+    """The refusal of an operation of a type that the transport does not carry."""
+    if kind is not OperationType.SUBSCRIPTION:
+        return Problem(Code.METHOD_NOT_ALLOWED, f"A {kind.value} is sent by POST.")
+    return Problem(
+        Code.NOT_ACCEPTABLE,
+        "A subscription is a stream: send it over a WebSocket (graphql-transport-ws), or accept text/event-stream or "
+        'multipart/mixed;subscriptionSpec="1.0".',
+    )
 
 
 def _is_callers(error: GraphQLError, cause: Exception | None) -> bool:

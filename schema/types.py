@@ -3,8 +3,9 @@
 The objects behind the types are the resolvers' rows: a field without a function is the attribute of that name.
 """
 
+import asyncio
 from collections.abc import Awaitable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any, ClassVar, Generic, NewType, TypeVar, cast
@@ -24,15 +25,37 @@ from resolvers.errors import Code, Problem, not_found
 from resolvers.nodes import Found
 from resolvers.pages import Page
 from schema.loaders import Loaders
+from schema.transports.persisted import Persisted
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a deployment may choose about operations, the same for every request."""
+
+    introspection: bool = True
+    persisted: Persisted = field(default_factory=Persisted)
 
 
 @dataclass
 class Request:
-    """The context of an operation. Over a WebSocket it lives as long as the connection."""
+    """Who asks, and how: the context of an operation. Over a WebSocket it lives as long as the connection, and each
+    operation gets a copy (see `transports.running`).
+
+    `resume_after` is a cursor that came with the request, as `Last-Event-ID`, and not in the operation. A subscription
+    rings `began` once it has passed its checks, and leaves the cursor of each event in `cursor` before it is told.
+    """
 
     ctx: Context
     headers: Mapping[str, str] = field(default_factory=dict)
     connection_params: Mapping[str, Any] | None = None
+    options: Options = field(default_factory=Options)
+    resume_after: str | None = None
+    began: asyncio.Event = field(default_factory=asyncio.Event)
+    cursor: str | None = None
+
+    def own(self) -> "Request":
+        """A copy for one operation."""
+        return replace(self, began=asyncio.Event(), cursor=None)
 
     @cached_property
     def loaders(self) -> Loaders:
@@ -42,6 +65,7 @@ class Request:
 Info = strawberry.Info[Request, None]
 
 Cursor = NewType("Cursor", str)
+WebhookEventType = NewType("WebhookEventType", str)
 
 
 def written_time(moment: datetime | str) -> str:
@@ -59,6 +83,12 @@ def read_time(text: object) -> datetime:
     return moment.astimezone(UTC)
 
 
+def read_event_type(text: object) -> str:
+    if not isinstance(text, str):
+        raise GraphQLError("A WebhookEventType is a text like note.created.")
+    return text
+
+
 def scalar(name: str, description: str, **how: Any) -> ScalarDefinition:
     made: ScalarDefinition = strawberry.scalar(name=name, description=description, **how)
     return made
@@ -67,7 +97,7 @@ def scalar(name: str, description: str, **how: Any) -> ScalarDefinition:
 class Names(NameConverter):
     """The contract shortens the names of some connections."""
 
-    SHORT: ClassVar = {"TranscriptSegment": "Transcript"}
+    SHORT: ClassVar = {"TranscriptSegment": "Transcript", "WebhookDelivery": "Delivery"}
 
     def from_generic(self, generic_type: StrawberryObjectDefinition, types: list[StrawberryType | type]) -> str:
         name = super().from_generic(generic_type, types)
@@ -87,6 +117,12 @@ CONFIG = StrawberryConfig(
             "or a repeat.",
             serialize=str,
             parse_value=str,
+        ),
+        WebhookEventType: scalar(
+            "WebhookEventType",
+            "What a webhook can be told of, like `note.created`; `webhookEvents` has them all.",
+            serialize=str,
+            parse_value=read_event_type,
         ),
     },
 )

@@ -19,7 +19,7 @@ from models import Plan, Role
 from resolvers import viewers
 from resolvers.context import Transaction
 from tests.support.clients import Caller
-from tests.support.house import SECRET, UNLIMITED, Served, serving
+from tests.support.house import ENCRYPTION_KEY, SECRET, UNLIMITED, Served, serving
 from tests.support.llm import MODEL, ScriptedModel
 
 
@@ -36,6 +36,7 @@ class House:
             "database_url": self.database_url,
             "nats_url": self.nats_url,
             "jwt_secret": SECRET,
+            "encryption_keys": ENCRYPTION_KEY,
             "demo": "0",
             # As good as none: what limits are is tested by servers of their own.
             "rate_limits": UNLIMITED,

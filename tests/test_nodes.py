@@ -10,7 +10,7 @@ from models.base import new_id
 from resolvers.nodes import KINDS, MAX_NODES
 from tests.conftest import Tenant
 from tests.support.clients import Caller
-from tests.support.things import people_of, sql
+from tests.support.things import people_of, sql, webhook_of
 from tests.test_main_job import CONVERSE, CREATE
 
 KIND_OF = {
@@ -27,6 +27,8 @@ KIND_OF = {
     "group": "Group",
     "invite": "Invite",
     "api_key": "ApiKey",
+    "webhook": "Webhook",
+    "delivery": "WebhookDelivery",
 }
 NODE = "query($id: ID!) { node(id: $id) { __typename id } }"
 NODES = "query($ids: [ID!]!) { nodes(ids: $ids) { __typename id } }"
@@ -73,6 +75,7 @@ async def all_of(caller: Caller, tenant: Tenant) -> dict[str, str]:
     )  # fmt: skip
     made |= {"note": note, "segment": told["transcripts"]["nodes"][0]["id"], "conversation": talk}
     made |= {"workspace": str(tenant.id), "user": told["createdBy"]["id"]} | await people_of(tenant)
+    made |= await webhook_of(tenant)
     return {KIND_OF[name]: ident for name, ident in made.items()}
 
 
@@ -157,8 +160,8 @@ async def test_outsiders_find_nothing(owner: Caller, tenant: Tenant, stranger: T
 async def test_members_find_what_they_may_read(owner: Caller, tenant: Tenant) -> None:
     made = await all_of(owner, tenant)
     member = await tenant.user()
-    # A conversation is its owner's, and only admins see who is invited and which keys there are.
-    hidden = {"Conversation", "Message", "Suggestion", "Invite", "ApiKey"}
+    # A conversation is its owner's, and only admins see who is invited and which keys and webhooks there are.
+    hidden = {"Conversation", "Message", "Suggestion", "Invite", "ApiKey", "Webhook", "WebhookDelivery"}
     assert await seen(member, made) == set(KINDS) - hidden
     await sql(tenant.database, "UPDATE notes SET visibility = 'private' WHERE id = :note", note=made["Note"])
     await sql(tenant.database, "UPDATE folders SET is_private = true WHERE id = :folder", folder=made["Folder"])
@@ -176,7 +179,7 @@ OPEN: dict[str, set[str]] = {
     "notes:read": {"Note", "TranscriptSegment", "Tag", "Conversation", "Message", "Suggestion", "Workspace"},
     "folders": {"Folder", "Workspace"},
     "users:read": {"Workspace", "User", "Member", "Group", "Invite", "ApiKey"},
-    "webhooks": {"Workspace"},
+    "webhooks:read": {"Workspace", "Webhook", "WebhookDelivery"},
 }
 
 

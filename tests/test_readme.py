@@ -4,8 +4,10 @@ from pathlib import Path
 
 from graphql import parse
 
+from caret import outbound
 from caret.app import MAX_BODY
-from caret.providers.catalogue import SILENCE
+from caret.documents import MAX_FILE
+from caret.providers.catalogue import SILENCE as LLM_SILENCE
 from caret.providers.chunks import MAX_LINE
 from caret.providers.known import MAX_MODELS_FILE
 from caret.settings import EF_SEARCH, LEAST_CHUNK, MOST_CHUNK, RATE_LIMITS, Settings
@@ -25,19 +27,22 @@ from models.people import MAX_DESCRIPTION, MAX_GROUP_IDS, MAX_NAME, MAX_SCOPES
 from models.recording import MAX_DURATION
 from models.settings import MAX_DOMAINS, MAX_ICON_URL, MAX_WORKSPACE_NAME
 from models.tag import MAX_TAG_NAME, MAX_WORKSPACE_TAGS
+from models.webhook import MAX_URL
 from resolvers.agents.answering import STEPS, TOOL_CALLS
 from resolvers.agents.attempts import ATTEMPTS, LONGEST_PAUSE, PATIENCE
 from resolvers.agents.history import RECALLED_MESSAGES, RECALLED_RESULT, RESERVE
 from resolvers.agents.results import STORED
 from resolvers.agents.tools import SHOWN
 from resolvers.context import Limits
+from resolvers.feeds import QUIET, RING
 from resolvers.groups import MAX_GROUPS
 from resolvers.idempotency import KEPT, LONGEST
 from resolvers.indexing import EMBEDDED_AT_ONCE
 from resolvers.invites import CODE_LENGTH, LIFETIME, MAX_INVITES
 from resolvers.keys import MAX_KEYS
-from resolvers.limits import POINTS
+from resolvers.limits import DELIVERIES, POINTS
 from resolvers.nodes import MAX_NODES
+from resolvers.outside import MOST_KEPT
 from resolvers.pages import MAX_PAGE, PAGE
 from resolvers.recordings.addresses import UPLOAD_SECONDS
 from resolvers.recordings.cleaning import UNUSED_KEPT
@@ -49,10 +54,18 @@ from resolvers.search.words import MAX_TERMS
 from resolvers.spare import MAX_SPARE
 from resolvers.suggestions import MAX_LISTED
 from resolvers.translating import BATCH
+from resolvers.webhooks import schedule
+from resolvers.webhooks.claiming import PER_ENDPOINT
+from resolvers.webhooks.manage import MAX_WEBHOOKS, OVERLAP
+from resolvers.webhooks.sending import AT_ONCE
 from schema import schema
 from schema.cost import cost
-from schema.http import INIT_TIMEOUT, MAX_OPERATIONS
 from schema.limits import DocumentLimits
+from schema.transports import reservations
+from schema.transports.messages import MAX_ID
+from schema.transports.persisted import MAX_PERSISTED, MAX_PERSISTED_BYTES
+from schema.transports.streaming import SILENCE
+from schema.transports.websocket import INIT_TIMEOUT, MAX_OPERATIONS, PING
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
 
@@ -70,7 +83,7 @@ def test_the_limits_are_the_ones_in_force() -> None:
         f"depth {document.max_depth}, {document.max_selections:,} selections with fragments expanded"
     )
     operations = "Operations on one WebSocket at a time; wait for `connection_init`"
-    assert rows[operations] == f"{MAX_OPERATIONS}; {INIT_TIMEOUT.total_seconds():.0f} s"
+    assert rows[operations] == f"{MAX_OPERATIONS}; {INIT_TIMEOUT:.0f} s"
     assert rows["`first`, `last`, `limit` of a list"] == f"1 to {MAX_PAGE}, default {PAGE}"
     assert rows["Title of a note; each of its long texts"] == f"500; {MAX_TEXT:,} characters"
     segments = "Transcript segments of a note; in one append; characters of one"
@@ -93,6 +106,54 @@ def test_the_limits_are_the_ones_in_force() -> None:
     assert rows[bytes_per_second] == f"{MOST_PER_SECOND:,}, and {SPARE // 2**20} MiB"
     summarised = "A transcript that is summarised; segments translated at once"
     assert rows[summarised] == f"{SUMMARY_TOKENS:,} tokens; {BATCH}"
+
+
+def test_the_limits_of_what_is_live_are_the_ones_in_force() -> None:
+    rows = {row.split("|")[1].strip(): row.split("|")[2].strip() for row in README.splitlines() if row.startswith("| ")}
+    limits = Limits()
+    assert rows["How long events are kept"] == f"{limits.event_retention.days} days"
+    assert Settings.model_fields["event_retention_days"].default == limits.event_retention.days
+    connections = "Connections of one caller (WebSockets and streams) to one process"
+    assert rows[connections] == f"{limits.connections_per_caller}"
+    assert Settings.model_fields["connections_per_caller"].default == limits.connections_per_caller
+    pings = "Between two pings on a WebSocket; events that a process keeps for those who keep up; characters of an"
+    assert rows[f"{pings} operation's id"] == f"{PING:.0f} s; {RING:,}; {MAX_ID:,}"
+    assert f"without one within {QUIET:.0f} seconds" in README
+
+
+def test_the_limits_of_posts_are_the_ones_in_force() -> None:
+    rows = {row.split("|")[1].strip(): row.split("|")[2].strip() for row in README.splitlines() if row.startswith("| ")}
+    rates = ", ".join(f"{number} {plan.value}" for plan, number in DELIVERIES.items())
+    assert rows["Webhooks posted for a workspace in 60 seconds"] == rates
+    posts = "Posts at once: to one endpoint, of one worker; time for one; for its connection"
+    assert rows[posts] == f"{PER_ENDPOINT}; {AT_ONCE}; {outbound.PATIENCE:.0f} s; {outbound.CONNECT:.0f} s"
+    ends = "Attempts at a delivery; a wait that `Retry-After` asks for; failures in a row; how long what is due"
+    assert rows[f"{ends} waits for an endpoint that is off"] == (
+        f"{schedule.MAX_ATTEMPTS}; {schedule.LONGEST_WISH.days * 24} hours; {schedule.DEAD_AFTER.days} days; "
+        f"{schedule.PAUSED_AT_MOST.days} day"
+    )
+    kept = "An answer's body, and its headers, as they are kept; how long a delivery that is over is"
+    assert rows[kept] == f"{MOST_KEPT // 2**10} KiB each; {schedule.KEPT.days} days"
+
+
+def test_the_receivers_are_those_of_the_examples() -> None:
+    for kind, name in (("python", "webhook_receiver.py"), ("js", "webhook_receiver.mjs")):
+        shown = README.split("**A receiver.**")[1].split(f"```{kind}\n")[1].split("\n```")[0]
+        assert shown in (Path(__file__).parents[1] / "examples" / name).read_text()
+
+
+def test_the_limits_of_protocols_are_the_ones_in_force() -> None:
+    rows = {row.split("|")[1].strip(): row.split("|")[2].strip() for row in README.splitlines() if row.startswith("| ")}
+    streams = (
+        "Event streams of one caller in the single connection mode, of a process; operations on one; time to open it"
+    )
+    assert rows[streams] == (
+        f"{reservations.MAX_OF_ONE}, {reservations.MAX_RESERVATIONS:,}; {reservations.MAX_OPERATIONS}; "
+        f"{reservations.UNCLAIMED:.0f} s"
+    )
+    kept = "Automatic persisted queries that a process keeps; the file of trusted documents"
+    assert rows[kept] == f"{MAX_PERSISTED:,}, {MAX_PERSISTED_BYTES // 2**20} MiB; {MAX_FILE // 2**20} MiB"
+    assert f"Silence is filled every {SILENCE:.0f} seconds" in README
 
 
 def test_the_limits_of_people_are_the_ones_in_force() -> None:
@@ -123,7 +184,7 @@ def test_the_limits_of_models_are_the_ones_in_force() -> None:
     assert rows[tries] == f"{ATTEMPTS}; {LONGEST_PAUSE:.0f} s; {PATIENCE:.0f} s"
     sizes = "`CARET_MODELS_FILE`; one chunk of a model's answer"
     assert rows[sizes] == f"{MAX_MODELS_FILE // 2**20} MiB; {MAX_LINE // 2**20} MiB"
-    assert rows["`CARET_LLM_SILENCE`"] == f"`{SILENCE:.0f}`"
+    assert rows["`CARET_LLM_SILENCE`"] == f"`{LLM_SILENCE:.0f}`"
 
 
 def test_the_limits_of_agents_are_the_ones_in_force() -> None:
@@ -164,6 +225,13 @@ def test_the_rate_limits_are_the_ones_in_force() -> None:
     priced = {row[0].strip("`"): int(row[1]) for row in rows if row[0].startswith("`{")}
     assert len(priced) == 2
     assert {text: cost(schema._schema, parse(text)) for text in priced} == priced
+
+
+def test_the_limits_of_webhooks_are_the_ones_in_force() -> None:
+    rows = {row.split("|")[1].strip(): row.split("|")[2].strip() for row in README.splitlines() if row.startswith("| ")}
+    endpoints = "Endpoints of webhooks of a workspace, Zapier's among them; address of one"
+    assert rows[endpoints] == f"{MAX_WEBHOOKS}; {MAX_URL:,} characters"
+    assert rows["How long a secret signs after its rotation"] == f"{OVERLAP.total_seconds() / 3600:.0f} hours"
 
 
 def test_the_limits_of_indexing_are_the_ones_in_force() -> None:

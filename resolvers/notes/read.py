@@ -9,10 +9,10 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Executable, and_, exists, func, select
 from sqlmodel import col
 
-from models import Folder, Note, NoteTag, Tag, TranscriptSegment
+from models import Folder, Note, NoteTag, TranscriptSegment
 from models.base import Record
 from models.note import NoteFilter, NoteOrder, NoteOrderField, OrderDirection, TranscriptFilter
-from resolvers import access, pages
+from resolvers import access, documented, pages
 from resolvers.access import Right
 from resolvers.context import Context
 from resolvers.errors import Code, Problem, not_found
@@ -128,19 +128,12 @@ async def window(
 
 async def tags_of(ctx: Context, note_ids: Iterable[UUID]) -> Mapping[UUID, list[Record]]:
     """The tags of notes that were read before, by note, in the order of their names."""
-    query = (
-        select(col(NoteTag.note_id), Tag)
-        .join(Tag, col(Tag.id) == col(NoteTag.tag_id))
-        .where(col(NoteTag.note_id).in_(list(note_ids)))
-        .order_by(col(Tag.name), col(Tag.id))
-    )
-    return await _grouped(ctx, query)
+    return await _grouped(ctx, documented.tags_query(note_ids))
 
 
 async def segments(ctx: Context, note_ids: Iterable[UUID]) -> Mapping[UUID, list[Record]]:
     """The whole transcripts of notes that were read before, by note."""
-    query = select(TranscriptSegment).where(col(TranscriptSegment.note_id).in_(list(note_ids)))
-    return await _grouped(ctx, query.order_by(col(TranscriptSegment.note_id), col(TranscriptSegment.position)))
+    return await _grouped(ctx, documented.segments_query(note_ids))
 
 
 async def _grouped(ctx: Context, query: Executable) -> Mapping[UUID, list[Record]]:

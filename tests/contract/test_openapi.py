@@ -11,6 +11,7 @@ import schemathesis
 from starlette.routing import Mount, Route
 
 import rest_compat
+from models.webhook import WEBHOOK_ALIASES, WEBHOOK_EVENTS
 from resolvers.errors import Code
 from rest_compat.answers import CODES, ONLY_GRAPHQL
 from rest_compat.family import Resource
@@ -152,6 +153,21 @@ async def test_a_query_says_how_it_is_written(told: Json) -> None:
     assert "2026-01-31" in listed["fromDate"]["schema"]["examples"]
     asked = told["paths"]["/api/v1/ai/conversations"]["get"]["parameters"]
     assert [one["name"] for one in asked if one.get("required")] == ["document_id"]
+
+
+async def test_every_post_of_a_webhook_is_told(told: Json) -> None:
+    """That they are told truly is tested where they are made: tests/test_webhook_deliveries.py."""
+    assert list(told["webhooks"]) == [*WEBHOOK_EVENTS, *WEBHOOK_ALIASES]
+    signed = ["X-Caret-Signature", "webhook-id", "webhook-timestamp", "webhook-signature"]
+    for name, methods in told["webhooks"].items():
+        [(method, post)] = methods.items()
+        assert (method, post["security"], set(post["responses"])) == ("post", [], {"2XX", "410"})
+        parameters = [one["$ref"].rpartition("/")[2] for one in post["parameters"]]
+        assert [told["components"]["parameters"][one]["name"] for one in parameters] == signed
+        schema = post["requestBody"]["content"]["application/json"]["schema"]
+        assert schema["properties"] == {"type": {"const": name}}
+        envelope = told["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
+        assert set(envelope["required"]) == {"type", "eventId", "webhookId", "workspaceId", "timestamp", "payload"}
 
 
 async def test_who_may_call(told: Json) -> None:

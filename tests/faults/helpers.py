@@ -157,7 +157,15 @@ def alive(process: psutil.Process) -> bool:
 def parts(served: Served, command: str) -> list[psutil.Process]:
     """The server's processes of that name: web, worker."""
     children = psutil.Process(served.process.pid).children()
-    return [child for child in children if alive(child) and command in child.cmdline()[1:4]]
+    return [child for child in children if alive(child) and command in words(child)[1:4]]
+
+
+def words(process: psutil.Process) -> list[str]:
+    """Its command; nothing for one that has ended since it was seen alive."""
+    try:
+        return list(process.cmdline())
+    except psutil.NoSuchProcess:
+        return []
 
 
 def caret(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:

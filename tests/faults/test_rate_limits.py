@@ -215,7 +215,7 @@ async def test_the_headers_are_on_every_reply_to_a_known_caller(free: Tenant) ->
         (200, "POST", "/graphql", {"json": {"query": "{ nothing }"}}),
         (200, "GET", "/graphql?query={__typename}", {}),
         (400, "POST", "/graphql", {"content": "5", "headers": {"Content-Type": "application/json"}}),
-        (405, "PUT", "/graphql", {}),
+        (405, "PATCH", "/graphql", {}),
     ]
     left = told(await key.http.get("/v1/me"))[1]
     for number, (status, method, path, request) in enumerate(requests, 1):
@@ -280,7 +280,7 @@ async def test_an_operation_pays_for_its_weight_before_it_runs(free: Tenant) -> 
     nested = "{ notes(first: 100) { nodes { transcripts(first: %d) { totalCount } } } }"
     answer, left = await post(nested % 50)
     [error] = answer["errors"]
-    assert (answer["data"], left) == (None, 48)
+    assert ("data" in answer, left) == (False, 48)
     wait = error["extensions"].pop("retryAfter")
     assert 1 <= wait <= 61
     assert error["extensions"].pop("requestId")

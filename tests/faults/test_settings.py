@@ -6,7 +6,7 @@ import pytest
 
 from tests.conftest import House
 from tests.faults.helpers import caret
-from tests.support.house import SECRET
+from tests.support.house import ENCRYPTION_KEY, SECRET
 
 NOBODY = "127.0.0.1:1"
 WRONG = [
@@ -49,6 +49,8 @@ WRONG = [
     ),
     ({"storage_endpoint": "http://127.0.0.1:1"}, "CARET_STORAGE_URL is not set: name the bucket"),
     ({"storage_region": "eu-west-1"}, "CARET_STORAGE_URL is not set: name the bucket"),
+    ({"encryption_keys": "short"}, "CARET_ENCRYPTION_KEYS: must be keys of 32 bytes in URL-safe base64"),
+    ({"encryption_keys": f"{ENCRYPTION_KEY},"}, "CARET_ENCRYPTION_KEYS: must be keys of 32 bytes in URL-safe base64"),
     ({"public_url": "caret.example"}, "CARET_PUBLIC_URL: must be an address that starts with https://."),
 ]
 

@@ -18,12 +18,13 @@ from tests.support.scratch import scratch_database
 
 
 @pytest.fixture(scope="session")
-async def ctx(house: House) -> AsyncIterator[Context]:
+async def ctx(house: House, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Context]:
     async with scratch_database(house.database_url) as url:
         await migrate(url)
         settings = Settings(
             database_url=url,
             nats_url=house.nats_url,
+            data_dir=tmp_path_factory.mktemp("here"),
             jwt_secret=SecretStr(SECRET),
             llm_base_url=house.llm.url,
             llm_model=MODEL,

@@ -2,7 +2,7 @@
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncGenerator, Coroutine
 from types import SimpleNamespace
 from typing import Any
 
@@ -267,7 +267,7 @@ async def test_a_change_whose_suggestion_is_gone_does_not_end_the_stream(me: Con
     row = await suggest(me, talk)
     reply = uuid.uuid4()
 
-    async def events(*idents: uuid.UUID) -> AsyncIterator[ReplyEvent]:
+    async def events(*idents: uuid.UUID) -> AsyncGenerator[ReplyEvent, None]:
         yield ReplyEvent(1, "delta", reply, content="x")
         for seq, ident in enumerate(idents, 2):
             yield ReplyEvent(seq, "document_change", reply, document_change={"suggestion_id": str(ident)})

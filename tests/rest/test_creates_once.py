@@ -12,8 +12,10 @@ CREATES: dict[str, tuple[str, dict[str, Any]]] = {
     "folder": ("/v1/folders", {"name": "Once"}),
     "group": ("/v1/workspace/groups", {"name": "Once"}),
     "invite": ("/v1/invites", {"email": "once@people.example"}),
+    # The secret of the first call too, whose answer may have been lost.
+    "webhook": ("/v1/webhooks", {"url": "https://once.example", "events": ["note.deleted"], "isActive": False}),
 }
-OTHER = {"title": "Other", "name": "other", "email": "other@people.example"}
+OTHER = {"title": "Other", "name": "other", "email": "other@people.example", "url": "https://other.example"}
 
 
 @pytest.mark.parametrize("noun", CREATES)

@@ -9,6 +9,7 @@ import pytest
 
 from models.conversation import AgentType
 from models.note import NoteVisibility
+from resolvers import documented
 from resolvers.notes.read import Details
 from rest_compat import present
 from rest_compat.conversations import NewConversation, Question
@@ -100,7 +101,7 @@ def test_a_note_shows_no_internal_key() -> None:
                         "ends_at": "2026-01-02T03:04:05.5Z", "attendees": [{"self": True, "email": "a@b.c"}]},
     )  # fmt: skip
     shown = present.note(row, Details({}, {}))
-    assert set(shown["participants"][0]) == set(present.PARTICIPANT)
+    assert set(shown["participants"][0]) == set(documented.PARTICIPANT)
     assert shown["participants"][0]["accountName"] == "Co"
     event = shown["calendarEvent"]
     assert event is not None

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 SECRET = "a secret of the tests that is long enough to sign with"
+ENCRYPTION_KEY = "a2V5IG9mIHRoZSB0ZXN0cywgMzIgYnl0ZXMgbG9uZyE="
 ROOT = Path(__file__).parents[2]
 UNLIMITED = "free=1000000,pro=1000000,enterprise=1000000"
 

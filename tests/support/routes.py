@@ -53,6 +53,13 @@ BODIES: dict[str, list[Any]] = {
         {"audioUrl": "https://zanzibar.example", "tags": [an("tag")], "folderId": an("folder")},
     ],
     "PUT /v1/uploads/{id}": [None],
+    "POST /v1/webhooks": [{"url": "https://zanzibar.example", "events": ["note.created"]}],
+    "PATCH /v1/webhooks/{id}": [{"label": PHRASE}],
+    "POST /v1/webhooks/{id}/test": [None],
+    "POST /v1/webhooks/{id}/rotate-secret": [None],
+    "POST /v1/webhooks/{id}/deliveries/{deliveryId}/redeliver": [None],
+    "POST /v1/integrations/zapier/webhook": [{"hookUrl": "https://zanzibar.example"}],
+    "DELETE /v1/integrations/zapier/webhook": [{"hookUrl": "https://zanzibar.example"}],
     "POST /api/v1/ai/conversations": [{"document_id": an("note")}],
     "PATCH /api/v1/ai/conversations/{id}": [{"title": PHRASE}],
     "POST /api/v1/ai/conversations/{id}/touch": [None],
@@ -102,13 +109,14 @@ def requests() -> Iterator[Operation]:
 def requests_of(method: str, path: str) -> Iterator[Operation]:
     name = f"{method} {path}"
     assert method in {"GET", "DELETE"} or name in BODIES, f"add what {name} is to be sent"
-    owner = re.search(r"(\w+)/\{id\}", path)
-    ids = {"id": Hole("id", OWNERS.get(owner[1], singular(owner[1])))} if owner else {}
+    owners = re.findall(r"(\w+)/\{(\w+)\}", path)
+    ids = {place: Hole(place, OWNERS.get(owner, singular(owner))) for owner, place in owners}
     for body in BODIES.get(name, [None]):
         given = {"path": ids, "params": NEEDED.get(name, {}), "json": body}
         yield Operation(method, path, name, given, None)
         yield Operation(method, path, name, {**given, "headers": {"If-Match": '"99"'}}, "If-Match")
-        nothing = {"path": {"id": str(new_id())}, "json": None, "headers": {"X-Workspace-Id": an("workspace")}}
+        elsewhere = {"X-Workspace-Id": an("workspace")}
+        nothing = {"path": {place: str(new_id()) for place in ids}, "json": None, "headers": elsewhere}
         yield Operation(method, path, name, nothing, "header")
     if method == "GET":
         needed = NEEDED.get(name, {})

@@ -20,7 +20,7 @@ RULES = {"api_keys.scopes", "rate_windows.spent", "messages.usage", "notes.embed
 
 
 def singular(table: str) -> str:
-    return table.removesuffix("s")
+    return f"{table.removesuffix('ies')}y" if table.endswith("ies") else table.removesuffix("s")
 
 
 @dataclass
@@ -75,6 +75,8 @@ class Secrets:
                 | {"result_summary": text, "result": text}
             ],
             "events.payload": {"secret": text},
+            "deliveries.request_headers": {"secret": text},
+            "deliveries.response_headers": {"secret": text},
         }
         assert place in shapes, f"nobody knows how to hide a secret in {place}"
         return shapes[place]

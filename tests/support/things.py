@@ -67,6 +67,7 @@ async def things_of(caller: Caller, tenant: Tenant, title: str) -> dict[str, str
     return (
         made
         | await people_of(tenant)
+        | await webhook_of(tenant)
         | {
             "user": author["note"]["createdBy"]["id"],
             "workspace": str(tenant.id),
@@ -94,6 +95,29 @@ async def people_of(tenant: Tenant) -> dict[str, str]:
         named = {name: value for name, value in values.items() if f":{name}" in statement}
         await sql(tenant.database, statement, **named)
     made.pop("person")
+    return made
+
+
+async def webhook_of(tenant: Tenant) -> dict[str, str]:
+    """An endpoint that is switched off, and what it was sent before: no worker touches them."""
+    made = {kind: str(new_id()) for kind in ("webhook", "delivery")}
+    await sql(
+        tenant.database,
+        """INSERT INTO webhooks (id, workspace_id, url, label, events, is_active, disabled_reason, secret)
+        VALUES (:webhook, :workspace, 'https://x.example', 'x', '{note.created}', false, 'x', :secret)""",
+        webhook=made["webhook"],
+        workspace=tenant.id,
+        secret=b"x",
+    )
+    await sql(
+        tenant.database,
+        """INSERT INTO deliveries (id, workspace_id, webhook_id, event_id, type, body, status, request_headers,
+        response_headers, response_body, error) VALUES (:delivery, :workspace, :webhook, :delivery, 'test', :body,
+        'delivered', '{}', '{}', 'x', 'x')""",
+        **made,
+        workspace=tenant.id,
+        body=b'{"payload": {}}',
+    )
     return made
 
 

@@ -1,0 +1,192 @@
+"""Posts to addresses that strangers chose: to the public internet alone, for a bounded time, reading a bounded answer.
+
+It is httpx2's own network layer, httpcore2, without the client above it: that would keep cookies, read proxies and
+credentials from the environment and unpack what it is sent, none of which is wanted here.
+"""
+
+import asyncio
+import socket
+import ssl
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import cached_property
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
+import httpcore2
+
+from models.base import mended
+from resolvers.errors import Problem
+from resolvers.outside import MOST_KEPT, Answer, Unreachable
+from resolvers.webhooks import addresses
+from resolvers.webhooks.addresses import Address
+
+CONNECT = 5.0
+"""Seconds for a connection, and as many for the handshake of TLS on it."""
+PATIENCE = 10.0
+"""Seconds for an answer, and of silence after which a connection is given up."""
+GRACE = 0.5
+"""Seconds for what PATIENCE does not end, such as an answer that drips."""
+IDLE = 4.0
+"""Seconds that a connection is kept open for the next post: less than servers do, of which some close it after 5."""
+CONNECTIONS = 64
+MOST_TRIED = 4
+"""Of the addresses of one name."""
+MOST_READ = 65_536
+"""Bytes of an answer that are read, so that its connection can be used again."""
+
+Resolve = Callable[[str, int], Awaitable[Sequence[Address]]]
+"""All addresses of a host. Raises OSError."""
+
+
+class NotPublic(Exception):  # noqa: N818 (a host that is inside)
+    """An address that must not be connected to."""
+
+
+class Resolver:
+    """The system's own, in threads that nothing else waits for: a name server may take its time."""
+
+    def __init__(self) -> None:
+        self._threads = ThreadPoolExecutor(CONNECTIONS, "resolver")
+
+    async def __call__(self, host: str, port: int) -> Sequence[Address]:
+        ask = asyncio.get_running_loop().run_in_executor
+        found = await ask(self._threads, lambda: socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+        return list(dict.fromkeys(ip_address(address[0]) for *_, address in found))
+
+    def close(self) -> None:
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+class PublicNetwork(httpcore2.AsyncNetworkBackend):
+    """Resolves a name once, looks at every address of it, and connects to one of just these."""
+
+    def __init__(self, resolve: Resolve, inner: httpcore2.AsyncNetworkBackend, *, allow_local: bool) -> None:
+        self._resolve = resolve
+        self._inner = inner
+        self._allow_local = allow_local
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,  # noqa: ASYNC109 (its base's)
+        local_address: str | None = None,
+        socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
+    ) -> httpcore2.AsyncNetworkStream:
+        try:
+            async with asyncio.timeout(timeout):
+                found = await self._resolve(host, port)
+        except TimeoutError:
+            raise httpcore2.ConnectTimeout from None
+        # One address inside makes the name suspect: whom would the next answer lead to?
+        if not found or not all(addresses.may_connect(each, allow_local=self._allow_local) for each in found):
+            raise NotPublic
+        tried = [str(address) for address in found[:MOST_TRIED]]
+        share = None if timeout is None else timeout / len(tried)
+        for address in tried[:-1]:
+            with suppress(httpcore2.ConnectError, httpcore2.ConnectTimeout):
+                return await self._inner.connect_tcp(address, port, share, local_address, socket_options)
+        return await self._inner.connect_tcp(tried[-1], port, share, local_address, socket_options)
+
+
+class Outbound:
+    """A Poster. Connections are kept and shared, with HTTP/2 where the other side speaks it."""
+
+    def __init__(
+        self,
+        network: httpcore2.AsyncNetworkBackend,
+        *,
+        allow_local: bool,
+        trusted: ssl.SSLContext | None = None,
+        patience: float = PATIENCE,
+    ) -> None:
+        self._network = network
+        self._allow_local = allow_local
+        self._trusted = trusted
+        self._patience = patience
+
+    @cached_property
+    def _pool(self) -> httpcore2.AsyncConnectionPool:
+        # Made when there is something to post: to read the machine's certificates takes a tenth of a second.
+        return httpcore2.AsyncConnectionPool(
+            ssl_context=self._trusted or httpcore2.default_ssl_context(),
+            max_connections=CONNECTIONS,
+            max_keepalive_connections=CONNECTIONS,
+            keepalive_expiry=IDLE,
+            http2=True,
+            network_backend=self._network,
+        )
+
+    async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
+        try:
+            # Again at every post: what was allowed when it was entered may be forbidden since.
+            addresses.refuse(url, allow_local=self._allow_local)
+            async with asyncio.timeout(self._patience + GRACE):
+                return await self._post(url, headers, body)
+        except (Problem, NotPublic):
+            raise Unreachable("The address is not one of the public internet.") from None
+        except httpcore2.ConnectTimeout:
+            raise Unreachable(f"There was no connection within {CONNECT:.0f} seconds.") from None
+        except (TimeoutError, httpcore2.TimeoutException):
+            raise Unreachable(f"There was no answer within {self._patience:.0f} seconds.") from None
+        except (httpcore2.NetworkError, httpcore2.ProtocolError, OSError) as error:
+            raise Unreachable(_told(error)) from None
+
+    async def _post(self, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
+        until = asyncio.get_running_loop().time() + self._patience
+        sent = {"Host": urlsplit(url).netloc, "Content-Length": str(len(body)), **headers}
+        names = [(name.encode(), value.encode()) for name, value in sent.items()]
+        limits = {"connect": CONNECT, "read": self._patience, "write": self._patience, "pool": self._patience}
+        async with self._pool.stream("POST", url, headers=names, content=body, extensions={"timeout": limits}) as got:
+            return Answer(got.status, _headers(got.headers), await _beginning(got, until))
+
+    async def close(self) -> None:
+        await self._pool.aclose()
+
+
+async def _beginning(answer: httpcore2.Response, until: float) -> str:
+    """What there is of the body by then. The status has come, so nothing that befalls its body is a failure."""
+    kept, read = b"", 0
+    with suppress(TimeoutError, httpcore2.TimeoutException, httpcore2.NetworkError, httpcore2.ProtocolError):
+        async with asyncio.timeout_at(until):
+            async for chunk in answer.aiter_stream():
+                kept += chunk[: MOST_KEPT - len(kept)]
+                read += len(chunk)
+                if read > MOST_READ:
+                    break
+    return mended(kept.decode("utf-8", "ignore"))
+
+
+def _headers(given: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+    """As many of the first as fit, those of one name in one line."""
+    kept: dict[str, str] = {}
+    room = MOST_KEPT
+    for name, value in given:
+        room -= len(name) + len(value)
+        if room < 0:
+            break
+        told, text = mended(name.decode("latin-1").lower()), mended(value.decode("latin-1"))
+        kept[told] = f"{kept[told]}, {text}" if told in kept else text
+    return kept
+
+
+def _told(error: Exception) -> str:
+    """What a receiver may know of it, which is not the text of the error: that names addresses."""
+    if isinstance(error, socket.gaierror):
+        return "The name of the host is not known."
+    for cause in _causes(error):
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return f"The certificate was not accepted: {mended(cause.verify_message)}"
+        if isinstance(cause, ssl.SSLError):
+            return "The TLS handshake failed."
+    if isinstance(error, httpcore2.ConnectError):
+        return "No connection could be made."
+    return "The connection was lost before there was an answer, or it was not HTTP."
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__

@@ -1,0 +1,60 @@
+// Receives webhooks of Caret and verifies both signatures.
+//
+//     CARET_WEBHOOK_SECRET=whsec_… node examples/webhook_receiver.mjs [PORT]
+//
+// Several secrets, with commas between them, while one is replaced by another. Needs nothing but Node.
+import { createHmac, timingSafeEqual } from "node:crypto";
+import { createServer } from "node:http";
+
+const SECRETS = process.env.CARET_WEBHOOK_SECRET.split(",");
+const TOLERANCE = 300; // seconds by which the clocks may differ
+const MOST = 16 * 1024 * 1024;
+const seen = new Set(); // of a database, in real life
+
+/** Whether one of our secrets made both signatures, just now. */
+function signed(headers, body) {
+  const sentAt = headers["webhook-timestamp"] ?? "";
+  if (!/^\d+$/.test(sentAt) || Math.abs(Date.now() / 1000 - Number(sentAt)) > TOLERANCE) return false;
+  const content = Buffer.concat([Buffer.from(`${headers["webhook-id"]}.${sentAt}.`), body]);
+  const given = (headers["webhook-signature"] ?? "").split(" ");
+  return (
+    SECRETS.some((secret) => given.some((each) => same(standard(secret, content), each))) &&
+    SECRETS.some((secret) => same(hex(secret, body), headers["x-caret-signature"] ?? ""))
+  );
+}
+
+function standard(secret, content) {
+  const key = Buffer.from(secret.replace(/^whsec_/, ""), "base64");
+  return `v1,${createHmac("sha256", key).update(content).digest("base64")}`;
+}
+
+function hex(secret, body) {
+  return createHmac("sha256", secret).update(body).digest("hex");
+}
+
+function same(ours, theirs) {
+  const [a, b] = [Buffer.from(ours), Buffer.from(theirs)];
+  return a.length === b.length && timingSafeEqual(a, b);
+}
+
+const server = createServer(async (request, response) => {
+  const chunks = [];
+  let length = 0;
+  for await (const chunk of request) {
+    chunks.push(chunk);
+    length += chunk.length;
+    if (length > MOST) return request.destroy();
+  }
+  const body = Buffer.concat(chunks);
+  if (request.method !== "POST" || !signed(request.headers, body)) return response.writeHead(401).end();
+  const event = JSON.parse(body);
+  // The same event may come twice: it has the same id then.
+  if (!seen.has(event.eventId)) {
+    seen.add(event.eventId);
+    console.log(event.type, event.eventId);
+  }
+  return response.writeHead(200).end();
+});
+server.listen(Number(process.argv[2] ?? 9000), "127.0.0.1", () => {
+  console.log(`http://127.0.0.1:${server.address().port}/`);
+});

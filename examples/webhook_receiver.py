@@ -1,0 +1,76 @@
+"""Receives webhooks of Caret and verifies both signatures.
+
+    CARET_WEBHOOK_SECRET=whsec_… python examples/webhook_receiver.py [PORT]
+
+Several secrets, with commas between them, while one is replaced by another. Needs nothing but Python.
+"""
+
+import base64
+import hashlib
+import hmac
+import json
+import os
+import sys
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+SECRETS = os.environ["CARET_WEBHOOK_SECRET"].split(",")
+TOLERANCE = 300  # seconds by which the clocks may differ
+MOST = 16 * 1024 * 1024
+SEEN = set()  # of a database, in real life
+
+
+def signed(headers, body):
+    """Whether one of our secrets made both signatures, just now."""
+    sent_at = headers.get("webhook-timestamp", "")
+    if not sent_at.isascii() or not sent_at.isdigit() or abs(time.time() - int(sent_at)) > TOLERANCE:
+        return False
+    content = f"{headers.get('webhook-id', '')}.{sent_at}.".encode() + body
+    return any(standard(secret, content, headers) for secret in SECRETS) and any(
+        same(hmac.new(secret.encode(), body, hashlib.sha256).hexdigest(), headers.get("X-Caret-Signature", ""))
+        for secret in SECRETS
+    )
+
+
+def standard(secret, content, headers):
+    key = base64.b64decode(secret.removeprefix("whsec_"))
+    expected = "v1," + base64.b64encode(hmac.new(key, content, hashlib.sha256).digest()).decode()
+    return any(same(expected, each) for each in headers.get("webhook-signature", "").split(" "))
+
+
+def same(ours, theirs):
+    return hmac.compare_digest(ours.encode(), theirs.encode())
+
+
+class Receiver(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self):
+        length = int(self.headers.get("content-length", 0))
+        if length > MOST:
+            self.close_connection = True
+            return self.answer(413)
+        body = self.rfile.read(length)
+        if not signed(self.headers, body):
+            return self.answer(401)
+        event = json.loads(body)
+        # The same event may come twice: it has the same id then.
+        if event["eventId"] not in SEEN:
+            SEEN.add(event["eventId"])
+            print(event["type"], event["eventId"], flush=True)
+        return self.answer(200)
+
+    def answer(self, status):
+        self.send_response(status)
+        self.send_header("content-length", "0")
+        self.end_headers()
+
+    def log_message(self, *_):
+        pass
+
+
+if __name__ == "__main__":
+    port = int(sys.argv[1]) if len(sys.argv) > 1 else 9000
+    server = ThreadingHTTPServer(("127.0.0.1", port), Receiver)
+    print(f"http://127.0.0.1:{server.server_port}/", flush=True)
+    server.serve_forever()

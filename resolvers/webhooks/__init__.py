@@ -1,0 +1,1 @@
+"""Webhooks: the endpoints of a workspace, and what is posted to them."""

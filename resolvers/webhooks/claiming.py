@@ -1,0 +1,162 @@
+"""Which deliveries are posted next: what is due, in the order of each note, within the plan's rate.
+
+A claim is a lease: a delivery whose worker is lost meanwhile is due again at its end. Claims are made one after the
+other, under a lock that all workers share for these few statements: so rate and order hold across all of them.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import bindparam, case, func, select, update
+from sqlalchemy.orm import aliased
+from sqlmodel import col
+
+from models import Delivery, Webhook, Workspace
+from models.base import Record
+from models.webhook import DeliveryStatus
+from resolvers.context import Context, Transaction
+
+LEASE = timedelta(seconds=60)
+"""For how long nobody else posts what is being posted."""
+PER_ENDPOINT = 4
+"""Posts to one endpoint at the same time, by one worker."""
+LOOKED_AT = 256
+"""Deliveries that one claim looks at."""
+MINUTE = timedelta(seconds=60)
+WITHIN_A_MINUTE = 3
+"""Attempts at one delivery that the schedule may make in 60 seconds."""
+
+JOB = (
+    col(Delivery.id),
+    col(Delivery.workspace_id),
+    col(Delivery.webhook_id),
+    col(Delivery.event_id),
+    col(Delivery.body),
+    col(Delivery.attempts),
+    col(Delivery.attempted_at),
+    col(Webhook.url),
+    col(Webhook.secret),
+    col(Webhook.previous_secret),
+    col(Webhook.previous_until),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """`jobs` are rows of JOB; `put_off` is how many were found that exceed the rate of their workspace."""
+
+    jobs: Sequence[Record] = ()
+    put_off: int = 0
+
+
+async def claim(ctx: Context, free: int, busy: Mapping[UUID, int]) -> Claimed:
+    """Takes up to `free` deliveries that are due, for the length of a lease. `busy` is how many posts to which endpoint
+    this worker is at."""
+    now = ctx.clock()
+    async with ctx.transaction() as tx:
+        await tx.execute(select(func.pg_advisory_xact_lock(func.hashtextextended("deliveries", 0))))
+        due = await _due(tx, now, busy)
+        if not due:
+            return Claimed()
+        rates = {row.workspace_id: Rate(ctx.limits.deliveries[row.plan], now) for row in due}
+        for row in await _spent(tx, now, list(rates)):
+            rates[row.workspace_id].count(row.spent, row.first)
+        taken, later = _choose(due, rates, free, Counter(busy))
+        if later:
+            moved = update(Delivery).where(col(Delivery.id) == bindparam("late")).values(due_at=bindparam("then"))
+            await tx.execute(moved, later)
+        return Claimed(await _take(tx, taken, now) if taken else (), len(later))
+
+
+class Rate:
+    """What a workspace may still have posted in this minute."""
+
+    def __init__(self, allowed: int, now: datetime) -> None:
+        self.allowed = allowed
+        self.left = allowed
+        self.frees_at = now + MINUTE
+        self.late = 0
+
+    def count(self, spent: int, first: datetime) -> None:
+        self.left -= spent
+        self.frees_at = first + MINUTE
+
+    def next_turn(self) -> datetime:
+        """One after the other, as fast as the rate is: not all of them at once when there is room for one."""
+        turn = self.frees_at + MINUTE * (self.late / self.allowed)
+        self.late += 1
+        return turn
+
+
+def _choose(
+    due: Sequence[Record], rates: Mapping[UUID, Rate], free: int, busy: Counter[UUID]
+) -> tuple[list[UUID], list[dict[str, Any]]]:
+    """Which to take, and which are put off until when."""
+    taken: list[UUID] = []
+    later: list[dict[str, Any]] = []
+    for row in due:
+        rate = rates[row.workspace_id]
+        if rate.left <= 0:
+            later.append({"late": row.id, "then": rate.next_turn()})
+        elif len(taken) < free and busy[row.webhook_id] < PER_ENDPOINT:
+            taken.append(row.id)
+            rate.left -= 1
+            busy[row.webhook_id] += 1
+    return taken, later
+
+
+async def _due(tx: Transaction, now: datetime, busy: Mapping[UUID, int]) -> Sequence[Record]:
+    full = [webhook_id for webhook_id, posts in busy.items() if posts >= PER_ENDPOINT]
+    earlier = aliased(Delivery)
+    # One that has failed keeps the others waiting no longer: its endpoint is in trouble, and may be for hours.
+    first = (
+        select(col(earlier.id))
+        .where(
+            col(earlier.webhook_id) == col(Delivery.webhook_id),
+            col(earlier.note_id) == col(Delivery.note_id),
+            col(earlier.seq) < col(Delivery.seq),
+            col(earlier.status) == DeliveryStatus.PENDING,
+            col(earlier.error).is_(None),
+        )
+        .exists()
+    )
+    waiting = (
+        select(col(Delivery.id), col(Delivery.workspace_id), col(Delivery.webhook_id), col(Workspace.plan))
+        .join(Webhook, col(Webhook.id) == col(Delivery.webhook_id))
+        .join(Workspace, col(Workspace.id) == col(Delivery.workspace_id))
+        .where(col(Delivery.status) == DeliveryStatus.PENDING, col(Delivery.due_at) <= now, col(Webhook.is_active))
+        .where(col(Delivery.webhook_id).not_in(full), ~first)
+        .order_by(col(Delivery.due_at), col(Delivery.seq))
+        .limit(LOOKED_AT)
+        .with_for_update(skip_locked=True, of=Delivery)
+    )
+    return (await tx.execute(waiting)).all()
+
+
+async def _spent(tx: Transaction, now: datetime, workspaces: Sequence[UUID]) -> Sequence[Record]:
+    """What was posted in the minute before. A row knows its last attempt only: the others may have been in it too."""
+    attempts = case((col(Delivery.attempts) <= WITHIN_A_MINUTE, col(Delivery.attempts)), else_=1)
+    spent = (
+        select(
+            col(Delivery.workspace_id),
+            func.sum(attempts).label("spent"),
+            func.min(col(Delivery.attempted_at)).label("first"),
+        )
+        .where(col(Delivery.workspace_id).in_(workspaces), col(Delivery.attempted_at) > now - MINUTE)
+        .group_by(col(Delivery.workspace_id))
+    )
+    return (await tx.execute(spent)).all()
+
+
+async def _take(tx: Transaction, ids: Sequence[UUID], now: datetime) -> Sequence[Record]:
+    taken = (
+        update(Delivery)
+        .where(col(Delivery.id).in_(ids), col(Webhook.id) == col(Delivery.webhook_id))
+        .values(attempts=col(Delivery.attempts) + 1, attempted_at=now, due_at=now + LEASE)
+        .returning(*JOB)
+    )
+    return (await tx.execute(taken)).all()

@@ -1,0 +1,59 @@
+"""Who sends a request: the credential in its headers, under the same names on every transport."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from uuid import UUID
+
+from models.base import as_id
+from resolvers.context import Context
+from resolvers.errors import Code, Problem, bad_input
+from resolvers.limits import Meter
+from resolvers.viewers import authenticate
+
+
+async def viewing(ctx: Context, headers: Mapping[str, str], meter: Meter) -> Context:
+    """The context with the viewer of the credential in the headers; without one it stays as it is."""
+    credential = credential_in(headers)
+    if credential is None:
+        return ctx
+    return ctx.acting_as(await authenticate(ctx, credential, workspace_in(headers), meter=meter), meter)
+
+
+def credential_in(headers: Mapping[str, str]) -> str | None:
+    scheme, _, token = headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer" and token.strip():
+        return token.strip()
+    return headers.get("x-api-key") or None
+
+
+def workspace_in(headers: Mapping[str, str]) -> UUID | None:
+    given = headers.get("x-workspace-id")
+    if given is None:
+        return None
+    found = as_id(given)
+    if found is None:
+        raise bad_input("X-Workspace-Id", "This is not the id of a workspace.")
+    return found
+
+
+class Connections:
+    """The open connections of this process, by who opened them: a key, or a person in a workspace."""
+
+    def __init__(self) -> None:
+        self._open: Counter[tuple[UUID, UUID]] = Counter()
+
+    @contextmanager
+    def counted(self, ctx: Context) -> Iterator[None]:
+        """Counts one for as long as the block lasts. Raises RATE_LIMITED where the caller has enough of them."""
+        caller, most = (ctx.me.workspace_id, ctx.me.actor_id), ctx.limits.connections_per_caller
+        if self._open[caller] >= most:
+            text = f"You have {most} connections open with this server, which is the limit. Close one first."
+            raise Problem(Code.RATE_LIMITED, text)
+        self._open[caller] += 1
+        try:
+            yield
+        finally:
+            self._open[caller] -= 1
+            if not self._open[caller]:
+                del self._open[caller]

@@ -1,0 +1,164 @@
+"""GraphQL over HTTP, to the letter of its specification of September 2026 (http-spec.graphql.org).
+
+What is refused before there is an operation has the status of its problem. What comes of an operation is 200 in
+application/json; in application/graphql-response+json it is 200, 294 (Partial Success) where fields failed, and
+otherwise the status of what it was refused for.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+from starlette.requests import ClientDisconnect
+from starlette.requests import Request as HTTPRequest
+from starlette.responses import PlainTextResponse, Response
+from strawberry.types.graphql import OperationType
+
+from resolvers.context import Context
+from resolvers.errors import Code, Problem
+from resolvers.limits import Meter
+from schema.transports import multipart, sse
+from schema.transports.callers import Connections, viewing
+from schema.transports.media import GRAPHQL, JSON, SSE, Accepted, negotiate, read_media
+from schema.transports.operations import Operation, read_json, read_operation, read_parameters
+from schema.transports.reservations import TOKEN, Reservations, start
+from schema.transports.running import EVERY, Answer, Stream, refused, run
+from schema.transports.streaming import Streamed
+from schema.types import Options, Request
+
+METHODS = "GET, POST, PUT, DELETE"
+PARTIAL_SUCCESS = 294
+MISSENT = {Code.METHOD_NOT_ALLOWED.name, Code.NOT_ACCEPTABLE.name}
+"""Refused for how an operation was sent, not for what it is: their status is the same in every media type."""
+
+
+@dataclass(frozen=True)
+class Server:
+    """What the requests of one process share."""
+
+    options: Options
+    connections: Connections
+    reservations: Reservations = field(default_factory=Reservations)
+
+
+async def respond(http: HTTPRequest, server: Server) -> Response:
+    accepted = negotiate(http.headers.get("accept"))
+    try:
+        return await _handled(http, server, accepted)
+    except Problem as problem:
+        return _written(refused(problem), accepted.answer or JSON, problem.code.status)
+    except ClientDisconnect:
+        # Nobody hears this.
+        return Response(status_code=400)
+
+
+async def _handled(http: HTTPRequest, server: Server, accepted: Accepted) -> Response:
+    ctx: Context = http.state.context
+    # Here the process finds what to tell in the headers of the reply, whatever becomes of the request.
+    http.state.meter = Meter()
+    request = Request(
+        await viewing(ctx, http.headers, http.state.meter),
+        options=server.options,
+        resume_after=http.headers.get("last-event-id") or None,
+    )
+    if http.method not in METHODS.split(", "):
+        answer = refused(Problem(Code.METHOD_NOT_ALLOWED, f"This address takes {METHODS}."))
+        return _written(answer, JSON, answer.status, Allow=METHODS)
+    token = http.headers.get(TOKEN) or http.query_params.get("token")
+    if http.method in {"PUT", "DELETE"} or token is not None:
+        return await _on_one_stream(http, request, server, token or "", accepted)
+    if accepted == Accepted(None, None):
+        raise Problem(Code.NOT_ACCEPTABLE, f"Accept {JSON}, {GRAPHQL}, {SSE} or {multipart.CONTENT_TYPE}.")
+    found = await run(await _operation(http), request, allowed=_allowed(http, accepted))
+    return await _response(found, server, request.ctx, accepted)
+
+
+def _allowed(http: HTTPRequest, accepted: Accepted) -> set[OperationType]:
+    allowed = {OperationType.QUERY}
+    if http.method != "GET":
+        allowed.add(OperationType.MUTATION)
+    if accepted.stream is not None:
+        allowed.add(OperationType.SUBSCRIPTION)
+    return allowed
+
+
+async def _operation(http: HTTPRequest) -> Operation:
+    if http.method == "GET":
+        return read_parameters({name: http.query_params.getlist(name) for name in http.query_params})
+    media = read_media(http.headers.get("content-type", ""))
+    if media.type != JSON or not media.is_utf8:
+        raise Problem(Code.UNSUPPORTED_MEDIA_TYPE, f"Send the operation as {JSON}, in UTF-8.")
+    return read_operation(read_json(await http.body()))
+
+
+async def _response(found: Answer | Stream, server: Server, ctx: Context, accepted: Accepted) -> Response:
+    if isinstance(found, Answer) and (accepted.answer or _code(found) in MISSENT):
+        media = accepted.answer or JSON
+        return _written(found, media, _status(found, media))
+    patience = ctx.limits.follower_patience
+    streamed: Streamed = (sse if accepted.stream == SSE else multipart).streamed(found, ctx.viewer, patience)
+    if isinstance(found, Stream):
+        streamed.closing.push_async_callback(found.aclose)
+        await _counted(streamed, server, ctx)
+    return streamed
+
+
+async def _counted(streamed: Streamed, server: Server, ctx: Context) -> Streamed:
+    """The stream, as one of the caller's connections. Raises RATE_LIMITED."""
+    try:
+        streamed.closing.enter_context(server.connections.counted(ctx))
+    except Problem:
+        await streamed.closing.aclose()
+        raise
+    return streamed
+
+
+def _status(answer: Answer, media: str) -> int:
+    if answer.started:
+        return PARTIAL_SUCCESS if media == GRAPHQL and "errors" in answer.payload else 200
+    return answer.status if media == GRAPHQL or _code(answer) in MISSENT else 200
+
+
+def _code(answer: Answer) -> str | None:
+    return None if answer.started else str(answer.payload["errors"][0]["extensions"]["code"])
+
+
+def _written(answer: Answer, media: str, status: int, **more: str) -> Response:
+    body = orjson.dumps(answer.payload, default=str)
+    headers = {"Content-Type": f"{media}; charset=utf-8"}
+    if status >= 400:
+        headers |= _hints(answer.payload["errors"][0]["extensions"])
+    if _code(answer) == Code.PERSISTED_QUERY_NOT_FOUND.name:
+        # The same request will find it soon.
+        headers["Cache-Control"] = "private, no-cache, must-revalidate"
+    return Response(body, status, headers | more)
+
+
+def _hints(extensions: dict[str, Any]) -> dict[str, str]:
+    """The headers that go with the status of a refusal."""
+    hints = {}
+    if extensions["status"] == Code.UNAUTHENTICATED.status:
+        hints["WWW-Authenticate"] = "Bearer"
+    if extensions["status"] == Code.METHOD_NOT_ALLOWED.status:
+        hints["Allow"] = "POST"
+    if "retryAfter" in extensions:
+        hints["Retry-After"] = str(extensions["retryAfter"])
+    return hints
+
+
+async def _on_one_stream(
+    http: HTTPRequest, request: Request, server: Server, token: str, accepted: Accepted
+) -> Response:
+    """Whatever has to do with a stream that carries many operations."""
+    reservations = server.reservations
+    if http.method == "PUT":
+        return PlainTextResponse(reservations.make(request.ctx), 201)
+    if accepted.answer is None and accepted.stream == SSE and http.method != "DELETE":
+        return await _counted(reservations.claim(request.ctx, token), server, request.ctx)
+    made = reservations.find(request.ctx, token)
+    if http.method == "DELETE":
+        made.stop(http.query_params.get("operationId", ""))
+        return Response(status_code=200)
+    allowed = {OperationType.QUERY, OperationType.SUBSCRIPTION} if http.method == "GET" else EVERY
+    answer = await start(made, await _operation(http), request, allowed)
+    return Response(status_code=202) if answer is None else _written(answer, accepted.answer or JSON, answer.status)

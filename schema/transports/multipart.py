@@ -1,0 +1,45 @@
+"""Subscriptions over multipart/mixed, as Apollo's clients and router have them.
+
+https://www.apollographql.com/docs/graphos/routing/operations/subscriptions/multipart-protocol
+"""
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Any
+
+import orjson
+
+from resolvers.context import Viewer
+from schema.transports.media import MULTIPART
+from schema.transports.running import Answer, Stream
+from schema.transports.streaming import Streamed, admitted
+
+CONTENT_TYPE = f'{MULTIPART};boundary="graphql";subscriptionSpec="1.0"'
+
+
+def written(part: Any) -> bytes:
+    """A part with the delimiter after it: a client takes a part for whole once it sees that."""
+    return b"\r\nContent-Type: application/json; charset=utf-8\r\n\r\n%b\r\n--graphql" % orjson.dumps(part, default=str)
+
+
+OPENING = b"\r\n--graphql"
+BEAT = written({})
+END = b"--\r\n"
+
+
+def streamed(found: Answer | Stream, viewer: Viewer | None, patience: float) -> Streamed:
+    chunks = _events(found, viewer) if isinstance(found, Stream) else _one(found)
+    return Streamed(chunks, media_type=CONTENT_TYPE, beat=BEAT, patience=patience)
+
+
+async def _events(stream: Stream, viewer: Viewer | None) -> AsyncGenerator[bytes, None]:
+    # With the first heartbeat, so that the client knows the stream to be open before its first event.
+    yield OPENING + BEAT
+    async with aclosing(admitted(stream, viewer)) as events:
+        async for event in events:
+            yield written({"payload": event.payload})
+    yield END
+
+
+async def _one(answer: Answer) -> AsyncGenerator[bytes, None]:
+    yield OPENING + written({"payload": answer.payload}) + END

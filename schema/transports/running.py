@@ -1,0 +1,142 @@
+"""Runs an operation for a transport: one answer, or a stream of events once it is sure that there will be one."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Collection
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any
+
+from graphql import GraphQLError
+from strawberry.types import ExecutionResult
+from strawberry.types.execution import PreExecutionError
+from strawberry.types.graphql import OperationType
+
+from resolvers.errors import Problem
+from schema import schema
+from schema.masking import render
+from schema.transports.operations import Operation
+from schema.types import Request
+
+EVERY = frozenset(OperationType)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """`payload` as it is sent: `data`, `errors`, `extensions`. `started` False: the operation was refused before it
+    ran, and there is no `data`."""
+
+    payload: dict[str, Any]
+    started: bool = True
+
+    @property
+    def status(self) -> int:
+        """The HTTP status of what was refused; 200 of what ran, whatever became of its fields."""
+        return 200 if self.started else int(self.payload["errors"][0]["extensions"]["status"])
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """`cursor` is that of the event in `payload`, whether or not the operation asked for it. `failed`: it is none, but
+    the errors that have ended the stream."""
+
+    payload: dict[str, Any]
+    cursor: str | None
+    failed: bool = False
+
+
+class Stream:
+    """The events of a subscription that has passed its checks.
+
+    Close it (`contextlib.aclosing`), read or not: whatever it follows is closed with it, at once.
+    """
+
+    def __init__(self, first: asyncio.Future[Any], results: AsyncGenerator[Any, None], request: Request) -> None:
+        self._first: asyncio.Future[Any] | None = first
+        self._results = results
+        self._request = request
+
+    def __aiter__(self) -> "Stream":
+        return self
+
+    async def __anext__(self) -> Event:
+        if self._first is not None:
+            result = await self._first
+            self._first = None
+        else:
+            result = await anext(self._results, None)
+        if result is None:
+            raise StopAsyncIteration
+        return Event(_payload(result), self._request.cursor, _is_end(result))
+
+    async def aclose(self) -> None:
+        if self._first is not None:
+            # A generator can't be closed while somebody waits for its next value.
+            self._first.cancel()
+            await asyncio.wait({self._first})
+        await self._results.aclose()
+
+
+async def run(operation: Operation, request: Request, *, allowed: Collection[OperationType] = EVERY) -> Answer | Stream:
+    """Runs the operation, or refuses it: that is an Answer too, for a subscription as well."""
+    try:
+        text = request.options.persisted.find(operation)
+    except Problem as problem:
+        return refused(problem)
+    mine = request.own()
+    given = text, operation.variables or None, mine, None, operation.name
+    # No document has a subscription without this word: there is nothing to wait for but the answer.
+    if "subscription" not in text:
+        found: Answer | Stream = answer(await schema.execute(*given, allowed))
+    else:
+        found = await _begun(await schema.stream(*given, None, allowed), mine)
+    if not isinstance(found, Answer) or found.started:
+        request.options.persisted.keep(operation)
+    return found
+
+
+def _is_end(result: ExecutionResult) -> bool:
+    """Whether the stream itself failed: what went wrong with an event has a path that begins with its field."""
+    return result.data is None and bool(result.errors) and not any(error.path for error in result.errors or ())
+
+
+def refused(problem: Problem) -> Answer:
+    error = render(GraphQLError(problem.message, original_error=problem))
+    return Answer({"errors": [error.formatted]}, started=False)
+
+
+def answer(result: ExecutionResult) -> Answer:
+    """What a query or mutation gave. Without `data` where it did not run: refused, or wrong in its variables."""
+    errors = result.errors or []
+    ran = result.data is not None or not errors or any(error.path for error in errors)
+    started = ran and not isinstance(result, PreExecutionError)
+    return Answer(_payload(result, with_data=started), started)
+
+
+def _payload(result: ExecutionResult, *, with_data: bool = True) -> dict[str, Any]:
+    payload: dict[str, Any] = {}
+    if with_data:
+        payload["data"] = result.data
+    if result.errors:
+        payload["errors"] = [error.formatted for error in result.errors]
+    if result.extensions:
+        payload["extensions"] = result.extensions
+    return payload
+
+
+async def _begun(results: AsyncGenerator[Any, None], request: Request) -> Answer | Stream:
+    """Waits until the operation has passed its checks, which may be long before its first event."""
+    first = asyncio.ensure_future(anext(results, None))
+    began = asyncio.ensure_future(request.began.wait())
+    stream = Stream(first, results, request)
+    try:
+        await asyncio.wait({first, began}, return_when=asyncio.FIRST_COMPLETED)
+    except asyncio.CancelledError:
+        await stream.aclose()
+        raise
+    finally:
+        began.cancel()
+    if request.began.is_set():
+        return stream
+    async with aclosing(stream):
+        # A schema's stream that ends without a word has had nothing to refuse.
+        return answer(first.result() or ExecutionResult(None, None))

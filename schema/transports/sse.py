@@ -1,0 +1,44 @@
+"""GraphQL over server-sent events, as the graphql-sse protocol has it: a connection for each operation.
+
+https://github.com/enisdenjo/graphql-sse/blob/master/PROTOCOL.md
+"""
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Any
+
+import orjson
+
+from resolvers.context import Viewer
+from schema.transports.media import SSE
+from schema.transports.running import Answer, Stream
+from schema.transports.streaming import Streamed, admitted
+
+BEAT = b":\n\n"
+COMPLETE = b"event: complete\ndata: \n\n"
+
+
+def written(data: Any, cursor: str | None = None) -> bytes:
+    """An event as it is sent. Its id is the cursor, which a client that comes back gives as `Last-Event-ID`."""
+    ident = f"id: {cursor}\n".encode() if cursor else b""
+    return b"event: next\n%bdata: %b\n\n" % (ident, orjson.dumps(data, default=str))
+
+
+def streamed(found: Answer | Stream, viewer: Viewer | None, patience: float) -> Streamed:
+    """The response. An operation that was refused is told of in the stream: the protocol wants it so."""
+    chunks = _events(found, viewer) if isinstance(found, Stream) else _one(found)
+    return Streamed(chunks, media_type=SSE, beat=BEAT, patience=patience)
+
+
+async def _events(stream: Stream, viewer: Viewer | None) -> AsyncGenerator[bytes, None]:
+    # The first bytes tell browsers that the stream is open, long before its first event.
+    yield BEAT
+    async with aclosing(admitted(stream, viewer)) as events:
+        async for event in events:
+            yield written(event.payload, event.cursor)
+    yield COMPLETE
+
+
+async def _one(answer: Answer) -> AsyncGenerator[bytes, None]:
+    yield written(answer.payload)
+    yield COMPLETE

@@ -1,0 +1,223 @@
+"""graphql-transport-ws (github.com/enisdenjo/graphql-ws, PROTOCOL.md): any number of operations over one WebSocket.
+
+What is sent waits in the connection's own buffer and nowhere else: an operation whose client does not read stands
+still, and in the end the server gives the client up (see `caret.sockets`).
+"""
+
+import asyncio
+import time
+from collections.abc import Coroutine
+from contextlib import ExitStack, aclosing
+from dataclasses import replace
+from typing import Any
+
+import orjson
+import structlog
+from starlette.types import Receive, Scope, Send
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from resolvers.context import Context
+from resolvers.errors import Code, Problem
+from resolvers.limits import Meter
+from schema.transports.callers import Connections, viewing
+from schema.transports.expiring import EXPIRED, until_expiry
+from schema.transports.messages import Close, Message, Refusal, malformed, read_message
+from schema.transports.operations import Operation, read_operation
+from schema.transports.running import Answer, refused, run
+from schema.types import Options, Request
+
+log = structlog.get_logger()
+
+PROTOCOL = "graphql-transport-ws"
+INIT_TIMEOUT = 10.0
+"""Seconds that a WebSocket may wait with its connection_init."""
+PING = 12.0
+"""Seconds between two pings, as graphql-ws has them. Who is not heard for longer than that, and for as long as a
+follower may take to read, has left."""
+MAX_OPERATIONS = 100
+"""Operations that may run on one WebSocket at a time."""
+
+
+class Sockets:
+    """Every WebSocket of this process."""
+
+    def __init__(self, options: Options, connections: Connections) -> None:
+        self._options = options
+        self._connections = connections
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        socket = WebSocket(scope, receive, send)
+        known = PROTOCOL in socket.scope["subprotocols"]
+        # Also to refuse it: before that a client could not be told the code.
+        await socket.accept(PROTOCOL if known else None)
+        if not known:
+            await socket.close(Close.SUBPROTOCOL, "Subprotocol not acceptable")
+            return
+        with ExitStack() as counted:
+            request = Request(socket.state.context, headers=socket.headers, options=self._options)
+            await Connection(socket, request, self._connections, counted).serve()
+
+
+class Connection:
+    def __init__(self, socket: WebSocket, request: Request, connections: Connections, counted: ExitStack) -> None:
+        self._socket = socket
+        self._request = request
+        self._connections = connections
+        self._counted = counted
+        self._introduced = asyncio.Event()
+        self._acknowledged = asyncio.Event()
+        self._heard = time.monotonic()
+        self._operations: dict[str, asyncio.Task[None]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._broken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    async def serve(self) -> None:
+        """Until the client leaves, or is closed. Nothing that it had started goes on after that."""
+        for part in (self._read(), self._watch(), self._ping()):
+            self._start(part)
+        try:
+            await self._broken
+        except Refusal as refusal:
+            await self._close(refusal.code, str(refusal))
+        except Exception:
+            log.exception("socket.failed")
+            await self._close(Close.INTERNAL, "Internal server error")
+        finally:
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """One task's failure is the end of the connection; a client that has left is none."""
+        self._tasks.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if error is None or self._broken.done():
+            return
+        if isinstance(error, WebSocketDisconnect):
+            self._broken.set_result(None)
+        else:
+            self._broken.set_exception(error)
+
+    async def _close(self, code: Close, reason: str) -> None:
+        try:
+            # A reason is 123 bytes of UTF-8 at most (RFC 6455, 5.5).
+            await self._socket.close(code, reason.encode()[:120].decode(errors="ignore"))
+        except (WebSocketDisconnect, RuntimeError):
+            log.debug("socket.gone")
+
+    async def _send(self, kind: str, ident: str | None = None, **more: Any) -> None:
+        named = {} if ident is None else {"id": ident}
+        await self._socket.send_text(orjson.dumps({**named, "type": kind, **more}, default=str).decode())
+
+    async def _read(self) -> None:
+        while True:
+            received = await self._socket.receive()
+            if received["type"] == "websocket.disconnect":
+                raise WebSocketDisconnect(received.get("code", 1005))
+            await self._take(read_message(received))
+            # Afterwards: what we take for it is not the client's silence.
+            self._heard = time.monotonic()
+
+    async def _watch(self) -> None:
+        """Closes whoever does not introduce themselves, and whose token expires."""
+        try:
+            async with asyncio.timeout(INIT_TIMEOUT):
+                await self._introduced.wait()
+        except TimeoutError:
+            raise Refusal(Close.INIT_TIMEOUT, "Connection initialisation timeout") from None
+        await self._acknowledged.wait()
+        await until_expiry(self._request.ctx.viewer)
+        raise Refusal(Close.FORBIDDEN, EXPIRED)
+
+    async def _ping(self) -> None:
+        await self._acknowledged.wait()
+        patience = PING + self._request.ctx.limits.follower_patience
+        while True:
+            await asyncio.sleep(PING)
+            if time.monotonic() - self._heard > patience:
+                raise Refusal(Close.SILENT, "Nothing was heard from you, not even a pong")
+            await self._send("ping")
+
+    async def _take(self, message: Message) -> None:
+        match message.type:
+            case "connection_init":
+                await self._init(message.payload)
+            case "ping":
+                await self._send("pong", **({} if message.payload is None else {"payload": message.payload}))
+            case "subscribe":
+                await self._subscribe(message)
+            case "complete":
+                if operation := self._operations.pop(message.id, None):
+                    operation.cancel()
+
+    async def _init(self, payload: dict[str, Any] | None) -> None:
+        self._introduced.set()
+        if self._request.connection_params is not None:
+            raise Refusal(Close.TOO_MANY, "Too many initialisation requests")
+        ctx = await self._viewing(payload or {})
+        self._request = replace(self._request, ctx=ctx, connection_params=payload or {})
+        try:
+            self._counted.enter_context(self._connections.counted(ctx))
+        except Problem as problem:
+            # The clients of the protocol take this code for final: to come back at once would not help.
+            raise Refusal(Close.TOO_MANY, problem.message) from None
+        await self._send("connection_ack")
+        self._acknowledged.set()
+
+    async def _viewing(self, params: dict[str, Any]) -> Context:
+        """A socket needs a viewer: from its headers, or from the payload of connection_init under the same names."""
+        given = {name.lower(): value for name, value in params.items() if isinstance(value, str)}
+        try:
+            ctx = await viewing(self._request.ctx, {**self._request.headers, **given}, Meter())
+        except Problem as problem:
+            code = Close.TRY_LATER if problem.code is Code.RATE_LIMITED else Close.FORBIDDEN
+            raise Refusal(code, problem.message) from None
+        if ctx.viewer is None:
+            raise Refusal(Close.FORBIDDEN, "Authentication is required.")
+        return ctx
+
+    async def _subscribe(self, message: Message) -> None:
+        if not self._acknowledged.is_set():
+            raise Refusal(Close.UNAUTHORIZED, "Unauthorized")
+        if message.id in self._operations:
+            raise Refusal(Close.EXISTS, f"Subscriber for {message.id} already exists")
+        try:
+            operation = read_operation(message.payload)
+        except Problem as problem:
+            raise malformed(problem.message) from None
+        if len(self._operations) < MAX_OPERATIONS:
+            self._operations[message.id] = self._start(self._run(message.id, operation))
+            return
+        text = f"{MAX_OPERATIONS} operations run on this connection, which is the limit."
+        answer = refused(Problem(Code.RATE_LIMITED, text))
+        # Not by a task of its own: who sends on and reads nothing would have any number of them.
+        await self._send("error", message.id, payload=answer.payload["errors"])
+
+    async def _run(self, ident: str, operation: Operation) -> None:
+        found = await run(operation, self._request)
+        if isinstance(found, Answer):
+            if found.started:
+                await self._send("next", ident, payload=found.payload)
+            await self._end(ident, None if found.started else found.payload)
+            return
+        async with aclosing(found) as events:
+            async for event in events:
+                if event.failed:
+                    await self._end(ident, event.payload)
+                    return
+                await self._send("next", ident, payload=event.payload)
+        await self._end(ident, None)
+
+    async def _end(self, ident: str, refusal: dict[str, Any] | None) -> None:
+        """The last word of an operation, after which its id is free."""
+        del self._operations[ident]
+        if refusal is None:
+            await self._send("complete", ident)
+        else:
+            await self._send("error", ident, payload=refusal["errors"])

@@ -1,0 +1,316 @@
+"""The event log as it is followed: who may see what at the moment of delivery, what ends it, what is forgotten."""
+
+import asyncio
+import itertools
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+from sqlalchemy import delete, func, insert, select, update
+from sqlmodel import col
+
+from models import ApiKey, Event, EventType, Member, Note, NoteShare, Role, Workspace
+from models.base import Record, new_id
+from models.note import NoteVisibility
+from resolvers import access, checks, events, feeds, following, notes, retention, viewers
+from resolvers.checks import Checks
+from resolvers.context import Context, Viewer
+from resolvers.errors import Code, Problem
+from resolvers.events import publish
+from tests.resolvers.helpers import Place, change, make_place, refused, statements, with_limits, write
+
+Stream = AsyncGenerator[Record, None]
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody waits for what is only looked at now and then."""
+    monkeypatch.setattr(feeds, "POLL", 0.1)
+    monkeypatch.setattr(feeds, "QUIET", 0.3)
+
+
+async def key_of(ctx: Context, workspace_id: UUID) -> Viewer:
+    async with ctx.transaction() as tx:
+        await viewers.create_key(tx, workspace_id, "test")
+        newest = select(col(ApiKey.id)).where(col(ApiKey.workspace_id) == workspace_id)
+        key_id = (await tx.execute(newest.order_by(col(ApiKey.created_at).desc()).limit(1))).scalar_one()
+        own = select(col(Workspace.user_id)).where(col(Workspace.id) == workspace_id)
+        return Viewer((await tx.execute(own)).scalar_one(), workspace_id, Role.ADMIN, key_id)
+
+
+async def published(ctx: Context, count: int = 1, **more: Any) -> None:
+    async with ctx.transaction() as tx:
+        for _ in range(count):
+            kind = more.get("kind", EventType.NOTE_INDEXED)
+            await publish(tx, None, kind, workspace_id=ctx.me.workspace_id, note_id=more.get("note_id"))
+
+
+async def last_cursor(ctx: Context) -> str:
+    """The cursor of "now"."""
+    async with ctx.read() as tx:
+        newest = select(Event).where(col(Event.workspace_id) == ctx.me.workspace_id).order_by(col(Event.seq).desc())
+        return events.cursor((await tx.execute(newest.limit(1))).one())
+
+
+async def soon(stream: Stream) -> Record | None:
+    """The next event; None at the end of the stream."""
+    async with asyncio.timeout(20):
+        return await anext(stream, None)
+
+
+@asynccontextmanager
+async def ends_with(stream: Stream, code: Code) -> AsyncIterator[None]:
+    async with aclosing(stream):
+        waiting = asyncio.create_task(soon(stream))
+        await asyncio.sleep(0)
+        yield
+        with pytest.raises(Problem) as caught:
+            await waiting
+        assert caught.value.code is code
+
+
+async def test_both_forms_of_the_rule_are_one(ctx: Context) -> None:
+    """`access.readable` in SQL and `Facts.reads` in Python, over every kind of note and of viewer."""
+    here, there = await make_place(ctx), await make_place(ctx)
+    both = await here.member()
+    async with ctx.transaction() as tx:
+        await viewers.join(tx, there.ctx.me.workspace_id, both.me.user_id, Role.ADMIN)
+    people = [here.ctx, there.ctx, both, both.acting_as(replace(both.me, workspace_id=there.ctx.me.workspace_id))]
+    people += [await here.member(), await here.member(), await there.member()]
+    keys = [await key_of(ctx, place.ctx.me.workspace_id) for place in (here, there)]
+    asking = [person.me for person in people] + keys
+    made = []
+    for writer, visibility in itertools.product(people, NoteVisibility):
+        made.append(await write(writer, visibility=visibility))
+    async with ctx.transaction() as tx:
+        for number, note in enumerate(made):
+            for person in people[number % 3 :: 3]:
+                row = {"note_id": note.id, "workspace_id": note.workspace_id, "user_id": person.me.user_id}
+                known = select(col(NoteShare.id)).where(*(getattr(NoteShare, name) == row[name] for name in row))
+                if (await tx.execute(known)).one_or_none() is None:
+                    await tx.execute(insert(NoteShare).values(id=new_id(), **row))
+    ids = [note.id for note in made]
+    told = Checks(ctx.database)
+    found = await asyncio.gather(*(told.facts(viewer, here.ctx.me.workspace_id, ids) for viewer in asking))
+    seen = set()
+    for viewer, facts in zip(asking, found, strict=True):
+        async with ctx.read() as tx:
+            query = select(col(Note.id), access.readable(viewer).label("readable")).where(col(Note.id).in_(ids))
+            expected = {row.id: row.readable for row in await tx.execute(query)}
+        mine = {ident: facts.reads(viewer, facts.note(viewer, ident)) for ident in ids}
+        assert mine == expected, viewer
+        seen |= set(mine.values())
+    assert seen == {True, False}
+
+
+async def test_any_number_of_followers_is_checked_at_once(place: Place) -> None:
+    key = await key_of(place.ctx, place.ctx.me.workspace_id)
+    followers = [place.ctx, place.ctx.acting_as(key), *[await place.member() for _ in range(20)]] * 5
+    note = await write(place.ctx)
+    streams = [await following.follow_workspace(follower) for follower in followers]
+    tasks = [asyncio.create_task(soon(stream)) for stream in streams]
+    await asyncio.sleep(0.5)
+    with statements(place.ctx) as told:
+        await published(place.ctx, note_id=note.id)
+        found = await asyncio.gather(*tasks)
+    assert {event.note_id for event in found if event} == {note.id}
+    asked = [statement for statement in told if "api_keys" in statement or "members" in statement]
+    # Followers that were looking at something else at the moment may need a second look.
+    assert len(asked) <= 2 * 3, asked
+    for stream in streams:
+        await stream.aclose()
+    assert not place.ctx.feeds._feeds
+
+
+async def test_a_deleted_note_is_the_last_of_its_events(place: Place) -> None:
+    member, note = await place.member(), await write(place.ctx)
+    async with aclosing(await following.follow_note(member, note.id, after=await last_cursor(place.ctx))) as stream:
+        await change(place.ctx, note, title="Changed")
+        await notes.delete(place.ctx, note.id)
+        told = [(await soon(stream)) for _ in range(3)]
+    assert [event and event.type for event in told] == [EventType.NOTE_UPDATED, EventType.NOTE_DELETED, None]
+
+
+@pytest.mark.parametrize("told", [True, False], ids=["with the next event", "without one"])
+async def test_who_may_no_longer_read_the_note_hears_no_more_of_it(place: Place, told: bool) -> None:
+    stranger = (await make_place(place.ctx)).ctx
+    note = await write(place.ctx)
+    member, reads = await place.member(), stranger.me.user_id
+    await notes.share(place.ctx, note.id, reads)
+    streams = [(await following.follow_note(stranger, note.id), Code.NOT_FOUND)]
+    streams += [(await following.follow_note(member, note.id), Code.FORBIDDEN)]
+    async with ends_with(*streams[0]), ends_with(*streams[1]):
+        async with place.ctx.transaction() as tx:
+            await tx.execute(delete(NoteShare).where(col(NoteShare.note_id) == note.id))
+            private = update(Note).where(col(Note.id) == note.id).values(visibility=NoteVisibility.PRIVATE)
+            await tx.execute(private)
+        if told:
+            # Any event of the workspace is enough.
+            await published(place.ctx)
+
+
+async def test_who_lost_the_note_before_it_was_deleted(place: Place) -> None:
+    """The follower is behind: what it reads first is that the note is gone."""
+    member, note = await place.member(), await write(place.ctx)
+    after = await last_cursor(place.ctx)
+    stream = await following.follow_note(member, note.id, after=after)
+    await change(place.ctx, note, visibility=NoteVisibility.PRIVATE)
+    await notes.delete(place.ctx, note.id)
+    async with ends_with(stream, Code.NOT_FOUND):
+        pass
+
+
+@pytest.mark.parametrize("told", [True, False], ids=["with the next event", "without one"])
+async def test_who_lost_their_place_hears_no_more(place: Place, told: bool) -> None:
+    member, key = await place.member(), await key_of(place.ctx, place.ctx.me.workspace_id)
+    # Neither wants what happens next; they are gone all the same.
+    types = [EventType.NOTE_COMPLETED]
+    person = await following.follow_workspace(member, types=types)
+    machine = await following.follow_workspace(place.ctx.acting_as(key), types=types)
+    async with ends_with(person, Code.FORBIDDEN), ends_with(machine, Code.UNAUTHENTICATED):
+        async with place.ctx.transaction() as tx:
+            await tx.execute(delete(Member).where(col(Member.user_id) == member.me.user_id))
+            revoked = update(ApiKey).where(col(ApiKey.id) == key.api_key_id)
+            await tx.execute(revoked.values(revoked_at=func.now()))
+        if told:
+            await published(place.ctx)
+
+
+async def test_a_slow_follower_is_checked_again_within_a_batch(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(following, "FRESH", 0.0)
+    member, note = await place.member(), await write(place.ctx)
+    async with aclosing(await following.follow_workspace(member, after=await last_cursor(place.ctx))) as stream:
+        await published(place.ctx, 5, note_id=note.id)
+        assert await soon(stream)
+        async with place.ctx.transaction() as tx:
+            await tx.execute(delete(Member).where(col(Member.user_id) == member.me.user_id))
+        with pytest.raises(Problem) as caught:
+            await soon(stream)
+    assert caught.value.code is Code.FORBIDDEN
+
+
+async def test_a_database_that_is_away_ends_no_stream(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("resolvers.patience.AGAIN", 0.05)
+    really, failures = checks.Round.look, [OSError("away"), RuntimeError("not itself yet")]
+
+    async def troubled(self: checks.Round, database: Any) -> Any:
+        if failures:
+            raise failures.pop(0)
+        return await really(self, database)
+
+    monkeypatch.setattr(checks.Round, "look", troubled)
+    async with aclosing(await following.follow_workspace(place.ctx)) as stream:
+        await published(place.ctx)
+        assert await soon(stream)
+    assert not failures
+
+
+async def aged(ctx: Context, days: float, up_to: int, start: int = 1) -> None:
+    """As if the events had been written earlier."""
+    mine = (col(Event.workspace_id) == ctx.me.workspace_id, col(Event.seq).between(start, up_to))
+    async with ctx.transaction() as tx:
+        await tx.execute(update(Event).where(*mine).values(created_at=func.now() - timedelta(days=days)))
+
+
+async def kept(ctx: Context) -> tuple[list[int], int]:
+    """The numbers that are left, and the first that the log claims."""
+    mine = col(Event.workspace_id) == ctx.me.workspace_id
+    async with ctx.read() as tx:
+        left = (await tx.execute(select(col(Event.seq)).where(mine).order_by(col(Event.seq)))).scalars().all()
+        first = select(col(Workspace.first_seq)).where(col(Workspace.id) == ctx.me.workspace_id)
+        return list(left), (await tx.execute(first)).scalar_one()
+
+
+async def test_only_the_beginning_is_forgotten_and_only_what_is_old(
+    place: Place, ctx: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention, "AT_ONCE", 4)
+    me, other = with_limits(place.ctx, event_retention=timedelta(days=2)), (await make_place(ctx)).ctx
+    for each in (me, other):
+        await published(each, 10)
+    await aged(me, 3, 6)
+    # Nothing young goes, nor what comes after it: a dated event in between holds up the rest.
+    await aged(me, 1.9, 3, start=3)
+    while await retention.forget(me):
+        pass
+    assert await kept(me) == (list(range(3, 11)), 3)
+    await aged(me, 3, 6)
+    while await retention.forget(me):
+        pass
+    assert await kept(me) == ([7, 8, 9, 10], 7)
+    assert await kept(other) == (list(range(1, 11)), 1)
+    await aged(me, 3, 10)
+    await asyncio.gather(*(retention.forget(me) for _ in range(3)))
+    assert await kept(me) == ([], 11)
+    # An empty log goes on where it was.
+    async with aclosing(await following.follow_workspace(me)) as stream:
+        await published(me)
+        told = await soon(stream)
+    assert told is not None
+    assert told.seq == 11
+
+
+async def test_a_cursor_older_than_the_log(place: Place) -> None:
+    me, note = with_limits(place.ctx, event_retention=timedelta(days=2)), await write(place.ctx)
+    await published(me, 9)
+    async with me.read() as tx:
+        log = (await tx.execute(select(Event).where(col(Event.workspace_id) == me.me.workspace_id))).all()
+    cursors = {event.seq: events.cursor(event) for event in log}
+    await aged(me, 3, 5)
+    assert await retention.forget(me) == 5
+    for seq in (1, 4):
+        with refused(Code.CURSOR_EXPIRED, "after"):
+            await following.follow_workspace(me, after=cursors[seq])
+        with refused(Code.CURSOR_EXPIRED, "after"):
+            await following.follow_note(me, note.id, after=cursors[seq])
+    # Who has heard the last that was dropped has missed nothing.
+    async with aclosing(await following.follow_workspace(me, after=cursors[5])) as stream:
+        told = [await soon(stream) for _ in range(5)]
+    assert [event and event.seq for event in told] == [6, 7, 8, 9, 10]
+
+
+async def test_who_falls_behind_what_is_forgotten_is_told(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feeds, "RING", 5)
+    me = with_limits(place.ctx, event_retention=timedelta(days=2))
+    async with (
+        aclosing(await following.follow_workspace(me)) as slow,
+        aclosing(await following.follow_workspace(me)) as quick,
+    ):
+        first = [asyncio.create_task(soon(stream)) for stream in (slow, quick)]
+        await asyncio.sleep(0.1)
+        await published(me)
+        assert [event and event.seq for event in await asyncio.gather(*first)] == [1, 1]
+        await published(me, 30)
+        assert [(event := await soon(quick)) and event.seq for _ in range(30)] == list(range(2, 32))
+        await aged(me, 3, 20)
+        assert await retention.forget(me) == 20
+        with pytest.raises(Problem) as caught:
+            await soon(slow)
+        assert caught.value.code is Code.CURSOR_EXPIRED
+
+
+async def test_who_comes_first_with_an_old_cursor_holds_up_nobody(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feeds, "BATCH", 2)
+    await published(place.ctx, 50)
+    async with place.ctx.read() as tx:
+        oldest = select(Event).where(col(Event.workspace_id) == place.ctx.me.workspace_id, col(Event.seq) == 1)
+        after = events.cursor((await tx.execute(oldest)).one())
+    async with (
+        aclosing(await following.follow_workspace(place.ctx, after=after)) as old,
+        aclosing(await following.follow_workspace(place.ctx)) as new,
+    ):
+        assert [(event := await soon(old)) and event.seq for _ in range(3)] == [2, 3, 4]
+        feed, _ = place.ctx.feeds._feeds[place.ctx.me.workspace_id]
+        # Nothing is read into memory for it.
+        assert (feed.last, len(feed.ring)) == (50, 0)
+        waiting = asyncio.create_task(soon(new))
+        await asyncio.sleep(0.1)
+        await published(place.ctx)
+        assert [(event := await waiting) and event.seq] == [51]
+        assert [(event := await soon(old)) and event.seq for _ in range(47)] == list(range(5, 52))

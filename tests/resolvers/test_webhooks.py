@@ -1,0 +1,121 @@
+"""What webhooks cost whoever has none, and what is told without anybody's reading it: audio, and secrets at rest."""
+
+from typing import Any
+
+import orjson
+import pytest
+from cryptography.fernet import Fernet
+from pydantic import SecretStr
+from sqlalchemy import select
+from sqlmodel import col
+
+from caret.vault import FernetVault
+from models import Delivery, EventType, Webhook
+from models.base import Record
+from models.note import NoteStatus
+from models.webhook import WEBHOOK_EVENTS, WebhookDraft
+from resolvers import events, notes
+from resolvers.context import Context
+from resolvers.drafts import drafted
+from resolvers.errors import Code
+from resolvers.webhooks import deliveries, manage
+from tests.resolvers.helpers import change, graphql, refused, spoken, statements, write
+
+URL = "https://hooks.example"
+
+
+async def endpoint(ctx: Context, *names: str) -> Record:
+    row, _ = await manage.create(ctx, drafted(WebhookDraft, {"url": URL, "events": list(names)}))
+    return row
+
+
+async def told(ctx: Context, webhook: Record) -> list[dict[str, Any]]:
+    """The bodies of an endpoint's deliveries, the oldest first, without the test on its creation."""
+    query = select(col(Delivery.body)).where(col(Delivery.webhook_id) == webhook.id, col(Delivery.seq).is_not(None))
+    async with ctx.read() as tx:
+        return [orjson.loads(body) for body in (await tx.execute(query.order_by(col(Delivery.seq)))).scalars()]
+
+
+async def test_who_has_no_webhooks_pays_for_none(me: Context) -> None:
+    note = await write(me, transcripts=spoken("Hi"))
+    with statements(me) as before:
+        await change(me, note, summary="x")
+    await endpoint(me, "note.deleted")
+    with statements(me) as other:
+        await change(me, note, summary="y")
+    assert len(other) == len(before)
+    first = await endpoint(me, "note.updated")
+    # Who listens, the note, its tags, its transcript, and the deliveries of all endpoints together.
+    counts = []
+    for _ in range(2):
+        with statements(me) as listened:
+            await change(me, note, summary="z")
+        counts.append(len(listened) - len(before))
+        await endpoint(me, "note.updated")
+    assert counts == [5, 5]
+    assert len(await told(me, first)) == 2
+
+
+async def test_nothing_is_told_of_what_was_not_committed(me: Context) -> None:
+    hook, note = await endpoint(me, "note.updated"), await write(me)
+    async with me.transaction() as tx:
+        place = {"workspace_id": note.workspace_id, "note_id": note.id}
+        await events.publish(tx, me.me, EventType.NOTE_UPDATED, **place)
+        await tx.connection.rollback()
+    assert await told(me, hook) == []
+
+
+@pytest.mark.parametrize("name", ["note.audio_uploaded", "meeting.audio_uploaded"])
+async def test_uploaded_audio(me: Context, name: str) -> None:
+    hook, note = await endpoint(me, name), await write(me)
+    payload: dict[str, Any] = {"noteId": str(note.id), "audioUrl": "https://a.example/1"}
+    async with me.transaction() as tx:
+        place = {"workspace_id": note.workspace_id, "note_id": note.id}
+        await events.publish(tx, me.me, EventType.NOTE_AUDIO_UPLOADED, **place, **payload, audience={})
+    [body] = await told(me, hook)
+    assert (body["type"], body["payload"]) == (name, {**payload, "audio_url": "https://a.example/1"})
+
+
+async def test_what_is_completed_at_once_is_told_so_and_indexing_is_not(me: Context) -> None:
+    hook = await endpoint(me, *WEBHOOK_EVENTS)
+    note = await write(me, status=NoteStatus.COMPLETED)
+    async with me.transaction() as tx:
+        await events.publish(tx, None, EventType.NOTE_INDEXED, workspace_id=note.workspace_id, note_id=note.id)
+    await notes.delete(me, note.id)
+    assert [body["type"] for body in await told(me, hook)] == ["note.created", "note.completed", "note.deleted"]
+
+
+async def test_a_page_of_webhooks_reads_no_bodies_that_nobody_wants(me: Context) -> None:
+    hook = await endpoint(me, "note.created")
+    query = "query($id: ID!) { webhook(id: $id) { deliveries { totalCount nodes { %s } } } }"
+    for field, read in (("type", False), ("payload", True)):
+        with statements(me) as ran:
+            await graphql(me, query % field, id=str(hook.id))
+        assert any("deliveries.body" in statement for statement in ran) == read
+
+
+async def test_a_test_of_what_was_deleted_meanwhile(me: Context) -> None:
+    hook = await endpoint(me, "note.created")
+    await manage.delete(me, hook.id)
+    with refused(Code.NOT_FOUND):
+        await deliveries.send_test(me, hook.id)
+
+
+def test_keys_rotate() -> None:
+    old, new, other = (SecretStr(Fernet.generate_key().decode()) for _ in range(3))
+    sealed = FernetVault([old]).seal("whsec_x")
+    assert b"whsec" not in sealed
+    both = FernetVault([new, old])
+    assert both.open(sealed) == "whsec_x"
+    assert FernetVault([new]).open(both.seal("y")) == "y"
+    for vault in (FernetVault([other]), FernetVault([new])):
+        with pytest.raises(ValueError, match="CARET_ENCRYPTION_KEYS"):
+            vault.open(sealed)
+
+
+async def test_what_is_kept_is_sealed(me: Context) -> None:
+    row, secret = await manage.create(me, drafted(WebhookDraft, {"url": URL, "events": ["test"], "isActive": False}))
+    async with me.read() as tx:
+        [kept] = await tx.execute(select(col(Webhook.secret)).where(col(Webhook.id) == row.id))
+    assert me.vault.open(kept.secret) == secret
+    assert not hasattr(row, "secret")

@@ -1,0 +1,204 @@
+"""Documents that are named instead of sent, and the switch for introspection."""
+
+import hashlib
+import json
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from caret.documents import MAX_FILE, trusted
+from caret.settings import SettingsError
+from resolvers.errors import Problem
+from schema.transports.operations import Operation
+from schema.transports.persisted import MAX_PERSISTED, MAX_PERSISTED_BYTES, Persisted
+from tests.conftest import House, Tenant, make_tenant
+from tests.support.clients import Caller
+from tests.support.house import Served, serving
+
+NAME = "query Name{__typename}"
+LIVE = "subscription Live{workspaceEvents{id}}"
+
+
+def digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def automatic(text: str, **more: Any) -> dict[str, Any]:
+    return {"extensions": {"persistedQuery": {"version": 1, "sha256Hash": digest(text), **more}}}
+
+
+async def sent(caller: Caller, media: str = "application/json", **body: Any) -> tuple[int, dict[str, Any]]:
+    response = await caller.http.post("/graphql", json=body, headers={"Accept": media, "X-Request-Id": "req-1"})
+    return response.status_code, response.json()
+
+
+def refused(code: str, message: str, status: int, named: str | None = None) -> dict[str, Any]:
+    field = {} if named is None else {"field": named}
+    extensions = {"code": code, "status": status, **field, "requestId": "req-1"}
+    return {"errors": [{"message": message, "extensions": extensions}]}
+
+
+UNKNOWN = refused("PERSISTED_QUERY_NOT_FOUND", "PersistedQueryNotFound", 200)
+
+
+async def test_automatic_persisted_queries(tenant: Tenant) -> None:
+    key, text = await tenant.key(), "query Automatic{__typename}"
+    for media in ("application/json", "application/graphql-response+json"):
+        assert await sent(key, media, **automatic(text)) == (200, UNKNOWN)
+    answer = {"data": {"__typename": "Query"}}
+    assert await sent(key, query=text, **automatic(text)) == (200, answer)
+    assert await sent(key, **automatic(text)) == (200, answer)
+    assert await sent(key, documentId=f"sha256:{digest(text)}") == (200, answer)
+    extensions = json.dumps(automatic(text)["extensions"])
+    response = await key.http.get("/graphql", params={"extensions": extensions})
+    assert (response.status_code, response.json()) == (200, answer)
+    response = await key.http.get("/graphql", params={"extensions": json.dumps(automatic("{a}")["extensions"])})
+    assert (response.json()["errors"][0]["message"], response.headers["cache-control"]) == (
+        "PersistedQueryNotFound",
+        "private, no-cache, must-revalidate",
+    )
+
+
+async def test_what_is_not_valid_is_not_kept(tenant: Tenant) -> None:
+    key = await tenant.key()
+    for text in ("{nope}", "{", "{" + "a:__typename " * 51 + "}"):
+        assert (await sent(key, query=text, **automatic(text)))[1]["errors"][0]["extensions"]["status"] == 400
+        assert await sent(key, **automatic(text)) == (200, UNKNOWN)
+
+
+FIELD = "extensions.persistedQuery"
+WRONG = {
+    "another hash": (automatic("{a}"), f"{FIELD}.sha256Hash", "The hash is not the SHA-256 of the query."),
+    "no hash": (
+        automatic(NAME, sha256Hash="x"),
+        f"{FIELD}.sha256Hash",
+        "This must be a SHA-256, as 64 hexadecimal digits.",
+    ),
+    "version": (automatic(NAME, version=2), f"{FIELD}.version", "The version of persisted queries here is 1."),
+    "a version that is none": (
+        automatic(NAME, version=True),
+        f"{FIELD}.version",
+        "The version of persisted queries here is 1.",
+    ),
+    "no object": ({"extensions": {"persistedQuery": 5}}, FIELD, "This must be a JSON object."),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+async def test_automatic_persisted_queries_that_are_wrong(tenant: Tenant, name: str) -> None:
+    body, field, message = WRONG[name]
+    media = "application/graphql-response+json"
+    wanted = refused("BAD_USER_INPUT", message, 400, field)
+    assert await sent(await tenant.key(), media, query=NAME, **body) == (400, wanted)
+
+
+def test_the_least_used_are_forgotten() -> None:
+    persisted = Persisted()
+
+    def keep(text: str) -> Operation:
+        operation = Operation(text, extensions=automatic(text)["extensions"])
+        persisted.keep(operation)
+        return Operation(None, extensions=operation.extensions)
+
+    first, second = keep("{first}"), keep("{second}")
+    for n in range(MAX_PERSISTED - 2):
+        keep(f"{{a{n}}}")
+    assert persisted.find(first) == "{first}"
+    keep("{more}")
+    assert persisted.find(first) == "{first}"
+    with pytest.raises(Problem, match="PersistedQueryNotFound"):
+        persisted.find(second)
+    large = [keep(f"{n:020000}") for n in range(MAX_PERSISTED_BYTES // 20_000 + 1)]
+    assert persisted.find(large[-1])
+    for gone in (first, large[0]):
+        with pytest.raises(Problem, match="PersistedQueryNotFound"):
+            persisted.find(gone)
+
+
+@pytest.fixture(scope="module")
+def strict(house: House, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """A server where only these documents run, and nobody may ask for the schema."""
+    folder = tmp_path_factory.mktemp("strict")
+    path = folder / "documents.json"
+    path.write_text(json.dumps({"name": NAME, "live": LIVE, f"sha256:{digest('{a:__typename}')}": "{a:__typename}"}))
+    more = {"data_dir": str(folder), "trusted_documents": str(path), "introspection": "0"}
+    with serving(**house.settings, **more) as served:
+        yield served
+
+
+@pytest.fixture
+async def insider(strict: Served, database: AsyncEngine) -> AsyncIterator[Caller]:
+    made = await make_tenant(strict, database)
+    caller = await made.key()
+    yield caller
+    await caller.close()
+
+
+async def test_trusted_documents(insider: Caller) -> None:
+    answer = {"data": {"__typename": "Query"}}
+    assert await sent(insider, documentId="name") == (200, answer)
+    assert await sent(insider, documentId=f"sha256:{digest(NAME)}") == (200, answer)
+    assert await sent(insider, **automatic(NAME)) == (200, answer)
+    assert await sent(insider, **automatic("{a:__typename}")) == (200, {"data": {"a": "Query"}})
+    response = await insider.http.get("/graphql", params={"documentId": "name"})
+    assert (response.status_code, response.json()) == (200, answer)
+
+
+async def test_nothing_else_runs(insider: Caller) -> None:
+    media = "application/graphql-response+json"
+    text = "Only trusted documents run here: send the id of one, without a text."
+    wanted = refused("PERSISTED_QUERY_ID_REQUIRED", text, 400, "query")
+    for body in ({"query": "{__typename}"}, {"query": NAME}, {"query": NAME, "documentId": "name"}):
+        assert await sent(insider, media, **body) == (400, wanted)
+    assert await sent(insider, media, query=NAME, **automatic(NAME)) == (400, wanted)
+    wanted = refused("PERSISTED_QUERY_NOT_IN_LIST", "No trusted document has the id 'nothing'.", 400)
+    assert await sent(insider, media, documentId="nothing") == (400, wanted)
+    # Nor over a socket.
+    async with insider.socket() as socket:
+        name = await socket.start(LIVE)
+        [error] = (await socket.next(name))["payload"]
+        assert error["extensions"]["code"] == "PERSISTED_QUERY_ID_REQUIRED"
+
+
+async def test_introspection_that_is_switched_off(house: House, tmp_path: Path, database: AsyncEngine) -> None:
+    with serving(**house.settings, data_dir=str(tmp_path), introspection="0") as served:
+        caller = await (await make_tenant(served, database)).key()
+        for query, field in (("{__schema{queryType{name}}}", "__schema"), ('{__type(name:"Note"){name}}', "__type")):
+            status, answer = await sent(caller, "application/graphql-response+json", query=query)
+            error, *_ = answer["errors"]
+            assert (status, error["extensions"]["code"]) == (400, "BAD_USER_INPUT")
+            text = "GraphQL introspection has been disabled, but the requested query contained the field"
+            assert error["message"] == f"{text} '{field}'."
+        assert (await sent(caller, query="{__typename}"))[1] == {"data": {"__typename": "Query"}}
+        await caller.close()
+
+
+UNUSABLE = {
+    "no JSON": ("{", "is not JSON: "),
+    "a list": ("[]", "must be a JSON object of documents by their ids"),
+    "no texts": ('{"a": 5}', "must be a JSON object of documents by their ids"),
+    "syntax": ('{"a": "{"}', "document 'a' in .*: Syntax Error: Expected Name, found <EOF>"),
+    "validation": ('{"a": "{nope}"}', "document 'a' in .*: Cannot query field 'nope' on type 'Query'"),
+    "another hash": (json.dumps({f"sha256:{'0' * 64}": NAME}), f"has another hash: sha256:{digest(NAME)}"),
+    "too large": ('{"a": "' + "x" * MAX_FILE + '"}', "is larger than 16 MiB"),
+    "introspection": ('{"a": "{__schema{queryType{name}}}"}', "introspection has been disabled"),
+    "too complex": (json.dumps({"a": "{" + "a:__typename " * 51 + "}"}), "has 51 aliases, the limit is 50"),
+}
+
+
+@pytest.mark.parametrize("name", UNUSABLE)
+def test_trusted_documents_that_can_not_be_used(tmp_path: Path, name: str) -> None:
+    content, message = UNUSABLE[name]
+    path = tmp_path / "documents.json"
+    path.write_text(content)
+    with pytest.raises(SettingsError, match=f"^CARET_TRUSTED_DOCUMENTS: .*{message}") as refused:
+        trusted(path, introspection=False)
+    assert "\n" not in str(refused.value)
+
+
+def test_trusted_documents_that_are_not_there(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="can't be read: No such file"):
+        trusted(tmp_path / "nothing")

@@ -1,0 +1,307 @@
+"""graphql-transport-ws at the running server: every message, every code that a connection is closed with."""
+
+import asyncio
+import json
+import time
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+import websockets
+from websockets.asyncio.client import ClientConnection
+from websockets.typing import Subprotocol
+
+from tests.conftest import House, Tenant, make_tenant, token
+from tests.support.clients import PROTOCOL, Caller
+from tests.support.house import Served, serving
+
+INIT = '{"type":"connection_init"}'
+SUBSCRIBE = '{"id":"1","type":"subscribe","payload":{"query":"subscription { workspaceEvents { id } }"}}'
+EVENTS = "subscription { workspaceEvents { type note { title } } }"
+CREATE = "mutation($t: String!) { createNote(input: {title: $t}) { id } }"
+UPDATE = "mutation($n: ID!, $t: String!) { updateNote(id: $n, input: {title: $t}) { id } }"
+
+
+@asynccontextmanager
+async def raw(caller: Caller, *protocols: Subprotocol) -> AsyncIterator[ClientConnection]:
+    headers = {"Authorization": f"Bearer {caller.credential}"}
+    async with websockets.connect(
+        caller.served.ws_url, subprotocols=protocols or [PROTOCOL], additional_headers=headers
+    ) as connection:
+        yield connection
+
+
+async def told(connection: ClientConnection) -> Any:
+    async with asyncio.timeout(20):
+        return json.loads(await connection.recv())
+
+
+async def closed(connection: ClientConnection) -> tuple[int, str]:
+    """How the server closes the connection, whatever it says before."""
+    async with asyncio.timeout(20):
+        with suppress(websockets.ConnectionClosedError):
+            async for _ in connection:
+                pass
+    assert connection.close_code is not None
+    return connection.close_code, connection.close_reason or ""
+
+
+BAD: dict[str, tuple[str | bytes, str]] = {
+    "no JSON": ("{", "it is not JSON"),
+    "nothing": ("", "it is not JSON"),
+    "deep nesting": ("[" * 100_000, "it is not JSON"),
+    "a list": ("[]", "it is not a JSON object"),
+    "a number": ("5", "it is not a JSON object"),
+    "binary": (INIT.encode(), "messages are text, not binary"),
+    "no type": ("{}", "there is no such type"),
+    "a type that is none": ('{"type":"start"}', "there is no such type"),
+    "a type that is no text": ('{"type":["ping"]}', "there is no such type"),
+    "a message of the server": ('{"id":"1","type":"next","payload":{}}', "there is no such type"),
+    "no id": ('{"type":"subscribe","payload":{"query":"{models{id}}"}}', "the id must be a string of 1 to 1000"),
+    "an empty id": ('{"type":"complete","id":""}', "the id must be a string of 1 to 1000"),
+    "a number as id": ('{"type":"complete","id":5}', "the id must be a string of 1 to 1000"),
+    "a long id": (json.dumps({"type": "complete", "id": "x" * 1_001}), "the id must be a string of 1 to 1000"),
+    "a text as payload": ('{"type":"ping","payload":"x"}', "the payload must be a JSON object"),
+    "a list as payload": ('{"id":"1","type":"subscribe","payload":[]}', "the payload must be a JSON object"),
+    "no payload": ('{"id":"1","type":"subscribe"}', "the payload is missing"),
+    "no query": ('{"id":"1","type":"subscribe","payload":{}}', "The query is missing"),
+    "a number as query": ('{"id":"1","type":"subscribe","payload":{"query":5}}', "The query must be a string"),
+    "variables": (
+        '{"id":"1","type":"subscribe","payload":{"query":"{models{id}}","variables":[]}}',
+        "The variables must be a JSON object",
+    ),
+}
+
+
+@pytest.mark.parametrize(("message", "why"), BAD.values(), ids=BAD.keys())
+async def test_a_message_that_the_protocol_does_not_know(tenant: Tenant, message: str | bytes, why: str) -> None:
+    async with raw(await tenant.key()) as connection:
+        await connection.send(INIT)
+        assert await told(connection) == {"type": "connection_ack"}
+        await connection.send(message)
+        code, reason = await closed(connection)
+    assert (code, reason.startswith(f"Invalid message received: {why}")) == (4400, True), reason
+
+
+async def test_a_message_that_is_too_large(tenant: Tenant) -> None:
+    async with raw(await tenant.key()) as connection:
+        await connection.send(INIT)
+        await told(connection)
+        with suppress(websockets.ConnectionClosed):
+            await connection.send(json.dumps({"type": "ping", "payload": {"x": "x" * 2**22}}))
+        assert (await closed(connection))[0] == 1009
+
+
+async def test_codes_of_a_connection(tenant: Tenant) -> None:
+    key = await tenant.key()
+    for messages, expected in {
+        (SUBSCRIBE,): (4401, "Unauthorized"),
+        (INIT, INIT): (4429, "Too many initialisation requests"),
+        (INIT, SUBSCRIBE, SUBSCRIBE): (4409, "Subscriber for 1 already exists"),
+        ('{"type":"connection_init","payload":{"authorization":"Bearer x"}}',): (
+            4403,
+            "The access token is not valid.",
+        ),
+        ('{"type":"connection_init","payload":{"X-Workspace-Id":"x"}}',): (
+            4403,
+            "This is not the id of a workspace.",
+        ),
+    }.items():
+        async with raw(key) as connection:
+            for message in messages:
+                await connection.send(message)
+            assert await closed(connection) == expected, messages
+    for protocols in (["graphql-ws"], ["mqtt", "graphql-ws"]):
+        async with raw(key, *map(Subprotocol, protocols)) as connection:
+            assert await closed(connection) == (4406, "Subprotocol not acceptable")
+    async with raw(key, Subprotocol("graphql-ws"), PROTOCOL) as connection:
+        assert connection.subprotocol == PROTOCOL
+    nobody = Caller(tenant.server, "")
+    async with websockets.connect(nobody.served.ws_url, subprotocols=[PROTOCOL]) as connection:
+        await connection.send(INIT)
+        assert await closed(connection) == (4403, "Authentication is required.")
+    await nobody.close()
+
+
+async def test_who_does_not_introduce_themselves(tenant: Tenant) -> None:
+    async with raw(await tenant.key()) as connection:
+        started = time.monotonic()
+        await connection.send('{"type":"ping"}')
+        assert await told(connection) == {"type": "pong"}
+        assert await closed(connection) == (4408, "Connection initialisation timeout")
+    assert time.monotonic() - started > 9
+
+
+async def test_pings_are_answered_with_their_payload(tenant: Tenant) -> None:
+    async with raw(await tenant.key()) as connection:
+        payloads: list[dict[str, Any]] = [{}, {"payload": {"a": [1, None]}}, {"payload": {}}]
+        for payload in payloads:
+            await connection.send(json.dumps({"type": "ping", **payload}))
+            assert await told(connection) == {"type": "pong", **payload}
+        # A pong that nobody asked for is a sign of life.
+        await connection.send('{"type":"pong","payload":{"a":1}}')
+        await connection.send(INIT)
+        assert await told(connection) == {"type": "connection_ack"}
+        # The server asks as well.
+        assert await told(connection) == {"type": "ping"}
+
+
+async def test_an_error_ends_only_its_operation(tenant: Tenant) -> None:
+    key = await tenant.key()
+    async with key.socket() as socket:
+        name = await socket.begun(EVENTS)
+        for query in (
+            "{",
+            "{ nothing }",
+            "subscription { nothing }",
+            "fragment F on Note { id }",
+        ):
+            messages = [payload async for payload in socket.subscribe(query)]
+            assert [list(message) for message in messages] == [["errors"]], query
+            assert messages[0]["errors"][0]["extensions"]["code"] == "BAD_USER_INPUT", query
+        answer = [payload async for payload in socket.subscribe("{ notes { totalCount } }")]
+        assert answer == [{"data": {"notes": {"totalCount": 0}}}]
+        failed = [payload async for payload in socket.subscribe('mutation { deleteNote(id: "x") }')]
+        assert [list(message) for message in failed] == [["data", "errors"]]
+        await key.data(CREATE, t="still there")
+        assert (await socket.next(name))["payload"]["data"]["workspaceEvents"]["note"] == {"title": "still there"}
+
+
+async def test_what_ends_a_stream_is_an_error_and_ends_only_that(tenant: Tenant) -> None:
+    person, writer = await tenant.user(), await tenant.key()
+    note = (await writer.data(CREATE, t="theirs"))["createNote"]["id"]
+    async with person.socket() as socket:
+        stays = await socket.start(EVENTS)
+        name = await socket.begun("subscription($n: ID!) { noteEvents(noteId: $n) { type } }", n=note)
+        private = "mutation($n: ID!) { updateNote(id: $n, input: {visibility: PRIVATE}) { id } }"
+        await writer.data(private, n=note)
+        while (message := await socket.next(name))["type"] == "next":
+            # The worker has indexed the note meanwhile.
+            assert message["payload"] == {"data": {"noteEvents": {"type": "NOTE_INDEXED"}}}
+        [error] = message["payload"]
+        assert (message["type"], error["message"]) == ("error", "You do not have access to this note.")
+        assert error["extensions"].pop("requestId")
+        assert error["extensions"] == {"code": "FORBIDDEN", "status": 403}
+        await writer.data(CREATE, t="ours")
+        told = [await socket.next(stays)]
+        while told[-1]["payload"]["data"]["workspaceEvents"]["note"] != {"title": "ours"}:
+            told.append(await socket.next(stays))
+
+
+async def test_completed_ids_are_free_again(tenant: Tenant) -> None:
+    key = await tenant.key()
+    async with raw(key) as connection:
+        await connection.send(INIT)
+        await told(connection)
+        for _ in range(3):
+            await connection.send(SUBSCRIBE)
+            await connection.send('{"id":"1","type":"complete"}')
+            await connection.send('{"id":"what is that","type":"complete"}')
+        asked = {"id": "1", "type": "subscribe", "payload": {"query": "{ notes { totalCount } }"}}
+        for _ in range(2):
+            await connection.send(json.dumps(asked))
+            data = {"data": {"notes": {"totalCount": 0}}}
+            assert await told(connection) == {"id": "1", "type": "next", "payload": data}
+            assert await told(connection) == {"id": "1", "type": "complete"}
+        await connection.send('{"id":"1","type":"complete"}')
+        await connection.send('{"type":"ping"}')
+        assert await told(connection) == {"type": "pong"}
+
+
+async def test_each_event_shows_what_is_there_now(tenant: Tenant) -> None:
+    key = await tenant.key()
+    async with key.socket() as socket:
+        name = await socket.begun("subscription { workspaceEvents(types: [NOTE_UPDATED]) { note { title } } }")
+        note = (await key.data(CREATE, t="0"))["createNote"]["id"]
+        for number in range(1, 4):
+            await key.data(UPDATE, n=note, t=str(number))
+            message = await socket.next(name)
+            assert message["payload"]["data"]["workspaceEvents"]["note"] == {"title": str(number)}
+
+
+async def test_operations_of_one_connection_are_limited(tenant: Tenant) -> None:
+    async with (await tenant.key()).socket() as socket:
+        names = [await socket.start(EVENTS) for _ in range(101)]
+        refused = await socket.next(names[-1])
+        assert refused["type"] == "error"
+        [error] = refused["payload"]
+        assert (error["extensions"]["code"], error["message"]) == (
+            "RATE_LIMITED",
+            "100 operations run on this connection, which is the limit.",
+        )
+        await socket.connection.send(json.dumps({"id": names[0], "type": "complete"}))
+        assert [payload async for payload in socket.subscribe("{ notes { totalCount } }")]
+
+
+@pytest.fixture(scope="module")
+async def small(house: House, database: Any, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Tenant]:
+    """A server that lets each caller have two connections."""
+    folder = str(tmp_path_factory.mktemp("small"))
+    with serving(**house.settings, data_dir=folder, connections_per_caller="2") as served:
+        yield await make_tenant(served, database)
+
+
+async def test_connections_of_one_caller_are_limited(small: Tenant) -> None:
+    key, other = await small.key(), await small.key()
+    async with key.socket(), key.socket() as socket:
+        async with raw(key) as connection:
+            await connection.send(INIT)
+            assert await closed(connection) == (
+                4429,
+                "You have 2 connections open with this server, which is the limit. Close one first.",
+            )
+        async with other.socket():
+            pass
+        await socket.connection.close()
+        await asyncio.sleep(0.5)
+        async with key.socket():
+            pass
+    for caller in (key, other):
+        await caller.close()
+
+
+async def test_a_token_ends_while_the_connection_is_open(tenant: Tenant) -> None:
+    user = await tenant.user()
+    assert user.user_id is not None
+    short = Caller(tenant.server, token(user.user_id, 4))
+    tenant.callers.append(short)
+    started = time.time()
+    async with short.socket() as socket:
+        name = await socket.start(EVENTS)
+        assert (await socket.next(name)) == {"type": "closed"}
+        assert socket.connection.close_code == 4403
+        assert (
+            socket.connection.close_reason
+            == "The access token has expired. Come back with a new one, and with your cursor."
+        )
+    assert 2 < time.time() - started < 20
+
+
+async def test_a_connection_that_ends_takes_its_operations_with_it(tenant: Tenant, database: Any) -> None:
+    """A mutation that was sent is either done or not; the server goes on."""
+    key = await tenant.key()
+    for number in range(5):
+        async with raw(key) as connection:
+            await connection.send(INIT)
+            payload = {"query": CREATE, "variables": {"t": str(uuid.uuid4())}}
+            await connection.send(json.dumps({"id": "1", "type": "subscribe", "payload": payload}))
+            await asyncio.sleep(number / 100)
+            connection.transport.abort()
+    async with key.socket() as socket:
+        [payload] = [answer async for answer in socket.subscribe("{ notes { totalCount } }")]
+        assert payload.keys() == {"data"}
+
+
+async def test_the_server_says_that_it_restarts(house: House, database: Any, tmp_path: Path) -> None:
+    served: Served
+    with serving(**house.settings, data_dir=str(tmp_path)) as served:
+        key = await (await make_tenant(served, database)).key()
+        async with key.socket() as socket:
+            name = await socket.begun(EVENTS)
+            await asyncio.to_thread(served.stop)
+            assert (await socket.next(name)) == {"type": "closed"}
+            assert socket.connection.close_code == 1012
+        await key.close()

@@ -1,0 +1,66 @@
+"""A Context whose time is told by the test, on a database of its own, and a receiver."""
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import httpcore2
+import pytest
+from pydantic import SecretStr
+from sqlalchemy import delete
+
+from caret.migrating import migrate
+from caret.outbound import Outbound, PublicNetwork, Resolver
+from caret.parts import opened
+from caret.settings import Settings
+from models import Webhook
+from resolvers.context import Context
+from tests.conftest import House
+from tests.support.house import ENCRYPTION_KEY, SECRET
+from tests.support.receiver import Receiver
+from tests.support.scratch import scratch_database
+from tests.webhooks.helpers import PATIENCE, Clock
+
+
+@pytest.fixture(scope="session")
+async def process(house: House, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Context]:
+    async with scratch_database(house.database_url) as url:
+        await migrate(url)
+        settings = Settings(
+            database_url=url,
+            nats_url=house.nats_url,
+            jwt_secret=SecretStr(SECRET),
+            encryption_keys=ENCRYPTION_KEY,
+            data_dir=Path(tmp_path_factory.mktemp("webhooks")),
+            webhooks_allow_local=True,
+        )
+        async with opened(settings) as context:
+            yield context
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+async def ctx(process: Context, clock: Clock) -> AsyncIterator[Context]:
+    """Posts to this machine, with little patience."""
+    resolver = Resolver()
+    network = PublicNetwork(resolver, httpcore2.AnyIOBackend(), allow_local=True)
+    poster = Outbound(network, allow_local=True, patience=PATIENCE)
+    yield replace(process, poster=poster, clock=clock)
+    await poster.close()
+    resolver.close()
+    # All that is due is taken by whoever comes next: of another test as well.
+    async with process.transaction() as tx:
+        await tx.execute(delete(Webhook))
+
+
+@pytest.fixture
+async def receiver() -> AsyncIterator[Receiver]:
+    started = Receiver()
+    await started.start()
+    yield started
+    started.gate.set()
+    await started.stop()

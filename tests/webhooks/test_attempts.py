@@ -1,0 +1,181 @@
+"""One attempt: what counts as delivered, what as failed, and what the log shows of it."""
+
+import json
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+
+from models.webhook import DeliveryStatus
+from resolvers.context import Context
+from resolvers.outside import MOST_KEPT
+from resolvers.webhooks.schedule import JITTER, RETRIES
+from tests.support.receiver import Behaviour, Receiver, answer, drip, flood, reset, say, silence
+from tests.webhooks.helpers import Clock, change, deliver, endpoint, hook, row, work
+
+Case = tuple[str, Behaviour, int | None, str]
+"""Its name, what the receiver does, the status that is seen, and the text that the log shows."""
+DELIVERED: list[Case] = [
+    ("200", answer(200, b"thanks"), 200, "thanks"),
+    ("204", say(b"HTTP/1.1 204 No Content\r\n\r\n"), 204, ""),
+    ("299", answer(299), 299, ""),
+    ("a body that never ends", flood, 200, "x" * MOST_KEPT),
+    ("a body that is cut off", say(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf"), 200, "half"),
+    ("a body that drips", drip(b"HTTP/1.1 200 OK\r\n\r\nhalf"), 200, "half"),
+    ("NUL, half a character", answer(200, b"a\x00b\xc3"), 200, "ab"),
+    ("100 first", say(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"), 200, ""),
+]
+LOST = "The connection was lost before there was an answer, or it was not HTTP."
+LATE = "There was no answer within 1 seconds."
+FAILED: list[Case] = [
+    ("500", answer(500, b"trouble"), 500, "The endpoint answered 500."),
+    ("404", answer(404), 404, "The endpoint answered 404."),
+    ("199", say(b"HTTP/1.1 199 Hm\r\n\r\n"), None, LOST),
+    ("301", answer(301, location="/elsewhere"), 301, "The endpoint answered 301. Redirects are not followed."),
+    ("307", answer(307, location="http://127.0.0.1/"), 307, "The endpoint answered 307. Redirects are not followed."),
+    ("silence", silence, None, LATE),
+    ("a head that drips", drip(), None, LATE),
+    ("reset", reset, None, LOST),
+    ("closed without a word", say(b""), None, LOST),
+    ("not HTTP", say(b"220 mail.example ESMTP\r\n"), None, LOST),
+    ("a head without an end", say(b"HTTP/1.1 200 OK\r\nx: " + b"a" * 200_000), None, LOST),
+]
+
+
+def named(case: object) -> str:
+    return str(case[0]) if isinstance(case, tuple) else ""
+
+
+@pytest.mark.parametrize("case", DELIVERED, ids=named)
+async def test_delivered(ctx: Context, clock: Clock, receiver: Receiver, case: Case) -> None:
+    _, behave, status, text = case
+    receiver.will(behave)
+    [ident] = await deliver(ctx, await hook(ctx, receiver.url))
+    await work(ctx)
+    got = await row(ctx, ident)
+    assert (got.status, got.attempts, got.due_at, got.error) == (DeliveryStatus.DELIVERED, 1, None, None)
+    assert (got.attempted_at, got.delivered_at, got.response_status) == (clock.now, clock.now, status)
+    assert got.response_body.startswith(text)
+    assert len(got.response_body) <= MOST_KEPT
+    await work(ctx)
+    assert len(receiver.received) == 1
+
+
+@pytest.mark.parametrize("case", FAILED, ids=named)
+async def test_failed(ctx: Context, clock: Clock, receiver: Receiver, case: Case) -> None:
+    _, behave, status, text = case
+    receiver.will(behave)
+    to = await hook(ctx, receiver.url)
+    [ident] = await deliver(ctx, to)
+    await work(ctx)
+    got = await row(ctx, ident)
+    assert (got.status, got.attempts, got.delivered_at) == (DeliveryStatus.PENDING, 1, None)
+    assert (got.error, got.response_status) == (text, status)
+    assert RETRIES[0] * (1 - JITTER) <= got.due_at - clock.now <= RETRIES[0] * (1 + JITTER)
+    assert (await endpoint(ctx, to)).failing_since == clock.now
+    # Not before its time, and then once more.
+    await work(ctx)
+    assert len(receiver.received) == 1
+    clock.now = got.due_at
+    receiver.will(answer())
+    await work(ctx)
+    assert [post.path for post in receiver.received] == ["/hooks"] * 2
+    assert len({post.headers["webhook-id"] for post in receiver.received}) == 1
+    assert len({post.body for post in receiver.received}) == 1
+    again = await row(ctx, ident)
+    assert (again.status, again.attempts, again.error) == (DeliveryStatus.DELIVERED, 2, None)
+    assert (await endpoint(ctx, to)).failing_since is None
+
+
+async def test_a_closed_port(ctx: Context, receiver: Receiver) -> None:
+    await receiver.stop()
+    [ident] = await deliver(ctx, await hook(ctx, receiver.url))
+    await work(ctx)
+    got = await row(ctx, ident)
+    assert (got.status, got.error) == (DeliveryStatus.PENDING, "No connection could be made.")
+    await receiver.start()
+
+
+async def test_what_the_log_shows(ctx: Context, receiver: Receiver) -> None:
+    receiver.will(answer(200, b"y" * 5_000, X_One="1", x_two="caf\xe9"))
+    [ident] = await deliver(ctx, await hook(ctx, receiver.url))
+    await work(ctx)
+    [post], got = receiver.received, await row(ctx, ident)
+    assert post.body == got.body
+    transport = {"host": f"127.0.0.1:{receiver.port}", "content-length": str(len(got.body))}
+    sent = {name.lower(): value for name, value in got.request_headers.items()}
+    assert post.headers == {**sent, **transport}
+    assert sorted(got.request_headers) == [
+        "Content-Type",
+        "User-Agent",
+        "X-Caret-Signature",
+        "webhook-id",
+        "webhook-signature",
+        "webhook-timestamp",
+    ]
+    assert got.response_headers == {"content-length": "5000", "x-one": "1", "x-two": "caf\xe9"}
+    assert got.response_body == "y" * MOST_KEPT
+
+
+async def test_many_headers_are_cut(ctx: Context, receiver: Receiver) -> None:
+    receiver.will(answer(200, b"", **{f"x_{number}": "v" * 100 for number in range(50)}))
+    [ident] = await deliver(ctx, await hook(ctx, receiver.url))
+    await work(ctx)
+    got = await row(ctx, ident)
+    assert got.status is DeliveryStatus.DELIVERED
+    assert len(json.dumps(got.response_headers)) < 2 * MOST_KEPT
+
+
+async def test_connections_are_kept(ctx: Context, receiver: Receiver) -> None:
+    to = await hook(ctx, receiver.url)
+    for _ in range(5):
+        await deliver(ctx, to)
+        await work(ctx)
+    assert (len(receiver.received), receiver.connections) == (5, 1)
+
+
+async def test_no_connection_to_the_database_while_posting(ctx: Context, receiver: Receiver) -> None:
+    held: list[int] = []
+    receiver.on_post = lambda _post: held.append(ctx.database.engine.pool.checkedout())  # type: ignore[attr-defined]  # of its queue
+    await deliver(ctx, await hook(ctx, receiver.url))
+    await work(ctx)
+    assert held == [0]
+
+
+async def test_a_secret_that_cannot_be_opened(ctx: Context, receiver: Receiver) -> None:
+    to = await hook(ctx, receiver.url)
+    await change(ctx, to, secret=b"of another key")
+    [ident] = await deliver(ctx, to)
+    await work(ctx)
+    got = await row(ctx, ident)
+    assert (got.status, got.request_headers, receiver.received) == (DeliveryStatus.PENDING, {}, [])
+    assert got.error == "The server can't open the secret of this webhook any more: rotate it."
+
+
+Wish = tuple[int, Callable[[Clock], str], timedelta]
+WISHES: list[Wish] = [
+    (429, lambda _: "120", timedelta(seconds=120)),
+    (503, lambda clock: format_date(clock, 3600), timedelta(hours=1)),
+    (503, lambda _: "999999999999", timedelta(hours=24)),
+    (429, lambda _: "1", RETRIES[0]),
+    (429, lambda _: "soon", RETRIES[0]),
+    (429, lambda _: "-5", RETRIES[0]),
+    (500, lambda _: "120", RETRIES[0]),
+]
+
+
+def format_date(clock: Clock, seconds: float) -> str:
+    return (clock.now + timedelta(seconds=seconds)).strftime("%a, %d %b %Y %H:%M:%S GMT")
+
+
+@pytest.mark.parametrize("case", WISHES)
+async def test_a_wish_to_be_left_alone(ctx: Context, clock: Clock, receiver: Receiver, case: Wish) -> None:
+    status, wish, wait = case
+    receiver.will(answer(status, Retry_After=wish(clock)))
+    [ident] = await deliver(ctx, await hook(ctx, receiver.url))
+    await work(ctx)
+    told = (await row(ctx, ident)).due_at - clock.now
+    if wait == RETRIES[0]:
+        assert wait * (1 - JITTER) <= told <= wait * (1 + JITTER)
+    else:
+        assert abs(told - wait) < timedelta(seconds=1.1)

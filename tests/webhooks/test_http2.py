@@ -1,0 +1,79 @@
+"""HTTP/2 with a receiver that speaks it: many posts at once on one connection, and answers that are not read whole."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import h2.config
+import h2.connection
+import h2.events
+import pytest
+
+from resolvers.context import Context
+from resolvers.outside import MOST_KEPT
+from tests.webhooks.helpers import deliver, hook, rows, work
+from tests.webhooks.test_signatures import Trust, posting, trust
+
+__all__ = ["trust"]
+
+
+@dataclass
+class Multiplexer:
+    """Answers each post of a connection once it has as many as `together`."""
+
+    trusted: Any
+    together: int = 1
+    body: bytes = b"thanks"
+    connections: int = 0
+    posts: list[bytes] = field(default_factory=list)
+    port: int = 0
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        state = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False))
+        state.initiate_connection()
+        writer.write(state.data_to_send())
+        bodies: dict[int, bytes] = {}
+        waiting: list[int] = []
+        while data := await reader.read(65_536):
+            for event in state.receive_data(data):
+                if isinstance(event, h2.events.DataReceived):
+                    bodies[event.stream_id] = bodies.get(event.stream_id, b"") + event.data
+                elif isinstance(event, h2.events.StreamEnded):
+                    self.posts.append(bodies[event.stream_id])
+                    waiting.append(event.stream_id)
+            if len(waiting) >= self.together:
+                for stream in waiting:
+                    state.send_headers(stream, [(":status", "200"), ("x-protocol", "h2")])
+                    state.send_data(stream, self.body, end_stream=True)
+                waiting.clear()
+            writer.write(state.data_to_send())
+            await writer.drain()
+        writer.close()
+
+
+@pytest.fixture
+async def multiplexer(trust: Trust) -> AsyncIterator[Multiplexer]:
+    trust.server.set_alpn_protocols(["h2"])
+    made = Multiplexer(trust.server)
+    server = await asyncio.start_server(made.serve, "127.0.0.1", 0, ssl=trust.server)
+    made.port = server.sockets[0].getsockname()[1]
+    yield made
+    server.close()
+    await server.wait_closed()
+
+
+async def test_many_posts_share_a_connection(ctx: Context, trust: Trust, multiplexer: Multiplexer) -> None:
+    multiplexer.body = b"z" * 16_000
+    async with posting(ctx, trust.client) as here:
+        to = await hook(here, f"https://hooks.example.com:{multiplexer.port}/hooks")
+        await deliver(here, to)
+        await work(here)
+        multiplexer.together = 4
+        await deliver(here, to, 4)
+        await work(here)
+    assert (len(multiplexer.posts), multiplexer.connections) == (5, 1)
+    for one in await rows(ctx, to):
+        assert (one.response_status, one.response_headers) == (200, {"x-protocol": "h2"})
+        assert one.response_body == "z" * MOST_KEPT

@@ -1,0 +1,122 @@
+"""Workers that are killed while they post: nothing is lost, and what arrives twice says so."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+from sqlalchemy import func, select, text
+from sqlmodel import col
+from standardwebhooks.webhooks import Webhook as Verifier
+
+from caret.migrating import migrate
+from caret.parts import opened
+from caret.settings import Settings
+from models import Delivery
+from models.webhook import DeliveryStatus
+from resolvers.context import Context
+from tests.conftest import House, make_tenant
+from tests.faults.helpers import parts, until
+from tests.support.house import ENCRYPTION_KEY, SECRET, Served, serving
+from tests.support.receiver import Receiver, answer, reset
+from tests.support.scratch import scratch_database
+from tests.webhooks.helpers import deliver, hook
+
+pytestmark = pytest.mark.timeout(300)
+
+PATIENCE = 90
+ENDPOINTS = 4
+EACH = 20
+LOCAL = {"webhooks_allow_local": "1", "encryption_keys": ENCRYPTION_KEY}
+
+
+@pytest.fixture
+async def alone(house: House, tmp_path: Path) -> AsyncIterator[Context]:
+    """On a database whose work no other server's worker takes."""
+    async with scratch_database(house.database_url) as url:
+        await migrate(url)
+        settings = Settings(
+            database_url=url,
+            nats_url=house.nats_url,
+            jwt_secret=SecretStr(SECRET),
+            encryption_keys=ENCRYPTION_KEY,
+            data_dir=tmp_path,
+        )
+        async with opened(settings) as context:
+            yield context
+
+
+async def kill_worker(served: Served, ctx: Context) -> None:
+    [worker] = parts(served, "worker")
+    worker.kill()
+    await until(lambda: [child.pid for child in parts(served, "worker")] not in ([], [worker.pid]), PATIENCE)
+    # As if the minute of its leases were over.
+    async with ctx.transaction() as tx:
+        await tx.execute(text("UPDATE deliveries SET due_at = now() WHERE status = 'pending'"))
+
+
+async def waits_are_over(ctx: Context) -> None:
+    """As if the longer waits after failures were: a lost attempt counts as one."""
+    async with ctx.transaction() as tx:
+        await tx.execute(text("UPDATE deliveries SET due_at = now() WHERE due_at > now() + interval '61 s'"))
+
+
+async def delivered(ctx: Context) -> int:
+    query = select(func.count()).where(col(Delivery.status) == DeliveryStatus.DELIVERED)
+    async with ctx.read() as tx:
+        return int((await tx.execute(query)).scalar_one())
+
+
+async def test_killed_again_and_again(house: House, alone: Context, receiver: Receiver, tmp_path: Path) -> None:
+    places = [await hook(alone, receiver.url) for _ in range(ENDPOINTS)]
+    ids = {ident for to in places for ident in await deliver(alone, to, EACH)}
+    url = alone.database.engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
+    settings = {**house.settings, **LOCAL, "database_url": url, "data_dir": str(tmp_path)}
+    with serving(**settings) as served:
+        in_flight = 0
+        for _ in range(3):
+            # Each time it is killed with posts that were received and not answered.
+            receiver.gate.clear()
+            await until(lambda: receiver.open >= 4, PATIENCE)
+            in_flight += receiver.open
+            await kill_worker(served, alone)
+            receiver.will(answer(), reset, answer(500), answer())
+            receiver.gate.set()
+            await asyncio.sleep(0.2)
+        async with asyncio.timeout(PATIENCE):
+            while await delivered(alone) < len(ids):
+                await waits_are_over(alone)
+                await asyncio.sleep(0.2)
+    posts = Counter(post.headers["webhook-id"] for post in receiver.received)
+    assert set(posts) == {str(ident) for ident in ids}
+    bodies = {(post.headers["webhook-id"], post.body) for post in receiver.received}
+    assert len(bodies) == len(ids)
+    assert in_flight >= 12
+    # What was in flight, and what failed, is posted again; nothing else is.
+    async with alone.read() as tx:
+        query = select(col(Delivery.id), col(Delivery.attempts))
+        attempts = {row.id: row.attempts for row in await tx.execute(query)}
+    assert all(posts[str(ident)] <= attempts[ident] for ident in ids)
+
+
+async def test_from_a_note_to_the_receiver(house: House, alone: Context, receiver: Receiver, tmp_path: Path) -> None:
+    """All of it together: an endpoint that was made by a caller, what a worker posts there, and its secret."""
+    url = alone.database.engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
+    with serving(**{**house.settings, **LOCAL, "database_url": url, "data_dir": str(tmp_path)}) as served:
+        tenant = await make_tenant(served, alone.database.engine)
+        key = await tenant.key()
+        told = {"url": receiver.url, "events": ["note.created", "note.deleted"]}
+        made = (await key.http.post("/v1/webhooks", json=told)).json()["webhook"]
+        note = (await key.http.post("/v1/notes", json={"title": "T"})).json()["note"]
+        await key.http.delete(f"/v1/notes/{note['id']}")
+        await until(lambda: len(receiver.received) >= 3, PATIENCE)
+        await until(lambda: not receiver.open, PATIENCE)
+        await key.close()
+    bodies = [Verifier(made["secret"]).verify(post.body, post.headers) for post in receiver.received]
+    payloads = {body["type"]: body["payload"] for body in bodies}
+    assert sorted(payloads) == ["note.created", "note.deleted", "test"]
+    assert payloads["note.created"] == {"note": note}
+    assert payloads["note.deleted"] == {"note": {"id": note["id"]}}
+    assert {body["webhookId"] for body in bodies} == {made["id"]}

@@ -1,0 +1,321 @@
+"""When what arrives, under a clock that the test moves: retries, order, rates, endpoints that are given up."""
+
+import asyncio
+from datetime import datetime, timedelta
+
+import pytest
+from sqlalchemy import select
+from sqlmodel import col
+
+from models import Event, EventType, Plan
+from models.base import new_id
+from models.webhook import DeliveryStatus
+from resolvers.context import Context
+from resolvers.limits import DELIVERIES
+from resolvers.webhooks import schedule, settling
+from resolvers.webhooks.claiming import LEASE, PER_ENDPOINT, claim
+from resolvers.webhooks.schedule import JITTER, MAX_ATTEMPTS, RETRIES
+from resolvers.webhooks.sending import AT_ONCE, Sender
+from tests.support.receiver import Receiver, answer, reset, silence
+from tests.webhooks.helpers import Clock, change, deliver, drop, endpoint, hook, row, rows, work, work_until
+
+HOUR = timedelta(hours=1)
+MINUTE = timedelta(seconds=60)
+
+
+def watch(receiver: Receiver, clock: Clock) -> list[tuple[datetime, int]]:
+    """When each post came, and which it was."""
+    seen: list[tuple[datetime, int]] = []
+    receiver.on_post = lambda post: seen.append((clock.now, post.json["payload"]["place"]))
+    return seen
+
+
+def bounds(attempt: int) -> tuple[timedelta, timedelta]:
+    """Between which the attempt of that number comes, after the first."""
+    waits = sum(RETRIES[: attempt - 1], timedelta())
+    return waits * (1 - JITTER), waits * (1 + JITTER)
+
+
+def test_the_waits() -> None:
+    assert MAX_ATTEMPTS >= 8
+    assert timedelta(hours=20) < sum(RETRIES, timedelta()) < timedelta(hours=28)
+    for attempt, usual in enumerate(RETRIES, 1):
+        waits = [schedule.wait(attempt) for _ in range(200)]
+        assert all(wait and usual * (1 - JITTER) <= wait <= usual * (1 + JITTER) for wait in waits)
+        assert len(set(waits)) > 1
+    assert schedule.wait(MAX_ATTEMPTS) is None
+    assert schedule.wait(MAX_ATTEMPTS, HOUR) is None
+
+
+async def test_down_for_an_hour(ctx: Context, clock: Clock, receiver: Receiver) -> None:
+    """Nobody listens for an hour. Each delivery is tried six times meanwhile, and arrives once, with the next."""
+    await receiver.stop()
+    start, to, note_id = clock.now, await hook(ctx, receiver.url), new_id()
+    ids = await deliver(ctx, to, 3, note_id)
+    await work_until(ctx, clock, start + HOUR)
+    for ident in ids:
+        tried = await row(ctx, ident)
+        assert (tried.status, tried.error) == (DeliveryStatus.PENDING, "No connection could be made.")
+        # Of all six the waits add up to at most 51 minutes; the seventh comes after 82 at the least.
+        assert tried.attempts == 6
+    seen = watch(receiver, clock)
+    await receiver.start()
+    await work_until(ctx, clock, start + timedelta(days=2))
+    assert sorted(place for _, place in seen) == [0, 1, 2]
+    # The later ones wait for the first attempt at the first, which takes no time here.
+    earliest, latest = bounds(7)
+    assert all(earliest <= moment - start <= latest for moment, _ in seen)
+    done = [await row(ctx, ident) for ident in ids]
+    assert [(one.status, one.attempts, one.error) for one in done] == [(DeliveryStatus.DELIVERED, 7, None)] * 3
+    assert (await endpoint(ctx, to)).failing_since is None
+
+
+async def test_down_for_good(ctx: Context, clock: Clock, receiver: Receiver) -> None:
+    """Eleven attempts in about a day, each in its time, and then no more. The endpoint is not given up so soon."""
+    receiver.will(answer(500))
+    seen, start, to = watch(receiver, clock), clock.now, await hook(ctx, receiver.url)
+    [ident] = await deliver(ctx, to)
+    await work_until(ctx, clock, start + timedelta(days=2))
+    assert len(seen) == MAX_ATTEMPTS
+    for attempt, (moment, _) in enumerate(seen, 1):
+        earliest, latest = bounds(attempt)
+        assert earliest <= moment - start <= latest, attempt
+    over = await row(ctx, ident)
+    assert (over.status, over.due_at, over.delivered_at) == (DeliveryStatus.FAILED, None, None)
+    assert (over.attempts, over.error) == (MAX_ATTEMPTS, "The endpoint answered 500.")
+    assert (await endpoint(ctx, to)).is_active
+
+
+async def test_gone_is_gone(ctx: Context, clock: Clock, receiver: Receiver) -> None:
+    receiver.will(answer(410))
+    to = await hook(ctx, receiver.url)
+    first, second = (await deliver(ctx, to, note_id=new_id()))[0], (await deliver(ctx, to, due_at=clock.now + HOUR))[0]
+    await work(ctx)
+    off = await endpoint(ctx, to)
+    assert (off.is_active, off.disabled_reason) == (False, "The endpoint answered 410 Gone.")
+    for ident, error in ((first, "The endpoint answered 410."), (second, off.disabled_reason)):
+        over = await row(ctx, ident)
+        assert (over.status, over.due_at, over.error) == (DeliveryStatus.FAILED, None, error)
+    assert await told(ctx, to.workspace_id) == [(EventType.WEBHOOK_DISABLED, {"webhook": str(to.id)})]
+    await work_until(ctx, clock, clock.now + timedelta(days=2))
+    assert len(receiver.received) == 1
+
+
+async def test_days_of_nothing_but_failures(ctx: Context, clock: Clock, receiver: Receiver) -> None:
+    receiver.will(answer(503))
+    start, to = clock.now, await hook(ctx, receiver.url)
+    for _ in range(5):
+        await deliver(ctx, to, seq=None)
+        await work_until(ctx, clock, clock.now + timedelta(hours=16))
+    off = await endpoint(ctx, to)
+    assert (off.is_active, off.failing_since) == (False, start)
+    assert off.disabled_reason == "Every delivery has failed for 3 days. The last time: The endpoint answered 503."
+    assert {one.status for one in await rows(ctx, to)} == {DeliveryStatus.FAILED}
+    assert len(await told(ctx, to.workspace_id)) == 1
+
+
+async def test_one_success_in_days_keeps_an_endpoint(ctx: Context, clock: Clock, receiver: Receiver) -> None:
+    to = await hook(ctx, receiver.url)
+    for number in range(6):
+        receiver.will(answer(200) if number == 2 else answer(503))
+        await deliver(ctx, to, seq=None)
+        await work_until(ctx, clock, clock.now + timedelta(hours=12))
+    assert (await endpoint(ctx, to)).is_active
+    assert await told(ctx, to.workspace_id) == []
+
+
+async def test_the_order_of_a_note(ctx: Context, clock: Clock, receiver: Receiver) -> None:
+    """Never two posts of one note together, while other notes do not wait."""
+    seen, to = watch(receiver, clock), await hook(ctx, receiver.url)
+    await deliver(ctx, to, 20, new_id())
+    await work(ctx)
+    assert [place for _, place in seen] == list(range(20))
+    assert receiver.at_once == 1
+    receiver.gate.clear()
+    notes = [new_id() for _ in range(3)]
+    for note_id in notes:
+        await deliver(ctx, to, 2, note_id)
+    working = asyncio.create_task(work(ctx))
+    async with asyncio.timeout(5):
+        while receiver.open < 3:
+            await asyncio.sleep(0.01)
+    receiver.gate.set()
+    await working
+    assert [place for _, place in seen[20:]] == [0, 0, 0, 1, 1, 1]
+    assert receiver.at_once == 3
+
+
+async def test_one_that_failed_keeps_nobody_waiting(ctx: Context, clock: Clock, receiver: Receiver) -> None:
+    receiver.will(reset, answer())
+    seen, to = watch(receiver, clock), await hook(ctx, receiver.url)
+    await deliver(ctx, to, 3, new_id())
+    await work_until(ctx, clock, clock.now + HOUR)
+    assert [place for _, place in seen] == [0, 1, 2, 0]
+
+
+async def test_how_many_at_once(ctx: Context, clock: Clock, receiver: Receiver) -> None:
+    """Four to one endpoint, 64 in all, by one worker."""
+    receiver.gate.clear()
+    place = await hook(ctx, receiver.url)
+    hooks = [place, *[await hook(ctx, receiver.url, place.workspace_id) for _ in range(19)]]
+    for to in hooks:
+        await deliver(ctx, to, 5)
+    async with asyncio.TaskGroup() as posts:
+        sender = Sender(ctx, posts, lambda: None)
+        while await sender.send():
+            pass
+        async with asyncio.timeout(20):
+            while receiver.open < AT_ONCE:
+                await asyncio.sleep(0.01)
+        assert await sender.send() == 0
+        assert receiver.open == AT_ONCE
+        taken = [sum(one.attempts for one in await rows(ctx, to)) for to in hooks]
+        assert (sum(taken), max(taken)) == (AT_ONCE, PER_ENDPOINT)
+        receiver.gate.set()
+    await work_until(ctx, clock, clock.now + HOUR)
+    assert len(receiver.received) == 100
+    assert receiver.at_once == AT_ONCE
+
+
+async def test_a_slow_endpoint_leaves_room_for_others(ctx: Context, clock: Clock, receiver: Receiver) -> None:
+    slow = Receiver([silence])
+    await slow.start()
+    to, other = await hook(ctx, slow.url), await hook(ctx, receiver.url)
+    await deliver(ctx, to, 90)
+    await deliver(ctx, other, 3, due_at=clock.now)
+    async with asyncio.TaskGroup() as posts:
+        sender = Sender(ctx, posts, lambda: None)
+        while await sender.send():
+            pass
+        async with asyncio.timeout(5):
+            while len(receiver.received) < 3:
+                await asyncio.sleep(0.01)
+        assert len(slow.received) <= PER_ENDPOINT
+    await slow.stop()
+
+
+@pytest.mark.parametrize("plan", [Plan.FREE, Plan.PRO])
+async def test_the_rate_of_a_workspace(ctx: Context, clock: Clock, receiver: Receiver, plan: Plan) -> None:
+    """All of them arrive, and in no 60 seconds more than the plan has, over all of its endpoints together."""
+    seen, start, allowed = watch(receiver, clock), clock.now, DELIVERIES[plan]
+    to = await hook(ctx, receiver.url, plan=plan)
+    also = await hook(ctx, receiver.url, to.workspace_id)
+    elsewhere = await hook(ctx, receiver.url)
+    await deliver(ctx, to, 2 * allowed)
+    await deliver(ctx, also, allowed)
+    await deliver(ctx, elsewhere, 1)
+    await work(ctx)
+    assert len(seen) == allowed + 1
+    await work_until(ctx, clock, start + HOUR)
+    moments = [moment for moment, _ in seen]
+    assert len(moments) == 3 * allowed + 1
+    for first, last in zip(moments[1:], moments[1 + allowed :], strict=False):
+        assert last - first >= MINUTE
+    # As fast as the rate is, that is two minutes for what exceeds the first.
+    assert moments[-1] - start < 3 * MINUTE
+
+
+async def test_retries_count_as_well(ctx: Context, clock: Clock, receiver: Receiver) -> None:
+    receiver.will(answer(500))
+    seen, start, allowed = watch(receiver, clock), clock.now, DELIVERIES[Plan.FREE]
+    await deliver(ctx, await hook(ctx, receiver.url, plan=Plan.FREE), allowed // 2)
+    await work_until(ctx, clock, start + HOUR)
+    moments = [moment for moment, _ in seen]
+    assert len(moments) > 2 * allowed
+    for first, last in zip(moments, moments[allowed:], strict=False):
+        assert last - first >= MINUTE
+
+
+async def test_a_long_queue_of_one_workspace_keeps_no_other_waiting(
+    ctx: Context, clock: Clock, receiver: Receiver
+) -> None:
+    seen, to, other = (
+        watch(receiver, clock),
+        await hook(ctx, receiver.url, plan=Plan.FREE),
+        await hook(ctx, receiver.url),
+    )
+    await deliver(ctx, to, 1_500)
+    await deliver(ctx, other, 1, due_at=clock.now)
+    await work(ctx)
+    assert len(seen) == DELIVERIES[Plan.FREE] + 1
+
+
+async def test_a_paused_endpoint(ctx: Context, clock: Clock, receiver: Receiver) -> None:
+    """What is due waits for it, up to a day."""
+    to = await hook(ctx, receiver.url)
+    [soon] = await deliver(ctx, to)
+    await change(ctx, to, is_active=False)
+    await work(ctx)
+    clock.forward(hours=23)
+    await settling.tidy(ctx)
+    assert receiver.received == []
+    await change(ctx, to, is_active=True)
+    await work(ctx)
+    assert (await row(ctx, soon)).status is DeliveryStatus.DELIVERED
+    [late] = await deliver(ctx, to)
+    await change(ctx, to, is_active=False)
+    clock.forward(hours=25)
+    await settling.tidy(ctx)
+    over = await row(ctx, late)
+    assert (over.status, over.due_at, over.error) == (DeliveryStatus.FAILED, None, "The endpoint was not active.")
+    assert len(receiver.received) == 1
+
+
+async def test_the_log_forgets(ctx: Context, clock: Clock, receiver: Receiver) -> None:
+    to = await hook(ctx, receiver.url)
+    await deliver(ctx, to, 2)
+    await work(ctx)
+    await deliver(ctx, to, due_at=clock.now + timedelta(days=60))
+    clock.forward(days=29)
+    assert await settling.tidy(ctx) == 0
+    clock.forward(days=2)
+    assert await settling.tidy(ctx) == 2
+    assert [one.status for one in await rows(ctx, to)] == [DeliveryStatus.PENDING]
+
+
+async def test_a_lost_worker(ctx: Context, clock: Clock, receiver: Receiver) -> None:
+    """What it had taken is taken by another once the lease is over, and whatever it says then is not heard."""
+    to, note_id = await hook(ctx, receiver.url), new_id()
+    first, second = await deliver(ctx, to, 2, note_id)
+    [job] = (await claim(ctx, 64, {})).jobs
+    assert job.id == first
+    clock.now += LEASE - timedelta(seconds=1)
+    await work(ctx)
+    # The second waits for the first, of which nobody knows.
+    assert receiver.received == []
+    clock.now += timedelta(seconds=1)
+    await work(ctx)
+    assert [post.json["payload"]["place"] for post in receiver.received] == [0, 1]
+    assert [(await row(ctx, ident)).attempts for ident in (first, second)] == [2, 1]
+    await settling.settle(ctx, job, settling.Outcome(error="It woke up."))
+    assert (await row(ctx, first)).status is DeliveryStatus.DELIVERED
+
+
+async def test_workers_share(ctx: Context, clock: Clock, receiver: Receiver) -> None:
+    """Four of them at the same rows: each delivery is posted once, and the rate is that of all together."""
+    to = await hook(ctx, receiver.url, plan=Plan.PRO)
+    await deliver(ctx, to, 60)
+    await asyncio.gather(*(work(ctx) for _ in range(4)))
+    assert len({post.headers["webhook-id"] for post in receiver.received}) == len(receiver.received)
+    assert len(receiver.received) == DELIVERIES[Plan.PRO]
+
+
+async def test_deleted_while_it_is_posted(ctx: Context, clock: Clock, receiver: Receiver) -> None:
+    receiver.will(answer(500))
+    receiver.gate.clear()
+    to = await hook(ctx, receiver.url)
+    await deliver(ctx, to)
+    working = asyncio.create_task(work(ctx))
+    async with asyncio.timeout(5):
+        while not receiver.open:
+            await asyncio.sleep(0.01)
+    await drop(ctx, to)
+    receiver.gate.set()
+    await working
+    assert await rows(ctx, to) == []
+
+
+async def told(ctx: Context, workspace_id: object) -> list[tuple[EventType, object]]:
+    query = select(col(Event.type), col(Event.payload)).where(col(Event.workspace_id) == workspace_id)
+    async with ctx.read() as tx:
+        return [(event.type, event.payload) for event in await tx.execute(query)]
