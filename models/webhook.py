@@ -37,7 +37,7 @@ class DeliveryStatus(StrEnum):
 
 
 class Webhook(SQLModel, table=True):
-    """An endpoint of a workspace. Its secrets are encrypted; during a rotation both are in use until `previous_until`."""
+    """An endpoint of a workspace. Its secrets are encrypted; after a rotation both are used until `previous_until`."""
 
     __tablename__ = "webhooks"
     __table_args__ = (Index("webhooks_in_order", "workspace_id", "created_at", "id"),)

@@ -19,7 +19,7 @@ from schema.rate_limit import RateLimitQuery
 from schema.search import SearchMutation, SearchQuery
 from schema.settings import WorkspaceMutation
 from schema.shares import ShareMutation
-from schema.sharing import SharingExecutor
+from schema.sharing import LogExecutor
 from schema.standing import Standing
 from schema.suggestions import SuggestionMutation
 from schema.tags import TagMutation
@@ -63,5 +63,5 @@ schema = MaskedSchema(
     types=[ReplyDelta, ReplyToolCall, ReplyDocumentChange, ReplyDone, ReplyFailed],
     extensions=[documents.extension, Introspection, Standing, Paying],
     config=CONFIG,
-    execution_context_class=SharingExecutor,
+    execution_context_class=LogExecutor,
 )

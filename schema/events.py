@@ -1,9 +1,9 @@
 """Subscriptions: replies as they are spoken, and the event log as it grows."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from datetime import datetime
-from typing import Annotated, TypeVar, cast
+from typing import Annotated, cast
 
 import strawberry
 
@@ -15,11 +15,10 @@ from schema.conversations import Conversation, Message, SendMessageInput, ToolCa
 from schema.enums import EventType
 from schema.inputs import once
 from schema.notes import Note
+from schema.sharing import Followed
 from schema.suggestions import Suggestion
 from schema.types import Cursor, Info, ident
 from schema.workspaces import ApiKey, User
-
-T = TypeVar("T")
 
 Actor = Annotated[User | ApiKey, strawberry.union("Actor")]
 
@@ -75,7 +74,7 @@ def told(event: Told) -> ReplyEvent:
             return ReplyFailed(cursor=cursor, message_id=message_id, reason=event.content or "")
 
 
-async def all_told(info: Info, followed: AsyncGenerator[Told, None]) -> AsyncIterator[ReplyEvent]:
+async def all_told(info: Info, followed: AsyncGenerator[Told, None]) -> AsyncGenerator[ReplyEvent, None]:
     """The events as they come, without the changes whose suggestion is gone: with its conversation, its note, or the
     right to read that. The stream goes on to its end, which tells of it."""
     async with aclosing(followed) as events_of_reply:
@@ -133,22 +132,14 @@ class Event:
         return await info.context.loaders.suggestion.load(named) if named else None
 
 
-def live(info: Info, stream: AsyncIterator[T], cursor_of: Callable[[T], str]) -> AsyncIterator[T]:
+async def live(info: Info, stream: AsyncGenerator[ReplyEvent, None]) -> AsyncIterator[ReplyEvent]:
     """The stream of a subscription whose checks are passed: tells the transport so, and the cursor of each event."""
     request = info.context
     request.began.set()
-
-    async def followed() -> AsyncIterator[T]:
-        async with aclosing(cast(AsyncGenerator[T, None], stream)) as events:
-            async for event in events:
-                request.cursor = cursor_of(event)
-                yield event
-
-    return followed()
-
-
-def cursor_of_reply(event: ReplyEvent) -> str:
-    return event.cursor
+    async with aclosing(stream) as told_events:
+        async for event in told_events:
+            request.cursor = event.cursor
+            yield event
 
 
 def since(info: Info, after: Cursor | None) -> Cursor | None:
@@ -168,7 +159,7 @@ class Subscription:
         if info.context.resume_after is not None:
             raise bad_input("Last-Event-ID", "To ask again is no way to go on: follow the reply with `reply`.")
         sent = await replies.send(ctx, ident("Conversation", conversation_id), message_draft(input), once(input))
-        return live(info, all_told(info, await replies.follow(ctx, sent.reply.id)), cursor_of_reply)
+        return live(info, all_told(info, await replies.follow(ctx, sent.reply.id)))
 
     @strawberry.subscription(
         description="Follows a reply that is running or has finished, from the start or after a cursor; any number of "
@@ -177,13 +168,13 @@ class Subscription:
     @staticmethod
     async def reply(info: Info, message_id: strawberry.ID, after: Cursor | None = None) -> AsyncIterator[ReplyEvent]:
         followed = await replies.follow_cursor(info.context.ctx, ident("Message", message_id), since(info, after))
-        return live(info, all_told(info, followed), cursor_of_reply)
+        return live(info, all_told(info, followed))
 
     @strawberry.subscription(graphql_type=Event)
     @staticmethod
     async def note_events(info: Info, note_id: strawberry.ID, after: Cursor | None = None) -> AsyncIterator[Record]:
         followed = await following.follow_note(info.context.ctx, ident("Note", note_id), after=since(info, after))
-        return live(info, followed, events.cursor)
+        return Followed(info.context, followed)
 
     @strawberry.subscription(graphql_type=Event)
     @staticmethod
@@ -191,4 +182,4 @@ class Subscription:
         info: Info, types: list[EventType] | None = None, after: Cursor | None = None
     ) -> AsyncIterator[Record]:
         followed = await following.follow_workspace(info.context.ctx, types=types, after=since(info, after))
-        return live(info, followed, events.cursor)
+        return Followed(info.context, followed)

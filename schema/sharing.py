@@ -1,48 +1,56 @@
-"""An event is executed once for all who follow it by the same operation with the same rights, however many they are.
+"""The event log for GraphQL: an event is rendered once for all who follow it by the same operation and rights.
 
 A thousand editors that show one workspace send the same text with the same key, but for where they start. What they
-select below the event is the same for them at the same moment, so the first executes it and the others are given its
-result. It is kept for a second: who comes later sees what is there by then.
+select below the event is the same for them at the same moment, so the first executes it and the others are given the
+same bytes. They are kept for a second: who comes later sees what is there by then.
 """
 
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Hashable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Hashable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
+import orjson
 from graphql import (
     ExecutionResult,
     FieldNode,
     Node,
     OperationDefinitionNode,
-    OperationType,
+    SelectionNode,
     VariableNode,
     Visitor,
     visit,
 )
-from sqlalchemy import Row
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
+
+from models.base import Record
+from schema.masking import render
+
+if TYPE_CHECKING:
+    from schema.types import Request
 
 FRESH = 1.0
 """Seconds for which a result is good for others."""
 MAX_SHARED = 200
 """Results that are kept at most."""
+EVERYBODYS = {"__typename", "cursor", "id", "type", "createdAt", "noteId"}
+"""Fields of an event that are the same for all who may see it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
     """`operation` is kept so that no other one can have its identity, which is part of the key. None: it failed."""
 
-    result: "asyncio.Future[ExecutionResult | None]"
+    body: "asyncio.Future[bytes | None]"
     operation: OperationDefinitionNode
     at: float
 
 
 class Shared:
-    """The results of this process that others may want."""
+    """The results of this process that others may want, as JSON."""
 
     def __init__(self) -> None:
         self._kept: OrderedDict[Hashable, Entry] = OrderedDict()
@@ -53,56 +61,102 @@ class Shared:
             self._kept.popitem(last=False)
         return self._kept.get(key)
 
-    def begin(self, key: Hashable, operation: OperationDefinitionNode) -> "asyncio.Future[ExecutionResult | None]":
-        result: asyncio.Future[ExecutionResult | None] = asyncio.get_running_loop().create_future()
-        self._kept[key] = Entry(result, operation, time.monotonic())
-        return result
+    def begin(self, key: Hashable, operation: OperationDefinitionNode) -> "asyncio.Future[bytes | None]":
+        body: asyncio.Future[bytes | None] = asyncio.get_running_loop().create_future()
+        self._kept[key] = Entry(body, operation, time.monotonic())
+        return body
 
 
 shared = Shared()
 
 
-class SharingExecutor(StrawberryGraphQLCoreExecutionContext):
-    """Executes every operation as Strawberry does, and the events of the log with `Shared`."""
+class Followed:
+    """The log as one subscription follows it.
 
-    def build_per_event_executor(self, payload: Any) -> "SharingExecutor":
-        # Once for the subscription: the executor of an event is a copy that has it already.
-        _ = self.likeness
-        return cast(SharingExecutor, super().build_per_event_executor(payload))
+    graphql-core is given it as the source of the events, and waits for the first until all is over: meanwhile the
+    transport takes the `rows`, and has each `told`. That passes by all that would be done for each follower of each
+    event, which costs ten times what it takes to send one.
+    """
+
+    executor: "LogExecutor"
+
+    def __init__(self, request: "Request", rows: AsyncGenerator[Record, None]) -> None:
+        self._request = request
+        self._over = asyncio.Event()
+        self.rows = rows
+
+    def __aiter__(self) -> "Followed":
+        return self
+
+    async def __anext__(self) -> NoReturn:
+        self._request.followed = self
+        self._request.began.set()
+        await self._over.wait()
+        raise StopAsyncIteration
+
+    async def aclose(self) -> None:
+        self._over.set()
+        await self.rows.aclose()
+
+    async def told(self, event: Record) -> bytes:
+        """The operation's result for an event, as JSON."""
+        key = (event.id, self.executor.likeness)
+        known = shared.get(key)
+        if known is not None:
+            # Shielded: who leaves must not take it from the others.
+            found = known.body.result() if known.body.done() else await asyncio.shield(known.body)
+            if found is not None:
+                return found
+        mine, body = shared.begin(key, self.executor.operation), None
+        try:
+            result = await self.executor.result(event)
+            # Errors are told to each with their own request's id.
+            body = None if result.errors else encoded(result)
+            return body or encoded(result)
+        finally:
+            mine.set_result(body)
+
+
+def encoded(result: ExecutionResult) -> bytes:
+    payload: dict[str, Any] = {"data": result.data}
+    if result.errors:
+        payload["errors"] = [render(error).formatted for error in result.errors]
+    return orjson.dumps(payload, default=str)
+
+
+class LogExecutor(StrawberryGraphQLCoreExecutionContext):
+    """Executes every operation as Strawberry does, and leaves itself with those that follow the log."""
+
+    def cancellable_iterable(self, iterable: Any) -> Any:
+        if isinstance(iterable, Followed):
+            iterable.executor = self
+        return super().cancellable_iterable(iterable)
 
     @cached_property
     def likeness(self) -> Hashable:
         """The same for those to whom the same event is the same result."""
         below = set(_variables_below(self.operation, self.fragment_definitions.values()))
         given = {name: value for name, value in self.variable_values.coerced.items() if name in below}
-        return id(self.operation), repr(sorted(given.items())), self.context_value.ctx.viewer
+        viewer = None if _is_everybodys(self.operation) else self.context_value.ctx.viewer
+        return id(self.operation), repr(sorted(given.items())), viewer
 
-    def execute_operation(self, serially: bool | None = None) -> Any:
-        event = self.root_value
-        # Only the log's events are rows: what else is followed is one follower's own.
-        if self.operation.operation is not OperationType.SUBSCRIPTION or not isinstance(event, Row):
-            return super().execute_operation(serially)
-        return self._share((event.id, self.likeness))
+    async def result(self, event: Record) -> ExecutionResult:
+        done: Any = self.build_per_event_executor(event).execute_operation(False)
+        return await cast("Awaitable[ExecutionResult]", done) if self.is_awaitable(done) else done
 
-    async def _share(self, key: Hashable) -> Any:
-        known = shared.get(key)
-        if known is not None:
-            # Shielded: who leaves must not take it from the others.
-            found = known.result.result() if known.result.done() else await asyncio.shield(known.result)
-            if found is not None:
-                return found
-        mine = shared.begin(key, self.operation)
-        told: ExecutionResult | None = None
-        try:
-            done: Any = super().execute_operation(False)
-            result: ExecutionResult = (
-                await cast("Awaitable[ExecutionResult]", done) if self.is_awaitable(done) else done
-            )
-            # Errors are told to each with their own request's id.
-            told = None if result.errors else result
-            return result
-        finally:
-            mine.set_result(told)
+
+def _is_everybodys(operation: OperationDefinitionNode) -> bool:
+    """Whether nothing is selected but what an event has of itself."""
+    return all(
+        isinstance(field, FieldNode) and field.name.value in EVERYBODYS
+        for node in operation.selection_set.selections
+        for field in _below(node)
+    )
+
+
+def _below(node: SelectionNode) -> Iterable[SelectionNode]:
+    """What is selected of the subscription's field; the node itself where it is none."""
+    return node.selection_set.selections if isinstance(node, FieldNode) and node.selection_set else (node,)
 
 
 def _variables_below(operation: OperationDefinitionNode, fragments: Any) -> Iterator[str]:

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import Any, ClassVar, Generic, NewType, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, NewType, TypeVar, cast
 from uuid import UUID
 
 import strawberry
@@ -27,6 +27,9 @@ from resolvers.pages import Page
 from schema.loaders import Loaders
 from schema.transports.persisted import Persisted
 
+if TYPE_CHECKING:
+    from schema.sharing import Followed
+
 
 @dataclass(frozen=True)
 class Options:
@@ -42,7 +45,8 @@ class Request:
     operation gets a copy (see `transports.running`).
 
     `resume_after` is a cursor that came with the request, as `Last-Event-ID`, and not in the operation. A subscription
-    rings `began` once it has passed its checks, and leaves the cursor of each event in `cursor` before it is told.
+    rings `began` once it has passed its checks. One of the log leaves itself in `followed`, any other leaves the cursor
+    of each event in `cursor` before it is told.
     """
 
     ctx: Context
@@ -52,10 +56,11 @@ class Request:
     resume_after: str | None = None
     began: asyncio.Event = field(default_factory=asyncio.Event)
     cursor: str | None = None
+    followed: "Followed | None" = None
 
     def own(self) -> "Request":
         """A copy for one operation."""
-        return replace(self, began=asyncio.Event(), cursor=None)
+        return replace(self, began=asyncio.Event(), cursor=None, followed=None)
 
     @cached_property
     def loaders(self) -> Loaders:

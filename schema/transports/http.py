@@ -8,7 +8,6 @@ otherwise the status of what it was refused for.
 from dataclasses import dataclass, field
 from typing import Any
 
-import orjson
 from starlette.requests import ClientDisconnect
 from starlette.requests import Request as HTTPRequest
 from starlette.responses import PlainTextResponse, Response
@@ -124,14 +123,13 @@ def _code(answer: Answer) -> str | None:
 
 
 def _written(answer: Answer, media: str, status: int, **more: str) -> Response:
-    body = orjson.dumps(answer.payload, default=str)
     headers = {"Content-Type": f"{media}; charset=utf-8"}
     if status >= 400:
         headers |= _hints(answer.payload["errors"][0]["extensions"])
     if _code(answer) == Code.PERSISTED_QUERY_NOT_FOUND.name:
         # The same request will find it soon.
         headers["Cache-Control"] = "private, no-cache, must-revalidate"
-    return Response(body, status, headers | more)
+    return Response(answer.body, status, headers | more)
 
 
 def _hints(extensions: dict[str, Any]) -> dict[str, str]:

@@ -9,7 +9,6 @@ import secrets
 from collections.abc import AsyncGenerator, Collection
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import Any
 from uuid import UUID
 
 import orjson
@@ -164,15 +163,15 @@ def _named(operation: Operation) -> str:
 async def _follow(made: Reservation, ident: str, running: Running, found: Answer | Stream, request: Request) -> None:
     try:
         if isinstance(found, Answer):
-            await _tell(made, ident, found.payload)
+            await _tell(made, ident, found.body)
         else:
             async with aclosing(admitted(found, request.ctx.viewer)) as events:
                 async for event in events:
-                    await _tell(made, ident, event.payload, event.cursor)
+                    await _tell(made, ident, event.body, event.cursor)
         await made.events.put(b"event: complete\ndata: %b\n\n" % orjson.dumps({"id": ident}))
     finally:
         made.forget(ident, running)
 
 
-async def _tell(made: Reservation, ident: str, payload: dict[str, Any], cursor: str | None = None) -> None:
-    await made.events.put(sse.written({"id": ident, "payload": payload}, cursor))
+async def _tell(made: Reservation, ident: str, body: bytes, cursor: str | None = None) -> None:
+    await made.events.put(sse.written(b'{"id":%b,"payload":%b}' % (orjson.dumps(ident), body), cursor))

@@ -6,14 +6,17 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
+import orjson
 from graphql import GraphQLError
 from strawberry.types import ExecutionResult
 from strawberry.types.execution import PreExecutionError
 from strawberry.types.graphql import OperationType
 
 from resolvers.errors import Problem
+from resolvers.events import cursor
 from schema import schema
 from schema.masking import render
+from schema.sharing import Followed
 from schema.transports.operations import Operation
 from schema.types import Request
 
@@ -29,6 +32,10 @@ class Answer:
     started: bool = True
 
     @property
+    def body(self) -> bytes:
+        return _json(self.payload)
+
+    @property
     def status(self) -> int:
         """The HTTP status of what was refused; 200 of what ran, whatever became of its fields."""
         return 200 if self.started else int(self.payload["errors"][0]["extensions"]["status"])
@@ -36,12 +43,16 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """`cursor` is that of the event in `payload`, whether or not the operation asked for it. `failed`: it is none, but
-    the errors that have ended the stream."""
+    """`body` is its payload as JSON, `cursor` that of the event, whether or not the operation asked for it. `failed`:
+    it is none, but the errors that have ended the stream."""
 
-    payload: dict[str, Any]
-    cursor: str | None
+    body: bytes
+    cursor: str | None = None
     failed: bool = False
+
+    @property
+    def errors(self) -> Any:
+        return orjson.loads(self.body)["errors"]
 
 
 class Stream:
@@ -54,19 +65,35 @@ class Stream:
         self._first: asyncio.Future[Any] | None = first
         self._results = results
         self._request = request
+        self._over = False
 
     def __aiter__(self) -> "Stream":
         return self
 
     async def __anext__(self) -> Event:
+        followed = self._request.followed
+        event = None if self._over else await (self._executed() if followed is None else self._told(followed))
+        if event is None:
+            raise StopAsyncIteration
+        self._over = event.failed
+        return event
+
+    async def _executed(self) -> Event | None:
         if self._first is not None:
             result = await self._first
             self._first = None
         else:
             result = await anext(self._results, None)
         if result is None:
-            raise StopAsyncIteration
-        return Event(_payload(result), self._request.cursor, _is_end(result))
+            return None
+        return Event(_json(_payload(result)), self._request.cursor, _is_end(result))
+
+    async def _told(self, followed: Followed) -> Event | None:
+        try:
+            row = await anext(followed.rows, None)
+            return None if row is None else Event(await followed.told(row), cursor(row))
+        except Exception as error:  # noqa: BLE001 (the last chance to answer; what is not for callers' eyes is logged)
+            return ended(error)
 
     async def aclose(self) -> None:
         if self._first is not None:
@@ -74,6 +101,12 @@ class Stream:
             self._first.cancel()
             await asyncio.wait({self._first})
         await self._results.aclose()
+
+
+def ended(error: Exception) -> Event:
+    """The errors that have ended a stream."""
+    told = render(GraphQLError(str(error), original_error=error))
+    return Event(_json({"errors": [told.formatted]}), failed=True)
 
 
 async def run(operation: Operation, request: Request, *, allowed: Collection[OperationType] = EVERY) -> Answer | Stream:
@@ -121,6 +154,10 @@ def _payload(result: ExecutionResult, *, with_data: bool = True) -> dict[str, An
     if result.extensions:
         payload["extensions"] = result.extensions
     return payload
+
+
+def _json(payload: dict[str, Any]) -> bytes:
+    return orjson.dumps(payload, default=str)
 
 
 async def _begun(results: AsyncGenerator[Any, None], request: Request) -> Answer | Stream:

@@ -5,9 +5,6 @@ https://github.com/enisdenjo/graphql-sse/blob/master/PROTOCOL.md
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import Any
-
-import orjson
 
 from resolvers.context import Viewer
 from schema.transports.media import SSE
@@ -18,10 +15,10 @@ BEAT = b":\n\n"
 COMPLETE = b"event: complete\ndata: \n\n"
 
 
-def written(data: Any, cursor: str | None = None) -> bytes:
+def written(data: bytes, cursor: str | None = None) -> bytes:
     """An event as it is sent. Its id is the cursor, which a client that comes back gives as `Last-Event-ID`."""
     ident = f"id: {cursor}\n".encode() if cursor else b""
-    return b"event: next\n%bdata: %b\n\n" % (ident, orjson.dumps(data, default=str))
+    return b"event: next\n%bdata: %b\n\n" % (ident, data)
 
 
 def streamed(found: Answer | Stream, viewer: Viewer | None, patience: float) -> Streamed:
@@ -35,10 +32,10 @@ async def _events(stream: Stream, viewer: Viewer | None) -> AsyncGenerator[bytes
     yield BEAT
     async with aclosing(admitted(stream, viewer)) as events:
         async for event in events:
-            yield written(event.payload, event.cursor)
+            yield written(event.body, event.cursor)
     yield COMPLETE
 
 
 async def _one(answer: Answer) -> AsyncGenerator[bytes, None]:
-    yield written(answer.payload)
+    yield written(answer.body)
     yield COMPLETE

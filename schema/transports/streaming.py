@@ -12,7 +12,7 @@ from starlette.types import Receive, Scope, Send
 
 from resolvers.context import Viewer
 from resolvers.errors import Code, Problem
-from schema.transports.running import Event, Stream, refused
+from schema.transports.running import Event, Stream, ended
 
 log = structlog.get_logger()
 
@@ -93,5 +93,4 @@ async def admitted(stream: Stream, viewer: Viewer | None) -> AsyncGenerator[Even
                     return
                 yield event
         except TimeoutError:
-            problem = Problem(Code.UNAUTHENTICATED, "The access token has expired. Come back with a new one.")
-            yield Event(refused(problem).payload, None)
+            yield ended(Problem(Code.UNAUTHENTICATED, "The access token has expired. Come back with a new one."))

@@ -115,6 +115,10 @@ class Connection:
         named = {} if ident is None else {"id": ident}
         await self._socket.send_text(orjson.dumps({**named, "type": kind, **more}, default=str).decode())
 
+    async def _next(self, ident: str, body: bytes) -> None:
+        message = b'{"id":%b,"type":"next","payload":%b}' % (orjson.dumps(ident), body)
+        await self._socket.send_text(message.decode())
+
     async def _read(self) -> None:
         while True:
             received = await self._socket.receive()
@@ -203,21 +207,21 @@ class Connection:
         found = await run(operation, self._request)
         if isinstance(found, Answer):
             if found.started:
-                await self._send("next", ident, payload=found.payload)
-            await self._end(ident, None if found.started else found.payload)
+                await self._next(ident, found.body)
+            await self._end(ident, None if found.started else found.payload["errors"])
             return
         async with aclosing(found) as events:
             async for event in events:
                 if event.failed:
-                    await self._end(ident, event.payload)
+                    await self._end(ident, event.errors)
                     return
-                await self._send("next", ident, payload=event.payload)
+                await self._next(ident, event.body)
         await self._end(ident, None)
 
-    async def _end(self, ident: str, refusal: dict[str, Any] | None) -> None:
+    async def _end(self, ident: str, errors: Any) -> None:
         """The last word of an operation, after which its id is free."""
         del self._operations[ident]
-        if refusal is None:
+        if errors is None:
             await self._send("complete", ident)
         else:
-            await self._send("error", ident, payload=refusal["errors"])
+            await self._send("error", ident, payload=errors)

@@ -4,6 +4,7 @@ import asyncio
 from contextlib import AsyncExitStack
 from typing import Any
 
+import orjson
 import pytest
 
 from models.base import Record
@@ -11,7 +12,7 @@ from resolvers import feeds
 from resolvers.context import Context
 from schema import sharing
 from schema.transports.operations import Operation
-from schema.transports.running import Stream, run
+from schema.transports.running import Event, Stream, run
 from schema.types import Request
 from tests.resolvers.helpers import Place, change, statements, write
 
@@ -25,6 +26,10 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(feeds, "POLL", 0.1)
     # However slow the machine is.
     monkeypatch.setattr(sharing, "FRESH", 60.0)
+
+
+def payload(event: Event) -> Any:
+    return orjson.loads(event.body)
 
 
 async def followed(stack: AsyncExitStack, ctx: Context, query: str = QUERY, **variables: Any) -> Stream:
@@ -41,9 +46,7 @@ async def told(streams: list[Stream], me: Context, note: Record, title: str) -> 
     with statements(me) as said:
         await change(me, note, title=title)
         async with asyncio.timeout(20):
-            heard = [
-                (event := await each).payload["data"]["workspaceEvents"] | {"at": event.cursor} for each in waiting
-            ]
+            heard = [payload(event := await each)["data"]["workspaceEvents"] | {"at": event.cursor} for each in waiting]
     reads = [one for one in said if "notes.title" in one and "FOR UPDATE" not in one and one.startswith("SELECT")]
     return heard, len(reads)
 
@@ -91,10 +94,8 @@ async def test_what_failed_is_tried_by_each(place: Place, monkeypatch: pytest.Mo
         await asyncio.sleep(0.2)
         await change(me, note, title="wrong")
         async with asyncio.timeout(20):
-            heard = [(await each).payload for each in waiting]
-    assert [[error["extensions"]["code"] for error in payload["errors"]] for payload in heard] == [
-        ["BAD_USER_INPUT"]
-    ] * 3
+            heard = [payload(await each) for each in waiting]
+    assert [[error["extensions"]["code"] for error in told["errors"]] for told in heard] == [["BAD_USER_INPUT"]] * 3
 
 
 async def test_nothing_is_kept_for_long(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
