@@ -36,6 +36,8 @@ PING = 12.0
 follower may take to read, has left."""
 MAX_OPERATIONS = 100
 """Operations that may run on one WebSocket at a time."""
+COMING_IN = 20
+"""Connections that are let in at a time: when all come back at once they wait here, not for the database."""
 
 
 class Sockets:
@@ -44,6 +46,7 @@ class Sockets:
     def __init__(self, options: Options, connections: Connections) -> None:
         self._options = options
         self._connections = connections
+        self._door = asyncio.Semaphore(COMING_IN)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         socket = WebSocket(scope, receive, send)
@@ -55,14 +58,22 @@ class Sockets:
             return
         with ExitStack() as counted:
             request = Request(socket.state.context, headers=socket.headers, options=self._options)
-            await Connection(socket, request, self._connections, counted).serve()
+            await Connection(socket, request, self._connections, self._door, counted).serve()
 
 
 class Connection:
-    def __init__(self, socket: WebSocket, request: Request, connections: Connections, counted: ExitStack) -> None:
+    def __init__(
+        self,
+        socket: WebSocket,
+        request: Request,
+        connections: Connections,
+        door: asyncio.Semaphore,
+        counted: ExitStack,
+    ) -> None:
         self._socket = socket
         self._request = request
         self._connections = connections
+        self._door = door
         self._counted = counted
         self._introduced = asyncio.Event()
         self._acknowledged = asyncio.Event()
@@ -178,7 +189,8 @@ class Connection:
         """A socket needs a viewer: from its headers, or from the payload of connection_init under the same names."""
         given = {name.lower(): value for name, value in params.items() if isinstance(value, str)}
         try:
-            ctx = await viewing(self._request.ctx, {**self._request.headers, **given}, Meter())
+            async with self._door:
+                ctx = await viewing(self._request.ctx, {**self._request.headers, **given}, Meter())
         except Problem as problem:
             code = Close.TRY_LATER if problem.code is Code.RATE_LIMITED else Close.FORBIDDEN
             raise Refusal(code, problem.message) from None
