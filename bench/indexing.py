@@ -21,7 +21,7 @@ FEW, MANY = 1_000, 10_000
 IDLE = 15.0
 WINDOW = 10.0
 LOOKS = 1.0
-SHORTEST, LONGEST = 500, 1_500
+SHORTEST, LONGEST = 200, 600
 """Characters of a note."""
 Lists = list[tuple[float, float]]
 """When each list began, in seconds, and how many milliseconds it took."""

@@ -52,7 +52,7 @@ MOST_GRACE = 300
 """The highest of the other limits that can be set; the grace in seconds."""
 LEAST_CHUNK, MOST_CHUNK = 128, 8_192
 """Between which the characters of a chunk can be set; it may repeat at most half of them."""
-EF_SEARCH = 200
+EF_SEARCH = 400
 """Chunks that a search keeps in view while it follows the index of meanings: more find more, and take longer."""
 RATE_LIMITS = "free=60,pro=120,enterprise=300"
 """As `resolvers.limits` has them: to import it, and the tables with it, would take each command half a second."""
