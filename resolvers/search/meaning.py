@@ -156,7 +156,7 @@ async def _first(
 
 def _is_page(found: Sequence[Record]) -> bool:
     """Whether a page can be filled without more than PER_NOTE chunks of a note."""
-    return sum(row.place <= PER_NOTE for row in found) >= MAX_HITS
+    return sum(1 for row in found if row.place <= PER_NOTE) >= MAX_HITS
 
 
 def _with_distance(here: Scope, question: Question) -> Select[Any]:
