@@ -115,14 +115,15 @@ async def by_meaning(
 async def nearest(tx: Transaction, here: Scope, question: Question, *, large: bool, grouped: bool) -> Sequence[Record]:
     """Up to DEPTH rows of document_id, chunk_index, distance: the nearest of the chunks, which are all of one space.
 
-    `large`: the index is asked. Where it leads to too few, each is compared after all: a filter costs no results.
+    `large`: the index is asked. Where it leads to too few, or to too few notes, each is compared after all: neither a
+    filter nor a note with many like chunks costs results.
     """
     near = _with_distance(here, question)
     if large:
         async with _by_index(tx):
             # It gives them nearly in order, as it knows rough distances: what it finds is put in order afterwards.
             found = await _first(tx, near.order_by(question.rough_distance), (DEPTH, DEEPER), grouped=grouped)
-        if len(found) == DEPTH:
+        if len(found) == DEPTH and (not grouped or _is_page(found)):
             return found
     present = near.where(EMBEDDING.is_not(None)).order_by(question.distance)
     return await _first(tx, present, (DEEPER, None), grouped=grouped)
@@ -148,9 +149,14 @@ async def _first(
     for depth in depths:
         nearest = near.limit(depth).subquery()
         found = (await tx.execute(best(nearest, nearest.c.distance, grouped=grouped))).all()
-        if not grouped or len(found) < DEPTH or sum(row.place <= PER_NOTE for row in found) >= MAX_HITS:
+        if not grouped or len(found) < DEPTH or _is_page(found):
             break
     return found
+
+
+def _is_page(found: Sequence[Record]) -> bool:
+    """Whether a page can be filled without more than PER_NOTE chunks of a note."""
+    return sum(1 for row in found if row.place <= PER_NOTE) >= MAX_HITS
 
 
 def _with_distance(here: Scope, question: Question) -> Select[Any]:
