@@ -9,7 +9,7 @@ from typing import Any
 
 import structlog
 from pgvector.sqlalchemy import HALFVEC, VECTOR
-from sqlalchemy import BindParameter, ColumnElement, Float, Select, bindparam, cast, select, text
+from sqlalchemy import BindParameter, ColumnElement, Float, Select, bindparam, cast, func, select, text
 from sqlmodel import col
 
 from models import DocumentEmbedding, Note, VectorSpace
@@ -115,15 +115,15 @@ async def by_meaning(
 async def nearest(tx: Transaction, here: Scope, question: Question, *, large: bool, grouped: bool) -> Sequence[Record]:
     """Up to DEPTH rows of document_id, chunk_index, distance: the nearest of the chunks, which are all of one space.
 
-    `large`: the index is asked. Where it leads to too few, or to too few notes, each is compared after all: neither a
-    filter nor a note with many like chunks costs results.
+    `large`: the index is asked. Where it ends before there are enough, of enough notes, each is compared after all:
+    neither a filter nor a note with many like chunks costs results.
     """
     near = _with_distance(here, question)
     if large:
         async with _by_index(tx):
             # It gives them nearly in order, as it knows rough distances: what it finds is put in order afterwards.
             found = await _first(tx, near.order_by(question.rough_distance), (DEPTH, DEEPER), grouped=grouped)
-        if len(found) == DEPTH and (not grouped or _is_page(found)):
+        if len(found) == DEPTH and (not grouped or _is_page(found) or found[0].seen == DEEPER):
             return found
     present = near.where(EMBEDDING.is_not(None)).order_by(question.distance)
     return await _first(tx, present, (DEEPER, None), grouped=grouped)
@@ -144,11 +144,13 @@ async def _by_index(tx: Transaction) -> AsyncIterator[None]:
 async def _first(
     tx: Transaction, near: Select[Any], depths: Iterable[int | None], *, grouped: bool
 ) -> Sequence[Record]:
-    """Of so many of the nearest the first DEPTH; grouped, the next depth is tried where a few notes have nearly all."""
+    """The first DEPTH of so many of the nearest (`seen`). Grouped, the next depth is tried where a few notes have
+    nearly all."""
     found: Sequence[Record] = ()
     for depth in depths:
         nearest = near.limit(depth).subquery()
-        found = (await tx.execute(best(nearest, nearest.c.distance, grouped=grouped))).all()
+        counted = select(nearest, func.count().over().label("seen")).subquery()
+        found = (await tx.execute(best(counted, counted.c.distance, grouped=grouped))).all()
         if not grouped or len(found) < DEPTH or _is_page(found):
             break
     return found
