@@ -137,8 +137,9 @@ async def test_a_notes_life_is_told(tenant: Tenant, admin: Caller) -> None:
     assert [row.seq for row in sent] == sorted({row.seq for row in sent})
     # As it was at each event, to the byte as `/v1` shows it.
     notes = [created, changed, changed, {"id": created["id"]}]
+    own = text("SELECT * FROM events WHERE workspace_id = :workspace")
     async with tenant.database.connect() as connection:
-        log = {row.seq: row for row in await connection.execute(text("SELECT * FROM events"))}
+        log = {row.seq: row for row in await connection.execute(own, {"workspace": tenant.id})}
     for row, note in zip(sent, notes, strict=True):
         event = log[row.seq]
         assert row.event_id == event.id

@@ -39,6 +39,7 @@ from resolvers import (
 from resolvers.context import Context, Database
 from resolvers.drafts import drafted
 from resolvers.pages import Window
+from resolvers.webhooks import deliveries, manage, settling
 from tests.conftest import House
 from tests.resolvers.helpers import executed, make_place
 from tests.support.scratch import scratch_database
@@ -102,6 +103,13 @@ INSERT INTO suggestions (id, workspace_id, conversation_id, note_id, message_id,
   FROM s WHERE n <= 30000;
 INSERT INTO events (workspace_id, seq, id, type, note_id)
   SELECT '{mine}', n, pg_temp.made('event', n), 'note.updated', pg_temp.made('note', n % 100 * 2 + 2)
+  FROM s WHERE n <= 30000;
+INSERT INTO webhooks (id, workspace_id, url, events, secret)
+  SELECT pg_temp.made('hook', n), space, 'https://hooks.example/' || n, '{{note.updated}}', '' FROM few WHERE n <= 3000;
+INSERT INTO deliveries (id, workspace_id, webhook_id, event_id, note_id, seq, type, body, status, due_at, attempted_at)
+  SELECT pg_temp.made('delivery', n), space, pg_temp.made('hook', n % 3000 + 1), pg_temp.made('event', n),
+    pg_temp.made('note', n), n, 'note.updated', '{{}}', CASE WHEN n % 10 = 0 THEN 'pending' ELSE 'delivered' END,
+    CASE WHEN n % 10 = 0 THEN now() - n * interval '1 second' END, now() - n * interval '1 second'
   FROM s WHERE n <= 30000;
 ANALYZE;
 """
@@ -196,7 +204,7 @@ async def test_no_list_of_notes_reads_a_whole_table(big: Big, who: str, wanted: 
     assert await scanned(ctx, listed) == []
 
 
-NOTE, TALK = UUID(made("note", 2)), UUID(made("talk", 2))
+NOTE, TALK, HOOK = UUID(made("note", 2)), UUID(made("talk", 2)), UUID(made("hook", 30))
 Lists = dict[str, Callable[[Context], Awaitable[object]]]
 LISTS: Lists = {
     "tags of notes": lambda ctx: notes.tags_of(ctx, [NOTE, UUID(made("note", 4))]),
@@ -221,6 +229,10 @@ LISTS: Lists = {
     "nodes": lambda ctx: nodes.find(ctx, [NOTE, TALK, UUID(made("tag", 30)), UUID(made("folder", 30))]),
     "workspaces": workspaces.mine,
     "users": lambda ctx: workspaces.users(ctx, [ctx.me.user_id]),
+    "webhooks": manage.listed,
+    "deliveries": lambda ctx: deliveries.page(ctx, HOOK, Window()),
+    "deliveries by offset": lambda ctx: deliveries.window(ctx, HOOK, 20, 0),
+    "deliveries that are over": settling.tidy,
 }
 
 
