@@ -37,11 +37,27 @@ def workspace_in(headers: Mapping[str, str]) -> UUID | None:
     return found
 
 
+MAX_STRANGERS = 2_000
+"""WebSockets of a process that have not said yet who they are."""
+
+
 class Connections:
     """The open connections of this process, by who opened them: a key, or a person in a workspace."""
 
     def __init__(self) -> None:
         self._open: Counter[tuple[UUID, UUID]] = Counter()
+        self._strangers = 0
+
+    @contextmanager
+    def stranger(self) -> Iterator[None]:
+        """Counts one for as long as nobody knows whose it is. Raises UNAVAILABLE where there are enough of them."""
+        if self._strangers >= MAX_STRANGERS:
+            raise Problem(Code.UNAVAILABLE, "Too many connections wait to be let in. Try again later.")
+        self._strangers += 1
+        try:
+            yield
+        finally:
+            self._strangers -= 1
 
     @contextmanager
     def counted(self, ctx: Context) -> Iterator[None]:

@@ -5,6 +5,7 @@ application/json; in application/graphql-response+json it is 200, 294 (Partial S
 otherwise the status of what it was refused for.
 """
 
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -68,8 +69,15 @@ async def _handled(http: HTTPRequest, server: Server, accepted: Accepted) -> Res
         return await _on_one_stream(http, request, server, token or "", accepted)
     if accepted == Accepted(None, None):
         raise Problem(Code.NOT_ACCEPTABLE, f"Accept {JSON}, {GRAPHQL}, {SSE} or {multipart.CONTENT_TYPE}.")
-    found = await run(await _operation(http), request, allowed=_allowed(http, accepted))
-    return await _response(found, server, request.ctx, accepted)
+    operation = await _operation(http)
+    with ExitStack() as counted:
+
+        def admit() -> None:
+            if request.ctx.viewer is not None:
+                counted.enter_context(server.connections.counted(request.ctx))
+
+        found = await run(operation, request, allowed=_allowed(http, accepted), admit=admit)
+        return _response(found, request.ctx, accepted, counted)
 
 
 def _allowed(http: HTTPRequest, accepted: Accepted) -> set[OperationType]:
@@ -90,25 +98,16 @@ async def _operation(http: HTTPRequest) -> Operation:
     return read_operation(read_json(await http.body()))
 
 
-async def _response(found: Answer | Stream, server: Server, ctx: Context, accepted: Accepted) -> Response:
+def _response(found: Answer | Stream, ctx: Context, accepted: Accepted, counted: ExitStack) -> Response:
+    """The response; a stream takes along how it was `counted`."""
     if isinstance(found, Answer) and (accepted.answer or _code(found) in MISSENT):
         media = accepted.answer or JSON
         return _written(found, media, _status(found, media))
     patience = ctx.limits.follower_patience
     streamed: Streamed = (sse if accepted.stream == SSE else multipart).streamed(found, ctx.viewer, patience)
     if isinstance(found, Stream):
+        streamed.closing.enter_context(counted.pop_all())
         streamed.closing.push_async_callback(found.aclose)
-        await _counted(streamed, server, ctx)
-    return streamed
-
-
-async def _counted(streamed: Streamed, server: Server, ctx: Context) -> Streamed:
-    """The stream, as one of the caller's connections. Raises RATE_LIMITED."""
-    try:
-        streamed.closing.enter_context(server.connections.counted(ctx))
-    except Problem:
-        await streamed.closing.aclose()
-        raise
     return streamed
 
 
@@ -152,7 +151,11 @@ async def _on_one_stream(
     if http.method == "PUT":
         return PlainTextResponse(reservations.make(request.ctx), 201)
     if accepted.answer is None and accepted.stream == SSE and http.method != "DELETE":
-        return await _counted(reservations.claim(request.ctx, token), server, request.ctx)
+        with ExitStack() as counted:
+            counted.enter_context(server.connections.counted(request.ctx))
+            streamed = reservations.claim(request.ctx, token)
+            streamed.closing.enter_context(counted.pop_all())
+        return streamed
     made = reservations.find(request.ctx, token)
     if http.method == "DELETE":
         made.stop(http.query_params.get("operationId", ""))

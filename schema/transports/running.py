@@ -1,7 +1,7 @@
 """Runs an operation for a transport: one answer, or a stream of events once it is sure that there will be one."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Collection
+from collections.abc import AsyncGenerator, Callable, Collection
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +15,7 @@ from strawberry.types.graphql import OperationType
 from resolvers.errors import Problem
 from resolvers.events import cursor
 from schema import schema
+from schema.introspection import hide_hints
 from schema.masking import render
 from schema.sharing import Followed
 from schema.transports.operations import Operation
@@ -109,8 +110,17 @@ def ended(error: Exception) -> Event:
     return Event(_json({"errors": [told.formatted]}), failed=True)
 
 
-async def run(operation: Operation, request: Request, *, allowed: Collection[OperationType] = EVERY) -> Answer | Stream:
-    """Runs the operation, or refuses it: that is an Answer too, for a subscription as well."""
+async def run(
+    operation: Operation,
+    request: Request,
+    *,
+    allowed: Collection[OperationType] = EVERY,
+    admit: Callable[[], object] | None = None,
+) -> Answer | Stream:
+    """Runs the operation, or refuses it: that is an Answer too, for a subscription as well.
+
+    `admit` is called before a subscription begins, which may write: what it raises is raised.
+    """
     try:
         text = request.options.persisted.find(operation)
     except Problem as problem:
@@ -121,7 +131,11 @@ async def run(operation: Operation, request: Request, *, allowed: Collection[Ope
     if "subscription" not in text:
         found: Answer | Stream = answer(await schema.execute(*given, allowed))
     else:
+        if admit is not None and OperationType.SUBSCRIPTION in allowed:
+            admit()
         found = await _begun(await schema.stream(*given, None, allowed), mine)
+    if isinstance(found, Answer) and not request.options.introspection:
+        hide_hints(found.payload)
     if not isinstance(found, Answer) or found.started:
         request.options.persisted.keep(operation)
     return found

@@ -57,6 +57,11 @@ class Sockets:
             await socket.close(Close.SUBPROTOCOL, "Subprotocol not acceptable")
             return
         with ExitStack() as counted:
+            try:
+                counted.enter_context(self._connections.stranger())
+            except Problem as problem:
+                await socket.close(Close.TRY_LATER, problem.message)
+                return
             request = Request(socket.state.context, headers=socket.headers, options=self._options)
             await Connection(socket, request, self._connections, self._door, counted).serve()
 
@@ -177,6 +182,7 @@ class Connection:
             raise Refusal(Close.TOO_MANY, "Too many initialisation requests")
         ctx = await self._viewing(payload or {})
         self._request = replace(self._request, ctx=ctx, connection_params=payload or {})
+        self._counted.close()
         try:
             self._counted.enter_context(self._connections.counted(ctx))
         except Problem as problem:

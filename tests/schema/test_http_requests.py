@@ -174,6 +174,7 @@ STATUSES: dict[str, tuple[str, dict[str, Any], int, int]] = {
     "syntax": ("{", {}, 200, 400),
     "validation": ("{nope}", {}, 200, 400),
     "unknown operation": ("query A{__typename}", {"operationName": "B"}, 200, 400),
+    "one of several": ("query A{__typename} query B{__typename}", {}, 200, 400),
     "variables": ("query($i:ID!){node(id:$i){id}}", {"variables": {"i": None}}, 200, 400),
     "too complex": ("{" + "a:__typename " * 51 + "}", {}, 200, 400),
     "subscription": ("subscription{workspaceEvents{id}}", {}, 406, 406),

@@ -172,6 +172,14 @@ async def test_introspection_that_is_switched_off(house: House, tmp_path: Path, 
             assert (status, error["extensions"]["code"]) == (400, "BAD_USER_INPUT")
             text = "GraphQL introspection has been disabled, but the requested query contained the field"
             assert error["message"] == f"{text} '{field}'."
+        unhinted: list[tuple[str, dict[str, Any], str]] = [
+            ("{note}", {}, "Cannot query field 'note' on type 'Query'."),
+            ("query($i:CreateNoteInput!){__typename}", {"i": {}}, "Unknown type 'CreateNoteInput'."),
+            ("subscription{noteEvent{id}}", {}, "Cannot query field 'noteEvent' on type 'Subscription'."),
+        ]
+        for query, variables, message in unhinted:
+            _, answer = await sent(caller, query=query, variables=variables)
+            assert message in [error["message"] for error in answer["errors"]]
         assert (await sent(caller, query="{__typename}"))[1] == {"data": {"__typename": "Query"}}
         await caller.close()
 

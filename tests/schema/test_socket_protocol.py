@@ -5,7 +5,7 @@ import json
 import time
 import uuid
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,8 @@ import websockets
 from websockets.asyncio.client import ClientConnection
 from websockets.typing import Subprotocol
 
+from resolvers.errors import Code, Problem
+from schema.transports.callers import MAX_STRANGERS, Connections
 from tests.conftest import House, Tenant, make_tenant, token
 from tests.support.clients import PROTOCOL, Caller
 from tests.support.house import Served, serving
@@ -261,6 +263,36 @@ async def test_connections_of_one_caller_are_limited(small: Tenant) -> None:
             pass
     for caller in (key, other):
         await caller.close()
+
+
+async def test_who_has_all_their_connections_asks_nothing(small: Tenant) -> None:
+    """Refused before it is sent: otherwise a reply would be paid for that nobody hears of."""
+    key = await small.key()
+    note = (await key.data(CREATE, t="Talked about"))["createNote"]["id"]
+    made = await key.data("mutation($n: ID!) { createConversation(noteId: $n) { id } }", n=note)
+    talk = made["createConversation"]["id"]
+    ask = 'subscription($c: ID!) { ask(conversationId: $c, input: {message: "Unheard"}) { cursor } }'
+    async with key.socket(), key.socket():
+        for media in ("text/event-stream", 'multipart/mixed;subscriptionSpec="1.0"'):
+            body = {"query": ask, "variables": {"c": talk}}
+            response = await key.http.post("/graphql", json=body, headers={"Accept": media})
+            assert response.status_code == 429, response.text
+            assert response.json()["errors"][0]["extensions"]["code"] == "RATE_LIMITED"
+    query = "query($c: ID!) { conversation(id: $c) { messages { totalCount } } }"
+    assert await key.data(query, c=talk) == {"conversation": {"messages": {"totalCount": 0}}}
+    await key.close()
+
+
+def test_who_says_not_who_they_are_is_counted() -> None:
+    connections = Connections()
+    with ExitStack() as strangers:
+        for _ in range(MAX_STRANGERS):
+            strangers.enter_context(connections.stranger())
+        with pytest.raises(Problem) as refused, connections.stranger():
+            pass
+        assert refused.value.code is Code.UNAVAILABLE
+    with connections.stranger():
+        pass
 
 
 async def test_a_token_ends_while_the_connection_is_open(tenant: Tenant) -> None:
