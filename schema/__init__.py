@@ -13,6 +13,7 @@ from schema.keys import KeyMutation, KeyQuery
 from schema.limits import DocumentLimits, Documents
 from schema.masking import MaskedSchema
 from schema.members import MemberMutation
+from schema.naming import Naming
 from schema.nodes import NodeQuery
 from schema.notes import NoteMutation, NoteQuery
 from schema.rate_limit import RateLimitQuery
@@ -61,7 +62,7 @@ schema = MaskedSchema(
     mutation=Mutation,
     subscription=Subscription,
     types=[ReplyDelta, ReplyToolCall, ReplyDocumentChange, ReplyDone, ReplyFailed],
-    extensions=[documents.extension, Introspection, Standing, Paying],
+    extensions=[documents.extension, Introspection, Naming, Standing, Paying],
     config=CONFIG,
     execution_context_class=LogExecutor,
 )

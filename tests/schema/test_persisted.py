@@ -172,10 +172,11 @@ async def test_introspection_that_is_switched_off(house: House, tmp_path: Path, 
             assert (status, error["extensions"]["code"]) == (400, "BAD_USER_INPUT")
             text = "GraphQL introspection has been disabled, but the requested query contained the field"
             assert error["message"] == f"{text} '{field}'."
+        no_value = "Variable '$m' has invalid value: Value 'HYBRD' does not exist in 'SearchMode' enum."
         unhinted: list[tuple[str, dict[str, Any], str]] = [
-            ("{note}", {}, "Cannot query field 'note' on type 'Query'."),
-            ("query($i:CreateNoteInput!){__typename}", {"i": {}}, "Unknown type 'CreateNoteInput'."),
-            ("subscription{noteEvent{id}}", {}, "Cannot query field 'noteEvent' on type 'Subscription'."),
+            ("{node_}", {}, "Cannot query field 'node_' on type 'Query'."),
+            ("query($i:NoteInpu!){__typename}", {"i": {}}, "Unknown type 'NoteInpu'."),
+            ('query($m:SearchMode){search(query:"a",mode:$m){score}}', {"m": "HYBRD"}, no_value),
         ]
         for query, variables, message in unhinted:
             _, answer = await sent(caller, query=query, variables=variables)

@@ -269,7 +269,7 @@ async def test_who_has_all_their_connections_asks_nothing(small: Tenant) -> None
     """Refused before it is sent: otherwise a reply would be paid for that nobody hears of."""
     key = await small.key()
     note = (await key.data(CREATE, t="Talked about"))["createNote"]["id"]
-    made = await key.data("mutation($n: ID!) { createConversation(noteId: $n) { id } }", n=note)
+    made = await key.data("mutation($n: ID!) { createConversation(input: {noteId: $n}) { id } }", n=note)
     talk = made["createConversation"]["id"]
     ask = 'subscription($c: ID!) { ask(conversationId: $c, input: {message: "Unheard"}) { cursor } }'
     async with key.socket(), key.socket():

@@ -20,7 +20,7 @@ from resolvers import viewers
 from resolvers.context import Context
 from resolvers.webhooks.sending import Sender
 
-PATIENCE = 1.0
+PATIENCE = 5.0
 """Seconds that these tests wait for an answer, instead of ten."""
 
 

@@ -11,7 +11,7 @@ from resolvers.context import Context
 from resolvers.outside import MOST_KEPT
 from resolvers.webhooks.schedule import JITTER, RETRIES
 from tests.support.receiver import Behaviour, Receiver, answer, drip, flood, reset, say, silence
-from tests.webhooks.helpers import Clock, change, deliver, endpoint, hook, row, work
+from tests.webhooks.helpers import PATIENCE, Clock, change, deliver, endpoint, hook, row, work
 
 Case = tuple[str, Behaviour, int | None, str]
 """Its name, what the receiver does, the status that is seen, and the text that the log shows."""
@@ -26,7 +26,7 @@ DELIVERED: list[Case] = [
     ("100 first", say(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"), 200, ""),
 ]
 LOST = "The connection was lost before there was an answer, or it was not HTTP."
-LATE = "There was no answer within 1 seconds."
+LATE = f"There was no answer within {PATIENCE:.0f} seconds."
 FAILED: list[Case] = [
     ("500", answer(500, b"trouble"), 500, "The endpoint answered 500."),
     ("404", answer(404), 404, "The endpoint answered 404."),
