@@ -1,8 +1,9 @@
-"""Whether those who follow an event log may still see it: read for all of them together, and never kept.
+"""Whether those who follow an event log may still see it: read for all of them together.
 
 A thousand followers hear of an event at the same moment. What each must know then (the notes' visibility and shares,
-who is still a member, which keys are alive) is asked for by all before anything is read: so it is two statements for
-all of them, and each answer is younger than its question.
+who is still a member, which keys are alive) is read for all of them in three statements at most: by the feed, after
+the event and before anybody hears of it; and for those whom that does not serve, because they came or were busy
+meanwhile, once all of them have asked.
 """
 
 import asyncio
@@ -29,10 +30,11 @@ from resolvers.viewers import place_lost
 class Facts:
     """As of the moment `at`, on the monotonic clock. `notes` has those that exist, `roles` is by workspace and user."""
 
+    at: float
+    asked: "Question"
     notes: Mapping[UUID, Record]
     roles: Mapping[tuple[UUID, UUID], Role]
     keys: Set[UUID]
-    at: float = field(default_factory=time.monotonic)
 
     def check(self, viewer: Viewer) -> None:
         """Raises for who has lost their place: UNAUTHENTICATED to a key, FORBIDDEN to a person."""
@@ -61,11 +63,9 @@ class Facts:
 
 
 @dataclass(slots=True)
-class Round:
-    """What is read next, for all who have asked until then."""
+class Question:
+    """Whom and what to look at."""
 
-    read: asyncio.Event = field(default_factory=asyncio.Event)
-    facts: Facts | None = None
     notes: set[UUID] = field(default_factory=set)
     users: set[UUID] = field(default_factory=set)
     workspaces: set[UUID] = field(default_factory=set)
@@ -79,10 +79,21 @@ class Round:
         self.users.add(viewer.user_id)
         self.workspaces.update((workspace_id, viewer.workspace_id))
 
+    def covers(self, viewer: Viewer, workspace_id: UUID, note_ids: Set[UUID]) -> bool:
+        """Whether `add` would add nothing."""
+        if not note_ids <= self.notes:
+            return False
+        if viewer.api_key_id is not None:
+            return viewer.api_key_id in self.keys
+        return viewer.user_id in self.users and {workspace_id, viewer.workspace_id} <= self.workspaces
+
     async def look(self, database: Database) -> Facts:
+        begun = time.monotonic()
         async with database.reader.connect() as connection:
             tx = Transaction(connection)
             return Facts(
+                at=begun,
+                asked=self,
                 notes={row.id: row for row in await self._notes(tx)},
                 roles={(row.workspace_id, row.user_id): row.role for row in await self._members(tx)},
                 keys={row.id for row in await self._keys(tx)},
@@ -111,6 +122,15 @@ class Round:
         return await tx.execute(select(col(ApiKey.id)).where(*alive))
 
 
+@dataclass(slots=True)
+class Round:
+    """What is read next, for all who have asked until then."""
+
+    question: Question = field(default_factory=Question)
+    read: asyncio.Event = field(default_factory=asyncio.Event)
+    facts: Facts | None = None
+
+
 IDS = ARRAY(Uuid())
 
 
@@ -128,12 +148,16 @@ class Checks:
         self._next: Round | None = None
         self._reading: asyncio.Task[None] | None = None
 
+    async def look(self, question: Question) -> Facts:
+        """The answer as of now. It waits while the database is away."""
+        return await patiently("checks", partial(question.look, self._database))
+
     async def facts(self, viewer: Viewer, workspace_id: UUID, note_ids: Iterable[UUID]) -> Facts:
         """What is true of the viewer and the notes now: it is read after this was called. `workspace_id`: the log's."""
         if self._next is None:
             self._next = Round()
         asked = self._next
-        asked.add(viewer, workspace_id, note_ids)
+        asked.question.add(viewer, workspace_id, note_ids)
         if self._reading is None:
             self._reading = asyncio.create_task(self._read())
         # Not the task itself: who leaves would take it from the others.
@@ -146,7 +170,7 @@ class Checks:
         try:
             while (asked := self._next) is not None:
                 self._next = None
-                asked.facts = await patiently("checks", partial(asked.look, self._database))
+                asked.facts = await self.look(asked.question)
                 asked.read.set()
         finally:
             self._reading = None

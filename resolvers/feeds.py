@@ -6,9 +6,10 @@ and costs no memory.
 
 import asyncio
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from uuid import UUID
@@ -18,8 +19,8 @@ from sqlmodel import col
 
 from models import Event
 from models.base import Record
-from resolvers.checks import Checks
-from resolvers.context import Bus, Database, Transaction
+from resolvers.checks import Checks, Facts, Question
+from resolvers.context import Bus, Database, Transaction, Viewer
 from resolvers.errors import Code, Problem
 from resolvers.patience import patiently
 
@@ -44,18 +45,45 @@ async def read_after(tx: Transaction, workspace_id: UUID, seq: int, limit: int =
     return (await tx.execute(query.order_by(col(Event.seq)).limit(limit))).all()
 
 
+@dataclass(frozen=True, slots=True)
+class Follower:
+    """Who follows a workspace's log; `note_id`: for one note's events."""
+
+    viewer: Viewer
+    workspace_id: UUID
+    note_id: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """`facts` were read after the events, for all who followed then; None where that is not so."""
+
+    events: Sequence[Record]
+    facts: Facts | None = None
+
+
 class Feed:
     """One workspace's log as this process follows it: a ring of the newest events, and a bell."""
 
     def __init__(self, last: int) -> None:
         self.last = last
         self.ring: deque[Record] = deque(maxlen=RING)
-        self.followers = 0
+        self.followers: Counter[Follower] = Counter()
         self.silences = 0
+        self.facts: Facts | None = None
         self._bell = asyncio.Event()
         self.heard = asyncio.Event()
 
-    def add(self, events: Iterable[Record]) -> None:
+    def question(self, events: Iterable[Record]) -> Question:
+        """What all the followers must know to be told of the events."""
+        question, told = Question(), {event.note_id for event in events if event.note_id}
+        for each in self.followers:
+            question.add(each.viewer, each.workspace_id, (each.note_id,) if each.note_id else ())
+        question.notes |= told
+        return question
+
+    def add(self, events: Iterable[Record], facts: Facts) -> None:
+        self.facts = facts
         for event in events:
             if event.seq != self.last + 1:
                 # What is missing was dropped from the log. Who has not heard it finds that out in the table.
@@ -100,24 +128,27 @@ class Feeds:
         self._turns = asyncio.Semaphore(READS)
         self.checks = Checks(database)
 
-    async def follow(self, workspace_id: UUID, after: int, newest: int = 0) -> AsyncGenerator[Sequence[Record], None]:
+    async def follow(self, follower: Follower, after: int, newest: int = 0) -> AsyncGenerator[Batch, None]:
         """Batches of the events after `after`, for ever, without a gap; an empty one after QUIET seconds without any.
 
         `newest` is the log's last event as the caller knows it: nobody waits until who came first with an old cursor
         has caught up. Raises CURSOR_EXPIRED where the next event was dropped, be it from the start or later on.
         """
-        async with self._joined(workspace_id, max(after, newest)) as feed:
+        async with self._joined(follower, max(after, newest)) as feed:
             silences = feed.silences
             while True:
-                batch: Sequence[Record] | None = feed.since(after)
-                if batch is None:
-                    batch = await self._behind(workspace_id, after)
-                if batch:
-                    after = batch[-1].seq
+                recent = feed.since(after)
+                batch = (
+                    Batch(await self._behind(follower.workspace_id, after))
+                    if recent is None
+                    else Batch(recent, feed.facts)
+                )
+                if batch.events:
+                    after = batch.events[-1].seq
                     yield batch
                 elif silences != feed.silences:
                     silences = feed.silences
-                    yield ()
+                    yield Batch(())
                 else:
                     await feed.woken()
 
@@ -129,16 +160,17 @@ class Feeds:
         return batch
 
     @asynccontextmanager
-    async def _joined(self, workspace_id: UUID, last: int) -> AsyncIterator[Feed]:
+    async def _joined(self, follower: Follower, last: int) -> AsyncIterator[Feed]:
+        workspace_id = follower.workspace_id
         if workspace_id not in self._feeds:
             feed = Feed(last)
             self._feeds[workspace_id] = feed, asyncio.create_task(self._run(workspace_id, feed))
         feed, task = self._feeds[workspace_id]
-        feed.followers += 1
+        feed.followers[follower] += 1
         try:
             yield feed
         finally:
-            feed.followers -= 1
+            feed.followers -= Counter((follower,))
             if not feed.followers:
                 del self._feeds[workspace_id]
                 task.cancel()
@@ -151,7 +183,7 @@ class Feeds:
             since = time.monotonic()
             while True:
                 while events := await patiently("feed", lambda: self._read(workspace_id, feed.last)):
-                    feed.add(events)
+                    feed.add(events, await self.checks.look(feed.question(events)))
                     since = time.monotonic()
                 if time.monotonic() - since >= QUIET:
                     feed.silences += 1

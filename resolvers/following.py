@@ -23,7 +23,7 @@ from resolvers.access import Right
 from resolvers.checks import Facts
 from resolvers.context import Context, Transaction, Viewer
 from resolvers.errors import not_found
-from resolvers.feeds import expired
+from resolvers.feeds import Follower, expired
 
 FRESH = 1.0
 """Seconds for which a check holds while a slow follower takes the events of one batch."""
@@ -80,14 +80,15 @@ class _Wanted:
 
 
 async def _following(ctx: Context, place: _Place, wanted: _Wanted) -> AsyncGenerator[Record, None]:
+    follower = Follower(ctx.me, place.workspace_id, wanted.note_id)
     # Closed at once with its follower: a feed that nobody follows any more must not go on.
-    async with aclosing(ctx.feeds.follow(place.workspace_id, place.seq, place.last)) as batches:
+    async with aclosing(ctx.feeds.follow(follower, place.seq, place.last)) as batches:
         async for batch in batches:
-            mine = [event for event in batch if event in wanted]
-            facts = await _look(ctx, place, wanted, mine)
+            mine = [event for event in batch.events if event in wanted]
+            facts = await _checked(ctx, follower, mine, batch.facts)
             for number, event in enumerate(mine):
-                if number and time.monotonic() - facts.at > FRESH:
-                    facts = await _look(ctx, place, wanted, mine[number:])
+                if number and not _is_fresh(facts):
+                    facts = await _checked(ctx, follower, mine[number:])
                 seen = may_see(ctx.me, event, facts)
                 if seen:
                     yield event
@@ -97,14 +98,22 @@ async def _following(ctx: Context, place: _Place, wanted: _Wanted) -> AsyncGener
                     raise not_found("Note", event.note_id)
 
 
-async def _look(ctx: Context, place: _Place, wanted: _Wanted, batch: Sequence[Record]) -> Facts:
-    """What tells who may see the events. Raises where the viewer may no longer follow at all."""
-    noted = {event.note_id for event in batch if event.note_id} | ({wanted.note_id} if wanted.note_id else set())
-    facts = await ctx.feeds.checks.facts(ctx.me, place.workspace_id, noted)
-    facts.check(ctx.me)
-    followed = facts.note(ctx.me, wanted.note_id)
-    if followed is not None:
-        access.permit(ctx.me, followed, Right.READ)
+def _is_fresh(facts: Facts) -> bool:
+    return time.monotonic() - facts.at <= FRESH
+
+
+async def _checked(ctx: Context, follower: Follower, batch: Sequence[Record], known: Facts | None = None) -> Facts:
+    """What tells who may see the events: what is known of that already, if it will do. Raises where the viewer may no
+    longer follow at all."""
+    me, place, followed = ctx.me, follower.workspace_id, follower.note_id
+    noted = {event.note_id for event in batch if event.note_id} | ({followed} if followed else set())
+    facts = known
+    if facts is None or not _is_fresh(facts) or not facts.asked.covers(me, place, noted):
+        facts = await ctx.feeds.checks.facts(me, place, noted)
+    facts.check(me)
+    note = facts.note(me, followed)
+    if note is not None:
+        access.permit(me, note, Right.READ)
     return facts
 
 

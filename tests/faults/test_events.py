@@ -12,11 +12,12 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlmodel import col
 
 from caret.nats import NatsBus
-from models import Event, EventType
+from models import Event, EventType, Role
+from models.base import new_id
 from resolvers import feeds
-from resolvers.context import Database, Transaction
+from resolvers.context import Database, Transaction, Viewer
 from resolvers.events import publish
-from resolvers.feeds import Feeds
+from resolvers.feeds import Feeds, Follower
 from tests.conftest import House, Tenant
 from tests.faults.helpers import CREATE, elsewhere, taken
 from tests.support.clients import Caller
@@ -101,6 +102,10 @@ async def followed(house: House, database: AsyncEngine) -> AsyncIterator[Feeds]:
     await bus.close()
 
 
+def anybody(tenant: Tenant) -> Follower:
+    return Follower(Viewer(user_id=new_id(), workspace_id=tenant.id, role=Role.MEMBER), tenant.id)
+
+
 async def write(database: AsyncEngine, workspace_id: UUID, count: int) -> None:
     """Events whose wake-up is lost."""
     async with database.begin() as connection:
@@ -113,10 +118,10 @@ async def test_a_lost_wake_up_costs_only_time(
     tenant: Tenant, database: AsyncEngine, followed: Feeds, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(feeds, "POLL", 0.1)
-    async with aclosing(followed.follow(tenant.id, 0)) as batches, asyncio.timeout(10):
+    async with aclosing(followed.follow(anybody(tenant), 0)) as batches, asyncio.timeout(10):
         for expected in (1, 2, 3):
             await write(database, tenant.id, 1)
-            assert [event.seq for event in await anext(batches)] == [expected]
+            assert [event.seq for event in (await anext(batches)).events] == [expected]
 
 
 async def test_who_is_behind_the_ring_reads_the_table(
@@ -125,23 +130,25 @@ async def test_who_is_behind_the_ring_reads_the_table(
     monkeypatch.setattr(feeds, "RING", 10)
     monkeypatch.setattr(feeds, "POLL", 0.1)
     async with (
-        aclosing(followed.follow(tenant.id, 0)) as slow,
-        aclosing(followed.follow(tenant.id, 0)) as quick,
+        aclosing(followed.follow(anybody(tenant), 0)) as slow,
+        aclosing(followed.follow(anybody(tenant), 0)) as quick,
         asyncio.timeout(20),
     ):
         await write(database, tenant.id, 1)
-        seen = {name: [event.seq for event in await anext(batches)] for name, batches in [("s", slow), ("q", quick)]}
+        seen = {}
+        for name, batches in (("s", slow), ("q", quick)):
+            seen[name] = [event.seq for event in (await anext(batches)).events]
         await write(database, tenant.id, 500)
         while len(seen["q"]) < 501:
-            seen["q"] += [event.seq for event in await anext(quick)]
+            seen["q"] += [event.seq for event in (await anext(quick)).events]
         feed, _ = followed._feeds[tenant.id]
         assert (feed.last, len(feed.ring), feed.since(1)) == (501, 10, None)
         # It took nothing for a while; nothing was kept for it, and nothing is lost to it.
         while len(seen["s"]) < 501:
-            seen["s"] += [event.seq for event in await anext(slow)]
+            seen["s"] += [event.seq for event in (await anext(slow)).events]
         assert seen["s"] == seen["q"] == list(range(1, 502))
         await write(database, tenant.id, 1)
-        assert [event.seq for event in await anext(slow)] == [502]
+        assert [event.seq for event in (await anext(slow)).events] == [502]
 
 
 async def test_a_feed_outlives_trouble_with_the_database(
@@ -157,6 +164,6 @@ async def test_a_feed_outlives_trouble_with_the_database(
 
     monkeypatch.setattr(feeds, "read_after", troubled)
     await write(database, tenant.id, 3)
-    async with aclosing(followed.follow(tenant.id, 0)) as batches, asyncio.timeout(10):
-        assert [event.seq for event in await anext(batches)] == [1, 2, 3]
+    async with aclosing(followed.follow(anybody(tenant), 0)) as batches, asyncio.timeout(10):
+        assert [event.seq for event in (await anext(batches)).events] == [1, 2, 3]
     assert not failures

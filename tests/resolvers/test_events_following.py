@@ -195,14 +195,14 @@ async def test_a_slow_follower_is_checked_again_within_a_batch(place: Place, mon
 
 async def test_a_database_that_is_away_ends_no_stream(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("resolvers.patience.AGAIN", 0.05)
-    really, failures = checks.Round.look, [OSError("away"), RuntimeError("not itself yet")]
+    really, failures = checks.Question.look, [OSError("away"), RuntimeError("not itself yet")]
 
-    async def troubled(self: checks.Round, database: Any) -> Any:
+    async def troubled(self: checks.Question, database: Any) -> Any:
         if failures:
             raise failures.pop(0)
         return await really(self, database)
 
-    monkeypatch.setattr(checks.Round, "look", troubled)
+    monkeypatch.setattr(checks.Question, "look", troubled)
     async with aclosing(await following.follow_workspace(place.ctx)) as stream:
         await published(place.ctx)
         assert await soon(stream)
