@@ -22,7 +22,8 @@ class PatientSocket(WebSocketsSansIOProtocol):
     patience: ClassVar[float] = 30.0
 
     async def send(self, message: object) -> None:
-        if not self.writable.is_set():
+        # Others waited too, and may have taken the room.
+        while not self.writable.is_set():
             await self._room()
         await super().send(message)  # type: ignore[arg-type]  # uvicorn's own type of a message
 

@@ -164,7 +164,8 @@ class Feeds:
         workspace_id = follower.workspace_id
         if workspace_id not in self._feeds:
             feed = Feed(last)
-            self._feeds[workspace_id] = feed, asyncio.create_task(self._run(workspace_id, feed))
+            running = patiently("feed", partial(self._run, workspace_id, feed))
+            self._feeds[workspace_id] = feed, asyncio.create_task(running)
         feed, task = self._feeds[workspace_id]
         feed.followers[follower] += 1
         try:
@@ -182,7 +183,7 @@ class Feeds:
         async with self._bus.wakeups(workspace_id, hear):
             since = time.monotonic()
             while True:
-                while events := await patiently("feed", lambda: self._read(workspace_id, feed.last)):
+                while events := await self._read(workspace_id, feed.last):
                     feed.add(events, await self.checks.look(feed.question(events)))
                     since = time.monotonic()
                 if time.monotonic() - since >= QUIET:

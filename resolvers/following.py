@@ -6,6 +6,7 @@ was revoked (UNAUTHENTICATED), a membership that is gone (FORBIDDEN), and for a 
 next event, whatever that is, and without one after `feeds.QUIET` seconds.
 """
 
+import asyncio
 import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
@@ -91,6 +92,9 @@ async def _following(ctx: Context, place: _Place, wanted: _Wanted) -> AsyncGener
                     facts = await _checked(ctx, follower, mine[number:])
                 seen = may_see(ctx.me, event, facts)
                 if seen:
+                    if number:
+                        # Who has much to catch up with must not keep everybody else waiting.
+                        await asyncio.sleep(0)
                     yield event
                 if wanted.note_id and event.type is EventType.NOTE_DELETED:
                     if seen:

@@ -10,6 +10,7 @@ import structlog
 from starlette.responses import StreamingResponse
 from starlette.types import Send
 
+from resolvers.errors import Problem
 from resolvers.replies import ReplyEvent
 from rest_compat import present
 from rest_compat.ai_shapes import StreamEvent
@@ -95,6 +96,10 @@ class ReplyStream(StreamingResponse):
             raise RuntimeError("a reply's events ended without a terminal one")
         except Stalled:
             raise
+        except Problem as problem:
+            # Who followed may do so no longer.
+            self._last = self._ended(problem.message)
+            await self._write(encoded(self._last))
         except Exception:
             log.exception("stream.failed", message_id=str(self._last.message_id))
             self._last = self._ended(FAILED)
@@ -109,10 +114,10 @@ class ReplyStream(StreamingResponse):
         self._sent = asyncio.get_running_loop().time()
 
     async def _ping(self) -> None:
-        """Fills every silence, until it is cancelled or the client stalls: then the next event finds that out."""
+        """Fills every silence, until it is cancelled. Whether a client that stalls is given up the next event says."""
         clock = asyncio.get_running_loop().time
-        with suppress(Stalled):
-            while True:
+        while True:
+            with suppress(Stalled):
                 if (left := self._sent + self._silence - clock()) > 0:
                     await asyncio.sleep(left)
                 else:

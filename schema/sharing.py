@@ -6,7 +6,6 @@ same bytes. They are kept for a second: who comes later sees what is there by th
 """
 
 import asyncio
-import time
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Awaitable, Hashable, Iterable, Iterator
 from dataclasses import dataclass
@@ -27,6 +26,7 @@ from graphql import (
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 
 from models.base import Record
+from resolvers.errors import Code, Problem
 from schema.masking import render
 
 if TYPE_CHECKING:
@@ -35,7 +35,10 @@ if TYPE_CHECKING:
 FRESH = 1.0
 """Seconds for which a result is good for others."""
 MAX_SHARED = 200
-"""Results that are kept at most."""
+MAX_SHARED_SIZE = 256 * 1024
+"""Results that are kept at most, and bytes of one: a larger one is for those who wait for it already."""
+MAX_EVENT = 4 * 1024 * 1024
+"""Bytes of an event's result."""
 EVERYBODYS = {"__typename", "cursor", "id", "type", "createdAt", "noteId"}
 """Fields of an event that are the same for all who may see it."""
 
@@ -46,7 +49,6 @@ class Entry:
 
     body: "asyncio.Future[bytes | None]"
     operation: OperationDefinitionNode
-    at: float
 
 
 class Shared:
@@ -56,15 +58,26 @@ class Shared:
         self._kept: OrderedDict[Hashable, Entry] = OrderedDict()
 
     def get(self, key: Hashable) -> Entry | None:
-        now = time.monotonic()
-        while self._kept and (now - next(iter(self._kept.values())).at > FRESH or len(self._kept) > MAX_SHARED):
-            self._kept.popitem(last=False)
         return self._kept.get(key)
 
     def begin(self, key: Hashable, operation: OperationDefinitionNode) -> "asyncio.Future[bytes | None]":
-        body: asyncio.Future[bytes | None] = asyncio.get_running_loop().create_future()
-        self._kept[key] = Entry(body, operation, time.monotonic())
-        return body
+        loop = asyncio.get_running_loop()
+        entry = Entry(loop.create_future(), operation)
+        self._kept[key] = entry
+        loop.call_later(FRESH, self._forget, key, entry)
+        if len(self._kept) > MAX_SHARED:
+            self._kept.popitem(last=False)
+        return entry.body
+
+    def end(self, key: Hashable, mine: "asyncio.Future[bytes | None]", body: bytes | None) -> None:
+        mine.set_result(body)
+        entry = self._kept.get(key)
+        if entry is not None and entry.body is mine and (body is None or len(body) > MAX_SHARED_SIZE):
+            del self._kept[key]
+
+    def _forget(self, key: Hashable, entry: Entry) -> None:
+        if self._kept.get(key) is entry:
+            del self._kept[key]
 
 
 shared = Shared()
@@ -99,7 +112,7 @@ class Followed:
         await self.rows.aclose()
 
     async def told(self, event: Record) -> bytes:
-        """The operation's result for an event, as JSON."""
+        """The operation's result for an event, as JSON. Raises PAYLOAD_TOO_LARGE beyond MAX_EVENT."""
         key = (event.id, self.executor.likeness)
         known = shared.get(key)
         if known is not None:
@@ -114,14 +127,18 @@ class Followed:
             body = None if result.errors else encoded(result)
             return body or encoded(result)
         finally:
-            mine.set_result(body)
+            shared.end(key, mine, body)
 
 
 def encoded(result: ExecutionResult) -> bytes:
     payload: dict[str, Any] = {"data": result.data}
     if result.errors:
         payload["errors"] = [render(error).formatted for error in result.errors]
-    return orjson.dumps(payload, default=str)
+    body = orjson.dumps(payload, default=str)
+    if len(body) > MAX_EVENT:
+        text = f"The result for an event is larger than {MAX_EVENT // 1024**2} MiB: select less of it."
+        raise Problem(Code.PAYLOAD_TOO_LARGE, text)
+    return body
 
 
 class LogExecutor(StrawberryGraphQLCoreExecutionContext):

@@ -39,6 +39,10 @@ class Options:
     persisted: Persisted = field(default_factory=Persisted)
 
 
+AT_ONCE = 4
+"""Events of the log that one connection renders and sends at a time, whatever the number of its operations."""
+
+
 @dataclass
 class Request:
     """Who asks, and how: the context of an operation. Over a WebSocket it lives as long as the connection, and each
@@ -46,7 +50,7 @@ class Request:
 
     `resume_after` is a cursor that came with the request, as `Last-Event-ID`, and not in the operation. A subscription
     rings `began` once it has passed its checks. One of the log leaves itself in `followed`, any other leaves the cursor
-    of each event in `cursor` before it is told.
+    of each event in `cursor` before it is told. `turns` are those of the connection's events: see `Stream`.
     """
 
     ctx: Context
@@ -57,6 +61,7 @@ class Request:
     began: asyncio.Event = field(default_factory=asyncio.Event)
     cursor: str | None = None
     followed: "Followed | None" = None
+    turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE))
 
     def own(self) -> "Request":
         """A copy for one operation."""

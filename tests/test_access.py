@@ -1,10 +1,13 @@
 """Who may do what inside a workspace: private notes, shares, own conversations, scopes, and losing one's place."""
 
+import asyncio
 import re
+import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import orjson
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -12,9 +15,10 @@ from models import Role
 from models.base import new_id
 from resolvers import viewers
 from resolvers.context import Transaction
-from tests.conftest import Tenant
+from tests.conftest import House, Tenant
 from tests.support.clients import Caller, Socket
 from tests.support.house import Served
+from tests.support.llm import Script
 from tests.support.routes import OPEN, SIGNED, request_of, requests
 from tests.support.things import UPDATE, answer_of, filled, running, sql, things_of
 from tests.support.walk import Operation
@@ -160,6 +164,30 @@ async def test_a_share_opens_one_note_for_reading_until_it_is_withdrawn(tenant: 
         assert refused["errors"][0]["extensions"]["code"] == "NOT_FOUND"
         # The stream ends with the change that may not be heard any more.
         assert await ended(heard) == "NOT_FOUND"
+
+
+@pytest.mark.parametrize("edge", ["graphql", "rest"])
+async def test_a_reply_is_heard_no_longer_than_its_key_is_good(tenant: Tenant, house: House, edge: str) -> None:
+    writer, word = await tenant.key(), uuid.uuid4().hex
+    house.llm.on(word, Script(pieces=["piece "] * 600, delay=0.05))
+    note = await written(writer)
+    talk = (await writer.data(CONVERSE, note=note))["createConversation"]["id"]
+    path = f"/api/v1/ai/conversations/{talk}/stream"
+    revoke = "UPDATE api_keys SET revoked_at = now() WHERE workspace_id = :workspace AND name = 'test'"
+    async with asyncio.timeout(30):
+        if edge == "graphql":
+            async with listening(writer, ASK, c=talk, m=word) as (socket, name):
+                assert (await socket.next(name))["type"] == "next"
+                await sql(tenant.database, revoke, workspace=tenant.id)
+                while (told := await socket.next(name))["type"] == "next":
+                    pass
+                assert told["payload"][0]["extensions"]["code"] == "UNAUTHENTICATED"
+        else:
+            async with writer.sse("POST", path, json={"message": word}) as events:
+                await anext(events)
+                await sql(tenant.database, revoke, workspace=tenant.id)
+                *_, last = [orjson.loads(event.data) async for event in events]
+            assert (last["type"], last["content"]) == ("error", "This API key is unknown or was revoked.")
 
 
 PERSONAL = {"conversation", "message", "suggestion"}

@@ -46,6 +46,9 @@ def command(fd: int) -> None:
         ws=PatientSocket,
         ws_max_size=MAX_BODY,
         ws_per_message_deflate=False,
+        # graphql-transport-ws has pings of its own, whose silence is answered with a code that clients come back from.
+        ws_ping_interval=None,
+        ws_ping_timeout=None,
         log_config=None,
         access_log=False,
         server_header=False,

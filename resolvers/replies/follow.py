@@ -15,6 +15,7 @@ from models.conversation import MessageRole, MessageState
 from resolvers import access, cursors
 from resolvers.context import Context
 from resolvers.errors import not_found
+from resolvers.replies.admitting import admitted
 from resolvers.replies.ends import running
 from resolvers.replies.events import ReplyEvent
 from resolvers.replies.telling import changed
@@ -43,15 +44,16 @@ async def follow_cursor(ctx: Context, message_id: UUID, after: str | None) -> As
 async def follow(
     ctx: Context, message_id: UUID, after: int = 0, *, conversation_id: UUID | None = None
 ) -> AsyncGenerator[ReplyEvent, None]:
-    """The events of a reply after number `after`; the last one is terminal. Raises before the first, or not at all.
+    """The events of a reply after number `after`; the last one is terminal.
 
-    NOT_FOUND for a message that is no reply, or none of that conversation.
+    Raises NOT_FOUND for a message that is no reply, or none of that conversation; later on what the gate does, where
+    the viewer may hear it no longer.
     """
     async with ctx.read() as tx:
         message, conversation = await access.message(tx, ctx.me, message_id)
     if message.role is not MessageRole.ASSISTANT or conversation_id not in {None, conversation.id}:
         raise not_found("Message", message_id)
-    return _events(ctx, message, after)
+    return admitted(ctx, conversation, _events(ctx, message, after))
 
 
 async def _events(ctx: Context, message: Record, after: int) -> AsyncGenerator[ReplyEvent, None]:

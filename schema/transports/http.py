@@ -156,10 +156,11 @@ async def _on_one_stream(
             streamed = reservations.claim(request.ctx, token)
             streamed.closing.enter_context(counted.pop_all())
         return streamed
-    made = reservations.find(request.ctx, token)
     if http.method == "DELETE":
+        made = reservations.find(request.ctx, token)
         made.stop(http.query_params.get("operationId", ""))
         return Response(status_code=200)
     allowed = {OperationType.QUERY, OperationType.SUBSCRIPTION} if http.method == "GET" else EVERY
-    answer = await start(made, await _operation(http), request, allowed)
+    operation = await _operation(http)
+    answer = await start(reservations.find(request.ctx, token), operation, request, allowed)
     return Response(status_code=202) if answer is None else _written(answer, accepted.answer or JSON, answer.status)

@@ -14,7 +14,6 @@ MAX_ID = 1_000
 class Close(IntEnum):
     """Those from 4400 are the protocol's own, but SILENT, which is what its clients close with themselves."""
 
-    INTERNAL = 1011
     TRY_LATER = 1013
     MALFORMED = 4400
     UNAUTHORIZED = 4401

@@ -8,7 +8,7 @@ import asyncio
 import secrets
 from collections.abc import AsyncGenerator, Collection
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from uuid import UUID
 
 import orjson
@@ -22,7 +22,7 @@ from schema.transports.messages import MAX_ID
 from schema.transports.operations import Operation
 from schema.transports.running import Answer, Stream, run
 from schema.transports.streaming import Streamed, admitted
-from schema.types import Request
+from schema.types import AT_ONCE, Request
 
 TOKEN = "X-GraphQL-Event-Stream-Token"  # noqa: S105 (its name)
 """The header with the token of a reservation; as a parameter of the address it is `token`."""
@@ -33,7 +33,7 @@ MAX_OF_ONE = 20
 """Reservations of this process, and of one caller, whether or not they are claimed."""
 MAX_OPERATIONS = 100
 """Operations that may run on one stream at a time."""
-WAITING = 100
+WAITING = 8
 """Events that may wait for a reader; then the operations wait."""
 
 
@@ -55,7 +55,9 @@ class Reservation:
     caller: tuple[UUID, UUID]
     token: str = field(default_factory=lambda: secrets.token_urlsafe(32))
     claimed: bool = False
-    events: asyncio.Queue[bytes] = field(default_factory=lambda: asyncio.Queue(WAITING))
+    ended: bool = False
+    turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE))
+    events: asyncio.Queue[tuple[Running, bytes]] = field(default_factory=lambda: asyncio.Queue(WAITING))
     operations: dict[str, Running] = field(default_factory=dict)
 
     def stop(self, ident: str) -> None:
@@ -92,6 +94,7 @@ class Reservations:
             self._end(made)
 
     def _end(self, made: Reservation) -> None:
+        made.ended = True
         self._all.pop(made.token, None)
         for ident in list(made.operations):
             made.stop(ident)
@@ -99,7 +102,7 @@ class Reservations:
     def find(self, ctx: Context, token: str) -> Reservation:
         found = self._all.get(token)
         if found is None or found.caller != caller(ctx):
-            raise Problem(Code.NOT_FOUND, "There is no such event stream here: make a reservation first.")
+            raise unknown()
         return found
 
     def claim(self, ctx: Context, token: str) -> Streamed:
@@ -113,10 +116,17 @@ class Reservations:
         return streamed
 
 
+def unknown() -> Problem:
+    return Problem(Code.NOT_FOUND, "There is no such event stream here: make a reservation first.")
+
+
 async def _told(made: Reservation) -> AsyncGenerator[bytes, None]:
     yield sse.BEAT
     while True:
-        yield await made.events.get()
+        running, event = await made.events.get()
+        # Of one that was stopped nothing more is told: its id may be another's by now.
+        if not running.stopped:
+            yield event
 
 
 def caller(ctx: Context) -> tuple[UUID, UUID]:
@@ -128,6 +138,8 @@ async def start(
 ) -> Answer | None:
     """Starts an operation on a stream. An answer is why it was refused."""
     ident = _named(operation)
+    if made.ended:
+        raise unknown()
     if ident in made.operations:
         raise Problem(Code.CONFLICT, f"An operation with the id {ident!r} is running.", "extensions.operationId")
     if len(made.operations) >= MAX_OPERATIONS:
@@ -135,7 +147,7 @@ async def start(
         raise Problem(Code.RATE_LIMITED, text)
     running = made.operations[ident] = Running()
     try:
-        found = await run(operation, request, allowed=allowed)
+        found = await run(operation, replace(request, turns=made.turns), allowed=allowed)
     except BaseException:
         made.forget(ident, running)
         raise
@@ -163,15 +175,16 @@ def _named(operation: Operation) -> str:
 async def _follow(made: Reservation, ident: str, running: Running, found: Answer | Stream, request: Request) -> None:
     try:
         if isinstance(found, Answer):
-            await _tell(made, ident, found.body)
+            await _tell(made, ident, running, found.body)
         else:
             async with aclosing(admitted(found, request.ctx.viewer)) as events:
                 async for event in events:
-                    await _tell(made, ident, event.body, event.cursor)
-        await made.events.put(b"event: complete\ndata: %b\n\n" % orjson.dumps({"id": ident}))
+                    await _tell(made, ident, running, event.body, event.cursor)
+        await made.events.put((running, b"event: complete\ndata: %b\n\n" % orjson.dumps({"id": ident})))
     finally:
         made.forget(ident, running)
 
 
-async def _tell(made: Reservation, ident: str, body: bytes, cursor: str | None = None) -> None:
-    await made.events.put(sse.written(b'{"id":%b,"payload":%b}' % (orjson.dumps(ident), body), cursor))
+async def _tell(made: Reservation, ident: str, running: Running, body: bytes, cursor: str | None = None) -> None:
+    event = sse.written(b'{"id":%b,"payload":%b}' % (orjson.dumps(ident), body), cursor)
+    await made.events.put((running, event))

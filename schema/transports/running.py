@@ -59,7 +59,8 @@ class Event:
 class Stream:
     """The events of a subscription that has passed its checks.
 
-    Close it (`contextlib.aclosing`), read or not: whatever it follows is closed with it, at once.
+    Close it (`contextlib.aclosing`), read or not: whatever it follows is closed with it, at once. An event of the log
+    has one of its connection's turns until the next one is asked for: so what a client does not read is not rendered.
     """
 
     def __init__(self, first: asyncio.Future[Any], results: AsyncGenerator[Any, None], request: Request) -> None:
@@ -67,11 +68,13 @@ class Stream:
         self._results = results
         self._request = request
         self._over = False
+        self._has_turn = False
 
     def __aiter__(self) -> "Stream":
         return self
 
     async def __anext__(self) -> Event:
+        self._pass_on()
         followed = self._request.followed
         event = None if self._over else await (self._executed() if followed is None else self._told(followed))
         if event is None:
@@ -92,11 +95,21 @@ class Stream:
     async def _told(self, followed: Followed) -> Event | None:
         try:
             row = await anext(followed.rows, None)
-            return None if row is None else Event(await followed.told(row), cursor(row))
+            if row is None:
+                return None
+            await self._request.turns.acquire()
+            self._has_turn = True
+            return Event(await followed.told(row), cursor(row))
         except Exception as error:  # noqa: BLE001 (the last chance to answer; what is not for callers' eyes is logged)
             return ended(error)
 
+    def _pass_on(self) -> None:
+        if self._has_turn:
+            self._has_turn = False
+            self._request.turns.release()
+
     async def aclose(self) -> None:
+        self._pass_on()
         if self._first is not None:
             # A generator can't be closed while somebody waits for its next value.
             self._first.cancel()

@@ -69,10 +69,10 @@ class Streamed(StreamingResponse):
         self._sent = asyncio.get_running_loop().time()
 
     async def _fill(self) -> None:
-        """Fills every silence, until it is cancelled or the client stalls: then the next event finds that out."""
+        """Fills every silence, until it is cancelled. Whether a client that stalls is given up the next event says."""
         clock = asyncio.get_running_loop().time
-        with suppress(Stalled):
-            while True:
+        while True:
+            with suppress(Stalled):
                 if (left := self._sent + self.silence - clock()) > 0:
                     await asyncio.sleep(left)
                 else:

@@ -97,7 +97,8 @@ class Connection:
             await self._close(refusal.code, str(refusal))
         except Exception:
             log.exception("socket.failed")
-            await self._close(Close.INTERNAL, "Internal server error")
+            # Not 1011, which the protocol's clients take for final.
+            await self._close(Close.TRY_LATER, "Internal server error")
         finally:
             for task in self._tasks:
                 task.cancel()

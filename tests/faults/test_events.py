@@ -151,6 +151,24 @@ async def test_who_is_behind_the_ring_reads_the_table(
         assert [event.seq for event in (await anext(slow)).events] == [502]
 
 
+async def test_a_feed_outlives_trouble_with_the_bus(
+    tenant: Tenant, database: AsyncEngine, followed: Feeds, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("resolvers.patience.AGAIN", 0.05)
+    really, failures = followed._bus.wakeups, [RuntimeError("draining")]
+
+    def troubled(*arguments: Any) -> Any:
+        if failures:
+            raise failures.pop()
+        return really(*arguments)
+
+    monkeypatch.setattr(followed._bus, "wakeups", troubled)
+    async with aclosing(followed.follow(anybody(tenant), 0)) as batches, asyncio.timeout(30):
+        await write(database, tenant.id, 1)
+        assert [event.seq for event in (await anext(batches)).events] == [1]
+    assert not failures
+
+
 async def test_a_feed_outlives_trouble_with_the_database(
     tenant: Tenant, database: AsyncEngine, followed: Feeds, monkeypatch: pytest.MonkeyPatch
 ) -> None:

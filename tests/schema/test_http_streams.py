@@ -223,6 +223,43 @@ async def test_many_operations_on_one_stream(tenant: Tenant) -> None:
             await asyncio.sleep(0.05)
 
 
+async def test_an_operation_that_comes_when_its_stream_has_ended(tenant: Tenant) -> None:
+    """Its first half was sent before: nothing is started that nobody could stop."""
+    key = await tenant.key()
+    ticket, ended = await begin(key), asyncio.Event()
+    whole = json.dumps({"query": TITLES, "extensions": {"operationId": "a"}}).encode()
+
+    async def halves() -> AsyncGenerator[bytes, None]:
+        yield whole[:10]
+        await ended.wait()
+        yield whole[10:]
+
+    headers = {TOKEN: ticket, "Content-Type": "application/json"}
+    async with claimed(key, ticket):
+        sending = asyncio.create_task(key.http.post("/graphql", content=halves(), headers=headers))
+        await asyncio.sleep(0.5)
+    async with asyncio.timeout(30):
+        while (await operate(key, ticket, "b", "{__typename}")).status_code != 404:
+            await asyncio.sleep(0.05)
+    ended.set()
+    assert (await sending).status_code == 404
+
+
+async def test_an_event_that_is_too_large(tenant: Tenant) -> None:
+    key = await tenant.key()
+    made = (await key.data(MAKE, t="large"))["createNote"]["id"]
+    fields = " ".join(f"a{number}:userWrittenNote" for number in range(9))
+    async with streaming(key, f"subscription{{workspaceEvents{{note{{{fields}}}}}}}") as (_, events):
+        assert await anext(events) == b":"
+        change = "mutation($n:ID!,$t:String!){updateNote(id:$n,input:{userWrittenNote:$t}){id}}"
+        await key.data(change, n=made, t="x" * 500_000)
+        [error] = parsed(await anext(events))["data"]["errors"]
+        assert (error["extensions"]["code"], error["message"]) == (
+            "PAYLOAD_TOO_LARGE",
+            "The result for an event is larger than 4 MiB: select less of it.",
+        )
+
+
 async def test_what_a_stream_refuses(tenant: Tenant, stranger: Tenant) -> None:
     key, other, outsider = await tenant.key(), await tenant.key(), await stranger.key()
     ticket = await begin(key)
