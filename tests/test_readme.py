@@ -61,12 +61,14 @@ from resolvers.webhooks.sending import AT_ONCE
 from schema import schema
 from schema.cost import cost
 from schema.limits import DocumentLimits
+from schema.sharing import MAX_EVENT
 from schema.transports import reservations
 from schema.transports.callers import MAX_STRANGERS
 from schema.transports.messages import MAX_ID
 from schema.transports.persisted import MAX_PERSISTED, MAX_PERSISTED_BYTES
 from schema.transports.streaming import SILENCE
 from schema.transports.websocket import INIT_TIMEOUT, MAX_OPERATIONS, PING
+from schema.types import AT_ONCE as EVENTS_AT_ONCE
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
 
@@ -117,6 +119,8 @@ def test_the_limits_of_what_is_live_are_the_ones_in_force() -> None:
     connections = "Connections of one caller (WebSockets and streams) to one process"
     assert rows[connections] == f"{limits.connections_per_caller}"
     assert Settings.model_fields["connections_per_caller"].default == limits.connections_per_caller
+    turns = "Events of the log that one connection renders and sends at a time; the result for one"
+    assert rows[turns] == f"{EVENTS_AT_ONCE}; {MAX_EVENT // 2**20} MiB"
     assert rows["WebSockets of one process that have not said who they are"] == f"{MAX_STRANGERS:,}"
     pings = "Between two pings on a WebSocket; events that a process keeps for those who keep up; characters of an"
     assert rows[f"{pings} operation's id"] == f"{PING:.0f} s; {RING:,}; {MAX_ID:,}"
