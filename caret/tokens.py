@@ -84,7 +84,9 @@ class JwtVerifier:
             raise refused("The access token is too long.")
         try:
             claims = await self._claims(token)
-            expires_at = float(claims["exp"])
+            # What was opened with it stays as long as it would be accepted again: else a client whose clock is late
+            # would be let in and shut out, again and again.
+            expires_at = float(claims["exp"]) + LEEWAY
         except jwt.ExpiredSignatureError:
             raise refused("The access token has expired.") from None
         except (PyJWTError, ValueError, TypeError, OverflowError):

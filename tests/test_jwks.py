@@ -12,7 +12,7 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from pydantic import SecretStr
 
-from caret.tokens import LIFETIME, REFETCH, Jwks, JwtVerifier
+from caret.tokens import LEEWAY, LIFETIME, REFETCH, Jwks, JwtVerifier
 from resolvers.errors import Code, Problem
 from tests.support.house import SECRET
 from tests.support.issuer import AUDIENCE, ISSUER, Issuer, claims, ec_key, forged, issuing, public, rsa_key, signed
@@ -167,4 +167,4 @@ async def test_a_token_of_the_secret_says_who_and_until_when() -> None:
     token = signed(SECRET, email="ada@example.com", user_metadata=profile, exp=until, iss=None)
     found = await verifier.verify(token)
     assert (str(found.user_id), found.email, found.name) == (claims()["sub"], "ada@example.com", " Ada ")
-    assert found.expires_at == until
+    assert found.expires_at == until + LEEWAY

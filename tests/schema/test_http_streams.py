@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
+from caret.tokens import LEEWAY
 from tests.conftest import Tenant, token
 from tests.support.clients import NOBODY, Caller
 
@@ -156,7 +157,7 @@ async def test_multipart(tenant: Tenant) -> None:
 async def test_a_token_that_expires_ends_its_streams(tenant: Tenant) -> None:
     user = await tenant.user()
     assert user.user_id
-    user.http.headers["authorization"] = f"Bearer {token(user.user_id, lifetime=3)}"
+    user.http.headers["authorization"] = f"Bearer {token(user.user_id, lifetime=8 - LEEWAY)}"
     async with streaming(user, TITLES) as (_, events):
         assert await anext(events) == b":"
         [error] = parsed(await anext(events))["data"]["errors"]
