@@ -35,6 +35,8 @@ MOST_TRIED = 4
 """Of the addresses of one name."""
 MOST_READ = 65_536
 """Bytes of an answer that are read, so that its connection can be used again."""
+STATUSES = range(100, 600)
+LOST = "The connection was lost before there was an answer, or it was not HTTP."
 
 Resolve = Callable[[str, int], Awaitable[Sequence[Address]]]
 """All addresses of a host. Raises OSError."""
@@ -139,8 +141,18 @@ class Outbound:
         sent = {"Host": urlsplit(url).netloc, "Content-Length": str(len(body)), **headers}
         names = [(name.encode(), value.encode()) for name, value in sent.items()]
         limits = {"connect": CONNECT, "read": self._patience, "write": self._patience, "pool": self._patience}
-        async with self._pool.stream("POST", url, headers=names, content=body, extensions={"timeout": limits}) as got:
-            return Answer(got.status, _headers(got.headers), await _beginning(got, until))
+        answer = None
+        try:
+            sending = self._pool.stream("POST", url, headers=names, content=body, extensions={"timeout": limits})
+            async with sending as got:
+                if got.status not in STATUSES:
+                    raise Unreachable(LOST)
+                answer = Answer(got.status, _headers(got.headers), await _beginning(got, until))
+        except Exception:
+            # Not even the end of its connection takes an answer back.
+            if answer is None:
+                raise
+        return answer
 
     async def close(self) -> None:
         await self._pool.aclose()
@@ -149,7 +161,7 @@ class Outbound:
 async def _beginning(answer: httpcore2.Response, until: float) -> str:
     """What there is of the body by then. The status has come, so nothing that befalls its body is a failure."""
     kept, read = b"", 0
-    with suppress(TimeoutError, httpcore2.TimeoutException, httpcore2.NetworkError, httpcore2.ProtocolError):
+    with suppress(Exception):
         async with asyncio.timeout_at(until):
             async for chunk in answer.aiter_stream():
                 kept += chunk[: MOST_KEPT - len(kept)]
@@ -183,7 +195,7 @@ def _told(error: Exception) -> str:
             return "The TLS handshake failed."
     if isinstance(error, httpcore2.ConnectError):
         return "No connection could be made."
-    return "The connection was lost before there was an answer, or it was not HTTP."
+    return LOST
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

@@ -19,6 +19,7 @@ from models import Delivery, Webhook, Workspace
 from models.base import Record
 from models.webhook import DeliveryStatus
 from resolvers.context import Context, Transaction
+from resolvers.webhooks.schedule import MAX_ATTEMPTS
 
 LEASE = timedelta(seconds=60)
 """For how long nobody else posts what is being posted."""
@@ -129,7 +130,7 @@ async def _due(tx: Transaction, now: datetime, busy: Mapping[UUID, int]) -> Sequ
         .join(Webhook, col(Webhook.id) == col(Delivery.webhook_id))
         .join(Workspace, col(Workspace.id) == col(Delivery.workspace_id))
         .where(col(Delivery.status) == DeliveryStatus.PENDING, col(Delivery.due_at) <= now, col(Webhook.is_active))
-        .where(col(Delivery.webhook_id).not_in(full), ~first)
+        .where(col(Delivery.webhook_id).not_in(full), ~first, col(Delivery.attempts) < MAX_ATTEMPTS)
         .order_by(col(Delivery.due_at), col(Delivery.seq))
         .limit(LOOKED_AT)
         .with_for_update(skip_locked=True, of=Delivery)

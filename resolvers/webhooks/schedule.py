@@ -57,7 +57,7 @@ def wish(answer: Answer, now: datetime) -> timedelta | None:
         return timedelta(seconds=int(text[:9]))
     try:
         moment = parsedate_to_datetime(text)
-    except ValueError:
+        # A date without a zone is in UTC (RFC 9110, 5.6.7).
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - now
+    except (ValueError, TypeError, OverflowError):
         return None
-    # A date without a zone is in UTC (RFC 9110, 5.6.7).
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - now

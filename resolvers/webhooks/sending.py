@@ -69,6 +69,9 @@ async def post(ctx: Context, job: Record) -> Outcome:
         answer = await ctx.poster.post(job.url, headers, job.body)
     except Unreachable as error:
         return Outcome(headers, error=str(error))
+    except Exception as error:  # noqa: BLE001 (an odd answer is a failure like any other: it is tried again, and ends)
+        log.warning("webhook.misunderstood", delivery=str(job.id), error=str(error) or type(error).__name__)
+        return Outcome(headers, error="The answer could not be understood.")
     return Outcome(headers, answer, _wrong(answer))
 
 

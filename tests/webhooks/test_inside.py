@@ -115,6 +115,7 @@ https:///127.0.0.1:{port}/
 https:127.0.0.1:{port}/
 https:/127.0.0.1:{port}/
 https://[127.0.0.1]:{port}/
+https://[8.8.8.8]/
 https://[::ffff:127.0.0.1:{port}/
 https://127.0.0.1]:{port}/
 https://example.com:0/

@@ -293,6 +293,24 @@ async def test_a_lost_worker(ctx: Context, clock: Clock, receiver: Receiver) -> 
     assert (await row(ctx, first)).status is DeliveryStatus.DELIVERED
 
 
+async def test_workers_that_are_lost_each_time(ctx: Context, clock: Clock, receiver: Receiver) -> None:
+    """The last attempt is as many as there are, and then it is over."""
+    to, note_id = await hook(ctx, receiver.url), new_id()
+    [lost], [later] = await deliver(ctx, to, 1, note_id), await deliver(ctx, to, 1, note_id, seq=2)
+    for _ in range(MAX_ATTEMPTS):
+        assert [job.id for job in (await claim(ctx, 64, {})).jobs] == [lost]
+        await settling.tidy(ctx)
+        assert (await row(ctx, lost)).status is DeliveryStatus.PENDING
+        clock.now += LEASE
+    assert (await claim(ctx, 64, {})).jobs == ()
+    await settling.tidy(ctx)
+    over = await row(ctx, lost)
+    assert (over.status, over.due_at, over.attempts) == (DeliveryStatus.FAILED, None, MAX_ATTEMPTS)
+    assert over.error == "The server was lost during the last attempt."
+    await work(ctx)
+    assert (await row(ctx, later)).status is DeliveryStatus.DELIVERED
+
+
 async def test_workers_share(ctx: Context, clock: Clock, receiver: Receiver) -> None:
     """Four of them at the same rows: each delivery is posted once, and the rate is that of all together."""
     to = await hook(ctx, receiver.url, plan=Plan.PRO)
