@@ -11,15 +11,15 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import bindparam, case, func, select, update
+from sqlalchemy import bindparam, func, insert, select, update
 from sqlalchemy.orm import aliased
 from sqlmodel import col
 
-from models import Delivery, Webhook, Workspace
-from models.base import Record
+from models import Delivery, Webhook, WebhookPost, Workspace
+from models.base import Record, new_id
 from models.webhook import DeliveryStatus
 from resolvers.context import Context, Transaction
-from resolvers.webhooks.schedule import MAX_ATTEMPTS
+from resolvers.webhooks.schedule import MAX_ATTEMPTS, MINUTE
 
 LEASE = timedelta(seconds=60)
 """For how long nobody else posts what is being posted."""
@@ -27,9 +27,6 @@ PER_ENDPOINT = 4
 """Posts to one endpoint at the same time, by one worker."""
 LOOKED_AT = 256
 """Deliveries that one claim looks at."""
-MINUTE = timedelta(seconds=60)
-WITHIN_A_MINUTE = 3
-"""Attempts at one delivery that the schedule may make in 60 seconds."""
 
 JOB = (
     col(Delivery.id),
@@ -57,9 +54,10 @@ class Claimed:
 async def claim(ctx: Context, free: int, busy: Mapping[UUID, int]) -> Claimed:
     """Takes up to `free` deliveries that are due, for the length of a lease. `busy` is how many posts to which endpoint
     this worker is at."""
-    now = ctx.clock()
     async with ctx.transaction() as tx:
         await tx.execute(select(func.pg_advisory_xact_lock(func.hashtextextended("deliveries", 0))))
+        # Not before: who waited for the lock would not see what others have posted meanwhile.
+        now = ctx.clock()
         due = await _due(tx, now, busy)
         if not due:
             return Claimed()
@@ -139,18 +137,11 @@ async def _due(tx: Transaction, now: datetime, busy: Mapping[UUID, int]) -> Sequ
 
 
 async def _spent(tx: Transaction, now: datetime, workspaces: Sequence[UUID]) -> Sequence[Record]:
-    """What was posted in the minute before. A row knows its last attempt only: the others may have been in it too."""
-    attempts = case((col(Delivery.attempts) <= WITHIN_A_MINUTE, col(Delivery.attempts)), else_=1)
-    spent = (
-        select(
-            col(Delivery.workspace_id),
-            func.sum(attempts).label("spent"),
-            func.min(col(Delivery.attempted_at)).label("first"),
-        )
-        .where(col(Delivery.workspace_id).in_(workspaces), col(Delivery.attempted_at) > now - MINUTE)
-        .group_by(col(Delivery.workspace_id))
-    )
-    return (await tx.execute(spent)).all()
+    """What was posted in the minute before."""
+    place, moment = col(WebhookPost.workspace_id), col(WebhookPost.posted_at)
+    posts = select(place, func.count().label("spent"), func.min(moment).label("first"))
+    late = posts.where(place.in_(workspaces), moment > now - MINUTE).group_by(place)
+    return (await tx.execute(late)).all()
 
 
 async def _take(tx: Transaction, ids: Sequence[UUID], now: datetime) -> Sequence[Record]:
@@ -160,4 +151,7 @@ async def _take(tx: Transaction, ids: Sequence[UUID], now: datetime) -> Sequence
         .values(attempts=col(Delivery.attempts) + 1, attempted_at=now, due_at=now + LEASE)
         .returning(*JOB)
     )
-    return (await tx.execute(taken)).all()
+    jobs = (await tx.execute(taken)).all()
+    posts = [{"id": new_id(), "workspace_id": job.workspace_id, "posted_at": now} for job in jobs]
+    await tx.execute(insert(WebhookPost), posts)
+    return jobs

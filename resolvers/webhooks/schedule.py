@@ -29,6 +29,8 @@ DEAD_AFTER = timedelta(days=3)
 """For how long every post to an endpoint must have failed before it is disabled."""
 PAUSED_AT_MOST = timedelta(days=1)
 """For how long what is due is kept for an endpoint that is not active."""
+MINUTE = timedelta(seconds=60)
+"""The time in which a workspace has so many posts, by its plan."""
 KEPT = timedelta(days=30)
 """For how long a delivery that is over stays in the log."""
 GONE = 410

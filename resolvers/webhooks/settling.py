@@ -8,7 +8,7 @@ import structlog
 from sqlalchemy import delete, func, select, update
 from sqlmodel import col
 
-from models import Delivery, EventType, Webhook
+from models import Delivery, EventType, Webhook, WebhookPost
 from models.base import Record
 from models.webhook import DeliveryStatus
 from resolvers.context import Context, Transaction
@@ -118,6 +118,7 @@ async def tidy(ctx: Context) -> int:
     lost = update(Delivery).where(col(Delivery.status) == DeliveryStatus.PENDING, *used)
     async with ctx.transaction() as tx:
         await tx.execute(expired.values(**OVER, error="The endpoint was not active."))
+        await tx.execute(delete(WebhookPost).where(col(WebhookPost.posted_at) <= now - schedule.MINUTE))
         await tx.execute(lost.values(**OVER, error="The server was lost during the last attempt."))
     over = (col(Delivery.status) != DeliveryStatus.PENDING, col(Delivery.created_at) < now - schedule.KEPT)
     oldest = select(col(Delivery.id)).where(*over).order_by(col(Delivery.created_at)).limit(AT_ONCE)

@@ -4,20 +4,33 @@ import asyncio
 from datetime import datetime, timedelta
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import func, select, text
 from sqlmodel import col
 
-from models import Event, EventType, Plan
+from models import Event, EventType, Plan, WebhookPost
 from models.base import new_id
-from models.webhook import DeliveryStatus
+from models.webhook import DeliveryStatus, WebhookDraft
 from resolvers.context import Context
 from resolvers.limits import DELIVERIES
-from resolvers.webhooks import schedule, settling
+from resolvers.webhooks import deliveries, manage, schedule, settling
 from resolvers.webhooks.claiming import LEASE, PER_ENDPOINT, claim
 from resolvers.webhooks.schedule import JITTER, MAX_ATTEMPTS, RETRIES
 from resolvers.webhooks.sending import AT_ONCE, Sender
 from tests.support.receiver import Receiver, answer, reset, silence
-from tests.webhooks.helpers import Clock, change, deliver, drop, endpoint, hook, row, rows, work, work_until
+from tests.webhooks.helpers import (
+    Clock,
+    admin,
+    change,
+    deliver,
+    drop,
+    endpoint,
+    hook,
+    row,
+    rows,
+    work,
+    work_until,
+    workspace,
+)
 
 HOUR = timedelta(hours=1)
 MINUTE = timedelta(seconds=60)
@@ -226,6 +239,59 @@ async def test_retries_count_as_well(ctx: Context, clock: Clock, receiver: Recei
     assert len(moments) > 2 * allowed
     for first, last in zip(moments, moments[allowed:], strict=False):
         assert last - first >= MINUTE
+
+
+async def test_redeliveries_count_as_well(ctx: Context, clock: Clock, receiver: Receiver) -> None:
+    allowed = DELIVERIES[Plan.FREE]
+    to = await hook(ctx, receiver.url, plan=Plan.FREE)
+    here = await admin(ctx, to.workspace_id)
+    [ident] = await deliver(ctx, to)
+    for _ in range(allowed + 10):
+        await work(ctx)
+        await deliveries.redeliver(here, ident)
+    await work(ctx)
+    assert len(receiver.received) == allowed
+    clock.now += MINUTE
+    await settling.tidy(ctx)
+    await work(ctx)
+    assert len(receiver.received) == allowed + 1
+
+
+async def test_deleted_endpoints_count_as_well(ctx: Context, receiver: Receiver) -> None:
+    allowed, place = DELIVERIES[Plan.FREE], await workspace(ctx, Plan.FREE)
+    here = await admin(ctx, place)
+    for _ in range(allowed + 10):
+        made, _ = await manage.create(here, WebhookDraft(url=receiver.url, events=["test"]))
+        await work(ctx)
+        await manage.delete(here, made.id)
+    assert len(receiver.received) == allowed
+
+
+async def test_only_the_posts_of_the_last_minute_are_kept(ctx: Context, clock: Clock, receiver: Receiver) -> None:
+    to = await hook(ctx, receiver.url)
+    query = select(func.count()).where(col(WebhookPost.workspace_id) == to.workspace_id)
+    for left in (1, 1, 0):
+        if left:
+            await deliver(ctx, to)
+            await work(ctx)
+        clock.now += MINUTE / 2
+        await settling.tidy(ctx)
+        async with ctx.read() as tx:
+            assert (await tx.execute(query)).scalar_one() == left
+
+
+async def test_who_waits_to_claim_reads_the_clock_then(ctx: Context, clock: Clock, receiver: Receiver) -> None:
+    await deliver(ctx, await hook(ctx, receiver.url))
+    async with ctx.transaction() as tx:
+        await tx.execute(text("SELECT pg_advisory_xact_lock(hashtextextended('deliveries', 0))"))
+        claiming = asyncio.create_task(claim(ctx, 64, {}))
+        waits = text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
+        async with asyncio.timeout(30):
+            while not (await tx.execute(waits)).scalar_one():
+                await asyncio.sleep(0.01)
+        clock.forward(seconds=30)
+    [job] = (await claiming).jobs
+    assert job.attempted_at == clock.now
 
 
 async def test_a_long_queue_of_one_workspace_keeps_no_other_waiting(
