@@ -5,7 +5,7 @@ other, under a lock that all workers share for these few statements: so rate and
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -25,6 +25,8 @@ LEASE = timedelta(seconds=60)
 """For how long nobody else posts what is being posted."""
 PER_ENDPOINT = 4
 """Posts to one endpoint at the same time, by one worker."""
+PER_WORKSPACE = 16
+"""Posts of one workspace at the same time, by one worker: however many of its endpoints are slow, others have room."""
 LOOKED_AT = 256
 """Deliveries that one claim looks at."""
 
@@ -51,9 +53,32 @@ class Claimed:
     put_off: int = 0
 
 
-async def claim(ctx: Context, free: int, busy: Mapping[UUID, int]) -> Claimed:
-    """Takes up to `free` deliveries that are due, for the length of a lease. `busy` is how many posts to which endpoint
-    this worker is at."""
+class Busy:
+    """The posts that one worker is at, by endpoint and by workspace."""
+
+    def __init__(self, endpoints: Iterable[UUID] = (), workspaces: Iterable[UUID] = ()) -> None:
+        self.endpoints = Counter(endpoints)
+        self.workspaces = Counter(workspaces)
+
+    def copy(self) -> "Busy":
+        return Busy(self.endpoints.elements(), self.workspaces.elements())
+
+    def has_room(self, row: Record) -> bool:
+        return self.endpoints[row.webhook_id] < PER_ENDPOINT and self.workspaces[row.workspace_id] < PER_WORKSPACE
+
+    def begin(self, row: Record) -> None:
+        self.endpoints[row.webhook_id] += 1
+        self.workspaces[row.workspace_id] += 1
+
+    def end(self, row: Record) -> None:
+        # Which drops what has come to nothing.
+        self.endpoints -= Counter([row.webhook_id])
+        self.workspaces -= Counter([row.workspace_id])
+
+
+async def claim(ctx: Context, free: int, busy: Busy) -> Claimed:
+    """Takes up to `free` deliveries that are due and for which a worker that is `busy` so has room, for the length of a
+    lease."""
     async with ctx.transaction() as tx:
         await tx.execute(select(func.pg_advisory_xact_lock(func.hashtextextended("deliveries", 0))))
         # Not before: who waited for the lock would not see what others have posted meanwhile.
@@ -64,7 +89,7 @@ async def claim(ctx: Context, free: int, busy: Mapping[UUID, int]) -> Claimed:
         rates = {row.workspace_id: Rate(ctx.limits.deliveries[row.plan], now) for row in due}
         for row in await _spent(tx, now, list(rates)):
             rates[row.workspace_id].count(row.spent, row.first)
-        taken, later = _choose(due, rates, free, Counter(busy))
+        taken, later = _choose(due, rates, free, busy.copy())
         if later:
             moved = update(Delivery).where(col(Delivery.id) == bindparam("late")).values(due_at=bindparam("then"))
             await tx.execute(moved, later)
@@ -92,7 +117,7 @@ class Rate:
 
 
 def _choose(
-    due: Sequence[Record], rates: Mapping[UUID, Rate], free: int, busy: Counter[UUID]
+    due: Sequence[Record], rates: Mapping[UUID, Rate], free: int, busy: Busy
 ) -> tuple[list[UUID], list[dict[str, Any]]]:
     """Which to take, and which are put off until when."""
     taken: list[UUID] = []
@@ -101,15 +126,16 @@ def _choose(
         rate = rates[row.workspace_id]
         if rate.left <= 0:
             later.append({"late": row.id, "then": rate.next_turn()})
-        elif len(taken) < free and busy[row.webhook_id] < PER_ENDPOINT:
+        elif len(taken) < free and busy.has_room(row):
             taken.append(row.id)
             rate.left -= 1
-            busy[row.webhook_id] += 1
+            busy.begin(row)
     return taken, later
 
 
-async def _due(tx: Transaction, now: datetime, busy: Mapping[UUID, int]) -> Sequence[Record]:
-    full = [webhook_id for webhook_id, posts in busy.items() if posts >= PER_ENDPOINT]
+async def _due(tx: Transaction, now: datetime, busy: Busy) -> Sequence[Record]:
+    full = [webhook_id for webhook_id, posts in busy.endpoints.items() if posts >= PER_ENDPOINT]
+    busiest = [workspace_id for workspace_id, posts in busy.workspaces.items() if posts >= PER_WORKSPACE]
     earlier = aliased(Delivery)
     # One that has failed keeps the others waiting no longer: its endpoint is in trouble, and may be for hours.
     first = (
@@ -128,7 +154,8 @@ async def _due(tx: Transaction, now: datetime, busy: Mapping[UUID, int]) -> Sequ
         .join(Webhook, col(Webhook.id) == col(Delivery.webhook_id))
         .join(Workspace, col(Workspace.id) == col(Delivery.workspace_id))
         .where(col(Delivery.status) == DeliveryStatus.PENDING, col(Delivery.due_at) <= now, col(Webhook.is_active))
-        .where(col(Delivery.webhook_id).not_in(full), ~first, col(Delivery.attempts) < MAX_ATTEMPTS)
+        .where(col(Delivery.webhook_id).not_in(full), col(Delivery.workspace_id).not_in(busiest))
+        .where(~first, col(Delivery.attempts) < MAX_ATTEMPTS)
         .order_by(col(Delivery.due_at), col(Delivery.seq))
         .limit(LOOKED_AT)
         .with_for_update(skip_locked=True, of=Delivery)

@@ -7,11 +7,12 @@ from datetime import timedelta
 
 import pytest
 
+from caret.outbound import LEAST_COUNTED, MOST_READ
 from models.webhook import DeliveryStatus
 from resolvers.context import Context
 from resolvers.outside import MOST_KEPT, Answer
 from resolvers.webhooks.schedule import JITTER, MAX_ATTEMPTS, RETRIES
-from tests.support.receiver import Behaviour, Receiver, answer, drip, flood, reset, say, silence
+from tests.support.receiver import Behaviour, Receiver, answer, drip, flood, repeat, reset, say, silence
 from tests.webhooks.helpers import PATIENCE, Clock, change, deliver, endpoint, hook, row, work, work_until
 
 Case = tuple[str, Behaviour, int | None, str]
@@ -24,6 +25,7 @@ DELIVERED: list[Case] = [
     ("a body that is cut off", say(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf"), 200, "half"),
     ("a body that drips", drip(b"HTTP/1.1 200 OK\r\n\r\nhalf"), 200, "half"),
     ("NUL, half a character", answer(200, b"a\x00b\xc3"), 200, "ab"),
+    ("tiny chunks", repeat(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\na\r\n"), 200, "aaa"),
     ("100 first", say(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"), 200, ""),
 ]
 LOST = "The connection was lost before there was an answer, or it was not HTTP."
@@ -34,6 +36,7 @@ FAILED: list[Case] = [
     ("199", say(b"HTTP/1.1 199 Hm\r\n\r\n"), None, LOST),
     ("301", answer(301, location="/elsewhere"), 301, "The endpoint answered 301. Redirects are not followed."),
     ("307", answer(307, location="http://127.0.0.1/"), 307, "The endpoint answered 307. Redirects are not followed."),
+    ("1xx for ever", repeat(b"", b"HTTP/1.1 102 Processing\r\n\r\n"), None, LOST),
     ("silence", silence, None, LATE),
     ("a head that drips", drip(), None, LATE),
     ("reset", reset, None, LOST),
@@ -117,6 +120,13 @@ async def test_what_the_log_shows(ctx: Context, receiver: Receiver) -> None:
     ]
     assert got.response_headers == {"content-length": "5000", "x-one": "1", "x-two": "caf\xe9"}
     assert got.response_body == "y" * MOST_KEPT
+
+
+async def test_tiny_chunks_count_for_more(ctx: Context, receiver: Receiver) -> None:
+    receiver.will(repeat(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\na\r\n"))
+    [ident] = await deliver(ctx, await hook(ctx, receiver.url))
+    await work(ctx)
+    assert (await row(ctx, ident)).response_body == "a" * (MOST_READ // LEAST_COUNTED)
 
 
 async def test_many_headers_are_cut(ctx: Context, receiver: Receiver) -> None:

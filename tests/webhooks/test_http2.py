@@ -1,8 +1,9 @@
 """HTTP/2 with a receiver that speaks it: many posts at once on one connection, and answers that are not read whole."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import h2.config
@@ -13,7 +14,7 @@ import pytest
 from caret.outbound import LOST
 from models.webhook import DeliveryStatus
 from resolvers.context import Context
-from resolvers.outside import MOST_KEPT
+from resolvers.outside import MOST_KEPT, Unreachable
 from tests.webhooks.helpers import deliver, hook, row, rows, work
 from tests.webhooks.test_signatures import Trust, posting, trust
 
@@ -33,6 +34,8 @@ class Multiplexer:
     connections: int = 0
     posts: list[bytes] = field(default_factory=list)
     port: int = 0
+    answer: Callable[[], None] = lambda: None
+    """Answers what the last connection is waiting for."""
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
@@ -50,17 +53,22 @@ class Multiplexer:
                     waiting.append(event.stream_id)
                 elif isinstance(event, h2.events.PingAckReceived):
                     writer.write(self.broken)
+            self.answer = partial(self._answer, state, waiting, writer)
             if len(waiting) >= self.together:
-                for stream in waiting:
-                    state.send_headers(stream, [(":status", self.status), ("x-protocol", "h2")])
-                    if self.broken:
-                        state.ping(b"received")
-                    else:
-                        state.send_data(stream, self.body, end_stream=True)
-                waiting.clear()
+                self.answer()
             writer.write(state.data_to_send())
             await writer.drain()
         writer.close()
+
+    def _answer(self, state: h2.connection.H2Connection, waiting: list[int], writer: asyncio.StreamWriter) -> None:
+        for stream in waiting:
+            state.send_headers(stream, [(":status", self.status), ("x-protocol", "h2")])
+            if self.broken:
+                state.ping(b"received")
+            else:
+                state.send_data(stream, self.body, end_stream=True)
+        waiting.clear()
+        writer.write(state.data_to_send())
 
 
 @pytest.fixture
@@ -112,3 +120,29 @@ async def test_a_body_that_breaks_the_protocol(ctx: Context, trust: Trust, multi
         await work(here)
     got = await row(ctx, ident)
     assert (got.status, got.response_status) == (DeliveryStatus.DELIVERED, 200)
+
+
+async def test_one_that_times_out_beside_one_that_is_answered_later(
+    ctx: Context, trust: Trust, multiplexer: Multiplexer
+) -> None:
+    """They share a connection; what ends one of them ends no other."""
+    multiplexer.together = 3
+    url = f"https://hooks.example.com:{multiplexer.port}/hooks"
+    async with posting(ctx, trust.client) as here:
+        slow = asyncio.create_task(here.poster.post(url, {}, b"slow"))
+        await arrived(multiplexer, 1)
+        # So that the patience with the other ends later.
+        await asyncio.sleep(2)
+        later = asyncio.create_task(here.poster.post(url, {}, b"later"))
+        await arrived(multiplexer, 2)
+        with pytest.raises(Unreachable, match="no answer within"):
+            await slow
+        multiplexer.answer()
+        assert (await later).status == 200
+    assert (multiplexer.posts, multiplexer.connections) == ([b"slow", b"later"], 1)
+
+
+async def arrived(multiplexer: Multiplexer, posts: int) -> None:
+    async with asyncio.timeout(30):
+        while len(multiplexer.posts) < posts:
+            await asyncio.sleep(0.01)
