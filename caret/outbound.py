@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import cached_property
 from ipaddress import ip_address
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpcore2
@@ -25,9 +26,11 @@ from resolvers.webhooks.addresses import Address
 CONNECT = 5.0
 """Seconds for a connection, and as many for the handshake of TLS on it."""
 PATIENCE = 10.0
-"""Seconds for an answer, and of silence after which a connection is given up."""
+"""Seconds for an answer."""
 GRACE = 0.5
-"""Seconds for what PATIENCE does not end, such as an answer that drips."""
+"""Seconds more for an answer whose body is cut at the end of PATIENCE to be taken in."""
+UNACKNOWLEDGED = 15.0
+"""Seconds after which a connection whose other side is gone, so that it acknowledges nothing, is given up."""
 IDLE = 4.0
 """Seconds that a connection is kept open for the next post: less than servers do, of which some close it after 5."""
 CONNECTIONS = 64
@@ -35,6 +38,14 @@ MOST_TRIED = 4
 """Of the addresses of one name."""
 MOST_READ = 65_536
 """Bytes of an answer that are read, so that its connection can be used again."""
+LEAST_COUNTED = 64
+"""Bytes that a chunk of an answer counts at the least: tiny ones cost as much to read."""
+READ_AT_ONCE = 4_096
+"""Bytes that are read of a connection before everybody else has their turn."""
+MOST_UNASKED = 262_144
+"""Bytes that the other side of a connection may send since something was last sent to it."""
+STATUSES = range(100, 600)
+LOST = "The connection was lost before there was an answer, or it was not HTTP."
 
 Resolve = Callable[[str, int], Awaitable[Sequence[Address]]]
 """All addresses of a host. Raises OSError."""
@@ -45,18 +56,75 @@ class NotPublic(Exception):  # noqa: N818 (a host that is inside)
 
 
 class Resolver:
-    """The system's own, in threads that nothing else waits for: a name server may take its time."""
+    """The system's own, in threads that nothing else waits for: a name server may take its time.
+
+    All who ask for the same at once share one thread: a name whose server never answers holds no more.
+    """
 
     def __init__(self) -> None:
         self._threads = ThreadPoolExecutor(CONNECTIONS, "resolver")
+        self._asked: dict[tuple[str, int], asyncio.Future[Sequence[Address]]] = {}
 
     async def __call__(self, host: str, port: int) -> Sequence[Address]:
-        ask = asyncio.get_running_loop().run_in_executor
-        found = await ask(self._threads, lambda: socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
-        return list(dict.fromkeys(ip_address(address[0]) for *_, address in found))
+        place = host.lower(), port
+        asked = self._asked.get(place)
+        if asked is None:
+            asked = asyncio.get_running_loop().run_in_executor(self._threads, _resolve, *place)
+            self._asked[place] = asked
+            asked.add_done_callback(lambda done: self._forget(place, done))
+        # Who gives up takes the answer from nobody else.
+        return await asyncio.shield(asked)
+
+    def _forget(self, place: tuple[str, int], done: asyncio.Future[Sequence[Address]]) -> None:
+        del self._asked[place]
+        if not done.cancelled():
+            # Looked at, as everybody may have given up: asyncio would complain.
+            done.exception()
 
     def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+def _resolve(host: str, port: int) -> Sequence[Address]:
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(ip_address(address[0]) for *_, address in found))
+
+
+class Bounded(httpcore2.AsyncNetworkStream):
+    """A connection whose other side keeps nobody busy: what it sends is read little by little, with everybody else's
+    turn in between, and ends the connection where it is far more than answers are."""
+
+    def __init__(self, inner: httpcore2.AsyncNetworkStream) -> None:
+        self._inner = inner
+        self._unasked = 0
+
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109 (its base's)
+        # Before the read: who is cancelled must not have taken bytes that others of the connection wait for.
+        await asyncio.sleep(0)
+        data = await self._inner.read(min(max_bytes, READ_AT_ONCE), timeout)
+        self._unasked += len(data)
+        if self._unasked > MOST_UNASKED:
+            raise httpcore2.ReadError
+        return data
+
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109 (its base's)
+        if buffer:
+            self._unasked = 0
+        await self._inner.write(buffer, timeout)
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
+
+    async def start_tls(
+        self,
+        ssl_context: ssl.SSLContext,
+        server_hostname: str | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109 (its base's)
+    ) -> httpcore2.AsyncNetworkStream:
+        return Bounded(await self._inner.start_tls(ssl_context, server_hostname, timeout))
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._inner.get_extra_info(info)
 
 
 class PublicNetwork(httpcore2.AsyncNetworkBackend):
@@ -87,8 +155,8 @@ class PublicNetwork(httpcore2.AsyncNetworkBackend):
         share = None if timeout is None else timeout / len(tried)
         for address in tried[:-1]:
             with suppress(httpcore2.ConnectError, httpcore2.ConnectTimeout):
-                return await self._inner.connect_tcp(address, port, share, local_address, socket_options)
-        return await self._inner.connect_tcp(tried[-1], port, share, local_address, socket_options)
+                return Bounded(await self._inner.connect_tcp(address, port, share, local_address, socket_options))
+        return Bounded(await self._inner.connect_tcp(tried[-1], port, share, local_address, socket_options))
 
 
 class Outbound:
@@ -116,6 +184,7 @@ class Outbound:
             max_keepalive_connections=CONNECTIONS,
             keepalive_expiry=IDLE,
             http2=True,
+            socket_options=[(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(1_000 * UNACKNOWLEDGED))],
             network_backend=self._network,
         )
 
@@ -138,9 +207,20 @@ class Outbound:
         until = asyncio.get_running_loop().time() + self._patience
         sent = {"Host": urlsplit(url).netloc, "Content-Length": str(len(body)), **headers}
         names = [(name.encode(), value.encode()) for name, value in sent.items()]
-        limits = {"connect": CONNECT, "read": self._patience, "write": self._patience, "pool": self._patience}
-        async with self._pool.stream("POST", url, headers=names, content=body, extensions={"timeout": limits}) as got:
-            return Answer(got.status, _headers(got.headers), await _beginning(got, until))
+        # None for reads: over HTTP/2 that of one post would end all others of its connection.
+        limits = {"connect": CONNECT, "write": self._patience, "pool": self._patience}
+        answer = None
+        try:
+            sending = self._pool.stream("POST", url, headers=names, content=body, extensions={"timeout": limits})
+            async with sending as got:
+                if got.status not in STATUSES:
+                    raise Unreachable(LOST)
+                answer = Answer(got.status, _headers(got.headers), await _beginning(got, until))
+        except Exception:
+            # Not even the end of its connection takes an answer back.
+            if answer is None:
+                raise
+        return answer
 
     async def close(self) -> None:
         await self._pool.aclose()
@@ -149,13 +229,14 @@ class Outbound:
 async def _beginning(answer: httpcore2.Response, until: float) -> str:
     """What there is of the body by then. The status has come, so nothing that befalls its body is a failure."""
     kept, read = b"", 0
-    with suppress(TimeoutError, httpcore2.TimeoutException, httpcore2.NetworkError, httpcore2.ProtocolError):
+    with suppress(Exception):
         async with asyncio.timeout_at(until):
             async for chunk in answer.aiter_stream():
                 kept += chunk[: MOST_KEPT - len(kept)]
-                read += len(chunk)
-                if read > MOST_READ:
+                read += max(len(chunk), LEAST_COUNTED)
+                if read >= MOST_READ:
                     break
+                await asyncio.sleep(0)
     return mended(kept.decode("utf-8", "ignore"))
 
 
@@ -183,7 +264,7 @@ def _told(error: Exception) -> str:
             return "The TLS handshake failed."
     if isinstance(error, httpcore2.ConnectError):
         return "No connection could be made."
-    return "The connection was lost before there was an answer, or it was not HTTP."
+    return LOST
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

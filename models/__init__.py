@@ -7,7 +7,7 @@ from models.note import Note, NoteShare, NoteTag, TranscriptSegment
 from models.recording import Recording
 from models.search import DocumentEmbedding, Source, VectorSpace
 from models.tag import Tag
-from models.webhook import Delivery, DeliveryStatus, Webhook
+from models.webhook import Delivery, DeliveryStatus, Webhook, WebhookPost
 from models.workspace import (
     ApiKey,
     Group,
@@ -53,5 +53,6 @@ __all__ = [
     "User",
     "VectorSpace",
     "Webhook",
+    "WebhookPost",
     "Workspace",
 ]

@@ -72,7 +72,6 @@ class Delivery(SQLModel, table=True):
         Index("deliveries_waiting", "webhook_id", "note_id", "seq", postgresql_where="status = 'pending'"),
         Index("deliveries_in_order", "webhook_id", "created_at", "id"),
         Index("deliveries_by_age", "created_at"),
-        Index("deliveries_sent", "workspace_id", "attempted_at", postgresql_where="attempted_at IS NOT NULL"),
     )
     id: UUID = Field(default_factory=new_id, sa_column=key())
     workspace_id: UUID = Field(sa_column=reference("workspaces.id", index=True))
@@ -100,6 +99,19 @@ class Delivery(SQLModel, table=True):
     # Safe to show: why the last attempt failed.
     error: str | None = Field(default=None, sa_column=string(nullable=True))
     created_at: datetime = Field(default=None, sa_column=timestamp())
+
+
+class WebhookPost(SQLModel, table=True):
+    """An attempt of the last minute, by which the plan's rate is kept: it outlives its delivery and its endpoint."""
+
+    __tablename__ = "webhook_posts"
+    __table_args__ = (
+        Index("webhook_posts_of_late", "workspace_id", "posted_at"),
+        Index("webhook_posts_by_age", "posted_at"),
+    )
+    id: UUID = Field(default_factory=new_id, sa_column=key())
+    workspace_id: UUID = Field(sa_column=reference("workspaces.id"))
+    posted_at: datetime = Field(sa_column=timestamp())
 
 
 def once_each(events: list[WebhookEventName]) -> list[WebhookEventName]:

@@ -55,7 +55,7 @@ from resolvers.spare import MAX_SPARE
 from resolvers.suggestions import MAX_LISTED
 from resolvers.translating import BATCH
 from resolvers.webhooks import schedule
-from resolvers.webhooks.claiming import PER_ENDPOINT
+from resolvers.webhooks.claiming import PER_ENDPOINT, PER_WORKSPACE
 from resolvers.webhooks.manage import MAX_WEBHOOKS, OVERLAP
 from resolvers.webhooks.sending import AT_ONCE
 from schema import schema
@@ -131,8 +131,9 @@ def test_the_limits_of_posts_are_the_ones_in_force() -> None:
     rows = {row.split("|")[1].strip(): row.split("|")[2].strip() for row in README.splitlines() if row.startswith("| ")}
     rates = ", ".join(f"{number} {plan.value}" for plan, number in DELIVERIES.items())
     assert rows["Webhooks posted for a workspace in 60 seconds"] == rates
-    posts = "Posts at once: to one endpoint, of one worker; time for one; for its connection"
-    assert rows[posts] == f"{PER_ENDPOINT}; {AT_ONCE}; {outbound.PATIENCE:.0f} s; {outbound.CONNECT:.0f} s"
+    posts = "Posts at once: to one endpoint, of one workspace, of one worker; time for one; for its connection"
+    times = f"{outbound.PATIENCE:.0f} s; {outbound.CONNECT:.0f} s"
+    assert rows[posts] == f"{PER_ENDPOINT}; {PER_WORKSPACE}; {AT_ONCE}; {times}"
     ends = "Attempts at a delivery; a wait that `Retry-After` asks for; failures in a row; how long what is due"
     assert rows[f"{ends} waits for an endpoint that is off"] == (
         f"{schedule.MAX_ATTEMPTS}; {schedule.LONGEST_WISH.days * 24} hours; {schedule.DEAD_AFTER.days} days; "

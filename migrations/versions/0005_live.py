@@ -105,12 +105,18 @@ def upgrade() -> None:
     )
     op.create_index("deliveries_in_order", "deliveries", ["webhook_id", "created_at", "id"])
     op.create_index("deliveries_by_age", "deliveries", ["created_at"])
-    op.create_index(
-        "deliveries_sent", "deliveries", ["workspace_id", "attempted_at"], postgresql_where="attempted_at IS NOT NULL"
+    op.create_table(
+        "webhook_posts",
+        sa.Column("id", sa.Uuid(), primary_key=True),
+        workspace(),
+        when("posted_at", nullable=False),
     )
+    op.create_index("webhook_posts_of_late", "webhook_posts", ["workspace_id", "posted_at"])
+    op.create_index("webhook_posts_by_age", "webhook_posts", ["posted_at"])
 
 
 def downgrade() -> None:
+    op.drop_table("webhook_posts")
     op.drop_table("deliveries")
     op.drop_table("webhooks")
     # The version before knows no such event.

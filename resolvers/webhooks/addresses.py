@@ -106,7 +106,8 @@ def _is_loopback(address: Address) -> bool:
 def _is_outside(name: str | None, six: str | None, allow_local: bool) -> bool:
     host = name or six or ""
     try:
-        return may_connect(ip_address(host), allow_local=allow_local)
+        # In brackets an address is of IPv6 (RFC 3986), and other parsers would not take one that is not.
+        return may_connect(ip_address(host) if six is None else IPv6Address(six), allow_local=allow_local)
     except ValueError:
         # inet_aton reads 127.1, 0x7f000001, 2130706433 and 017700000001 as addresses: names end in something else.
         if name is None or NUMBER.fullmatch(name.rpartition(".")[2]):

@@ -5,30 +5,30 @@ other, under a lock that all workers share for these few statements: so rate and
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import bindparam, case, func, select, update
+from sqlalchemy import bindparam, func, insert, select, update
 from sqlalchemy.orm import aliased
 from sqlmodel import col
 
-from models import Delivery, Webhook, Workspace
-from models.base import Record
+from models import Delivery, Webhook, WebhookPost, Workspace
+from models.base import Record, new_id
 from models.webhook import DeliveryStatus
 from resolvers.context import Context, Transaction
+from resolvers.webhooks.schedule import MAX_ATTEMPTS, MINUTE
 
 LEASE = timedelta(seconds=60)
 """For how long nobody else posts what is being posted."""
 PER_ENDPOINT = 4
 """Posts to one endpoint at the same time, by one worker."""
+PER_WORKSPACE = 16
+"""Posts of one workspace at the same time, by one worker: however many of its endpoints are slow, others have room."""
 LOOKED_AT = 256
 """Deliveries that one claim looks at."""
-MINUTE = timedelta(seconds=60)
-WITHIN_A_MINUTE = 3
-"""Attempts at one delivery that the schedule may make in 60 seconds."""
 
 JOB = (
     col(Delivery.id),
@@ -53,19 +53,43 @@ class Claimed:
     put_off: int = 0
 
 
-async def claim(ctx: Context, free: int, busy: Mapping[UUID, int]) -> Claimed:
-    """Takes up to `free` deliveries that are due, for the length of a lease. `busy` is how many posts to which endpoint
-    this worker is at."""
-    now = ctx.clock()
+class Busy:
+    """The posts that one worker is at, by endpoint and by workspace."""
+
+    def __init__(self, endpoints: Iterable[UUID] = (), workspaces: Iterable[UUID] = ()) -> None:
+        self.endpoints = Counter(endpoints)
+        self.workspaces = Counter(workspaces)
+
+    def copy(self) -> "Busy":
+        return Busy(self.endpoints.elements(), self.workspaces.elements())
+
+    def has_room(self, row: Record) -> bool:
+        return self.endpoints[row.webhook_id] < PER_ENDPOINT and self.workspaces[row.workspace_id] < PER_WORKSPACE
+
+    def begin(self, row: Record) -> None:
+        self.endpoints[row.webhook_id] += 1
+        self.workspaces[row.workspace_id] += 1
+
+    def end(self, row: Record) -> None:
+        # Which drops what has come to nothing.
+        self.endpoints -= Counter([row.webhook_id])
+        self.workspaces -= Counter([row.workspace_id])
+
+
+async def claim(ctx: Context, free: int, busy: Busy) -> Claimed:
+    """Takes up to `free` deliveries that are due and for which a worker that is `busy` so has room, for the length of a
+    lease."""
     async with ctx.transaction() as tx:
         await tx.execute(select(func.pg_advisory_xact_lock(func.hashtextextended("deliveries", 0))))
+        # Not before: who waited for the lock would not see what others have posted meanwhile.
+        now = ctx.clock()
         due = await _due(tx, now, busy)
         if not due:
             return Claimed()
         rates = {row.workspace_id: Rate(ctx.limits.deliveries[row.plan], now) for row in due}
         for row in await _spent(tx, now, list(rates)):
             rates[row.workspace_id].count(row.spent, row.first)
-        taken, later = _choose(due, rates, free, Counter(busy))
+        taken, later = _choose(due, rates, free, busy.copy())
         if later:
             moved = update(Delivery).where(col(Delivery.id) == bindparam("late")).values(due_at=bindparam("then"))
             await tx.execute(moved, later)
@@ -93,7 +117,7 @@ class Rate:
 
 
 def _choose(
-    due: Sequence[Record], rates: Mapping[UUID, Rate], free: int, busy: Counter[UUID]
+    due: Sequence[Record], rates: Mapping[UUID, Rate], free: int, busy: Busy
 ) -> tuple[list[UUID], list[dict[str, Any]]]:
     """Which to take, and which are put off until when."""
     taken: list[UUID] = []
@@ -102,15 +126,16 @@ def _choose(
         rate = rates[row.workspace_id]
         if rate.left <= 0:
             later.append({"late": row.id, "then": rate.next_turn()})
-        elif len(taken) < free and busy[row.webhook_id] < PER_ENDPOINT:
+        elif len(taken) < free and busy.has_room(row):
             taken.append(row.id)
             rate.left -= 1
-            busy[row.webhook_id] += 1
+            busy.begin(row)
     return taken, later
 
 
-async def _due(tx: Transaction, now: datetime, busy: Mapping[UUID, int]) -> Sequence[Record]:
-    full = [webhook_id for webhook_id, posts in busy.items() if posts >= PER_ENDPOINT]
+async def _due(tx: Transaction, now: datetime, busy: Busy) -> Sequence[Record]:
+    full = [webhook_id for webhook_id, posts in busy.endpoints.items() if posts >= PER_ENDPOINT]
+    busiest = [workspace_id for workspace_id, posts in busy.workspaces.items() if posts >= PER_WORKSPACE]
     earlier = aliased(Delivery)
     # One that has failed keeps the others waiting no longer: its endpoint is in trouble, and may be for hours.
     first = (
@@ -129,7 +154,8 @@ async def _due(tx: Transaction, now: datetime, busy: Mapping[UUID, int]) -> Sequ
         .join(Webhook, col(Webhook.id) == col(Delivery.webhook_id))
         .join(Workspace, col(Workspace.id) == col(Delivery.workspace_id))
         .where(col(Delivery.status) == DeliveryStatus.PENDING, col(Delivery.due_at) <= now, col(Webhook.is_active))
-        .where(col(Delivery.webhook_id).not_in(full), ~first)
+        .where(col(Delivery.webhook_id).not_in(full), col(Delivery.workspace_id).not_in(busiest))
+        .where(~first, col(Delivery.attempts) < MAX_ATTEMPTS)
         .order_by(col(Delivery.due_at), col(Delivery.seq))
         .limit(LOOKED_AT)
         .with_for_update(skip_locked=True, of=Delivery)
@@ -138,18 +164,11 @@ async def _due(tx: Transaction, now: datetime, busy: Mapping[UUID, int]) -> Sequ
 
 
 async def _spent(tx: Transaction, now: datetime, workspaces: Sequence[UUID]) -> Sequence[Record]:
-    """What was posted in the minute before. A row knows its last attempt only: the others may have been in it too."""
-    attempts = case((col(Delivery.attempts) <= WITHIN_A_MINUTE, col(Delivery.attempts)), else_=1)
-    spent = (
-        select(
-            col(Delivery.workspace_id),
-            func.sum(attempts).label("spent"),
-            func.min(col(Delivery.attempted_at)).label("first"),
-        )
-        .where(col(Delivery.workspace_id).in_(workspaces), col(Delivery.attempted_at) > now - MINUTE)
-        .group_by(col(Delivery.workspace_id))
-    )
-    return (await tx.execute(spent)).all()
+    """What was posted in the minute before."""
+    place, moment = col(WebhookPost.workspace_id), col(WebhookPost.posted_at)
+    posts = select(place, func.count().label("spent"), func.min(moment).label("first"))
+    late = posts.where(place.in_(workspaces), moment > now - MINUTE).group_by(place)
+    return (await tx.execute(late)).all()
 
 
 async def _take(tx: Transaction, ids: Sequence[UUID], now: datetime) -> Sequence[Record]:
@@ -159,4 +178,7 @@ async def _take(tx: Transaction, ids: Sequence[UUID], now: datetime) -> Sequence
         .values(attempts=col(Delivery.attempts) + 1, attempted_at=now, due_at=now + LEASE)
         .returning(*JOB)
     )
-    return (await tx.execute(taken)).all()
+    jobs = (await tx.execute(taken)).all()
+    posts = [{"id": new_id(), "workspace_id": job.workspace_id, "posted_at": now} for job in jobs]
+    await tx.execute(insert(WebhookPost), posts)
+    return jobs

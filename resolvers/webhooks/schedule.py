@@ -29,6 +29,8 @@ DEAD_AFTER = timedelta(days=3)
 """For how long every post to an endpoint must have failed before it is disabled."""
 PAUSED_AT_MOST = timedelta(days=1)
 """For how long what is due is kept for an endpoint that is not active."""
+MINUTE = timedelta(seconds=60)
+"""The time in which a workspace has so many posts, by its plan."""
 KEPT = timedelta(days=30)
 """For how long a delivery that is over stays in the log."""
 GONE = 410
@@ -57,7 +59,7 @@ def wish(answer: Answer, now: datetime) -> timedelta | None:
         return timedelta(seconds=int(text[:9]))
     try:
         moment = parsedate_to_datetime(text)
-    except ValueError:
+        # A date without a zone is in UTC (RFC 9110, 5.6.7).
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - now
+    except (ValueError, TypeError, OverflowError):
         return None
-    # A date without a zone is in UTC (RFC 9110, 5.6.7).
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - now

@@ -5,9 +5,7 @@ same `webhook-id`.
 """
 
 import asyncio
-from collections import Counter
 from collections.abc import Callable
-from uuid import UUID
 
 import structlog
 
@@ -15,7 +13,7 @@ from models.base import Record
 from resolvers.context import Context
 from resolvers.outside import Answer, Unreachable
 from resolvers.webhooks import signing
-from resolvers.webhooks.claiming import claim
+from resolvers.webhooks.claiming import Busy, claim
 from resolvers.webhooks.settling import Outcome, settle
 
 log = structlog.get_logger()
@@ -32,16 +30,16 @@ class Sender:
         self._ctx = ctx
         self._tasks = tasks
         self._on_room = on_room
-        self._busy: Counter[UUID] = Counter()
+        self._busy = Busy()
 
     async def send(self) -> int:
         """Starts to post what is due and has room. Returns how many were taken or put off: 0 when there is no more."""
-        free = AT_ONCE - self._busy.total()
+        free = AT_ONCE - self._busy.endpoints.total()
         if not free:
             return 0
         claimed = await claim(self._ctx, free, self._busy)
         for job in claimed.jobs:
-            self._busy[job.webhook_id] += 1
+            self._busy.begin(job)
             self._tasks.create_task(self._attempt(job))
         return len(claimed.jobs) + claimed.put_off
 
@@ -51,9 +49,7 @@ class Sender:
         except Exception as error:  # noqa: BLE001 (the lease runs out, and it is tried again)
             log.warning("webhook.unsettled", delivery=str(job.id), error=str(error) or type(error).__name__)
         finally:
-            self._busy[job.webhook_id] -= 1
-            if not self._busy[job.webhook_id]:
-                del self._busy[job.webhook_id]
+            self._busy.end(job)
             self._on_room()
 
 
@@ -69,6 +65,9 @@ async def post(ctx: Context, job: Record) -> Outcome:
         answer = await ctx.poster.post(job.url, headers, job.body)
     except Unreachable as error:
         return Outcome(headers, error=str(error))
+    except Exception as error:  # noqa: BLE001 (an odd answer is a failure like any other: it is tried again, and ends)
+        log.warning("webhook.misunderstood", delivery=str(job.id), error=str(error) or type(error).__name__)
+        return Outcome(headers, error="The answer could not be understood.")
     return Outcome(headers, answer, _wrong(answer))
 
 

@@ -8,7 +8,7 @@ import structlog
 from sqlalchemy import delete, func, select, update
 from sqlmodel import col
 
-from models import Delivery, EventType, Webhook
+from models import Delivery, EventType, Webhook, WebhookPost
 from models.base import Record
 from models.webhook import DeliveryStatus
 from resolvers.context import Context, Transaction
@@ -45,6 +45,15 @@ class Outcome:
 
 
 async def settle(ctx: Context, job: Record, outcome: Outcome) -> None:
+    """Writes down what became of an attempt; where the answer can't be written, the verdict alone."""
+    try:
+        await _settle(ctx, job, outcome)
+    except Exception as error:  # noqa: BLE001 (of strangers: whatever they answer, it must not stay open for ever)
+        log.warning("webhook.unstorable", delivery=str(job.id), error=str(error) or type(error).__name__)
+        await _settle(ctx, job, Outcome(outcome.sent, error=outcome.error))
+
+
+async def _settle(ctx: Context, job: Record, outcome: Outcome) -> None:
     # The endpoint's row before the delivery's: in this order they go when an endpoint is deleted.
     async with ctx.transaction() as tx:
         if outcome.error is None:
@@ -99,14 +108,18 @@ async def _disable(tx: Transaction, job: Record, hook: Record, reason: str) -> N
 
 
 async def tidy(ctx: Context) -> int:
-    """Ends what has waited too long for an endpoint that is not active, and forgets what is over for long. Returns how
-    many were forgotten."""
+    """Ends what has waited too long for an endpoint that is not active and what was lost at its last attempt, and
+    forgets what is over for long. Returns how many were forgotten."""
     now = ctx.clock()
     paused = select(col(Webhook.id)).where(~col(Webhook.is_active))
     waiting = (col(Delivery.status) == DeliveryStatus.PENDING, col(Delivery.due_at) < now - schedule.PAUSED_AT_MOST)
     expired = update(Delivery).where(*waiting, col(Delivery.webhook_id).in_(paused))
+    used = (col(Delivery.attempts) >= schedule.MAX_ATTEMPTS, col(Delivery.due_at) <= now)
+    lost = update(Delivery).where(col(Delivery.status) == DeliveryStatus.PENDING, *used)
     async with ctx.transaction() as tx:
         await tx.execute(expired.values(**OVER, error="The endpoint was not active."))
+        await tx.execute(delete(WebhookPost).where(col(WebhookPost.posted_at) <= now - schedule.MINUTE))
+        await tx.execute(lost.values(**OVER, error="The server was lost during the last attempt."))
     over = (col(Delivery.status) != DeliveryStatus.PENDING, col(Delivery.created_at) < now - schedule.KEPT)
     oldest = select(col(Delivery.id)).where(*over).order_by(col(Delivery.created_at)).limit(AT_ONCE)
     async with ctx.transaction() as tx:

@@ -78,6 +78,18 @@ async def flood(writer: asyncio.StreamWriter) -> None:
         await writer.drain()
 
 
+def repeat(head: bytes, part: bytes) -> Behaviour:
+    """The same again and again, as fast as it is taken."""
+
+    async def behave(writer: asyncio.StreamWriter) -> None:
+        writer.write(head)
+        while not writer.is_closing():
+            writer.write(part * 1_000)
+            await writer.drain()
+
+    return behave
+
+
 @dataclass
 class Receiver:
     """Behaves in turn as it was told; the last way stays. `at_once` is the most posts that it had open together."""

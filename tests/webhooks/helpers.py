@@ -13,11 +13,11 @@ import orjson
 from sqlalchemy import delete, func, insert, select, update
 from sqlmodel import col
 
-from models import Delivery, Plan, Webhook
+from models import Delivery, Plan, Role, Webhook
 from models.base import Record, new_id
 from models.webhook import DeliveryStatus
 from resolvers import viewers
-from resolvers.context import Context
+from resolvers.context import Context, Viewer
 from resolvers.webhooks.sending import Sender
 
 PATIENCE = 5.0
@@ -62,6 +62,15 @@ async def hook(ctx: Context, url: str, workspace_id: UUID | None = None, plan: P
     async with ctx.transaction() as tx:
         await tx.execute(insert(Webhook).values(**values, secret=ctx.vault.seal(secret)))
     return Hook(made, place, secret)
+
+
+async def admin(ctx: Context, workspace_id: UUID) -> Context:
+    """The context of somebody who manages the workspace's webhooks."""
+    user_id = new_id()
+    async with ctx.transaction() as tx:
+        await viewers.ensure_user(tx, user_id, f"{user_id}@people.example", "Admin")
+        await viewers.join(tx, workspace_id, user_id, Role.ADMIN)
+    return ctx.acting_as(Viewer(user_id, workspace_id, Role.ADMIN))
 
 
 async def deliver(ctx: Context, to: Hook, count: int = 1, note_id: UUID | None = None, **columns: Any) -> list[UUID]:

@@ -1,17 +1,19 @@
 """One attempt: what counts as delivered, what as failed, and what the log shows of it."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 import pytest
 
+from caret.outbound import LEAST_COUNTED, MOST_READ
 from models.webhook import DeliveryStatus
 from resolvers.context import Context
-from resolvers.outside import MOST_KEPT
-from resolvers.webhooks.schedule import JITTER, RETRIES
-from tests.support.receiver import Behaviour, Receiver, answer, drip, flood, reset, say, silence
-from tests.webhooks.helpers import PATIENCE, Clock, change, deliver, endpoint, hook, row, work
+from resolvers.outside import MOST_KEPT, Answer
+from resolvers.webhooks.schedule import JITTER, MAX_ATTEMPTS, RETRIES
+from tests.support.receiver import Behaviour, Receiver, answer, drip, flood, repeat, reset, say, silence
+from tests.webhooks.helpers import PATIENCE, Clock, change, deliver, endpoint, hook, row, work, work_until
 
 Case = tuple[str, Behaviour, int | None, str]
 """Its name, what the receiver does, the status that is seen, and the text that the log shows."""
@@ -23,6 +25,7 @@ DELIVERED: list[Case] = [
     ("a body that is cut off", say(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf"), 200, "half"),
     ("a body that drips", drip(b"HTTP/1.1 200 OK\r\n\r\nhalf"), 200, "half"),
     ("NUL, half a character", answer(200, b"a\x00b\xc3"), 200, "ab"),
+    ("tiny chunks", repeat(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\na\r\n"), 200, "aaa"),
     ("100 first", say(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"), 200, ""),
 ]
 LOST = "The connection was lost before there was an answer, or it was not HTTP."
@@ -33,10 +36,12 @@ FAILED: list[Case] = [
     ("199", say(b"HTTP/1.1 199 Hm\r\n\r\n"), None, LOST),
     ("301", answer(301, location="/elsewhere"), 301, "The endpoint answered 301. Redirects are not followed."),
     ("307", answer(307, location="http://127.0.0.1/"), 307, "The endpoint answered 307. Redirects are not followed."),
+    ("1xx for ever", repeat(b"", b"HTTP/1.1 102 Processing\r\n\r\n"), None, LOST),
     ("silence", silence, None, LATE),
     ("a head that drips", drip(), None, LATE),
     ("reset", reset, None, LOST),
     ("closed without a word", say(b""), None, LOST),
+    ("600", answer(600), None, LOST),
     ("not HTTP", say(b"220 mail.example ESMTP\r\n"), None, LOST),
     ("a head without an end", say(b"HTTP/1.1 200 OK\r\nx: " + b"a" * 200_000), None, LOST),
 ]
@@ -117,6 +122,13 @@ async def test_what_the_log_shows(ctx: Context, receiver: Receiver) -> None:
     assert got.response_body == "y" * MOST_KEPT
 
 
+async def test_tiny_chunks_count_for_more(ctx: Context, receiver: Receiver) -> None:
+    receiver.will(repeat(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\na\r\n"))
+    [ident] = await deliver(ctx, await hook(ctx, receiver.url))
+    await work(ctx)
+    assert (await row(ctx, ident)).response_body == "a" * (MOST_READ // LEAST_COUNTED)
+
+
 async def test_many_headers_are_cut(ctx: Context, receiver: Receiver) -> None:
     receiver.will(answer(200, b"", **{f"x_{number}": "v" * 100 for number in range(50)}))
     [ident] = await deliver(ctx, await hook(ctx, receiver.url))
@@ -152,6 +164,48 @@ async def test_a_secret_that_cannot_be_opened(ctx: Context, receiver: Receiver) 
     assert got.error == "The server can't open the secret of this webhook any more: rotate it."
 
 
+@dataclass
+class Odd:
+    """A poster that gives or raises what no poster should."""
+
+    what: Answer | Exception
+
+    async def post(self, _url: str, _headers: Mapping[str, str], _body: bytes) -> Answer:
+        if isinstance(self.what, Exception):
+            raise self.what
+        return self.what
+
+
+async def test_an_error_that_nobody_thought_of(ctx: Context, clock: Clock) -> None:
+    """It is a failure like any other, and ends as they do."""
+    here = replace(ctx, poster=Odd(RuntimeError("secret")))
+    [ident] = await deliver(ctx, await hook(ctx, "https://hooks.example.com/"))
+    await work_until(here, clock, clock.now + timedelta(days=2))
+    got = await row(ctx, ident)
+    assert (got.status, got.attempts) == (DeliveryStatus.FAILED, MAX_ATTEMPTS)
+    assert got.error == "The answer could not be understood."
+
+
+@pytest.mark.parametrize(
+    ("status", "verdict", "error"),
+    [
+        (200, DeliveryStatus.DELIVERED, None),
+        (500, DeliveryStatus.PENDING, "The endpoint answered 500."),
+    ],
+)
+async def test_an_answer_that_cannot_be_stored(
+    ctx: Context, clock: Clock, status: int, verdict: DeliveryStatus, error: str | None
+) -> None:
+    """What counts is kept without it."""
+    here = replace(ctx, poster=Odd(Answer(status, {}, "a\x00b")))
+    [ident] = await deliver(ctx, await hook(ctx, "https://hooks.example.com/"))
+    await work(here)
+    got = await row(ctx, ident)
+    assert (got.status, got.attempts, got.error) == (verdict, 1, error)
+    assert (got.response_status, got.response_headers, got.response_body) == (None, None, None)
+    assert got.due_at is None or RETRIES[0] * (1 - JITTER) <= got.due_at - clock.now <= RETRIES[0] * (1 + JITTER)
+
+
 Wish = tuple[int, Callable[[Clock], str], timedelta]
 WISHES: list[Wish] = [
     (429, lambda _: "120", timedelta(seconds=120)),
@@ -161,6 +215,8 @@ WISHES: list[Wish] = [
     (429, lambda _: "soon", RETRIES[0]),
     (429, lambda _: "-5", RETRIES[0]),
     (500, lambda _: "120", RETRIES[0]),
+    (503, lambda _: "Mon, 01 Jan 99999999999999 00:00:00 GMT", RETRIES[0]),
+    (503, lambda _: "Fri, 31 Dec 9999 23:59:59 -2359", timedelta(hours=24)),
 ]
 
 

@@ -1,15 +1,27 @@
 """No way inside: none of these hostile addresses is connected to, however it is written or resolved."""
 
 import asyncio
+import socket
+import ssl
+import threading
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from ipaddress import ip_address
+from typing import Any
 
 import httpcore2
 import pytest
 
-from caret.outbound import NotPublic, Outbound, PublicNetwork, Resolver
+from caret.outbound import (
+    MOST_UNASKED,
+    READ_AT_ONCE,
+    Bounded,
+    NotPublic,
+    Outbound,
+    PublicNetwork,
+    Resolver,
+)
 from resolvers.errors import Code, Problem
 from resolvers.outside import Answer, Unreachable
 from resolvers.webhooks import addresses
@@ -115,6 +127,7 @@ https:///127.0.0.1:{port}/
 https:127.0.0.1:{port}/
 https:/127.0.0.1:{port}/
 https://[127.0.0.1]:{port}/
+https://[8.8.8.8]/
 https://[::ffff:127.0.0.1:{port}/
 https://127.0.0.1]:{port}/
 https://example.com:0/
@@ -375,3 +388,72 @@ async def test_a_resolver_that_never_answers(trap: Receiver) -> None:
 
     with pytest.raises(httpcore2.ConnectTimeout):
         await PublicNetwork(never, Network(), allow_local=False).connect_tcp("hooks.example.com", 443, 0.1)
+
+
+async def test_who_asks_for_the_same_name_shares_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, answered = [], threading.Event()
+
+    def slow(host: str, port: int, **_: Any) -> list[tuple[Any, ...]]:
+        asked.append(host)
+        answered.wait(30)
+        return [(0, 0, 0, "", (PUBLIC, port))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", slow)
+    resolver = Resolver()
+    for _ in range(3):
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(resolver("hooks.example.com", 443), 0.05)
+    waiting = [asyncio.create_task(resolver(name, 443)) for name in ("hooks.example.com", "HOOKS.example.com", "other")]
+    await asyncio.sleep(0)
+    answered.set()
+    assert await asyncio.gather(*waiting) == [[ip_address(PUBLIC)]] * 3
+    assert sorted(asked) == ["hooks.example.com", "other"]
+    # An answer is not kept: the next one asks again.
+    await resolver("hooks.example.com", 443)
+    assert asked.count("hooks.example.com") == 2
+    resolver.close()
+
+
+@dataclass
+class Torrent(httpcore2.AsyncNetworkStream):
+    """Always has more, at once."""
+
+    sizes: list[int] = field(default_factory=list)
+
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109 (its base's)
+        self.sizes.append(max_bytes)
+        return b"x" * max_bytes
+
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109 (its base's)
+        pass
+
+    async def start_tls(self, *_: Any, **__: Any) -> httpcore2.AsyncNetworkStream:
+        return self
+
+
+@pytest.mark.parametrize("tls", [False, True])
+async def test_others_have_their_turn_while_much_comes(tls: bool) -> None:
+    torrent, turns = Torrent(), 0
+
+    async def other() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    stream: httpcore2.AsyncNetworkStream = Bounded(torrent)
+    stream = await stream.start_tls(ssl.create_default_context()) if tls else stream
+    turning = asyncio.create_task(other())
+    for _ in range(2):
+        for _ in range(MOST_UNASKED // READ_AT_ONCE):
+            await stream.read(65_536)
+        # What is answered begins anew; nothing is no answer.
+        await stream.write(b"x")
+    for _ in range(MOST_UNASKED // READ_AT_ONCE):
+        await stream.read(65_536)
+    await stream.write(b"")
+    with pytest.raises(httpcore2.ReadError):
+        await stream.read(65_536)
+    turning.cancel()
+    assert set(torrent.sizes) == {READ_AT_ONCE}
+    assert turns >= len(torrent.sizes) - 1

@@ -1,23 +1,37 @@
 """When what arrives, under a clock that the test moves: retries, order, rates, endpoints that are given up."""
 
 import asyncio
+from collections import Counter
 from datetime import datetime, timedelta
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import func, select, text
 from sqlmodel import col
 
-from models import Event, EventType, Plan
+from models import Event, EventType, Plan, WebhookPost
 from models.base import new_id
-from models.webhook import DeliveryStatus
+from models.webhook import DeliveryStatus, WebhookDraft
 from resolvers.context import Context
 from resolvers.limits import DELIVERIES
-from resolvers.webhooks import schedule, settling
-from resolvers.webhooks.claiming import LEASE, PER_ENDPOINT, claim
+from resolvers.webhooks import deliveries, manage, schedule, settling
+from resolvers.webhooks.claiming import LEASE, PER_ENDPOINT, PER_WORKSPACE, Busy, claim
 from resolvers.webhooks.schedule import JITTER, MAX_ATTEMPTS, RETRIES
 from resolvers.webhooks.sending import AT_ONCE, Sender
 from tests.support.receiver import Receiver, answer, reset, silence
-from tests.webhooks.helpers import Clock, change, deliver, drop, endpoint, hook, row, rows, work, work_until
+from tests.webhooks.helpers import (
+    Clock,
+    admin,
+    change,
+    deliver,
+    drop,
+    endpoint,
+    hook,
+    row,
+    rows,
+    work,
+    work_until,
+    workspace,
+)
 
 HOUR = timedelta(hours=1)
 MINUTE = timedelta(seconds=60)
@@ -158,8 +172,8 @@ async def test_one_that_failed_keeps_nobody_waiting(ctx: Context, clock: Clock, 
 async def test_how_many_at_once(ctx: Context, clock: Clock, receiver: Receiver) -> None:
     """Four to one endpoint, 64 in all, by one worker."""
     receiver.gate.clear()
-    place = await hook(ctx, receiver.url)
-    hooks = [place, *[await hook(ctx, receiver.url, place.workspace_id) for _ in range(19)]]
+    places = [await workspace(ctx) for _ in range(5)]
+    hooks = [await hook(ctx, receiver.url, place) for place in places for _ in range(4)]
     for to in hooks:
         await deliver(ctx, to, 5)
     async with asyncio.TaskGroup() as posts:
@@ -177,6 +191,24 @@ async def test_how_many_at_once(ctx: Context, clock: Clock, receiver: Receiver) 
     await work_until(ctx, clock, clock.now + HOUR)
     assert len(receiver.received) == 100
     assert receiver.at_once == AT_ONCE
+
+
+async def test_a_workspace_of_slow_endpoints_leaves_room_for_others(ctx: Context, clock: Clock) -> None:
+    place, other = await workspace(ctx), await hook(ctx, "https://x.example/")
+    for _ in range(5):
+        await deliver(ctx, await hook(ctx, "https://x.example/", place), 5)
+    await deliver(ctx, other)
+    busy, taken = Busy(), []
+    for _ in range(2):
+        taken.append((await claim(ctx, 64, busy)).jobs)
+        for job in taken[-1]:
+            busy.begin(job)
+    first, second = taken
+    assert Counter(job.workspace_id for job in first) == {place: PER_WORKSPACE, other.workspace_id: 1}
+    assert second == ()
+    busy.end(next(job for job in first if job.workspace_id == place))
+    [again] = (await claim(ctx, 64, busy)).jobs
+    assert again.workspace_id == place
 
 
 async def test_a_slow_endpoint_leaves_room_for_others(ctx: Context, clock: Clock, receiver: Receiver) -> None:
@@ -226,6 +258,59 @@ async def test_retries_count_as_well(ctx: Context, clock: Clock, receiver: Recei
     assert len(moments) > 2 * allowed
     for first, last in zip(moments, moments[allowed:], strict=False):
         assert last - first >= MINUTE
+
+
+async def test_redeliveries_count_as_well(ctx: Context, clock: Clock, receiver: Receiver) -> None:
+    allowed = DELIVERIES[Plan.FREE]
+    to = await hook(ctx, receiver.url, plan=Plan.FREE)
+    here = await admin(ctx, to.workspace_id)
+    [ident] = await deliver(ctx, to)
+    for _ in range(allowed + 10):
+        await work(ctx)
+        await deliveries.redeliver(here, ident)
+    await work(ctx)
+    assert len(receiver.received) == allowed
+    clock.now += MINUTE
+    await settling.tidy(ctx)
+    await work(ctx)
+    assert len(receiver.received) == allowed + 1
+
+
+async def test_deleted_endpoints_count_as_well(ctx: Context, receiver: Receiver) -> None:
+    allowed, place = DELIVERIES[Plan.FREE], await workspace(ctx, Plan.FREE)
+    here = await admin(ctx, place)
+    for _ in range(allowed + 10):
+        made, _ = await manage.create(here, WebhookDraft(url=receiver.url, events=["test"]))
+        await work(ctx)
+        await manage.delete(here, made.id)
+    assert len(receiver.received) == allowed
+
+
+async def test_only_the_posts_of_the_last_minute_are_kept(ctx: Context, clock: Clock, receiver: Receiver) -> None:
+    to = await hook(ctx, receiver.url)
+    query = select(func.count()).where(col(WebhookPost.workspace_id) == to.workspace_id)
+    for left in (1, 1, 0):
+        if left:
+            await deliver(ctx, to)
+            await work(ctx)
+        clock.now += MINUTE / 2
+        await settling.tidy(ctx)
+        async with ctx.read() as tx:
+            assert (await tx.execute(query)).scalar_one() == left
+
+
+async def test_who_waits_to_claim_reads_the_clock_then(ctx: Context, clock: Clock, receiver: Receiver) -> None:
+    await deliver(ctx, await hook(ctx, receiver.url))
+    async with ctx.transaction() as tx:
+        await tx.execute(text("SELECT pg_advisory_xact_lock(hashtextextended('deliveries', 0))"))
+        claiming = asyncio.create_task(claim(ctx, 64, Busy()))
+        waits = text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
+        async with asyncio.timeout(30):
+            while not (await tx.execute(waits)).scalar_one():
+                await asyncio.sleep(0.01)
+        clock.forward(seconds=30)
+    [job] = (await claiming).jobs
+    assert job.attempted_at == clock.now
 
 
 async def test_a_long_queue_of_one_workspace_keeps_no_other_waiting(
@@ -279,7 +364,7 @@ async def test_a_lost_worker(ctx: Context, clock: Clock, receiver: Receiver) -> 
     """What it had taken is taken by another once the lease is over, and whatever it says then is not heard."""
     to, note_id = await hook(ctx, receiver.url), new_id()
     first, second = await deliver(ctx, to, 2, note_id)
-    [job] = (await claim(ctx, 64, {})).jobs
+    [job] = (await claim(ctx, 64, Busy())).jobs
     assert job.id == first
     clock.now += LEASE - timedelta(seconds=1)
     await work(ctx)
@@ -291,6 +376,24 @@ async def test_a_lost_worker(ctx: Context, clock: Clock, receiver: Receiver) -> 
     assert [(await row(ctx, ident)).attempts for ident in (first, second)] == [2, 1]
     await settling.settle(ctx, job, settling.Outcome(error="It woke up."))
     assert (await row(ctx, first)).status is DeliveryStatus.DELIVERED
+
+
+async def test_workers_that_are_lost_each_time(ctx: Context, clock: Clock, receiver: Receiver) -> None:
+    """The last attempt is as many as there are, and then it is over."""
+    to, note_id = await hook(ctx, receiver.url), new_id()
+    [lost], [later] = await deliver(ctx, to, 1, note_id), await deliver(ctx, to, 1, note_id, seq=2)
+    for _ in range(MAX_ATTEMPTS):
+        assert [job.id for job in (await claim(ctx, 64, Busy())).jobs] == [lost]
+        await settling.tidy(ctx)
+        assert (await row(ctx, lost)).status is DeliveryStatus.PENDING
+        clock.now += LEASE
+    assert (await claim(ctx, 64, Busy())).jobs == ()
+    await settling.tidy(ctx)
+    over = await row(ctx, lost)
+    assert (over.status, over.due_at, over.attempts) == (DeliveryStatus.FAILED, None, MAX_ATTEMPTS)
+    assert over.error == "The server was lost during the last attempt."
+    await work(ctx)
+    assert (await row(ctx, later)).status is DeliveryStatus.DELIVERED
 
 
 async def test_workers_share(ctx: Context, clock: Clock, receiver: Receiver) -> None:
