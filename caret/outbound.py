@@ -45,6 +45,8 @@ READ_AT_ONCE = 4_096
 MOST_UNASKED = 262_144
 """Bytes that the other side of a connection may send since something was last sent to it."""
 STATUSES = range(100, 600)
+INSIDE = "The address is not known, or not one of the public internet."
+"""One text for both: it tells nobody which names there are inside."""
 LOST = "The connection was lost before there was an answer, or it was not HTTP."
 
 Resolve = Callable[[str, int], Awaitable[Sequence[Address]]]
@@ -195,7 +197,7 @@ class Outbound:
             async with asyncio.timeout(self._patience + GRACE):
                 return await self._post(url, headers, body)
         except (Problem, NotPublic):
-            raise Unreachable("The address is not one of the public internet.") from None
+            raise Unreachable(INSIDE) from None
         except httpcore2.ConnectTimeout:
             raise Unreachable(f"There was no connection within {CONNECT:.0f} seconds.") from None
         except (TimeoutError, httpcore2.TimeoutException):
@@ -241,13 +243,13 @@ async def _beginning(answer: httpcore2.Response, until: float) -> str:
 
 
 def _headers(given: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
-    """As many of the first as fit, those of one name in one line."""
+    """As many as fit, what is acted upon before all others; those of one name in one line."""
     kept: dict[str, str] = {}
     room = MOST_KEPT
-    for name, value in given:
+    for name, value in sorted(given, key=lambda header: header[0].lower() != b"retry-after"):
+        if len(name) + len(value) > room:
+            continue
         room -= len(name) + len(value)
-        if room < 0:
-            break
         told, text = mended(name.decode("latin-1").lower()), mended(value.decode("latin-1"))
         kept[told] = f"{kept[told]}, {text}" if told in kept else text
     return kept
@@ -256,7 +258,7 @@ def _headers(given: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
 def _told(error: Exception) -> str:
     """What a receiver may know of it, which is not the text of the error: that names addresses."""
     if isinstance(error, socket.gaierror):
-        return "The name of the host is not known."
+        return INSIDE
     for cause in _causes(error):
         if isinstance(cause, ssl.SSLCertVerificationError):
             return f"The certificate was not accepted: {mended(cause.verify_message)}"

@@ -6,7 +6,7 @@ from resolvers.webhooks import deliveries, manage, zapier
 from rest_compat import present, shapes
 from rest_compat.call import Call
 from rest_compat.notes_api import V1
-from rest_compat.operations import changes, does, makes, reads, removes, shows
+from rest_compat.operations import changes, described, does, makes, reads, removes, shows
 from rest_compat.paging import Paging
 from rest_compat.present import millis
 from rest_compat.shapes import OneDelivery, OneSecretWebhook, OneWebhook, Paged, Removed, Zapped
@@ -50,7 +50,8 @@ async def listed(call: Call) -> shapes.Webhooks:
 
 
 async def create(call: Call, body: WebhookDraft) -> OneSecretWebhook:
-    """Creates a webhook, and tells its secret this once. An active one is sent a `test` event."""
+    """Creates a webhook, and tells its secret this once. An active one is sent a `test` event. 409 to a repeat after
+    the secret was replaced."""
     row, secret = await manage.create(call.ctx, body, call.idempotency_key)
     return {"webhook": {**shown(row), "secret": secret}}
 
@@ -96,7 +97,7 @@ async def redeliver(call: Call) -> OneDelivery:
 
 async def hook(call: Call, body: ZapierHook) -> Zapped:
     """Tells an address of new notes from now on, once however often it is sent."""
-    await zapier.hook(call.ctx, body, call.idempotency_key)
+    await zapier.hook(call.ctx, body)
     return {"status": "success"}
 
 
@@ -107,7 +108,7 @@ async def unhook(call: Call, body: ZapierHook) -> Zapped:
 
 
 ROUTES = [
-    V1.route("/webhooks", GET=reads(listed), POST=makes(create)),
+    V1.route("/webhooks", GET=reads(listed), POST=makes(create, refuses=(409,))),
     V1.route("/webhooks/{id}", GET=shows(get), PATCH=changes(update), DELETE=removes(delete)),
     V1.route("/webhooks/{id}/test", POST=does(test, refuses=(409,))),
     V1.route("/webhooks/{id}/rotate-secret", POST=does(rotate)),
@@ -115,7 +116,8 @@ ROUTES = [
     V1.route("/webhooks/{id}/deliveries/{deliveryId}/redeliver", POST=does(redeliver, refuses=(409,))),
     V1.route(
         "/integrations/zapier/webhook",
-        POST=does(hook, 201),
+        # It may be repeated as it is: a hook is known by its address.
+        POST=described(hook, 201),
         DELETE=removes(unhook, refuses=(404, 413)),
     ),
 ]

@@ -176,3 +176,22 @@ async def test_admins_only(tenant: Tenant, stranger: Tenant, admin: Caller) -> N
 async def test_the_events_there_are(admin: Caller) -> None:
     told = await admin.data("{ webhookEvents }")
     assert told == {"webhookEvents": [*WEBHOOK_EVENTS, *WEBHOOK_ALIASES]}
+
+
+async def test_a_repeat_does_not_tell_a_newer_secret(tenant: Tenant, admin: Caller) -> None:
+    body, once = {"url": URL, "events": ["note.deleted"], "isActive": False}, {"Idempotency-Key": "same"}
+
+    async def create() -> tuple[int, Any]:
+        answer = await admin.http.post("/v1/webhooks", json=body, headers=once)
+        return answer.status_code, answer.json()
+
+    status, told = await create()
+    assert (status, await create()) == (201, (201, told))
+    ident = told["webhook"]["id"]
+    await sql(tenant.database, "UPDATE webhooks SET secret = 'another key''s' WHERE id = :id", id=as_id(ident))
+    unopened = await create()
+    assert (unopened[0], unopened[1]["code"]) == (409, "conflict")
+    rotated = (await Edge("rest", admin).rotate(ident)).thing["secret"]
+    status, told = await create()
+    assert (status, told["code"]) == (409, "conflict")
+    assert rotated not in str(told)

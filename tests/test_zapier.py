@@ -6,9 +6,11 @@ import pytest
 from sqlalchemy import text
 
 from models import Role
+from models.base import new_id
 from models.webhook import MAX_URL
 from tests.conftest import Tenant
 from tests.support.clients import Caller
+from tests.support.rest import Told
 from tests.support.things import sql
 from tests.support.webhooks import URL, Edge, bodies
 
@@ -68,3 +70,49 @@ async def test_zapier_is_refused_by_name(tenant: Tenant, stranger: Tenant, admin
             assert (status, told["error"]["param"]) == (400, "hookUrl")
     else:
         assert (await zapped(admin, method, URL))[0] == 404
+
+
+@pytest.mark.parametrize("name", ["graphql", "rest"])
+async def test_the_address_of_a_hook_stays(tenant: Tenant, admin: Caller, name: str) -> None:
+    """Its id is known from what it is told, and everything else may be changed."""
+    edge = Edge(name, admin)
+    await zapped(admin, "POST", URL)
+    [hook] = await hooks(tenant)
+    assert await edge.update(str(hook.id), url="https://other.example") == Told(code="BAD_USER_INPUT", field="url")
+    assert (await edge.update(str(hook.id), label="x")).thing["url"] == URL
+
+
+async def test_hooks_of_one_address(tenant: Tenant, admin: Caller) -> None:
+    for _ in range(2):
+        await sql(
+            tenant.database,
+            """INSERT INTO webhooks (id, workspace_id, url, events, is_zapier, is_active, secret)
+            VALUES (:id, :workspace, :url, '{note.created}', true, false, 'x')""",
+            id=new_id(),
+            workspace=tenant.id,
+            url=URL,
+        )
+    assert (await zapped(admin, "POST", URL))[0] == 201
+    assert [hook.is_active for hook in await hooks(tenant)] == [True, True]
+    assert (await zapped(admin, "DELETE", URL))[0] == 200
+    assert await hooks(tenant) == []
+
+
+async def test_a_hook_comes_again_after_it_went(tenant: Tenant, admin: Caller) -> None:
+    """Whatever key its request has."""
+    admin.http.headers["Idempotency-Key"] = "same"
+    for method in ("POST", "DELETE", "POST"):
+        assert (await zapped(admin, method, URL))[0] < 300
+    assert len(await hooks(tenant)) == 1
+
+
+async def test_who_may_not_learns_nothing_of_an_address(tenant: Tenant) -> None:
+    key = await tenant.key("notes")
+    for url in (URL, "https://10.0.0.1"):
+        assert (await zapped(key, "POST", url))[0] == 403
+
+
+async def hooks(tenant: Tenant) -> list[Any]:
+    async with tenant.database.connect() as connection:
+        query = "SELECT id, is_active FROM webhooks WHERE is_zapier AND workspace_id = :id"
+        return list(await connection.execute(text(query), {"id": tenant.id}))

@@ -35,7 +35,6 @@ JOB = (
     col(Delivery.workspace_id),
     col(Delivery.webhook_id),
     col(Delivery.event_id),
-    col(Delivery.body),
     col(Delivery.attempts),
     col(Delivery.attempted_at),
     col(Webhook.url),

@@ -6,6 +6,7 @@ Secrets are told when they are made, never again, and kept encrypted.
 import secrets
 from base64 import b64encode
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -20,7 +21,7 @@ from models.base import Record, new_id
 from models.webhook import WEBHOOK_ALIASES, WEBHOOK_EVENTS, WebhookChange, WebhookDraft
 from resolvers import access, locks, roles
 from resolvers.context import Context, Transaction
-from resolvers.errors import Code, Problem, not_found
+from resolvers.errors import Code, Problem, bad_input, not_found
 from resolvers.idempotency import claim
 from resolvers.webhooks.addresses import refuse
 from resolvers.webhooks.deliveries import add_test
@@ -73,7 +74,7 @@ async def create(ctx: Context, draft: WebhookDraft, key: str | None = None) -> t
     """A new endpoint of the viewer's workspace and its secret; one that is active is sent a test.
 
     With an idempotency key only once: the repeat gets the same endpoint and its secret. Raises BAD_USER_INPUT for a URL
-    that can't be posted to, UNPROCESSABLE beyond MAX_WEBHOOKS.
+    that can't be posted to, UNPROCESSABLE beyond MAX_WEBHOOKS, CONFLICT to a repeat after the secret was replaced.
     """
     me, webhook_id = ctx.me, new_id()
     access.need(me, "webhooks", write=True)
@@ -84,11 +85,19 @@ async def create(ctx: Context, draft: WebhookDraft, key: str | None = None) -> t
         made_id = await claim(tx, me, key, webhook_id, operation="createWebhook", draft=draft)
         if made_id != webhook_id:
             made = await roles.part(tx, me, Webhook, made_id, admin=True)
-            return made, ctx.vault.open(made.secret)
+            return made, _first_secret(ctx, made)
         row, secret = await add(ctx, tx, {"id": webhook_id, **draft.model_dump()})
         if row.is_active:
             await add_test(ctx, tx, row)
         return row, secret
+
+
+def _first_secret(ctx: Context, made: Record) -> str:
+    """What the create told. A newer secret is for whoever rotated it."""
+    if made.previous_secret is None:
+        with suppress(ValueError):
+            return ctx.vault.open(made.secret)
+    raise Problem(Code.CONFLICT, "This webhook was made before, and its first secret can't be told again.")
 
 
 async def add(ctx: Context, tx: Transaction, values: dict[str, Any]) -> tuple[Record, str]:
@@ -108,7 +117,8 @@ def new_secret() -> str:
 
 
 async def update(ctx: Context, webhook_id: UUID, change: WebhookChange) -> Record:
-    """Changes the fields that were sent. Raises BAD_USER_INPUT for a URL that can't be posted to."""
+    """Changes the fields that were sent. Raises BAD_USER_INPUT for a URL that can't be posted to, and for any of a
+    Zapier hook, which is known by it."""
     access.need(ctx.me, "webhooks", write=True)
     values = change.model_dump(exclude_unset=True)
     if "url" in values:
@@ -116,7 +126,12 @@ async def update(ctx: Context, webhook_id: UUID, change: WebhookChange) -> Recor
     if values.get("is_active"):
         values |= ACTIVATED
     async with ctx.transaction() as tx:
-        await roles.part(tx, ctx.me, Webhook, webhook_id, admin=True)
+        row = await roles.part(tx, ctx.me, Webhook, webhook_id, admin=True)
+        if "url" in values and row.is_zapier:
+            raise bad_input("url", "Must not be changed: a Zapier hook is known by it.")
+        if values.get("url", row.url) != row.url:
+            # Those were the failures of another endpoint.
+            values["failing_since"] = None
         return await write(tx, webhook_id, {**values, "updated_at": func.now()})
 
 

@@ -8,7 +8,10 @@ import asyncio
 from collections.abc import Callable
 
 import structlog
+from sqlalchemy import select
+from sqlmodel import col
 
+from models import Delivery
 from models.base import Record
 from resolvers.context import Context
 from resolvers.outside import Answer, Unreachable
@@ -45,7 +48,10 @@ class Sender:
 
     async def _attempt(self, job: Record) -> None:
         try:
-            await settle(self._ctx, job, await post(self._ctx, job))
+            body = await _body(self._ctx, job)
+            # None: deleted since it was claimed.
+            if body is not None:
+                await settle(self._ctx, job, await post(self._ctx, job, body))
         except Exception as error:  # noqa: BLE001 (the lease runs out, and it is tried again)
             log.warning("webhook.unsettled", delivery=str(job.id), error=str(error) or type(error).__name__)
         finally:
@@ -53,16 +59,25 @@ class Sender:
             self._on_room()
 
 
-async def post(ctx: Context, job: Record) -> Outcome:
+async def _body(ctx: Context, job: Record) -> bytes | None:
+    """Read by itself: a claim holds up all workers, and bodies may be long."""
+    async with ctx.transaction() as tx:
+        body: bytes | None = (
+            await tx.execute(select(col(Delivery.body)).where(col(Delivery.id) == job.id))
+        ).scalar_one_or_none()
+    return body
+
+
+async def post(ctx: Context, job: Record, body: bytes) -> Outcome:
     """One attempt. Never raises what the other side is to blame for."""
     now = ctx.clock()
     try:
         secrets = signing.secrets_of(ctx.vault, job, now)
     except ValueError:
         return Outcome(error="The server can't open the secret of this webhook any more: rotate it.")
-    headers = CONSTANT | signing.headers(secrets, job.event_id, now, job.body)
+    headers = CONSTANT | signing.headers(secrets, job.event_id, now, body)
     try:
-        answer = await ctx.poster.post(job.url, headers, job.body)
+        answer = await ctx.poster.post(job.url, headers, body)
     except Unreachable as error:
         return Outcome(headers, error=str(error))
     except Exception as error:  # noqa: BLE001 (an odd answer is a failure like any other: it is tried again, and ends)

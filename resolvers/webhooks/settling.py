@@ -63,24 +63,23 @@ async def _settle(ctx: Context, job: Record, outcome: Outcome) -> None:
 
 
 async def _delivered(tx: Transaction, job: Record, outcome: Outcome, now: datetime) -> None:
-    ailing = (col(Webhook.id) == job.webhook_id, col(Webhook.failing_since).is_not(None))
-    await tx.execute(update(Webhook).where(*ailing).values(failing_since=None))
+    await tx.execute(_posted_to(job).where(col(Webhook.failing_since).is_not(None)).values(failing_since=None))
     done = {"status": DeliveryStatus.DELIVERED, "delivered_at": now, "due_at": None}
     await tx.execute(_mine(job).values(**done, **outcome.told))
 
 
 async def _failed(tx: Transaction, job: Record, outcome: Outcome, error: str, now: datetime) -> None:
     since = func.coalesce(col(Webhook.failing_since), job.attempted_at)
-    failing = update(Webhook).where(col(Webhook.id) == job.webhook_id).values(failing_since=since)
+    failing = _posted_to(job).values(failing_since=since)
     hook = (await tx.execute(failing.returning(col(Webhook.failing_since), col(Webhook.is_active)))).one_or_none()
-    if hook is None:
-        # Deleted meanwhile, and the delivery with it.
-        return
     answer = outcome.answer
     wait = schedule.wait(job.attempts, None if answer is None else schedule.wish(answer, now))
     later = OVER if wait is None else {"due_at": now + wait}
     await tx.execute(_mine(job).where(col(Delivery.status) == DeliveryStatus.PENDING).values(**later, **outcome.told))
     log.info("webhook.failed", webhook=str(job.webhook_id), delivery=str(job.id), attempt=job.attempts, error=error)
+    if hook is None:
+        # Deleted meanwhile, and the delivery with it, or elsewhere by now.
+        return
     if answer is not None and answer.status == schedule.GONE:
         await _disable(tx, job, hook, "The endpoint answered 410 Gone.")
     elif now - hook.failing_since >= schedule.DEAD_AFTER:
@@ -88,9 +87,15 @@ async def _failed(tx: Transaction, job: Record, outcome: Outcome, error: str, no
         await _disable(tx, job, hook, f"Every delivery has failed for {days} days. The last time: {error}")
 
 
+def _posted_to(job: Record) -> Any:
+    """The endpoint, while it is where it was: another address has nothing to do with it."""
+    return update(Webhook).where(col(Webhook.id) == job.webhook_id, col(Webhook.url) == job.url)
+
+
 def _mine(job: Record) -> Any:
     """Unless somebody else has taken it since, or it was asked for anew."""
-    return update(Delivery).where(col(Delivery.id) == job.id, col(Delivery.attempts) == job.attempts)
+    attempt = (col(Delivery.attempts) == job.attempts, col(Delivery.attempted_at) == job.attempted_at)
+    return update(Delivery).where(col(Delivery.id) == job.id, *attempt)
 
 
 async def _disable(tx: Transaction, job: Record, hook: Record, reason: str) -> None:
@@ -111,9 +116,9 @@ async def tidy(ctx: Context) -> int:
     """Ends what has waited too long for an endpoint that is not active and what was lost at its last attempt, and
     forgets what is over for long. Returns how many were forgotten."""
     now = ctx.clock()
-    paused = select(col(Webhook.id)).where(~col(Webhook.is_active))
-    waiting = (col(Delivery.status) == DeliveryStatus.PENDING, col(Delivery.due_at) < now - schedule.PAUSED_AT_MOST)
-    expired = update(Delivery).where(*waiting, col(Delivery.webhook_id).in_(paused))
+    paused = (~col(Webhook.is_active), col(Webhook.updated_at) < now - schedule.PAUSED_AT_MOST)
+    off = select(col(Webhook.id)).where(*paused)
+    expired = update(Delivery).where(col(Delivery.status) == DeliveryStatus.PENDING, col(Delivery.webhook_id).in_(off))
     used = (col(Delivery.attempts) >= schedule.MAX_ATTEMPTS, col(Delivery.due_at) <= now)
     lost = update(Delivery).where(col(Delivery.status) == DeliveryStatus.PENDING, *used)
     async with ctx.transaction() as tx:

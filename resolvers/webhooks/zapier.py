@@ -1,5 +1,6 @@
 """Zapier's endpoints: known by their address alone, and told of new notes."""
 
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
@@ -13,49 +14,45 @@ from models.webhook import ZapierHook
 from resolvers import access, locks, roles
 from resolvers.context import Context, Transaction
 from resolvers.errors import Problem, bad_input, not_found
-from resolvers.idempotency import claim
 from resolvers.webhooks.addresses import refuse
 from resolvers.webhooks.manage import ACTIVATED, add, write
 
 FIELD = "hookUrl"
 
 
-async def hook(ctx: Context, draft: ZapierHook, key: str | None = None) -> None:
-    """Tells the address of new notes from now on. One that is told already stays, and is switched on again; with an
-    idempotency key only once.
+async def hook(ctx: Context, draft: ZapierHook) -> None:
+    """Tells the address of new notes from now on. One that is told already stays, and is switched on again.
 
     Raises BAD_USER_INPUT for an address that can't be posted to, UNPROCESSABLE beyond MAX_WEBHOOKS.
     """
+    access.need(ctx.me, "webhooks", write=True)
     try:
         refuse(draft.hook_url, allow_local=ctx.limits.webhooks_allow_local)
     except Problem as problem:
         raise bad_input(FIELD, problem.message) from None
-    webhook_id = new_id()
     async with ctx.transaction() as tx:
         found = await _held(ctx, tx, draft)
-        if await claim(tx, ctx.me, key, webhook_id, operation="hookZapier", draft=draft) != webhook_id:
-            return
-        if found is not None:
-            await write(tx, found, ACTIVATED)
-            return
-        values: dict[str, Any] = {"url": draft.hook_url, "events": ["note.created"], "is_zapier": True}
-        await add(ctx, tx, {"id": webhook_id, **values})
+        for webhook_id in found:
+            await write(tx, webhook_id, ACTIVATED)
+        if not found:
+            values: dict[str, Any] = {"url": draft.hook_url, "events": ["note.created"], "is_zapier": True}
+            await add(ctx, tx, {"id": new_id(), **values})
 
 
 async def unhook(ctx: Context, draft: ZapierHook) -> None:
     """Tells the address no more. Raises NOT_FOUND where it was not told."""
+    access.need(ctx.me, "webhooks", write=True)
     async with ctx.transaction() as tx:
         found = await _held(ctx, tx, draft)
-        if found is None:
+        if not found:
             raise not_found("Webhook", draft.hook_url[:100])
-        await tx.execute(remove(Webhook).where(col(Webhook.id) == found))
+        await tx.execute(remove(Webhook).where(col(Webhook.id).in_(found)))
 
 
-async def _held(ctx: Context, tx: Transaction, draft: ZapierHook) -> UUID | None:
-    """The endpoint of this address; the workspace's endpoints are held."""
+async def _held(ctx: Context, tx: Transaction, draft: ZapierHook) -> Sequence[UUID]:
+    """The endpoints of this address, of which nothing keeps a workspace from having several; they all are held."""
     me = ctx.me
-    access.need(me, "webhooks", write=True)
     await roles.workspace(tx, me, me.workspace_id, admin=True)
     await locks.hold(tx, "webhooks", me.workspace_id)
     mine = col(Webhook.workspace_id) == me.workspace_id, col(Webhook.is_zapier), col(Webhook.url) == draft.hook_url
-    return (await tx.execute(select(col(Webhook.id)).where(*mine))).scalar_one_or_none()
+    return (await tx.execute(select(col(Webhook.id)).where(*mine))).scalars().all()

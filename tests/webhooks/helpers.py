@@ -135,8 +135,9 @@ async def endpoint(ctx: Context, to: Hook) -> Record:
 
 
 async def change(ctx: Context, to: Hook, **values: Any) -> None:
+    written = {"updated_at": ctx.clock(), **values}
     async with ctx.transaction() as tx:
-        await tx.execute(update(Webhook).where(col(Webhook.id) == to.id).values(**values))
+        await tx.execute(update(Webhook).where(col(Webhook.id) == to.id).values(**written))
 
 
 async def drop(ctx: Context, to: Hook) -> None:

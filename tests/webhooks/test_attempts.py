@@ -138,6 +138,18 @@ async def test_many_headers_are_cut(ctx: Context, receiver: Receiver) -> None:
     assert len(json.dumps(got.response_headers)) < 2 * MOST_KEPT
 
 
+async def test_a_long_header_hides_no_other(ctx: Context, clock: Clock, receiver: Receiver) -> None:
+    receiver.will(
+        answer(503, b"", x_long="v" * MOST_KEPT, x_first="v" * (MOST_KEPT - 100), x_next="1", Retry_After="60")
+    )
+    [ident] = await deliver(ctx, await hook(ctx, receiver.url))
+    await work(ctx)
+    got = await row(ctx, ident)
+    assert {"retry-after", "x-first", "x-next"} <= set(got.response_headers)
+    assert "x-long" not in got.response_headers
+    assert got.due_at - clock.now == timedelta(seconds=60)
+
+
 async def test_connections_are_kept(ctx: Context, receiver: Receiver) -> None:
     to = await hook(ctx, receiver.url)
     for _ in range(5):

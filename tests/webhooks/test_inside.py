@@ -14,6 +14,7 @@ import httpcore2
 import pytest
 
 from caret.outbound import (
+    INSIDE,
     MOST_UNASKED,
     READ_AT_ONCE,
     Bounded,
@@ -27,8 +28,6 @@ from resolvers.outside import Answer, Unreachable
 from resolvers.webhooks import addresses
 from resolvers.webhooks.addresses import Address
 from tests.support.receiver import Receiver, answer
-
-INSIDE = "The address is not one of the public internet."
 
 URLS = """
 http://127.0.0.1:{port}/
@@ -320,6 +319,19 @@ async def test_names_that_change_between_check_and_connect(trap: Receiver) -> No
             await post(poster, f"https://rebound.example.com:{trap.port}/")
     assert network.connected == [PUBLIC, ALSO_PUBLIC]
     assert trap.connections == 0
+
+
+async def test_what_is_inside_and_what_is_nowhere_look_the_same(trap: Receiver) -> None:
+    async def nobody(_host: str, _port: int) -> Sequence[Address]:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    texts = []
+    for resolve in (nobody, Names(["10.0.0.1"])):
+        async with outbound(PublicNetwork(resolve, Network(), allow_local=False)) as poster:
+            with pytest.raises(Unreachable) as caught:
+                await post(poster, "https://db.corp.example.com/")
+        texts.append(str(caught.value))
+    assert texts == [INSIDE] * 2
 
 
 @pytest.mark.parametrize("status", [300, 301, 302, 303, 304, 305, 307, 308])

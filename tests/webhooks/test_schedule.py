@@ -10,9 +10,10 @@ from sqlmodel import col
 
 from models import Event, EventType, Plan, WebhookPost
 from models.base import new_id
-from models.webhook import DeliveryStatus, WebhookDraft
+from models.webhook import DeliveryStatus, WebhookChange, WebhookDraft
 from resolvers.context import Context
 from resolvers.limits import DELIVERIES
+from resolvers.outside import Answer
 from resolvers.webhooks import deliveries, manage, schedule, settling
 from resolvers.webhooks.claiming import LEASE, PER_ENDPOINT, PER_WORKSPACE, Busy, claim
 from resolvers.webhooks.schedule import JITTER, MAX_ATTEMPTS, RETRIES
@@ -376,6 +377,62 @@ async def test_a_lost_worker(ctx: Context, clock: Clock, receiver: Receiver) -> 
     assert [(await row(ctx, ident)).attempts for ident in (first, second)] == [2, 1]
     await settling.settle(ctx, job, settling.Outcome(error="It woke up."))
     assert (await row(ctx, first)).status is DeliveryStatus.DELIVERED
+
+
+async def test_what_is_said_of_an_attempt_before_it_was_asked_for_anew(ctx: Context, clock: Clock) -> None:
+    to = await hook(ctx, "https://x.example/")
+    [ident] = await deliver(ctx, to)
+    [before] = (await claim(ctx, 64, Busy())).jobs
+    await deliveries.redeliver(await admin(ctx, to.workspace_id), ident)
+    clock.forward(seconds=1)
+    [now] = (await claim(ctx, 64, Busy())).jobs
+    assert before.attempts == now.attempts
+    await settling.settle(ctx, before, settling.Outcome())
+    assert (await row(ctx, ident)).status is DeliveryStatus.PENDING
+    await settling.settle(ctx, now, settling.Outcome())
+    assert (await row(ctx, ident)).status is DeliveryStatus.DELIVERED
+
+
+@pytest.mark.parametrize("answered", [None, 410])
+async def test_failures_at_an_address_that_was_left(ctx: Context, clock: Clock, answered: int | None) -> None:
+    """They are none of the new one's, be they before the change or end after it."""
+    to = await hook(ctx, "https://old.example/")
+    [ident] = await deliver(ctx, to)
+    since = clock.now - schedule.DEAD_AFTER
+    await change(ctx, to, failing_since=since)
+    [job] = (await claim(ctx, 64, Busy())).jobs
+    here = await admin(ctx, to.workspace_id)
+    await manage.update(here, to.id, WebhookChange(url="https://old.example/", label="x"))
+    assert (await endpoint(ctx, to)).failing_since == since
+    await manage.update(here, to.id, WebhookChange(url="https://new.example/"))
+    assert (await endpoint(ctx, to)).failing_since is None
+    answer = Answer(answered, {}, "") if answered else None
+    await settling.settle(ctx, job, settling.Outcome(answer=answer, error="It is gone."))
+    after, told = await endpoint(ctx, to), await row(ctx, ident)
+    assert (after.failing_since, after.is_active) == (None, True)
+    assert (told.status, told.error) == (DeliveryStatus.PENDING, "It is gone.")
+
+
+async def test_claims_read_no_bodies(ctx: Context) -> None:
+    await deliver(ctx, await hook(ctx, "https://x.example/"))
+    [job] = (await claim(ctx, 64, Busy())).jobs
+    assert "body" not in job._fields
+
+
+async def test_what_was_due_long_ago_waits_for_an_endpoint_that_was_just_switched_off(
+    ctx: Context, clock: Clock
+) -> None:
+    to = await hook(ctx, "https://x.example/")
+    [ident] = await deliver(ctx, to, due_at=clock.now - timedelta(days=2))
+    await change(ctx, to, is_active=False)
+    await settling.tidy(ctx)
+    assert (await row(ctx, ident)).status is DeliveryStatus.PENDING
+    clock.now += schedule.PAUSED_AT_MOST
+    await settling.tidy(ctx)
+    assert (await row(ctx, ident)).status is DeliveryStatus.PENDING
+    clock.forward(seconds=1)
+    await settling.tidy(ctx)
+    assert (await row(ctx, ident)).status is DeliveryStatus.FAILED
 
 
 async def test_workers_that_are_lost_each_time(ctx: Context, clock: Clock, receiver: Receiver) -> None:

@@ -1,5 +1,6 @@
 """What is posted is verified by others: by standardwebhooks, by the rule of the npm client, and by our examples."""
 
+import asyncio
 import hashlib
 import hmac
 import os
@@ -129,8 +130,7 @@ async def test_the_examples(ctx: Context, clock: Clock, language: str) -> None:
     clock.now = datetime.now(UTC)
     with example(language, old, new) as running:
         to = await hook(ctx, running.url)
-        until = clock.now + timedelta(hours=24)
-        await change(ctx, to, secret=ctx.vault.seal(new), previous_secret=ctx.vault.seal(old), previous_until=until)
+        await change(ctx, to, secret=ctx.vault.seal(new))
         [ident] = await deliver(ctx, to)
         await work(ctx)
         first = await row(ctx, ident)
@@ -154,6 +154,43 @@ async def test_the_examples(ctx: Context, clock: Clock, language: str) -> None:
             ):
                 assert (await client.post(running.url, **wrong)).status_code == 401, wrong
         assert running.printed() == f"note.updated {ident}\n"
+
+
+@pytest.mark.parametrize("language", list(EXAMPLES))
+async def test_the_examples_while_a_secret_is_replaced(ctx: Context, clock: Clock, language: str) -> None:
+    """Who knows only the old secret is told as well; but only while it signs."""
+    old, new = new_secret(), new_secret()
+    clock.now = datetime.now(UTC)
+    with example(language, old) as running:
+        to = await hook(ctx, running.url)
+        until = clock.now + timedelta(hours=24)
+        await change(ctx, to, secret=ctx.vault.seal(new), previous_secret=ctx.vault.seal(old), previous_until=until)
+        [ident] = await deliver(ctx, to)
+        await work(ctx)
+        assert (await row(ctx, ident)).response_status == 200
+        await change(ctx, to, previous_until=clock.now)
+        [late] = await deliver(ctx, to)
+        await work(ctx)
+        assert (await row(ctx, late)).response_status == 401
+
+
+@pytest.mark.parametrize("language", list(EXAMPLES))
+async def test_the_examples_survive_what_is_aborted(ctx: Context, clock: Clock, language: str) -> None:
+    secret = new_secret()
+    clock.now = datetime.now(UTC)
+    with example(language, secret) as running:
+        port = int(running.url.rpartition(":")[2].strip("/"))
+        for _ in range(2):
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\nhalf")
+            await writer.drain()
+            writer.transport.abort()
+        to = await hook(ctx, running.url)
+        await change(ctx, to, secret=ctx.vault.seal(secret))
+        for _ in range(2):
+            [ident] = await deliver(ctx, to)
+            await work(ctx)
+            assert (await row(ctx, ident)).response_status == 200
 
 
 @dataclass(frozen=True)
