@@ -139,6 +139,9 @@ def test_the_limits_of_posts_are_the_ones_in_force() -> None:
         f"{schedule.MAX_ATTEMPTS}; {schedule.LONGEST_WISH.days * 24} hours; {schedule.DEAD_AFTER.days} days; "
         f"{schedule.PAUSED_AT_MOST.days} day"
     )
+    read = "How much of an answer is read; sent by an endpoint since it was last sent anything; time until it"
+    sizes = f"{outbound.MOST_READ // 2**10} KiB; {outbound.MOST_UNASKED // 2**10} KiB"
+    assert rows[f"{read} acknowledges what it is sent"] == f"{sizes}; {outbound.UNACKNOWLEDGED:.0f} s"
     kept = "An answer's body, and its headers, as they are kept; how long a delivery that is over is"
     assert rows[kept] == f"{MOST_KEPT // 2**10} KiB each; {schedule.KEPT.days} days"
 

@@ -179,5 +179,6 @@ async def _take(tx: Transaction, ids: Sequence[UUID], now: datetime) -> Sequence
     )
     jobs = (await tx.execute(taken)).all()
     posts = [{"id": new_id(), "workspace_id": job.workspace_id, "posted_at": now} for job in jobs]
-    await tx.execute(insert(WebhookPost), posts)
+    if posts:
+        await tx.execute(insert(WebhookPost), posts)
     return jobs
