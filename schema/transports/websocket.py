@@ -5,6 +5,7 @@ still, and in the end the server gives the client up (see `caret.sockets`).
 """
 
 import asyncio
+import itertools
 import time
 from collections.abc import Coroutine
 from contextlib import ExitStack, aclosing
@@ -36,6 +37,8 @@ PING = 12.0
 follower may take to read, has left."""
 MAX_OPERATIONS = 100
 """Operations that may run on one WebSocket at a time."""
+AT_A_TIME = 50
+"""Messages of one connection that are taken before others have their turn."""
 COMING_IN = 20
 """Connections that are let in at a time: when all come back at once they wait here, not for the database."""
 
@@ -136,13 +139,16 @@ class Connection:
         await self._socket.send_text(message.decode())
 
     async def _read(self) -> None:
-        while True:
+        for count in itertools.count(1):
             received = await self._socket.receive()
             if received["type"] == "websocket.disconnect":
                 raise WebSocketDisconnect(received.get("code", 1005))
-            await self._take(read_message(received))
+            await self._take(read_message(received, known=self._acknowledged.is_set()))
             # Afterwards: what we take for it is not the client's silence.
             self._heard = time.monotonic()
+            if count % AT_A_TIME == 0:
+                # What has come already is received at once: the others would wait for all of it.
+                await asyncio.sleep(0)
 
     async def _watch(self) -> None:
         """Closes whoever does not introduce themselves, and whose token expires."""
