@@ -1,8 +1,10 @@
 """What an operation may weigh: its text before it is parsed, its document before it is validated."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 from graphql import (
@@ -51,6 +53,7 @@ class DocumentLimits:
     ask for up to nine levels of `ofType`: 191 tokens, 1,711 characters, 242 selections with every option on).
     Braces and brackets, which inline fragments and literals open as well, may nest twice as deep.
     `max_aliases` counts as written, `max_selections` per operation and with every fragment spread written out.
+    `max_repeats` is of one response name within the same braces, with fragments followed.
     `max_values` and `max_objects` are of the lists in the variables, deep: a note may have 10,000 segments, with 500
     participants and 500 attendees; the lists of ids are short. A JSON value counts as one.
     """
@@ -60,6 +63,7 @@ class DocumentLimits:
     max_depth: int = 15
     max_aliases: int = 50
     max_selections: int = 1_000
+    max_repeats: int = 50
     max_values: int = 2_000
     max_objects: int = 12_000
 
@@ -97,6 +101,44 @@ def check_document(document: DocumentNode, limits: DocumentLimits = LIMITS) -> N
             selections, depth = _weigh(definition.selection_set).total(totals)
             _hold("levels of fields", depth, limits.max_depth)
             _hold("selections", selections, limits.max_selections)
+    _check_repeats(document, limits)
+
+
+def _check_repeats(document: DocumentNode, limits: DocumentLimits) -> None:
+    """Validation compares every two fields of one response name: it is spared where there are too many."""
+    sets = {
+        definition: list(_side_by_side(definition.selection_set))
+        for definition in document.definitions
+        if isinstance(definition, OperationDefinitionNode | FragmentDefinitionNode)
+    }
+    tops = {node.name.value: found[0] for node, found in sets.items() if isinstance(node, FragmentDefinitionNode)}
+    for names, spreads in chain.from_iterable(sets.values()):
+        total, seen, left = names.copy(), set[str](), list(spreads)
+        while left:
+            name = left.pop()
+            if name in tops and name not in seen:
+                seen.add(name)
+                total.update(tops[name][0])
+                left += tops[name][1]
+        _hold("fields of one name side by side", max(total.values(), default=0), limits.max_repeats)
+
+
+def _side_by_side(root: SelectionSetNode) -> Iterator[tuple[Counter[str], list[str]]]:
+    """For each selection set, with the inline fragments in it: its response names, and the fragments it spreads."""
+    stack = [root]
+    while stack:
+        names, spreads, parts = Counter[str](), list[str](), [stack.pop()]
+        while parts:
+            for node in parts.pop().selections:
+                if isinstance(node, FragmentSpreadNode):
+                    spreads.append(node.name.value)
+                elif isinstance(node, InlineFragmentNode):
+                    parts.append(node.selection_set)
+                elif isinstance(node, FieldNode):
+                    names[(node.alias or node.name).value] += 1
+                    if node.selection_set:
+                        stack.append(node.selection_set)
+        yield names, spreads
 
 
 def check_variables(

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import strawberry
-from graphql import GraphQLError, get_introspection_query, get_operation_ast, parse
+from graphql import GraphQLError, get_introspection_query, get_operation_ast, parse, validate
 from strawberry.schema import schema as strawberry_schema
 
 from schema import schema as whole
@@ -15,7 +15,14 @@ from schema.validation import MAX_ERRORS, MAX_HINTED
 from tests.conftest import Tenant
 
 LIMITS = DocumentLimits(
-    max_length=400, max_tokens=60, max_depth=3, max_aliases=4, max_selections=10, max_values=5, max_objects=3
+    max_length=400,
+    max_tokens=60,
+    max_depth=3,
+    max_aliases=4,
+    max_selections=10,
+    max_repeats=3,
+    max_values=5,
+    max_objects=3,
 )
 
 
@@ -104,8 +111,14 @@ DOCUMENTS: dict[str, tuple[Callable[[int], str], int]] = {
     "levels of fields": (deep, 3),
     "levels of fields in fragments": (through_fragments, 3),
     "levels of fields in inline fragments": (lambda n: deep(n).replace("{a}", "{...on Node{a}}"), 3),
-    "selections": (lambda n: "{" + "a " * n + "}", 10),
+    "selections": (lambda n: "{" + " ".join(f"a{i}" for i in range(n)) + "}", 10),
     "selections in fragments": (lambda n: "{" + "...f " * (n // 2) + "a " * (n % 2) + "}fragment f on Query{a}", 10),
+    "fields of one name side by side": (lambda n: "{n{" + "a " * n + "b:a}}", 3),
+    "fields of one name side by side in inline fragments": (lambda n: "{" + "...{a} " * (n - 1) + "b a:n{a}}", 3),
+    "fields of one name side by side in fragments": (
+        lambda n: "{n{...f ...g}}fragment f on Node{a}fragment g on Node{...f " + "a " * (n - 1) + "}",
+        3,
+    ),
 }
 
 
@@ -226,8 +239,16 @@ async def test_introspection_passes_with_every_option() -> None:
     assert result.data
 
 
+def test_a_list_of_many_fragments_passes() -> None:
+    names = range(24)
+    fragments = "".join(f"fragment f{n} on Note{{id tags{{id name}} createdBy{{name id}}}}" for n in names)
+    document = parse("{notes{nodes{" + "".join(f"...f{n} " for n in names) + "}}}" + fragments)
+    check_document(document)
+    assert validate(whole._schema, document) == []
+
+
 async def test_comparing_too_many_fields_is_too_complex() -> None:
-    result = await build(Documents()).execute("{" + "n{n{a}}" * 140 + "}")
+    result = await build(Documents(DocumentLimits(max_repeats=140))).execute("{" + "n{n{a}}" * 140 + "}")
     assert result.errors
     assert result.errors[0].message == "Too many fields of the same name to compare."
     assert result.errors[0].extensions is not None
