@@ -82,7 +82,8 @@ def test_the_limits_are_the_ones_in_force() -> None:
     assert rows["Request body, WebSocket message"] == f"{MAX_BODY // 2**20} MiB"
     assert rows["A GraphQL document"] == (
         f"{document.max_length:,} characters, {document.max_tokens:,} tokens, {document.max_aliases} aliases, "
-        f"depth {document.max_depth}, {document.max_selections:,} selections with fragments expanded"
+        f"depth {document.max_depth}, {document.max_selections:,} selections with fragments expanded, "
+        f"{document.max_repeats} fields of one name side by side"
     )
     assert rows["The same of who has not said who they are"] == f"{STRANGERS_BODY // 2**10} KiB"
     assert rows["Elements of lists and fields of objects in a GraphQL request"] == f"{MAX_ITEMS:,}"

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from schema.transports.media import RANGES
 from schema.transports.operations import MAX_ADDRESS, MAX_ITEMS, MAX_PARAMETERS, STRANGERS_BODY
 from tests.conftest import Tenant
 from tests.support.clients import NOBODY, Caller
@@ -268,6 +269,8 @@ ACCEPTS = {
     f"text/event-stream, {JSON};q=0.1": JSON,
     f'x/y;a="{GRAPHQL},;\\"", {GRAPHQL}': GRAPHQL,
     f"{GRAPHQL};q=nonsense": GRAPHQL,
+    "x/y," * (RANGES - 1) + f"{GRAPHQL}, {JSON}": GRAPHQL,
+    "x/y," * (RANGES - 2) + f"{JSON};q=0.1, */*;q=0, {GRAPHQL}": JSON,
     # urql's, and Apollo Client's.
     "application/graphql-response+json, application/graphql+json, application/json, text/event-stream, "
     "multipart/mixed": GRAPHQL,

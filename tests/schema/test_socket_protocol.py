@@ -6,6 +6,7 @@ import time
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,8 @@ from resolvers.context import Context
 from resolvers.errors import Code, Problem
 from schema.transports.callers import MAX_STRANGERS, Connections
 from schema.transports.operations import MAX_ITEMS, STRANGERS_BODY
-from schema.transports.websocket import AT_A_TIME, Connection
-from schema.types import Request
+from schema.transports.websocket import AT_A_TIME, Connection, Sockets
+from schema.types import Options, Request
 from tests.conftest import House, Tenant, make_tenant, token
 from tests.support.clients import PROTOCOL, Caller
 from tests.support.house import Served, serving
@@ -336,16 +337,56 @@ async def test_who_has_all_their_connections_asks_nothing(small: Tenant) -> None
     await key.close()
 
 
-def test_who_says_not_who_they_are_is_counted() -> None:
-    connections = Connections()
+def test_who_has_been_silent_the_longest_makes_room() -> None:
+    connections, ended = Connections(), list[int]()
+    with ExitStack() as strangers:
+        speaks = [
+            strangers.enter_context(connections.stranger(partial(ended.append, number)))
+            for number in range(MAX_STRANGERS)
+        ]
+        assert ended == []
+        speaks[0]()
+        with connections.stranger(partial(ended.append, -1)):
+            # Who has spoken is let in sooner or later.
+            assert ended == [1]
+        with connections.stranger(partial(ended.append, -1)):
+            assert ended == [1]
+        for speak in speaks[2:]:
+            speak()
+        # To speak when it is too late makes no room.
+        speaks[1]()
+        with connections.stranger(partial(ended.append, -1)) as last:
+            last()
+            with pytest.raises(Problem) as refused, connections.stranger(partial(ended.append, -1)):
+                pass
+        assert (refused.value.code, ended) == (Code.UNAVAILABLE, [1])
+    with connections.stranger(partial(ended.append, -1)):
+        assert ended == [1]
+
+
+async def test_a_silent_connection_is_told_that_it_makes_room() -> None:
+    connections, closes, accepted = Connections(), list[Any](), asyncio.Event()
+
+    async def receive() -> Any:
+        if accepted.is_set():
+            await asyncio.sleep(30)
+        return {"type": "websocket.connect"}
+
+    async def send(message: Any) -> None:
+        accepted.set() if message["type"] == "websocket.accept" else closes.append(message)
+
+    state = {"context": Context.__new__(Context)}
+    scope = {"type": "websocket", "headers": [], "subprotocols": [PROTOCOL], "state": state}
+    serving = asyncio.create_task(Sockets(Options(), connections)(scope, receive, send))
+    await accepted.wait()
+    await asyncio.sleep(0)
     with ExitStack() as strangers:
         for _ in range(MAX_STRANGERS):
-            strangers.enter_context(connections.stranger())
-        with pytest.raises(Problem) as refused, connections.stranger():
-            pass
-        assert refused.value.code is Code.UNAVAILABLE
-    with connections.stranger():
-        pass
+            strangers.enter_context(connections.stranger(lambda: None))
+        async with asyncio.timeout(30):
+            await serving
+    text = "Too many connections wait to be let in. Try again later."
+    assert closes == [{"type": "websocket.close", "code": 1013, "reason": text}]
 
 
 async def test_a_token_ends_while_the_connection_is_open(tenant: Tenant) -> None:
