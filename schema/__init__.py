@@ -25,6 +25,7 @@ from schema.standing import Standing
 from schema.suggestions import SuggestionMutation
 from schema.tags import TagMutation
 from schema.types import CONFIG
+from schema.validation import Validation
 from schema.webhooks import WebhookMutation, WebhookQuery
 from schema.workspaces import WorkspaceQuery
 
@@ -55,14 +56,14 @@ class Mutation(
     pass
 
 
-documents = Documents(DocumentLimits())
+documents = Documents(DocumentLimits(), is_known=lambda request: request.ctx.viewer is not None)
 
 schema = MaskedSchema(
     query=Query,
     mutation=Mutation,
     subscription=Subscription,
     types=[ReplyDelta, ReplyToolCall, ReplyDocumentChange, ReplyDone, ReplyFailed],
-    extensions=[documents.extension, Introspection, Naming, Standing, Paying],
+    extensions=[documents.extension, Introspection, Naming, Validation, Standing, Paying],
     config=CONFIG,
     execution_context_class=LogExecutor,
 )

@@ -144,6 +144,11 @@ def encoded(result: ExecutionResult) -> bytes:
 class LogExecutor(StrawberryGraphQLCoreExecutionContext):
     """Executes every operation as Strawberry does, and leaves itself with those that follow the log."""
 
+    @classmethod
+    def build(cls, *args: Any, **more: Any) -> Any:
+        # Hints about the names in variables would be looked for up to 50 times, a millisecond each.
+        return super().build(*args, **more | {"hide_suggestions": True})
+
     def cancellable_iterable(self, iterable: Any) -> Any:
         if isinstance(iterable, Followed):
             iterable.executor = self

@@ -60,11 +60,12 @@ from resolvers.webhooks.manage import MAX_WEBHOOKS, OVERLAP
 from resolvers.webhooks.sending import AT_ONCE
 from schema import schema
 from schema.cost import cost
-from schema.limits import DocumentLimits
+from schema.limits import STRANGERS, DocumentLimits
 from schema.sharing import MAX_EVENT
 from schema.transports import reservations
 from schema.transports.callers import MAX_STRANGERS
 from schema.transports.messages import MAX_ID
+from schema.transports.operations import MAX_ADDRESS, MAX_ITEMS, MAX_PARAMETERS, STRANGERS_BODY
 from schema.transports.persisted import MAX_PERSISTED, MAX_PERSISTED_BYTES
 from schema.transports.streaming import SILENCE
 from schema.transports.websocket import INIT_TIMEOUT, MAX_OPERATIONS, PING
@@ -83,8 +84,18 @@ def test_the_limits_are_the_ones_in_force() -> None:
     assert rows["Request body, WebSocket message"] == f"{MAX_BODY // 2**20} MiB"
     assert rows["A GraphQL document"] == (
         f"{document.max_length:,} characters, {document.max_tokens:,} tokens, {document.max_aliases} aliases, "
-        f"depth {document.max_depth}, {document.max_selections:,} selections with fragments expanded"
+        f"depth {document.max_depth}, {document.max_selections:,} selections with fragments expanded, "
+        f"{document.max_repeats} fields of one name side by side"
     )
+    assert rows["The same of who has not said who they are"] == f"{STRANGERS_BODY // 2**10} KiB"
+    assert rows["Elements of lists and fields of objects in a GraphQL request"] == f"{MAX_ITEMS:,}"
+    variables = "Values and objects in the lists of an operation's variables; without a credential, and tokens then"
+    assert rows[variables] == (
+        f"{document.max_values:,}, {document.max_objects:,}; "
+        f"{STRANGERS.max_values}, {STRANGERS.max_objects}, {STRANGERS.max_tokens}"
+    )
+    address = "Parameters in an address of `/graphql`: bytes; how many"
+    assert rows[address] == f"{MAX_ADDRESS // 2**10} KiB; {MAX_PARAMETERS}"
     operations = "Operations on one WebSocket at a time; wait for `connection_init`"
     assert rows[operations] == f"{MAX_OPERATIONS}; {INIT_TIMEOUT:.0f} s"
     assert rows["`first`, `last`, `limit` of a list"] == f"1 to {MAX_PAGE}, default {PAGE}"

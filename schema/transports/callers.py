@@ -1,7 +1,7 @@
 """Who sends a request: the credential in its headers, under the same names on every transport."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from uuid import UUID
 
@@ -38,7 +38,9 @@ def workspace_in(headers: Mapping[str, str]) -> UUID | None:
 
 
 MAX_STRANGERS = 2_000
-"""WebSockets of a process that have not said yet who they are."""
+"""WebSockets of a process that have not said yet who they are. For all addresses together: behind a proxy, all callers
+have one."""
+CROWDED = "Too many connections wait to be let in. Try again later."
 
 
 class Connections:
@@ -46,18 +48,32 @@ class Connections:
 
     def __init__(self) -> None:
         self._open: Counter[tuple[UUID, UUID]] = Counter()
-        self._strangers = 0
+        self._silent: dict[object, Callable[[], object]] = {}
+        self._speaking: set[object] = set()
 
     @contextmanager
-    def stranger(self) -> Iterator[None]:
-        """Counts one for as long as nobody knows whose it is. Raises UNAVAILABLE where there are enough of them."""
-        if self._strangers >= MAX_STRANGERS:
-            raise Problem(Code.UNAVAILABLE, "Too many connections wait to be let in. Try again later.")
-        self._strangers += 1
+    def stranger(self, end: Callable[[], object]) -> Iterator[Callable[[], None]]:
+        """Counts one for as long as nobody knows whose it is; to be told when it says who it is.
+
+        Where there are enough of them, `end` is called of the one that has been silent the longest, so that nobody can
+        lock others out by silence. Raises UNAVAILABLE where all have spoken, and wait to be believed.
+        """
+        me = object()
+        if len(self._silent) + len(self._speaking) >= MAX_STRANGERS:
+            if not self._silent:
+                raise Problem(Code.UNAVAILABLE, CROWDED)
+            self._silent.pop(next(iter(self._silent)))()
+        self._silent[me] = end
+
+        def speaks() -> None:
+            if self._silent.pop(me, None) is not None:
+                self._speaking.add(me)
+
         try:
-            yield
+            yield speaks
         finally:
-            self._strangers -= 1
+            self._silent.pop(me, None)
+            self._speaking.discard(me)
 
     @contextmanager
     def counted(self, ctx: Context) -> Iterator[None]:

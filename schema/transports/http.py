@@ -20,7 +20,15 @@ from resolvers.limits import Meter
 from schema.transports import multipart, sse
 from schema.transports.callers import Connections, viewing
 from schema.transports.media import GRAPHQL, JSON, SSE, Accepted, negotiate, read_media
-from schema.transports.operations import Operation, read_json, read_operation, read_parameters
+from schema.transports.operations import (
+    PARAMETERS,
+    STRANGERS_BODY,
+    Operation,
+    check_parameters,
+    read_json,
+    read_operation,
+    read_parameters,
+)
 from schema.transports.reservations import TOKEN, Reservations, start
 from schema.transports.running import EVERY, Answer, Stream, refused, run
 from schema.transports.streaming import Streamed
@@ -64,12 +72,13 @@ async def _handled(http: HTTPRequest, server: Server, accepted: Accepted) -> Res
     if http.method not in METHODS.split(", "):
         answer = refused(Problem(Code.METHOD_NOT_ALLOWED, f"This address takes {METHODS}."))
         return _written(answer, JSON, answer.status, Allow=METHODS)
+    check_parameters(http.scope["query_string"])
     token = http.headers.get(TOKEN) or http.query_params.get("token")
     if http.method in {"PUT", "DELETE"} or token is not None:
         return await _on_one_stream(http, request, server, token or "", accepted)
     if accepted == Accepted(None, None):
         raise Problem(Code.NOT_ACCEPTABLE, f"Accept {JSON}, {GRAPHQL}, {SSE} or {multipart.CONTENT_TYPE}.")
-    operation = await _operation(http)
+    operation = await _operation(http, request.ctx)
     with ExitStack() as counted:
 
         def admit() -> None:
@@ -89,13 +98,23 @@ def _allowed(http: HTTPRequest, accepted: Accepted) -> set[OperationType]:
     return allowed
 
 
-async def _operation(http: HTTPRequest) -> Operation:
+async def _operation(http: HTTPRequest, ctx: Context) -> Operation:
     if http.method == "GET":
-        return read_parameters({name: http.query_params.getlist(name) for name in http.query_params})
+        return read_parameters({name: http.query_params.getlist(name) for name in PARAMETERS})
     media = read_media(http.headers.get("content-type", ""))
     if media.type != JSON or not media.is_utf8:
         raise Problem(Code.UNSUPPORTED_MEDIA_TYPE, f"Send the operation as {JSON}, in UTF-8.")
-    return read_operation(read_json(await http.body()))
+    return read_operation(read_json(await (http.body() if ctx.viewer is not None else _strangers_body(http))))
+
+
+async def _strangers_body(http: HTTPRequest) -> bytes:
+    body = b""
+    async for chunk in http.stream():
+        body += chunk
+        if len(body) > STRANGERS_BODY:
+            text = f"Without a credential a request body has at most {STRANGERS_BODY} bytes."
+            raise Problem(Code.PAYLOAD_TOO_LARGE, text)
+    return body
 
 
 def _response(found: Answer | Stream, ctx: Context, accepted: Accepted, counted: ExitStack) -> Response:
@@ -161,6 +180,6 @@ async def _on_one_stream(
         made.stop(http.query_params.get("operationId", ""))
         return Response(status_code=200)
     allowed = {OperationType.QUERY, OperationType.SUBSCRIPTION} if http.method == "GET" else EVERY
-    operation = await _operation(http)
+    operation = await _operation(http, request.ctx)
     answer = await start(reservations.find(request.ctx, token), operation, request, allowed)
     return Response(status_code=202) if answer is None else _written(answer, accepted.answer or JSON, answer.status)

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import islice
 
 JSON = "application/json"
 GRAPHQL = "application/graphql-response+json"
@@ -11,6 +12,8 @@ MULTIPART = "multipart/mixed"
 
 READ = 2_000
 """Characters of a header that are read. None that a client means has more, and each costs time."""
+RANGES = 50
+"""Media types of an `Accept` that are read. The clients that are known send six at most."""
 
 _ELEMENT = re.compile(r'(?:[^,"]|"(?:[^"\\]|\\.)*"?)+')
 _PART = re.compile(r'(?:[^;"]|"(?:[^"\\]|\\.)*"?)+')
@@ -57,7 +60,8 @@ def negotiate(header: str | None) -> Accepted:
     Without one, and for any wildcard, the answer is JSON, which every client reads. A stream must be asked for by name:
     a client that takes anything can hardly read one.
     """
-    ranges = [read_media(element) for element in _ELEMENT.findall((header or "*/*")[:READ])]
+    elements = islice(_ELEMENT.finditer((header or "*/*")[:READ]), RANGES)
+    ranges = [read_media(element.group()) for element in elements]
     return Accepted(_best(ranges, (JSON, GRAPHQL)), _best([r for r in ranges if _names_stream(r)], (SSE, MULTIPART)))
 
 

@@ -7,6 +7,8 @@ from typing import Any
 import orjson
 from starlette.types import Message as Received
 
+from schema.transports.operations import STRANGERS_BODY, TOO_MANY_ITEMS, has_too_many_items
+
 MAX_ID = 1_000
 """Characters of an operation's id."""
 
@@ -14,6 +16,7 @@ MAX_ID = 1_000
 class Close(IntEnum):
     """Those from 4400 are the protocol's own, but SILENT, which is what its clients close with themselves."""
 
+    TOO_LARGE = 1009
     TRY_LATER = 1013
     MALFORMED = 4400
     UNAUTHORIZED = 4401
@@ -46,13 +49,18 @@ NAMED = {"subscribe", "complete"}
 KNOWN = {"connection_init", "ping", "pong", *NAMED}
 
 
-def read_message(received: Received) -> Message:
-    """Raises Refusal for what the protocol does not know."""
+def read_message(received: Received, *, known: bool) -> Message:
+    """Raises Refusal for what the protocol does not know, and for what is too large. `known`: who sends it is."""
     text = received.get("text")
     if text is None:
         raise malformed("messages are text, not binary")
+    body = text.encode()
+    if not known and len(body) > STRANGERS_BODY:
+        raise Refusal(Close.TOO_LARGE, f"Before connection_ack a message has at most {STRANGERS_BODY} bytes")
+    if has_too_many_items(body):
+        raise Refusal(Close.TOO_LARGE, TOO_MANY_ITEMS)
     try:
-        message = orjson.loads(text)
+        message = orjson.loads(body)
     except orjson.JSONDecodeError:
         raise malformed("it is not JSON") from None
     if not isinstance(message, dict):

@@ -6,9 +6,17 @@ from typing import Any
 
 import orjson
 
-from resolvers.errors import Problem, bad_input
+from resolvers.errors import Code, Problem, bad_input
 
 PARAMETERS = ("query", "variables", "operationName", "extensions", "documentId")
+MAX_ADDRESS = 16 * 1024
+"""Bytes of an address after its question mark. Each that is escaped takes time; most proxies let less pass."""
+MAX_PARAMETERS = 100
+MAX_ITEMS = 100_000
+"""Commas in one request, those in texts aside: it has as many elements of lists and fields of objects, and some more.
+A note of 10,000 segments has 50,000."""
+STRANGERS_BODY = 64 * 1024
+"""Bytes of a request, or of a WebSocket's message, from whoever has not said who they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +48,14 @@ def read_operation(body: object) -> Operation:
     return operation
 
 
+def check_parameters(text: bytes) -> None:
+    """Raises BAD_USER_INPUT for parameters of an address that would take long to take apart."""
+    if len(text) > MAX_ADDRESS:
+        raise bad_input("query", f"The parameters of the address have more than {MAX_ADDRESS} bytes: send a POST.")
+    if text.count(b"&") >= MAX_PARAMETERS:
+        raise bad_input("query", f"The address has more than {MAX_PARAMETERS} parameters.")
+
+
 def read_parameters(pairs: Mapping[str, list[str]]) -> Operation:
     """The operation in the parameters of an address: each with all its values."""
     body: dict[str, Any] = {}
@@ -57,14 +73,36 @@ def read_parameters(pairs: Mapping[str, list[str]]) -> Operation:
 
 
 def read_json(body: bytes) -> object:
-    """The value that a body says. Raises BAD_USER_INPUT for what is not JSON, or says a parameter twice."""
+    """The value that a body says. Raises BAD_USER_INPUT for what is not JSON, or says a parameter twice, and
+    PAYLOAD_TOO_LARGE."""
+    if has_too_many_items(body):
+        raise Problem(Code.PAYLOAD_TOO_LARGE, TOO_MANY_ITEMS)
     value = _parsed(body, None)
-    for name in PARAMETERS:
-        quoted = b'"%b"' % name.encode()
-        # Of a name that is there twice in one object, only the last is left in the value. A cheap look first.
-        if (count := body.count(quoted)) > 1 and orjson.dumps(value).count(quoted) < count:
+    several = [name for name in PARAMETERS if body.count(_quoted(name)) > 1]
+    # Of a name that is there twice in one object, only the last is left in the value. The cheap look comes first.
+    left = orjson.dumps(value) if several else b""
+    for name in several:
+        if left.count(_quoted(name)) < body.count(_quoted(name)):
             raise bad_input(name, f"The parameter {name} is given more than once.")
     return value
+
+
+TOO_MANY_ITEMS = f"The request has more than {MAX_ITEMS} elements of lists and fields of objects."
+
+
+def has_too_many_items(body: bytes) -> bool:
+    """Whether JSON has more than MAX_ITEMS, by its commas outside of texts: to build all the values takes long."""
+    if body.count(b",") <= MAX_ITEMS:
+        return False
+    plain = body.replace(rb"\\", b"").replace(rb"\"", b"")
+    # An item has two texts at most, its name and its value.
+    if plain.count(b'"') > 4 * MAX_ITEMS:
+        return True
+    return sum(part.count(b",") for part in plain.split(b'"')[::2]) > MAX_ITEMS
+
+
+def _quoted(name: str) -> bytes:
+    return b'"%b"' % name.encode()
 
 
 def _parsed(text: bytes, field: str | None) -> object:

@@ -15,7 +15,6 @@ from strawberry.types.graphql import OperationType
 from resolvers.errors import Problem
 from resolvers.events import cursor
 from schema import schema
-from schema.introspection import hide_hints
 from schema.masking import render
 from schema.sharing import Followed
 from schema.transports.operations import Operation
@@ -147,8 +146,6 @@ async def run(
         if admit is not None and OperationType.SUBSCRIPTION in allowed:
             admit()
         found = await _begun(await schema.stream(*given, None, allowed), mine)
-    if isinstance(found, Answer) and not request.options.introspection:
-        hide_hints(found.payload)
     if not isinstance(found, Answer) or found.started:
         request.options.persisted.keep(operation)
     return found

@@ -5,8 +5,9 @@ still, and in the end the server gives the client up (see `caret.sockets`).
 """
 
 import asyncio
+import itertools
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import ExitStack, aclosing
 from dataclasses import replace
 from typing import Any
@@ -19,7 +20,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from resolvers.context import Context
 from resolvers.errors import Code, Problem
 from resolvers.limits import Meter
-from schema.transports.callers import Connections, viewing
+from schema.transports.callers import CROWDED, Connections, viewing
 from schema.transports.expiring import EXPIRED, until_expiry
 from schema.transports.messages import Close, Message, Refusal, malformed, read_message
 from schema.transports.operations import Operation, read_operation
@@ -36,6 +37,8 @@ PING = 12.0
 follower may take to read, has left."""
 MAX_OPERATIONS = 100
 """Operations that may run on one WebSocket at a time."""
+AT_A_TIME = 50
+"""Messages of one connection that are taken before others have their turn."""
 COMING_IN = 20
 """Connections that are let in at a time: when all come back at once they wait here, not for the database."""
 
@@ -57,13 +60,14 @@ class Sockets:
             await socket.close(Close.SUBPROTOCOL, "Subprotocol not acceptable")
             return
         with ExitStack() as counted:
+            request = Request(socket.state.context, headers=socket.headers, options=self._options)
+            connection = Connection(socket, request, self._connections, self._door, counted)
             try:
-                counted.enter_context(self._connections.stranger())
+                connection.speaks = counted.enter_context(self._connections.stranger(connection.crowded_out))
             except Problem as problem:
                 await socket.close(Close.TRY_LATER, problem.message)
                 return
-            request = Request(socket.state.context, headers=socket.headers, options=self._options)
-            await Connection(socket, request, self._connections, self._door, counted).serve()
+            await connection.serve()
 
 
 class Connection:
@@ -86,6 +90,12 @@ class Connection:
         self._operations: dict[str, asyncio.Task[None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._broken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.speaks: Callable[[], None] = lambda: None
+
+    def crowded_out(self) -> None:
+        """Ends the connection for others to be let in."""
+        if not self._broken.done():
+            self._broken.set_exception(Refusal(Close.TRY_LATER, CROWDED))
 
     async def serve(self) -> None:
         """Until the client leaves, or is closed. Nothing that it had started goes on after that."""
@@ -137,13 +147,16 @@ class Connection:
         await self._socket.send_text(message.decode())
 
     async def _read(self) -> None:
-        while True:
+        for count in itertools.count(1):
             received = await self._socket.receive()
             if received["type"] == "websocket.disconnect":
                 raise WebSocketDisconnect(received.get("code", 1005))
-            await self._take(read_message(received))
+            await self._take(read_message(received, known=self._acknowledged.is_set()))
             # Afterwards: what we take for it is not the client's silence.
             self._heard = time.monotonic()
+            if count % AT_A_TIME == 0:
+                # What has come already is received at once: the others would wait for all of it.
+                await asyncio.sleep(0)
 
     async def _watch(self) -> None:
         """Closes whoever does not introduce themselves, and whose token expires."""
@@ -179,6 +192,7 @@ class Connection:
 
     async def _init(self, payload: dict[str, Any] | None) -> None:
         self._introduced.set()
+        self.speaks()
         if self._request.connection_params is not None:
             raise Refusal(Close.TOO_MANY, "Too many initialisation requests")
         ctx = await self._viewing(payload or {})

@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from schema.transports.media import RANGES
+from schema.transports.operations import MAX_ADDRESS, MAX_ITEMS, MAX_PARAMETERS, STRANGERS_BODY
 from tests.conftest import Tenant
 from tests.support.clients import NOBODY, Caller
 
@@ -161,6 +163,19 @@ async def test_by_get(tenant: Tenant, name: str) -> None:
     await check(await tenant.key(), case)
 
 
+async def test_an_address_at_its_limits(tenant: Tenant) -> None:
+    stranger = tenant._caller("", None)
+    long = "The parameters of the address have more than 16384 bytes: send a POST."
+    for size, case in ((MAX_ADDRESS, Case(200, NAMED)), (MAX_ADDRESS + 1, Case(400, long, named="query"))):
+        query = "query={__typename}&x="
+        case.method, case.path = "GET", f"/graphql?{query.ljust(size, 'x')}"
+        await check(stranger, case)
+    many = "The address has more than 100 parameters."
+    for count, case in ((MAX_PARAMETERS, Case(200, NAMED)), (MAX_PARAMETERS + 1, Case(400, many, named="query"))):
+        case.method, case.path = "GET", at("{__typename}") + "".join(f"&a{n}=" for n in range(count - 1))
+        await check(stranger, case)
+
+
 @pytest.mark.parametrize("method", ["PATCH", "HEAD", "OPTIONS"])
 async def test_other_methods(tenant: Tenant, method: str) -> None:
     response = await (await tenant.key()).http.request(method, "/graphql")
@@ -215,6 +230,28 @@ async def test_a_body_that_is_too_large(tenant: Tenant) -> None:
     await check(await tenant.key(), case)
 
 
+async def test_the_body_of_a_stranger(tenant: Tenant) -> None:
+    stranger, content = tenant._caller("", None), body(**NAME)
+    await check(stranger, Case(200, NAMED, content.ljust(STRANGERS_BODY)))
+    text = "Without a credential a request body has at most 65536 bytes."
+    await check(stranger, Case(413, text, content.ljust(STRANGERS_BODY + 1), code="PAYLOAD_TOO_LARGE"))
+    await check(await tenant.key(), Case(200, NAMED, content.ljust(STRANGERS_BODY + 1)))
+
+
+def having(items: int, item: str) -> str:
+    """A request of so many commas, one of them outside of the list."""
+    return f'{{"query":"{{__typename}}","variables":{{"a":[{",".join([item] * items)}]}}}}'
+
+
+@pytest.mark.parametrize("item", ["[]", '"x,y"', r'"\",\\"'])
+async def test_the_items_of_a_body(tenant: Tenant, item: str) -> None:
+    key = await tenant.key()
+    await check(key, Case(200, NAMED, having(MAX_ITEMS, item)))
+    text = "The request has more than 100000 elements of lists and fields of objects."
+    for items in (MAX_ITEMS + 1, 3 * MAX_ITEMS):
+        await check(key, Case(413, text, having(items, item), code="PAYLOAD_TOO_LARGE"))
+
+
 ACCEPTS = {
     "": JSON,
     "*/*": JSON,
@@ -232,6 +269,8 @@ ACCEPTS = {
     f"text/event-stream, {JSON};q=0.1": JSON,
     f'x/y;a="{GRAPHQL},;\\"", {GRAPHQL}': GRAPHQL,
     f"{GRAPHQL};q=nonsense": GRAPHQL,
+    "x/y," * (RANGES - 1) + f"{GRAPHQL}, {JSON}": GRAPHQL,
+    "x/y," * (RANGES - 2) + f"{JSON};q=0.1, */*;q=0, {GRAPHQL}": JSON,
     # urql's, and Apollo Client's.
     "application/graphql-response+json, application/graphql+json, application/json, text/event-stream, "
     "multipart/mixed": GRAPHQL,

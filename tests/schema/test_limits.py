@@ -5,13 +5,25 @@ from typing import Any
 
 import pytest
 import strawberry
-from graphql import GraphQLError, get_introspection_query, parse
+from graphql import GraphQLError, get_introspection_query, get_operation_ast, parse, validate
 from strawberry.schema import schema as strawberry_schema
 
-from schema.limits import DocumentLimits, Documents, check_document, check_source
+from schema import schema as whole
+from schema.limits import STRANGERS, DocumentLimits, Documents, check_document, check_source, check_variables
 from schema.masking import MaskedSchema
+from schema.validation import MAX_ERRORS, MAX_HINTED
+from tests.conftest import Tenant
 
-LIMITS = DocumentLimits(max_length=400, max_tokens=60, max_depth=3, max_aliases=4, max_selections=10)
+LIMITS = DocumentLimits(
+    max_length=400,
+    max_tokens=60,
+    max_depth=3,
+    max_aliases=4,
+    max_selections=10,
+    max_repeats=3,
+    max_values=5,
+    max_objects=3,
+)
 
 
 @strawberry.type
@@ -99,8 +111,14 @@ DOCUMENTS: dict[str, tuple[Callable[[int], str], int]] = {
     "levels of fields": (deep, 3),
     "levels of fields in fragments": (through_fragments, 3),
     "levels of fields in inline fragments": (lambda n: deep(n).replace("{a}", "{...on Node{a}}"), 3),
-    "selections": (lambda n: "{" + "a " * n + "}", 10),
+    "selections": (lambda n: "{" + " ".join(f"a{i}" for i in range(n)) + "}", 10),
     "selections in fragments": (lambda n: "{" + "...f " * (n // 2) + "a " * (n % 2) + "}fragment f on Query{a}", 10),
+    "fields of one name side by side": (lambda n: "{n{" + "a " * n + "b:a}}", 3),
+    "fields of one name side by side in inline fragments": (lambda n: "{" + "...{a} " * (n - 1) + "b a:n{a}}", 3),
+    "fields of one name side by side in fragments": (
+        lambda n: "{n{...f ...g}}fragment f on Node{a}fragment g on Node{...f " + "a " * (n - 1) + "}",
+        3,
+    ),
 }
 
 
@@ -121,6 +139,73 @@ def test_a_document_passes_at_its_limit_and_fails_above(name: str) -> None:
     noun = name.partition(" in ")[0]
     with pytest.raises(GraphQLError, match=f"has {limit + 1} {noun}, the limit is {limit}"):
         check_document(parse(make(limit + 1)), LIMITS)
+
+
+VARIABLES: dict[str, tuple[str, Callable[[int], Any], int]] = {
+    "values": ("[ID!]!", lambda n: ["x"] * n, 5),
+    "values in an object": ("UpdateNoteInput", lambda n: {"tagIds": ["x"] * n, "contentJson": [[1] * 50]}, 5),
+    "objects": ("[TranscriptSegmentInput!]", lambda n: [{"speaker": "x"}] * n, 3),
+    "objects in an object": (
+        "CreateNoteInput!",
+        lambda n: {"transcripts": [{}], "calendarEvent": {"attendees": [{}] * (n - 1)}, "nothing": [{}] * 50},
+        3,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", VARIABLES)
+def test_variables_pass_at_their_limit_and_fail_above(name: str) -> None:
+    kind, make, limit = VARIABLES[name]
+    operation = get_operation_ast(parse(f"query($v:{kind} $w:[Nothing]){{a}}"))
+    assert operation is not None
+    check_variables(whole._schema, operation, {"v": make(limit), "w": [1] * 50, "more": [1] * 50}, LIMITS)
+    noun = name.partition(" in ")[0]
+    with pytest.raises(GraphQLError, match=f"has {limit + 1} {noun} in lists of its variables, the limit is {limit}"):
+        check_variables(whole._schema, operation, {"v": make(limit + 1)}, LIMITS)
+
+
+@pytest.mark.parametrize("given", [None, [], "x", {"v": "x"}, {"v": {"a": []}}, {}])
+def test_variables_that_are_no_lists_are_left_to_coercion(given: object) -> None:
+    operation = get_operation_ast(parse("query($v:[ID!]){a}"))
+    assert operation is not None
+    check_variables(whole._schema, operation, given, LIMITS)
+
+
+async def test_variables_are_counted_before_they_are_coerced(client: Any) -> None:
+    query = "query($v:[Int!]){n(x:$v){a}}"
+    assert await client.post(query, variables={"v": [1] * 5}) == {"data": {"n": {"a": 1}}}
+    for _ in range(2):
+        answer = await client.post(query, variables={"v": ["wrong"] * 6})
+        text = "The operation has 6 values in lists of its variables, the limit is 5."
+        assert [error["message"] for error in answer["errors"]] == [text]
+
+
+async def test_strangers_have_limits_of_their_own(tenant: Tenant) -> None:
+    stranger, key = tenant._caller("", None), await tenant.key()
+    text = "{__typename}" + "#\n" * (STRANGERS.max_tokens - 3)
+    assert "errors" not in await stranger.graphql(text)
+    longer = text + "#\n"
+    assert (await stranger.graphql(longer))["errors"][0]["extensions"]["code"] == "QUERY_TOO_COMPLEX"
+    assert "errors" not in await key.graphql(longer)
+    query = "query($ids:[ID!]!){nodes(ids:$ids){id}}"
+    assert await stranger.code(query, ids=["x"] * STRANGERS.max_values) == "UNAUTHENTICATED"
+    assert await stranger.code(query, ids=["x"] * (STRANGERS.max_values + 1)) == "QUERY_TOO_COMPLEX"
+
+
+async def test_mistakes_are_told_ten_at_a_time_and_hints_to_those_with_one(tenant: Tenant) -> None:
+    key, stranger = await tenant.key(), tenant._caller("", None)
+    one, plain = "{viewr{scopes}}", "Cannot query field 'viewr' on type 'Query'."
+    assert [error["message"] for error in (await key.graphql(one))["errors"]] == [f"{plain} Did you mean 'viewer'?"]
+    assert [error["message"] for error in (await stranger.graphql(one))["errors"]] == [plain]
+    long = one + "#" * MAX_HINTED
+    assert [error["message"] for error in (await key.graphql(long))["errors"]] == [plain]
+    for caller in (key, stranger):
+        messages = [e["message"] for e in (await caller.graphql("{" + "viewr{scopes} " * 30 + "}"))["errors"]]
+        end = "Too many validation errors, error limit reached. Validation aborted."
+        assert messages == [plain] * MAX_ERRORS + [end]
+    answer = await key.graphql('query($m:SearchMode){search(query:"a",mode:$m){score}}', m="HYBRD")
+    [error] = answer["errors"]
+    assert error["message"].endswith("Value 'HYBRD' does not exist in 'SearchMode' enum.")
 
 
 def test_colons_of_arguments_variables_and_literals_are_no_aliases() -> None:
@@ -154,8 +239,16 @@ async def test_introspection_passes_with_every_option() -> None:
     assert result.data
 
 
+def test_a_list_of_many_fragments_passes() -> None:
+    names = range(24)
+    fragments = "".join(f"fragment f{n} on Note{{id tags{{id name}} createdBy{{name id}}}}" for n in names)
+    document = parse("{notes{nodes{" + "".join(f"...f{n} " for n in names) + "}}}" + fragments)
+    check_document(document)
+    assert validate(whole._schema, document) == []
+
+
 async def test_comparing_too_many_fields_is_too_complex() -> None:
-    result = await build(Documents()).execute("{" + "n{n{a}}" * 140 + "}")
+    result = await build(Documents(DocumentLimits(max_repeats=140))).execute("{" + "n{n{a}}" * 140 + "}")
     assert result.errors
     assert result.errors[0].message == "Too many fields of the same name to compare."
     assert result.errors[0].extensions is not None

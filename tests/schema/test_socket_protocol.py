@@ -6,17 +6,23 @@ import time
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import websockets
+from starlette.websockets import WebSocket
 from websockets.asyncio.client import ClientConnection
 from websockets.typing import Subprotocol
 
 from caret.tokens import LEEWAY
+from resolvers.context import Context
 from resolvers.errors import Code, Problem
 from schema.transports.callers import MAX_STRANGERS, Connections
+from schema.transports.operations import MAX_ITEMS, STRANGERS_BODY
+from schema.transports.websocket import AT_A_TIME, Connection, Sockets
+from schema.types import Options, Request
 from tests.conftest import House, Tenant, make_tenant, token
 from tests.support.clients import PROTOCOL, Caller
 from tests.support.house import Served, serving
@@ -96,6 +102,54 @@ async def test_a_message_that_is_too_large(tenant: Tenant) -> None:
         with suppress(websockets.ConnectionClosed):
             await connection.send(json.dumps({"type": "ping", "payload": {"x": "x" * 2**22}}))
         assert (await closed(connection))[0] == 1009
+
+
+async def test_messages_of_a_stranger(tenant: Tenant) -> None:
+    for size, wanted in ((STRANGERS_BODY, None), (STRANGERS_BODY + 1, 1009)):
+        async with raw(await tenant.key()) as connection:
+            message = INIT.ljust(size)
+            await connection.send(message)
+            if wanted is None:
+                assert await told(connection) == {"type": "connection_ack"}
+                await connection.send(message.replace("connection_init", "ping").ljust(STRANGERS_BODY + 1))
+                assert await told(connection) == {"type": "pong"}
+            else:
+                assert await closed(connection) == (1009, "Before connection_ack a message has at most 65536 bytes")
+
+
+async def test_items_of_a_message(tenant: Tenant) -> None:
+    async with raw(await tenant.key()) as connection:
+        await connection.send(INIT)
+        await told(connection)
+        for items in (MAX_ITEMS, MAX_ITEMS + 1):
+            # One of its commas is outside of the list.
+            listed = ",".join("0" * items)
+            await connection.send(f'{{"type":"pong","payload":{{"a":[{listed}]}}}}')
+        text = "The request has more than 100000 elements of lists and fields of objects."
+        assert await closed(connection) == (1009, text)
+
+
+async def test_others_have_their_turn_while_messages_wait() -> None:
+    messages: Any = iter(
+        [{"type": "websocket.connect"}, *[{"type": "websocket.receive", "text": '{"type":"pong"}'}] * 2_000]
+    )
+
+    async def receive() -> Any:
+        # As uvicorn's does it while messages wait: without a pause.
+        return next(messages, {"type": "websocket.disconnect"})
+
+    async def send(message: Any) -> None:
+        pass
+
+    socket = WebSocket({"type": "websocket", "headers": [], "subprotocols": []}, receive, send)
+    await socket.accept()
+    request: Any = Request(Context.__new__(Context))
+    connection = Connection(socket, request, Connections(), asyncio.Semaphore(), ExitStack())
+    turns, serving = 0, asyncio.create_task(connection.serve())
+    while not serving.done():
+        await asyncio.sleep(0)
+        turns += 1
+    assert turns >= 2_000 // AT_A_TIME
 
 
 async def test_codes_of_a_connection(tenant: Tenant) -> None:
@@ -284,16 +338,56 @@ async def test_who_has_all_their_connections_asks_nothing(small: Tenant) -> None
     await key.close()
 
 
-def test_who_says_not_who_they_are_is_counted() -> None:
-    connections = Connections()
+def test_who_has_been_silent_the_longest_makes_room() -> None:
+    connections, ended = Connections(), list[int]()
+    with ExitStack() as strangers:
+        speaks = [
+            strangers.enter_context(connections.stranger(partial(ended.append, number)))
+            for number in range(MAX_STRANGERS)
+        ]
+        assert ended == []
+        speaks[0]()
+        with connections.stranger(partial(ended.append, -1)):
+            # Who has spoken is let in sooner or later.
+            assert ended == [1]
+        with connections.stranger(partial(ended.append, -1)):
+            assert ended == [1]
+        for speak in speaks[2:]:
+            speak()
+        # To speak when it is too late makes no room.
+        speaks[1]()
+        with connections.stranger(partial(ended.append, -1)) as last:
+            last()
+            with pytest.raises(Problem) as refused, connections.stranger(partial(ended.append, -1)):
+                pass
+        assert (refused.value.code, ended) == (Code.UNAVAILABLE, [1])
+    with connections.stranger(partial(ended.append, -1)):
+        assert ended == [1]
+
+
+async def test_a_silent_connection_is_told_that_it_makes_room() -> None:
+    connections, closes, accepted = Connections(), list[Any](), asyncio.Event()
+
+    async def receive() -> Any:
+        if accepted.is_set():
+            await asyncio.sleep(30)
+        return {"type": "websocket.connect"}
+
+    async def send(message: Any) -> None:
+        accepted.set() if message["type"] == "websocket.accept" else closes.append(message)
+
+    state = {"context": Context.__new__(Context)}
+    scope = {"type": "websocket", "headers": [], "subprotocols": [PROTOCOL], "state": state}
+    serving = asyncio.create_task(Sockets(Options(), connections)(scope, receive, send))
+    await accepted.wait()
+    await asyncio.sleep(0)
     with ExitStack() as strangers:
         for _ in range(MAX_STRANGERS):
-            strangers.enter_context(connections.stranger())
-        with pytest.raises(Problem) as refused, connections.stranger():
-            pass
-        assert refused.value.code is Code.UNAVAILABLE
-    with connections.stranger():
-        pass
+            strangers.enter_context(connections.stranger(lambda: None))
+        async with asyncio.timeout(30):
+            await serving
+    text = "Too many connections wait to be let in. Try again later."
+    assert closes == [{"type": "websocket.close", "code": 1013, "reason": text}]
 
 
 async def test_a_token_ends_while_the_connection_is_open(tenant: Tenant) -> None:
