@@ -40,7 +40,10 @@ class Webhook(SQLModel, table=True):
     """An endpoint of a workspace. Its secrets are encrypted; after a rotation both are used until `previous_until`."""
 
     __tablename__ = "webhooks"
-    __table_args__ = (Index("webhooks_in_order", "workspace_id", "created_at", "id"),)
+    __table_args__ = (
+        Index("webhooks_in_order", "workspace_id", "created_at", "id"),
+        Index("webhooks_off", "updated_at", postgresql_where="NOT is_active"),
+    )
     id: UUID = Field(default_factory=new_id, sa_column=key())
     workspace_id: UUID = Field(sa_column=reference("workspaces.id"))
     created_by_id: UUID | None = Field(

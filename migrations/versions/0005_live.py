@@ -71,6 +71,7 @@ def upgrade() -> None:
         when("updated_at", nullable=False),
     )
     op.create_index("webhooks_in_order", "webhooks", ["workspace_id", "created_at", "id"])
+    op.create_index("webhooks_off", "webhooks", ["updated_at"], postgresql_where="NOT is_active")
     op.create_table(
         "deliveries",
         sa.Column("id", sa.Uuid(), primary_key=True),
