@@ -112,7 +112,8 @@ INSERT INTO deliveries (id, workspace_id, webhook_id, event_id, note_id, seq, ty
     CASE WHEN n % 10 = 0 THEN now() - n * interval '1 second' END, now() - n * interval '1 second'
   FROM s WHERE n <= 30000;
 INSERT INTO webhook_posts (id, workspace_id, posted_at)
-  SELECT pg_temp.made('post', n), space, now() + interval '1 hour' - n * interval '1 millisecond' FROM s WHERE n <= 30000;
+  SELECT pg_temp.made('post', n), space, now() + interval '1 hour' - n * interval '1 millisecond'
+  FROM s WHERE n <= 30000;
 ANALYZE;
 """
 
