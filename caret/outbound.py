@@ -87,6 +87,12 @@ class Resolver:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
 
+def _options() -> list[httpcore2.SOCKET_OPTION]:
+    if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux has it
+        return [(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(1_000 * UNACKNOWLEDGED))]
+    return []
+
+
 def _resolve(host: str, port: int) -> Sequence[Address]:
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return list(dict.fromkeys(ip_address(address[0]) for *_, address in found))
@@ -186,7 +192,7 @@ class Outbound:
             max_keepalive_connections=CONNECTIONS,
             keepalive_expiry=IDLE,
             http2=True,
-            socket_options=[(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(1_000 * UNACKNOWLEDGED))],
+            socket_options=_options(),
             network_backend=self._network,
         )
 
