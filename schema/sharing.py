@@ -65,7 +65,7 @@ class Shared:
         entry = Entry(loop.create_future(), operation)
         self._kept[key] = entry
         loop.call_later(FRESH, self._forget, key, entry)
-        if len(self._kept) > MAX_SHARED:
+        while len(self._kept) > MAX_SHARED:
             self._kept.popitem(last=False)
         return entry.body
 

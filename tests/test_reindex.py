@@ -168,7 +168,7 @@ async def test_stopped_half_way_it_goes_on_where_it_stopped(
         with reindexing(*only, **smaller) as process:
             assert await asyncio.to_thread(endpoint.held.wait, 60)
             process.send_signal(number)
-            said = (await asyncio.to_thread(process.communicate, None, 30))[1]
+            said = (await asyncio.to_thread(process.communicate, None, 120))[1]
         endpoint.gate.set()
         endpoint.gate = None
         left = await indexing.left(ctx, mine)

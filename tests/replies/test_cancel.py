@@ -201,7 +201,7 @@ async def test_it_races_with_the_end(tenant: Tenant, house: House, other_server:
             assert heard[-1][1]["type"] == ("done" if stored["state"] == "DONE" else "error")
         assert await finishes(tenant.database, asked.reply) == [1]
         states.append(stored["state"])
-    assert states[0] == "CANCELLED"
+    assert "CANCELLED" in states
 
 
 async def test_the_process_was_not_told(tenant: Tenant, house: House) -> None:
