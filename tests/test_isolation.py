@@ -69,7 +69,7 @@ async def victim(house: House, server: Served, database: AsyncEngine) -> AsyncIt
         **place,
         user=people["user"].user_id,
     )
-    posted = "INSERT INTO webhook_posts (id, workspace_id, posted_at) VALUES (:id, :workspace, now())"
+    posted = "INSERT INTO webhook_posts (id, workspace_id, posted_at) VALUES (:id, :workspace, 'tomorrow')"
     await sql(database, posted, id=new_id(), workspace=tenant.id)
     for things in own.values():
         await sql(
