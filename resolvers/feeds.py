@@ -137,12 +137,10 @@ class Feeds:
         async with self._joined(follower, max(after, newest)) as feed:
             silences = feed.silences
             while True:
-                recent = feed.since(after)
-                batch = (
-                    Batch(await self._behind(follower.workspace_id, after))
-                    if recent is None
-                    else Batch(recent, feed.facts)
-                )
+                if (recent := feed.since(after)) is not None:
+                    batch = Batch(recent, feed.facts)
+                else:
+                    batch = Batch(await self._behind(follower.workspace_id, after))
                 if batch.events:
                     after = batch.events[-1].seq
                     yield batch
@@ -171,7 +169,10 @@ class Feeds:
         try:
             yield feed
         finally:
-            feed.followers -= Counter((follower,))
+            feed.followers[follower] -= 1
+            # Not by `-=` of counters, which looks at all of them: a thousand leave at once.
+            if not feed.followers[follower]:
+                del feed.followers[follower]
             if not feed.followers:
                 del self._feeds[workspace_id]
                 task.cancel()
