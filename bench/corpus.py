@@ -22,8 +22,8 @@ from caret.providers.minilm import MiniLM
 from models import Plan
 from models.base import new_id
 from models.search import DIMENSIONS
-from resolvers import viewers
-from resolvers.context import Transaction
+from resolvers.auth import credentials
+from resolvers.core.context import Transaction
 
 SEED = 5
 WORKSPACES, PER_NOTE = 100, 10
@@ -78,8 +78,8 @@ async def filled(url: str, database: AsyncEngine, chunks: int) -> Corpus:
     """Fills a migrated database, then builds its indexes, and prints what both took."""
     async with database.begin() as begun:
         tx = Transaction(begun)
-        ids = [await viewers.create_workspace(tx, f"Workspace {i}", Plan.ENTERPRISE) for i in range(WORKSPACES)]
-        key = await viewers.create_key(tx, ids[0], "bench")
+        ids = [await credentials.create_workspace(tx, f"Workspace {i}", Plan.ENTERPRISE) for i in range(WORKSPACES)]
+        key = await credentials.create_key(tx, ids[0], "bench")
     connection = await asyncpg.connect(url)
     try:
         await register_vector(connection)

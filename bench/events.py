@@ -15,8 +15,8 @@ import websockets
 from bench.stage import Stage
 from models import EventType
 from models.base import as_id
-from resolvers.context import Transaction
-from resolvers.events import publish
+from resolvers.core.context import Transaction
+from resolvers.events.log import publish
 from tests.support.house import serving
 
 FOLLOWERS, EVENTS = 1_000, 10

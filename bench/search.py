@@ -16,14 +16,14 @@ from sqlmodel import col
 
 from bench.corpus import Corpus, filled, room
 from bench.stage import Stage, line, timed
-from caret.migrating import migrate
-from caret.postgres import engine
+from caret.adapters.postgres import engine
+from caret.migrate import migrate
 from caret.providers.minilm import MiniLM
 from models import Note
 from models.note import NoteStatus
-from resolvers.context import Database, Transaction
-from resolvers.search.meaning import Question, nearest
-from resolvers.search.scope import Scope, is_large
+from resolvers.core.context import Database, Transaction
+from resolvers.search.query.scope import Scope, is_large
+from resolvers.search.query.semantic import Question, nearest
 from tests.support.clients import Caller
 from tests.support.house import serving
 from tests.support.scratch import scratch_database

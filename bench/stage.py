@@ -16,14 +16,14 @@ from sqlalchemy import func, insert, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlmodel import col
 
+from caret.adapters.postgres import engine
 from caret.embedded.nats import EmbeddedNats
 from caret.embedded.postgres import EmbeddedPostgres
-from caret.migrating import migrate
-from caret.postgres import engine
+from caret.migrate import migrate
 from models import Note, Plan, Tag
 from models.base import new_id
-from resolvers import viewers
-from resolvers.context import Transaction
+from resolvers.auth import credentials
+from resolvers.core.context import Transaction
 from tests.support.clients import Caller
 from tests.support.house import SECRET, UNLIMITED, serving
 from tests.support.llm import MODEL
@@ -84,8 +84,8 @@ async def furnished(served: Any, database: AsyncEngine, folder: Path, settings: 
     """A workspace with NOTES notes of a usual size, each with tags and an author."""
     async with database.begin() as connection:
         tx = Transaction(connection)
-        workspace_id = await viewers.create_workspace(tx, "Bench", Plan.ENTERPRISE)
-        key = await viewers.create_key(tx, workspace_id, "bench")
+        workspace_id = await credentials.create_workspace(tx, "Bench", Plan.ENTERPRISE)
+        key = await credentials.create_key(tx, workspace_id, "bench")
         tags = [{"id": new_id(), "workspace_id": workspace_id, "name": f"t{i}", "color": "#000000"} for i in range(5)]
         await tx.execute(insert(Tag), tags)
     caller = Caller(served, key)
@@ -104,8 +104,8 @@ async def workspace(stage: Stage, name: str) -> tuple[UUID, Caller]:
     """Another workspace of the stage, and who has a key to it."""
     async with stage.database.begin() as connection:
         tx = Transaction(connection)
-        workspace_id = await viewers.create_workspace(tx, name, Plan.ENTERPRISE)
-        key = await viewers.create_key(tx, workspace_id, "bench")
+        workspace_id = await credentials.create_workspace(tx, name, Plan.ENTERPRISE)
+        key = await credentials.create_key(tx, workspace_id, "bench")
     return workspace_id, Caller(stage.caller.served, key)
 
 

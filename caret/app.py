@@ -21,16 +21,16 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import rest_compat
-from caret import documents
-from caret.parts import opened
-from caret.postgres import is_migrated
+from caret import trusted_documents
+from caret.adapters.postgres import is_migrated
 from caret.settings import Settings
+from caret.wiring import opened
 from models.base import new_id
-from resolvers.context import Context
-from resolvers.errors import Code, Problem
-from resolvers.limits import Meter
-from rest_compat import docs
-from schema.http import GraphQLEdge
+from resolvers.core.context import Context
+from resolvers.core.errors import Code, Problem
+from resolvers.core.rate_limit import Meter
+from rest_compat.openapi import page
+from schema.endpoint import GraphQLEdge
 from schema.transports import graphiql
 from schema.transports.graphiql import GraphiQL
 
@@ -57,11 +57,11 @@ def create_app(settings: Settings) -> Starlette:
         async with opened(settings) as context:
             yield {"context": context}
 
-    graphql, rest = GraphQLEdge(documents.options(settings)), rest_compat.routes()
+    graphql, rest = GraphQLEdge(trusted_documents.options(settings)), rest_compat.routes()
     return Starlette(
         routes=[
             *rest,
-            *docs.routes(rest),
+            *page.routes(rest),
             Route("/graphql", GraphiQL(graphql) if settings.graphiql else graphql),
             WebSocketRoute("/graphql", graphql),
             *(graphiql.routes() if settings.graphiql else ()),

@@ -14,8 +14,9 @@ from models import Role, Tag, User, Workspace
 from models.base import new_id
 from models.note import NoteDraft
 from models.workspace import Plan
-from resolvers import notes, viewers
-from resolvers.context import Context, Viewer
+from resolvers import notes
+from resolvers.auth import credentials
+from resolvers.core.context import Context, Viewer
 
 NAME = "Robin Demo"
 WORKSPACE = "Demo workspace"
@@ -29,9 +30,9 @@ async def seed(ctx: Context, file: Path) -> bool:
             return False
         user_id = new_id()
         await tx.execute(insert(User).values(id=user_id, email=DEMO_EMAIL, name=NAME))
-        workspace_id = await viewers.create_workspace(tx, WORKSPACE, Plan.ENTERPRISE)
-        await viewers.join(tx, workspace_id, user_id, Role.ADMIN)
-        key = await viewers.create_key(tx, workspace_id, "demo")
+        workspace_id = await credentials.create_workspace(tx, WORKSPACE, Plan.ENTERPRISE)
+        await credentials.join(tx, workspace_id, user_id, Role.ADMIN)
+        key = await credentials.create_key(tx, workspace_id, "demo")
         tags = {name: new_id() for name in TAGS}
         rows = [{"id": tags[name], "workspace_id": workspace_id, "name": name, "color": TAGS[name]} for name in TAGS]
         await tx.execute(insert(Tag), rows)

@@ -55,7 +55,7 @@ LEAST_CHUNK, MOST_CHUNK = 128, 8_192
 EF_SEARCH = 400
 """Chunks that a search keeps in view while it follows the index of meanings: more find more, and take longer."""
 RATE_LIMITS = "free=60,pro=120,enterprise=300"
-"""As `resolvers.limits` has them: to import it, and the tables with it, would take each command half a second."""
+"""The same defaults as `resolvers.core.rate_limit`; importing it here would cost each command half a second."""
 PLANS = ("free", "pro", "enterprise")
 
 

@@ -6,10 +6,14 @@ from collections.abc import Awaitable, Callable, Sequence
 import structlog
 
 from models.base import Record
-from resolvers import idempotency, indexing, recordings, replies, retention, translating
-from resolvers.context import Context
-from resolvers.webhooks import settling
-from resolvers.webhooks.sending import Sender
+from resolvers import recordings, replies
+from resolvers.core import idempotency
+from resolvers.core.context import Context
+from resolvers.events import retention
+from resolvers.notes import translation
+from resolvers.search import indexing
+from resolvers.webhooks import outcomes as settling
+from resolvers.webhooks.sender import Sender
 
 log = structlog.get_logger()
 
@@ -129,7 +133,7 @@ async def record(ctx: Context) -> int:
 
 async def translate(ctx: Context) -> int:
     """Translates the transcript of a note that waits for it."""
-    job = await translating.claim(ctx)
+    job = await translation.claim(ctx)
     if job is not None:
-        await translating.work(ctx, job)
+        await translation.work(ctx, job)
     return 0 if job is None else 1

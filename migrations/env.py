@@ -1,4 +1,4 @@
-"""Alembic's entry: `caret.postgres.migrate` hands in its own connection, so no address is configured here."""
+"""Alembic's entry: `caret.adapters.postgres.migrate` hands in its own connection, so no address is configured here."""
 
 from alembic import context
 from sqlmodel import SQLModel

@@ -26,22 +26,14 @@ from models import (
     Workspace,
 )
 from models.base import Record
-from resolvers import (
-    access,
-    conversations,
-    folders,
-    groups,
-    invites,
-    keys,
-    members,
-    notes,
-    suggestions,
-    tags,
-    workspaces,
-)
-from resolvers.context import Context
-from resolvers.errors import bad_input
-from resolvers.webhooks import deliveries, manage
+from resolvers import notes
+from resolvers.auth import access
+from resolvers.conversations import conversations, suggestions
+from resolvers.core.context import Context
+from resolvers.core.errors import bad_input
+from resolvers.notes import folders, tags
+from resolvers.webhooks import deliveries, endpoints
+from resolvers.workspaces import api_keys, groups, invites, members, workspaces
 
 MAX_NODES = 100
 """Ids that are asked for at a time."""
@@ -119,8 +111,8 @@ KINDS = {
     "Member": Kind(Member, "users", whole(members.find)),
     "Group": Kind(Group, "users", whole(groups.find)),
     "Invite": Kind(Invite, "users", whole(invites.find)),
-    "ApiKey": Kind(ApiKey, "users", whole(keys.find)),
-    "Webhook": Kind(Webhook, "webhooks", whole(manage.find)),
+    "ApiKey": Kind(ApiKey, "users", whole(api_keys.find)),
+    "Webhook": Kind(Webhook, "webhooks", whole(endpoints.find)),
     "WebhookDelivery": Kind(Delivery, "webhooks", deliveries.find),
 }
 

@@ -7,6 +7,7 @@ from rest_compat import (
     folders,
     groups,
     invites,
+    me,
     members,
     notes,
     recordings,
@@ -15,7 +16,6 @@ from rest_compat import (
     tags,
     webhooks,
     workspace,
-    workspaces,
 )
 from rest_compat.ai_api import AI
 from rest_compat.notes_api import V1
@@ -33,7 +33,7 @@ def routes() -> list[BaseRoute]:
                 # Before the notes: their `{id}` would match these paths.
                 *recordings.ROUTES,
                 *notes.ROUTES,
-                *workspaces.ROUTES,
+                *me.ROUTES,
                 *workspace.ROUTES,
                 *tags.ROUTES,
                 *folders.ROUTES,

@@ -7,11 +7,11 @@ from pydantic.alias_generators import to_snake
 from starlette.requests import Request
 from starlette.responses import Response
 
-from resolvers.context import Context
-from resolvers.errors import Code, Problem
-from rest_compat.call import Call, acting, bearer, read_body, reply
-from rest_compat.family import Family
-from rest_compat.refusals import Flaw, Refusal, refusal_of
+from resolvers.core.context import Context
+from resolvers.core.errors import Code, Problem
+from rest_compat.api import Family
+from rest_compat.errors import Flaw, Refusal, refusal_of
+from rest_compat.request import Call, acting, bearer, read_body, reply
 
 BODY = ConfigDict(alias_generator=to_snake, extra="ignore", strict=False)
 """Makes a draft of the resolvers speak as this API does: unknown fields and "5" for 5 are let pass."""

@@ -17,14 +17,15 @@ from models.conversation import (
     MessageDraft,
     SelectionDraft,
 )
-from resolvers import conversations, replies
-from resolvers.pages import MAX_PAGE
-from rest_compat import ai_shapes, present
+from resolvers import replies
+from resolvers.conversations import conversations
+from resolvers.core.pagination import MAX_PAGE
+from rest_compat import ai_shapes, serializers
 from rest_compat.ai_api import AI, BODY, PUBLIC_AI
-from rest_compat.call import Call
+from rest_compat.errors import bad
 from rest_compat.operations import does, reads, removes
-from rest_compat.refusals import bad
-from rest_compat.streams import ReplyStream
+from rest_compat.request import Call
+from rest_compat.sse import ReplyStream
 
 Limit = Annotated[int, Field(ge=1, le=MAX_PAGE)]
 Offset = Annotated[int, Field(ge=0, le=2**63 - 1)]
@@ -99,28 +100,28 @@ class ReplyQuery(BaseModel):
 async def models(call: Call) -> ai_shapes.Models:
     """The language models on offer; needs no credential."""
     catalogue = call.ctx.models
-    return {"models": [present.model(card) for card in catalogue.cards], "default_model_id": catalogue.default_id}
+    return {"models": [serializers.model(card) for card in catalogue.cards], "default_model_id": catalogue.default_id}
 
 
 async def create(call: Call, body: NewConversation) -> ai_shapes.Conversation:
     """Begins a conversation about a document."""
-    return present.conversation(await conversations.create(call.ctx, body, call.idempotency_key))
+    return serializers.conversation(await conversations.create(call.ctx, body, call.idempotency_key))
 
 
 async def page(call: Call, query: ConversationsQuery) -> ai_shapes.Listed[ai_shapes.Summary]:
     """The caller's own conversations about a document, last used first."""
     rows, total = await conversations.window(call.ctx, query.document_id, query.limit, query.offset)
-    return {"items": [present.summary(row) for row in rows], "total": total}
+    return {"items": [serializers.summary(row) for row in rows], "total": total}
 
 
 async def get(call: Call) -> ai_shapes.Conversation:
     """A conversation of the caller's own."""
-    return present.conversation(await conversations.get(call.ctx, call.ident("Conversation")))
+    return serializers.conversation(await conversations.get(call.ctx, call.ident("Conversation")))
 
 
 async def rename(call: Call, body: Renamed) -> ai_shapes.Conversation:
     """Gives a conversation another title."""
-    return present.conversation(await conversations.rename(call.ctx, call.ident("Conversation"), body.title))
+    return serializers.conversation(await conversations.rename(call.ctx, call.ident("Conversation"), body.title))
 
 
 async def delete(call: Call) -> None:
@@ -136,7 +137,7 @@ async def touch(call: Call) -> None:
 async def messages(call: Call, query: MessagesQuery) -> ai_shapes.Listed[ai_shapes.Message]:
     """The messages of a conversation, oldest first."""
     rows, total = await conversations.message_window(call.ctx, call.ident("Conversation"), query.limit, query.offset)
-    return {"items": [present.message(row) for row in rows], "total": total}
+    return {"items": [serializers.message(row) for row in rows], "total": total}
 
 
 async def ask(call: Call, body: Question) -> ReplyStream:

@@ -2,11 +2,11 @@
 
 from models.base import Record
 from models.people import GroupChange, GroupDraft
-from resolvers import groups
-from rest_compat import present, shapes
-from rest_compat.call import Call
+from resolvers.workspaces import groups
+from rest_compat import serializers, shapes
 from rest_compat.notes_api import V1
 from rest_compat.operations import changes, makes, reads, removes
+from rest_compat.request import Call
 from rest_compat.shapes import OneGroup, Removed, UserGroups
 
 
@@ -35,7 +35,7 @@ async def delete(call: Call) -> Removed:
 
 
 def shown(row: Record) -> shapes.Group:
-    group: shapes.Group = {"id": row.id, "name": row.name, "createdAt": present.millis(row.created_at)}
+    group: shapes.Group = {"id": row.id, "name": row.name, "createdAt": serializers.millis(row.created_at)}
     if row.description is not None:
         group["description"] = row.description
     return group

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from resolvers.idempotency import LONGEST
+from resolvers.core.idempotency import LONGEST
 
 Json = dict[str, Any]
 

@@ -6,20 +6,20 @@ from starlette.routing import Route
 
 from models.base import Record
 from models.people import AcceptDraft, InviteDraft
-from resolvers import groups, invites
-from resolvers.context import Context
-from rest_compat import members, present, shapes
-from rest_compat.call import Call
+from resolvers.core.context import Context
+from resolvers.workspaces import groups, invites
+from rest_compat import members, serializers, shapes
 from rest_compat.notes_api import V1
 from rest_compat.operations import does, makes, reads, removes
 from rest_compat.paging import Paging
+from rest_compat.request import Call
 from rest_compat.shapes import OneInvite, OneMember, Paged, Removed
 
 
 async def page(call: Call, query: Paging) -> Paged[shapes.Invite]:
     """Lists the workspace's open invites, newest first."""
     rows, is_last = await invites.window(call.ctx, query.limit, query.offset)
-    return present.paged(await shown(call.ctx, rows), query.limit, query.offset, is_last=is_last)
+    return serializers.paged(await shown(call.ctx, rows), query.limit, query.offset, is_last=is_last)
 
 
 async def create(call: Call, body: InviteDraft) -> OneInvite:
@@ -49,9 +49,9 @@ async def shown(ctx: Context, rows: Sequence[Record]) -> list[shapes.Invite]:
             "code": row.code,
             "role": row.role,
             "isUrlInvite": row.is_url_invite,
-            "expiresAt": present.millis(row.expires_at),
-            "createdAt": present.millis(row.created_at),
-            "groups": present.groups(of_invites.get(row.id, ())),
+            "expiresAt": serializers.millis(row.expires_at),
+            "createdAt": serializers.millis(row.created_at),
+            "groups": serializers.groups(of_invites.get(row.id, ())),
         }
         for row in rows
     ]

@@ -4,13 +4,13 @@ from collections.abc import Sequence
 
 from models.base import Record
 from models.people import MemberChange, MemberFilter
-from resolvers import groups, members
-from resolvers.context import Context
-from rest_compat import present, shapes
-from rest_compat.call import Call
+from resolvers.core.context import Context
+from resolvers.workspaces import groups, members
+from rest_compat import serializers, shapes
 from rest_compat.notes_api import V1
 from rest_compat.operations import changes, reads, removes, shows
 from rest_compat.paging import Paging
+from rest_compat.request import Call
 from rest_compat.shapes import OneMember, Paged, Removed
 
 
@@ -21,7 +21,7 @@ class MembersQuery(MemberFilter, Paging):
 async def page(call: Call, query: MembersQuery) -> Paged[shapes.Member]:
     """Lists the members of the workspace, first joined first; `search` finds a part of a name or of an address."""
     rows, is_last = await members.window(call.ctx, query.limit, query.offset, query)
-    return present.paged(await shown(call.ctx, rows), query.limit, query.offset, is_last=is_last)
+    return serializers.paged(await shown(call.ctx, rows), query.limit, query.offset, is_last=is_last)
 
 
 async def get(call: Call) -> OneMember:
@@ -56,8 +56,8 @@ async def shown(ctx: Context, rows: Sequence[Record]) -> list[shapes.Member]:
             "email": row.email,
             "profileUrl": row.profile_url,
             "role": row.role,
-            "createdAt": present.millis(row.created_at),
-            "groups": present.groups(of_members.get(row.id, ())),
+            "createdAt": serializers.millis(row.created_at),
+            "groups": serializers.groups(of_members.get(row.id, ())),
         }
         for row in rows
     ]

@@ -21,13 +21,13 @@ from models.note import (
     TagIds,
 )
 from resolvers import notes
-from resolvers.context import Context
-from resolvers.pages import MAX_PAGE, PAGE
-from rest_compat import present, shapes
-from rest_compat.call import Call
+from resolvers.core.context import Context
+from resolvers.core.pagination import MAX_PAGE, PAGE
+from rest_compat import serializers, shapes
+from rest_compat.errors import bad
 from rest_compat.notes_api import V1
 from rest_compat.operations import changes, makes, reads, removes, shows
-from rest_compat.refusals import bad
+from rest_compat.request import Call
 from rest_compat.shapes import OneNote, Paged, Removed
 
 MAX_OFFSET = 2**63 - 1
@@ -115,8 +115,8 @@ async def page(call: Call, query: NotesQuery) -> Paged[shapes.Note]:
     order = NoteOrder(field=query.sort_by, direction=query.sort_order)
     rows, is_last = await notes.window(call.ctx, query.limit, query.offset, query, order)
     details = await notes.details(call.ctx, rows)
-    items = [present.note(row, details) for row in rows]
-    return present.paged(items, query.limit, query.offset, is_last=is_last)
+    items = [serializers.note(row, details) for row in rows]
+    return serializers.paged(items, query.limit, query.offset, is_last=is_last)
 
 
 async def create(call: Call, body: NewNote) -> OneNote:
@@ -142,7 +142,7 @@ async def delete(call: Call) -> Removed:
 
 
 async def whole(ctx: Context, row: Record) -> OneNote:
-    return {"note": present.note(row, await notes.details(ctx, [row]))}
+    return {"note": serializers.note(row, await notes.details(ctx, [row]))}
 
 
 def if_match(request: Request) -> int | None:

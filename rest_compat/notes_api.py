@@ -6,9 +6,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from models.base import as_id
-from rest_compat.call import WRITING, Call, acting, bearer, read_body, reply
-from rest_compat.family import Family
-from rest_compat.refusals import Refusal, bad, refusal_of
+from rest_compat.api import Family
+from rest_compat.errors import Refusal, bad, refusal_of
+from rest_compat.request import WRITING, Call, acting, bearer, read_body, reply
 
 TYPES = {
     400: "validation_error",

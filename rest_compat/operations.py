@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import Response
 
-from rest_compat.call import Call
+from rest_compat.request import Call
 
 Endpoint = Callable[..., Awaitable[Any]]
 Version = Callable[[Any], int]
@@ -28,7 +28,7 @@ class Operation:
     """`tagged`: its answer has an ETag. `once`: it may be repeated safely with an Idempotency-Key.
 
     `takes`: the kind of body that it reads itself, which no model has. `refuses`: the statuses of refusals that
-    `rest_compat.answers` can't tell from the rest of it.
+    `rest_compat.openapi.responses` can't tell from the rest of it.
     """
 
     endpoint: Endpoint

@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import ConfigDict, Field
 
 from models.base import Draft
-from resolvers.pages import MAX_PAGE, PAGE
+from resolvers.core.pagination import MAX_PAGE, PAGE
 
 MAX_OFFSET = 2**63 - 1
 

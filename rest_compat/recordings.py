@@ -12,11 +12,11 @@ from typing_extensions import TypedDict
 from models.base import as_id
 from models.recording import FromAudioDraft, UploadDraft
 from resolvers import recordings
-from resolvers.context import Context
+from resolvers.core.context import Context
 from resolvers.recordings import Ticket
-from rest_compat.call import Call
 from rest_compat.notes_api import V1
 from rest_compat.operations import does, makes
+from rest_compat.request import Call
 from rest_compat.shapes import Removed
 
 

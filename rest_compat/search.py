@@ -6,13 +6,13 @@ from pydantic import BaseModel, Field, StringConstraints
 
 from models.base import Id, Prose
 from models.search import SearchMode
-from resolvers import indexing
-from resolvers.search import MAX_HITS, MAX_QUERY, search
-from rest_compat import present
+from resolvers.search import indexing
+from resolvers.search.query import MAX_HITS, MAX_QUERY, search
+from rest_compat import serializers
 from rest_compat.ai_api import AI
 from rest_compat.ai_shapes import Indexed, Results
-from rest_compat.call import Call
 from rest_compat.operations import does, removes
+from rest_compat.request import Call
 
 
 class ToIndex(BaseModel):
@@ -44,7 +44,7 @@ async def find(call: Call, body: Wanted) -> Results:
         exclude_note=body.exclude_current_document,
         grouped=False,
     )
-    return {"document_id": body.document_id, "query": body.query, "results": present.hits(found)}
+    return {"document_id": body.document_id, "query": body.query, "results": serializers.hits(found)}
 
 
 async def forget(call: Call) -> None:

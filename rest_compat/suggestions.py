@@ -6,11 +6,11 @@ from pydantic import BaseModel, Field
 
 from models.base import Id
 from models.conversation import SuggestionDecision, SuggestionDraft, SuggestionStatus
-from resolvers import suggestions
-from rest_compat import ai_shapes, present
+from resolvers.conversations import suggestions
+from rest_compat import ai_shapes, serializers
 from rest_compat.ai_api import AI, BODY
-from rest_compat.call import Call
 from rest_compat.operations import does, reads
+from rest_compat.request import Call
 
 
 class NewSuggestion(SuggestionDraft):
@@ -29,20 +29,20 @@ class SuggestionsQuery(BaseModel):
 
 async def create(call: Call, body: NewSuggestion) -> ai_shapes.Suggestion:
     """Proposes an edit of a conversation's document, which supersedes the open one."""
-    return present.suggestion(await suggestions.create(call.ctx, body, call.idempotency_key))
+    return serializers.suggestion(await suggestions.create(call.ctx, body, call.idempotency_key))
 
 
 async def listed(call: Call, query: SuggestionsQuery) -> list[ai_shapes.Suggestion]:
     """The newest 100 suggestions of a conversation, oldest first."""
     return [
-        present.suggestion(row)
+        serializers.suggestion(row)
         for row in await suggestions.of_conversation(call.ctx, query.conversation_id, query.status)
     ]
 
 
 async def decide(call: Call, body: Decision) -> ai_shapes.Suggestion:
     """Decides on an open suggestion; the document stays as it is, for the caller to change."""
-    return present.suggestion(await suggestions.set_status(call.ctx, call.ident("Suggestion"), body.status))
+    return serializers.suggestion(await suggestions.set_status(call.ctx, call.ident("Suggestion"), body.status))
 
 
 ROUTES = [

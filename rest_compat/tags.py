@@ -2,12 +2,12 @@
 
 from models.base import Record
 from models.tag import TagChange, TagDraft
-from resolvers import tags
+from resolvers.notes import tags
 from rest_compat import shapes
-from rest_compat.call import Call
 from rest_compat.notes_api import V1
 from rest_compat.operations import changes, makes, reads, removes
-from rest_compat.present import millis
+from rest_compat.request import Call
+from rest_compat.serializers import millis
 from rest_compat.shapes import OneTag, Removed
 
 

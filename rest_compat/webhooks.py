@@ -2,13 +2,13 @@
 
 from models.base import Record
 from models.webhook import WebhookChange, WebhookDraft, ZapierHook
-from resolvers.webhooks import deliveries, manage, zapier
-from rest_compat import present, shapes
-from rest_compat.call import Call
+from resolvers.webhooks import deliveries, endpoints, zapier
+from rest_compat import serializers, shapes
 from rest_compat.notes_api import V1
 from rest_compat.operations import changes, described, does, makes, reads, removes, shows
 from rest_compat.paging import Paging
-from rest_compat.present import millis
+from rest_compat.request import Call
+from rest_compat.serializers import millis
 from rest_compat.shapes import OneDelivery, OneSecretWebhook, OneWebhook, Paged, Removed, Zapped
 
 
@@ -46,35 +46,35 @@ def delivery(row: Record) -> shapes.Delivery:
 
 async def listed(call: Call) -> shapes.Webhooks:
     """Lists the workspace's webhooks, newest first."""
-    return {"webhooks": [shown(row) for row in await manage.listed(call.ctx)]}
+    return {"webhooks": [shown(row) for row in await endpoints.listed(call.ctx)]}
 
 
 async def create(call: Call, body: WebhookDraft) -> OneSecretWebhook:
     """Creates a webhook, and tells its secret this once. An active one is sent a `test` event. 409 to a repeat after
     the secret was replaced."""
-    row, secret = await manage.create(call.ctx, body, call.idempotency_key)
+    row, secret = await endpoints.create(call.ctx, body, call.idempotency_key)
     return {"webhook": {**shown(row), "secret": secret}}
 
 
 async def get(call: Call) -> OneWebhook:
     """A webhook."""
-    return {"webhook": shown(await manage.get(call.ctx, call.ident("Webhook")))}
+    return {"webhook": shown(await endpoints.get(call.ctx, call.ident("Webhook")))}
 
 
 async def update(call: Call, body: WebhookChange) -> OneWebhook:
     """Changes the fields that are sent; null clears the label. To switch it on forgets why it was disabled."""
-    return {"webhook": shown(await manage.update(call.ctx, call.ident("Webhook"), body))}
+    return {"webhook": shown(await endpoints.update(call.ctx, call.ident("Webhook"), body))}
 
 
 async def delete(call: Call) -> Removed:
     """Deletes a webhook with its deliveries: what waited for it is sent no more."""
-    await manage.delete(call.ctx, call.ident("Webhook"))
+    await endpoints.delete(call.ctx, call.ident("Webhook"))
     return {"success": True, "message": "Webhook deleted"}
 
 
 async def rotate(call: Call) -> OneSecretWebhook:
     """Gives a webhook a new secret, and tells it this once. The old one signs too for another 24 hours."""
-    row, secret = await manage.rotate(call.ctx, call.ident("Webhook"))
+    row, secret = await endpoints.rotate(call.ctx, call.ident("Webhook"))
     return {"webhook": {**shown(row), "secret": secret}}
 
 
@@ -86,7 +86,7 @@ async def test(call: Call) -> OneDelivery:
 async def sent(call: Call, query: Paging) -> Paged[shapes.Delivery]:
     """Lists what was posted to a webhook, or will be, newest first."""
     rows, is_last = await deliveries.window(call.ctx, call.ident("Webhook"), query.limit, query.offset)
-    return present.paged([delivery(row) for row in rows], query.limit, query.offset, is_last=is_last)
+    return serializers.paged([delivery(row) for row in rows], query.limit, query.offset, is_last=is_last)
 
 
 async def redeliver(call: Call) -> OneDelivery:

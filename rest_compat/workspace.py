@@ -2,12 +2,12 @@
 
 from models.base import Record
 from models.settings import WorkspaceChange
-from resolvers import workspaces
+from resolvers.workspaces import workspaces
 from rest_compat import shapes
-from rest_compat.call import Call
 from rest_compat.notes_api import V1
 from rest_compat.operations import changes, shows
-from rest_compat.present import millis
+from rest_compat.request import Call
+from rest_compat.serializers import millis
 from rest_compat.shapes import OneWorkspace
 
 

@@ -2,32 +2,32 @@
 
 import strawberry
 
-from schema.conversations import ConversationMutation, ConversationQuery
-from schema.cost import Paying
-from schema.events import ReplyDelta, ReplyDocumentChange, ReplyDone, ReplyFailed, ReplyToolCall, Subscription
-from schema.folders import FolderMutation
-from schema.groups import GroupMutation
-from schema.introspection import Introspection
-from schema.invites import InviteMutation
-from schema.keys import KeyMutation, KeyQuery
-from schema.limits import DocumentLimits, Documents
-from schema.masking import MaskedSchema
-from schema.members import MemberMutation
-from schema.naming import Naming
-from schema.nodes import NodeQuery
-from schema.notes import NoteMutation, NoteQuery
-from schema.rate_limit import RateLimitQuery
-from schema.search import SearchMutation, SearchQuery
-from schema.settings import WorkspaceMutation
-from schema.shares import ShareMutation
-from schema.sharing import LogExecutor
-from schema.standing import Standing
-from schema.suggestions import SuggestionMutation
-from schema.tags import TagMutation
-from schema.types import CONFIG
-from schema.validation import Validation
-from schema.webhooks import WebhookMutation, WebhookQuery
-from schema.workspaces import WorkspaceQuery
+from schema.execution.cost import Paying
+from schema.execution.introspection import Introspection
+from schema.execution.limits import DocumentLimits, Documents
+from schema.execution.masking import MaskedSchema
+from schema.execution.operation_name import Naming
+from schema.execution.session import Standing
+from schema.execution.shared_results import LogExecutor
+from schema.execution.validation import Validation
+from schema.types.api_keys import KeyMutation, KeyQuery
+from schema.types.base import CONFIG
+from schema.types.conversations import ConversationMutation, ConversationQuery
+from schema.types.events import ReplyDelta, ReplyDocumentChange, ReplyDone, ReplyFailed, ReplyToolCall, Subscription
+from schema.types.folders import FolderMutation
+from schema.types.groups import GroupMutation
+from schema.types.invites import InviteMutation
+from schema.types.members import MemberMutation
+from schema.types.nodes import NodeQuery
+from schema.types.notes import NoteMutation, NoteQuery
+from schema.types.rate_limit import RateLimitQuery
+from schema.types.search import SearchMutation, SearchQuery
+from schema.types.shares import ShareMutation
+from schema.types.suggestions import SuggestionMutation
+from schema.types.tags import TagMutation
+from schema.types.webhooks import WebhookMutation, WebhookQuery
+from schema.types.workspace_settings import WorkspaceMutation
+from schema.types.workspaces import WorkspaceQuery
 
 
 @strawberry.type

@@ -10,14 +10,14 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from caret.adapters.postgres import engine
 from caret.embedded.nats import EmbeddedNats
 from caret.embedded.postgres import EmbeddedPostgres
-from caret.issuing import issue
-from caret.migrating import migrate
-from caret.postgres import engine
+from caret.migrate import migrate
+from caret.token_issuer import issue
 from models import Plan, Role
-from resolvers import viewers
-from resolvers.context import Transaction
+from resolvers.auth import credentials
+from resolvers.core.context import Transaction
 from tests.support.clients import Caller
 from tests.support.house import ENCRYPTION_KEY, SECRET, UNLIMITED, Served, serving
 from tests.support.llm import MODEL, ScriptedModel
@@ -101,7 +101,7 @@ class Tenant:
 
     async def key(self, *scopes: str, server: Served | None = None) -> Caller:
         async with self.database.begin() as connection:
-            key = await viewers.create_key(Transaction(connection), self.id, "test", scopes or None)
+            key = await credentials.create_key(Transaction(connection), self.id, "test", scopes or None)
         return self._caller(key, server)
 
     async def user(self, role: Role = Role.MEMBER, name: str = "Someone", server: Served | None = None) -> Caller:
@@ -109,8 +109,8 @@ class Tenant:
         user_id = uuid.uuid4()
         async with self.database.begin() as connection:
             tx = Transaction(connection)
-            await viewers.ensure_user(tx, user_id, f"{user_id}@people.example", name)
-            await viewers.join(tx, self.id, user_id, role)
+            await credentials.ensure_user(tx, user_id, f"{user_id}@people.example", name)
+            await credentials.join(tx, self.id, user_id, role)
         caller = self._caller(token(user_id), server)
         caller.user_id = user_id
         return caller
@@ -128,7 +128,7 @@ def token(user_id: uuid.UUID, lifetime: float = 600) -> str:
 
 async def make_tenant(server: Served, database: AsyncEngine, plan: Plan = Plan.ENTERPRISE) -> Tenant:
     async with database.begin() as connection:
-        workspace_id = await viewers.create_workspace(
+        workspace_id = await credentials.create_workspace(
             Transaction(connection), f"Workspace {uuid.uuid4().hex[:8]}", plan
         )
     return Tenant(workspace_id, server, database)

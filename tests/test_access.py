@@ -13,8 +13,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from models import Role
 from models.base import new_id
-from resolvers import viewers
-from resolvers.context import Transaction
+from resolvers.auth import credentials
+from resolvers.core.context import Transaction
 from tests.conftest import House, Tenant
 from tests.support.clients import Caller, Socket
 from tests.support.house import Served
@@ -281,7 +281,7 @@ def lacks_scope(operation: Operation, answer: dict[str, Any], own: dict[str, str
 
 async def test_no_scopes_at_all_are_not_all_scopes(tenant: Tenant, database: AsyncEngine) -> None:
     async with database.begin() as connection:
-        key = await viewers.create_key(Transaction(connection), tenant.id, "none", [])
+        key = await credentials.create_key(Transaction(connection), tenant.id, "none", [])
     none = Caller(tenant.server, key)
     assert await none.code("{ notes { totalCount } }") == "INSUFFICIENT_SCOPE"
     assert await none.data("{ viewer { scopes } }") == {"viewer": {"scopes": []}}

@@ -10,9 +10,9 @@ from sqlalchemy import insert
 from models import ApiKey, Role
 from models.base import new_id
 from models.people import MAX_NAME, MAX_SCOPES
-from resolvers.access import SCOPES
-from resolvers.keys import MAX_KEYS
-from resolvers.viewers import KEY_PREFIX
+from resolvers.auth.access import SCOPES
+from resolvers.auth.credentials import KEY_PREFIX
+from resolvers.workspaces.api_keys import MAX_KEYS
 from tests.conftest import Tenant
 from tests.support.clients import Caller
 from tests.support.rest import Told, mutated

@@ -10,7 +10,7 @@ from sqlalchemy import insert
 from models import Group, Role
 from models.base import new_id
 from models.people import MAX_DESCRIPTION, MAX_NAME
-from resolvers.groups import MAX_GROUPS
+from resolvers.workspaces.groups import MAX_GROUPS
 from tests.conftest import Tenant
 from tests.support.clients import Caller
 from tests.support.rest import Told, asked, mutated

@@ -16,8 +16,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from models import Role
 from models.base import new_id
-from resolvers import viewers
-from resolvers.context import Transaction
+from resolvers.auth import credentials
+from resolvers.core.context import Transaction
 from tests.conftest import Tenant, token
 from tests.support.clients import PROTOCOL, Caller
 from tests.support.house import SECRET, Served
@@ -156,7 +156,7 @@ async def test_a_user_picks_one_of_their_workspaces(tenant: Tenant, stranger: Te
     user = await tenant.user()
     assert user.user_id is not None
     async with stranger.database.begin() as connection:
-        await viewers.join(Transaction(connection), stranger.id, user.user_id, Role.MEMBER)
+        await credentials.join(Transaction(connection), stranger.id, user.user_id, Role.MEMBER)
     for wanted, place in ((None, tenant.id), (tenant.id, tenant.id), (stranger.id, stranger.id)):
         headers = {} if wanted is None else {"X-Workspace-Id": str(wanted)}
         assert (await user.http.get(WHERE, headers=headers)).json()["workspace"]["id"] == str(place)
@@ -217,4 +217,4 @@ async def test_a_key_is_kept_as_a_digest(tenant: Tenant, database: AsyncEngine) 
         [row] = await connection.execute(query, {"w": tenant.id})
     assert row.prefix == key[:17]
     assert key[17:] not in str(row)
-    assert row.digest == viewers.digest_of(key)
+    assert row.digest == credentials.digest_of(key)

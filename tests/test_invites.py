@@ -12,7 +12,7 @@ from sqlalchemy import insert, text
 from models import Invite, Role
 from models.base import new_id
 from models.people import MAX_GROUP_IDS
-from resolvers.invites import ALPHABET, LIFETIME, MAX_INVITES, new_code
+from resolvers.workspaces.invites import ALPHABET, LIFETIME, MAX_INVITES, new_code
 from tests.conftest import Tenant, token
 from tests.support.clients import NOBODY, Caller
 from tests.support.rest import CODES, Told, asked, mutated

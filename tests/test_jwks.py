@@ -12,8 +12,8 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from pydantic import SecretStr
 
-from caret.tokens import LEEWAY, LIFETIME, REFETCH, Jwks, JwtVerifier
-from resolvers.errors import Code, Problem
+from caret.adapters.access_tokens import LEEWAY, LIFETIME, REFETCH, Jwks, JwtVerifier
+from resolvers.core.errors import Code, Problem
 from tests.support.house import SECRET
 from tests.support.issuer import AUDIENCE, ISSUER, Issuer, claims, ec_key, forged, issuing, public, rsa_key, signed
 

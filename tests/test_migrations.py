@@ -12,8 +12,8 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from sqlmodel import SQLModel
 
 import models  # noqa: F401 (fills SQLModel.metadata)
-from caret.migrating import migrate, migrations
-from caret.postgres import engine, is_migrated, with_driver
+from caret.adapters.postgres import engine, is_migrated, with_driver
+from caret.migrate import migrate, migrations
 from migrations import HEAD
 from tests.conftest import House
 from tests.support.scratch import scratch_database

@@ -5,7 +5,7 @@ from pydantic import ValidationError
 
 from caret.settings import RATE_LIMITS, Settings
 from models import Plan
-from resolvers.limits import POINTS
+from resolvers.core.rate_limit import POINTS
 
 
 def read(monkeypatch: pytest.MonkeyPatch, text: str) -> dict[str, int]:

@@ -4,13 +4,13 @@ from pathlib import Path
 
 from graphql import parse
 
-from caret import outbound
+from caret.adapters import webhook_client
 from caret.app import MAX_BODY
-from caret.documents import MAX_FILE
 from caret.providers.catalogue import SILENCE as LLM_SILENCE
-from caret.providers.chunks import MAX_LINE
-from caret.providers.known import MAX_MODELS_FILE
+from caret.providers.model_list import MAX_MODELS_FILE
+from caret.providers.stream_chunks import MAX_LINE
 from caret.settings import EF_SEARCH, LEAST_CHUNK, MOST_CHUNK, RATE_LIMITS, Settings
+from caret.trusted_documents import MAX_FILE
 from caret.worker import NOTES_AT_A_TIME
 from models.base import MAX_TEXT
 from models.conversation import MAX_CONTEXT, MAX_MESSAGE, MAX_POSITION, MAX_SUGGESTED_TEXT
@@ -28,48 +28,48 @@ from models.recording import MAX_DURATION
 from models.settings import MAX_DOMAINS, MAX_ICON_URL, MAX_WORKSPACE_NAME
 from models.tag import MAX_TAG_NAME, MAX_WORKSPACE_TAGS
 from models.webhook import MAX_URL
-from resolvers.agents.answering import STEPS, TOOL_CALLS
-from resolvers.agents.attempts import ATTEMPTS, LONGEST_PAUSE, PATIENCE
+from resolvers.agents.chat import STEPS, TOOL_CALLS
 from resolvers.agents.history import RECALLED_MESSAGES, RECALLED_RESULT, RESERVE
-from resolvers.agents.results import STORED
+from resolvers.agents.retries import ATTEMPTS, LONGEST_PAUSE, PATIENCE
+from resolvers.agents.tool_results import STORED
 from resolvers.agents.tools import SHOWN
-from resolvers.context import Limits
-from resolvers.feeds import QUIET, RING
-from resolvers.groups import MAX_GROUPS
-from resolvers.idempotency import KEPT, LONGEST
-from resolvers.indexing import EMBEDDED_AT_ONCE
-from resolvers.invites import CODE_LENGTH, LIFETIME, MAX_INVITES
-from resolvers.keys import MAX_KEYS
-from resolvers.limits import DELIVERIES, POINTS
+from resolvers.conversations.suggestions import MAX_LISTED
+from resolvers.core.context import Limits
+from resolvers.core.embedding_cache import MAX_SPARE
+from resolvers.core.idempotency import KEPT, LONGEST
+from resolvers.core.pagination import MAX_PAGE, PAGE
+from resolvers.core.ports.webhook_client import MOST_KEPT
+from resolvers.core.rate_limit import DELIVERIES, POINTS
+from resolvers.events.feed import QUIET, RING
 from resolvers.nodes import MAX_NODES
-from resolvers.outside import MOST_KEPT
-from resolvers.pages import MAX_PAGE, PAGE
-from resolvers.recordings.addresses import UPLOAD_SECONDS
-from resolvers.recordings.cleaning import UNUSED_KEPT
-from resolvers.recordings.receive import MAX_AUDIO, MOST_PER_SECOND, SPARE
+from resolvers.notes.translation import BATCH
+from resolvers.recordings.cleanup import UNUSED_KEPT
 from resolvers.recordings.summarize import SUMMARY_TOKENS
-from resolvers.search import MAX_HITS, MAX_QUERY
-from resolvers.search.scope import PER_NOTE
-from resolvers.search.words import MAX_TERMS
-from resolvers.spare import MAX_SPARE
-from resolvers.suggestions import MAX_LISTED
-from resolvers.translating import BATCH
-from resolvers.webhooks import schedule
-from resolvers.webhooks.claiming import PER_ENDPOINT, PER_WORKSPACE
-from resolvers.webhooks.manage import MAX_WEBHOOKS, OVERLAP
-from resolvers.webhooks.sending import AT_ONCE
+from resolvers.recordings.upload import MAX_AUDIO, MOST_PER_SECOND, SPARE
+from resolvers.recordings.upload_urls import UPLOAD_SECONDS
+from resolvers.search.indexing import EMBEDDED_AT_ONCE
+from resolvers.search.query import MAX_HITS, MAX_QUERY
+from resolvers.search.query.scope import PER_NOTE
+from resolvers.search.query.text import MAX_TERMS
+from resolvers.webhooks import backoff
+from resolvers.webhooks.endpoints import MAX_WEBHOOKS, OVERLAP
+from resolvers.webhooks.queue import PER_ENDPOINT, PER_WORKSPACE
+from resolvers.webhooks.sender import AT_ONCE
+from resolvers.workspaces.api_keys import MAX_KEYS
+from resolvers.workspaces.groups import MAX_GROUPS
+from resolvers.workspaces.invites import CODE_LENGTH, LIFETIME, MAX_INVITES
 from schema import schema
-from schema.cost import cost
-from schema.limits import STRANGERS, DocumentLimits
-from schema.sharing import MAX_EVENT
-from schema.transports import reservations
-from schema.transports.callers import MAX_STRANGERS
-from schema.transports.messages import MAX_ID
-from schema.transports.operations import MAX_ADDRESS, MAX_ITEMS, MAX_PARAMETERS, STRANGERS_BODY
-from schema.transports.persisted import MAX_PERSISTED, MAX_PERSISTED_BYTES
+from schema.execution.cost import cost
+from schema.execution.limits import STRANGERS, DocumentLimits
+from schema.execution.persisted_documents import MAX_PERSISTED, MAX_PERSISTED_BYTES
+from schema.execution.shared_results import MAX_EVENT
+from schema.transports import sse_single_connection
+from schema.transports.credentials import MAX_STRANGERS
+from schema.transports.requests import MAX_ADDRESS, MAX_ITEMS, MAX_PARAMETERS, STRANGERS_BODY
 from schema.transports.streaming import SILENCE
 from schema.transports.websocket import INIT_TIMEOUT, MAX_OPERATIONS, PING
-from schema.types import AT_ONCE as EVENTS_AT_ONCE
+from schema.transports.websocket_messages import MAX_ID
+from schema.types.base import AT_ONCE as EVENTS_AT_ONCE
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
 
@@ -143,18 +143,18 @@ def test_the_limits_of_posts_are_the_ones_in_force() -> None:
     rates = ", ".join(f"{number} {plan.value}" for plan, number in DELIVERIES.items())
     assert rows["Webhooks posted for a workspace in 60 seconds"] == rates
     posts = "Posts at once: to one endpoint, of one workspace, of one worker; time for one; for its connection"
-    times = f"{outbound.PATIENCE:.0f} s; {outbound.CONNECT:.0f} s"
+    times = f"{webhook_client.PATIENCE:.0f} s; {webhook_client.CONNECT:.0f} s"
     assert rows[posts] == f"{PER_ENDPOINT}; {PER_WORKSPACE}; {AT_ONCE}; {times}"
     ends = "Attempts at a delivery; a wait that `Retry-After` asks for; failures in a row; how long what is due"
     assert rows[f"{ends} waits for an endpoint that is off"] == (
-        f"{schedule.MAX_ATTEMPTS}; {schedule.LONGEST_WISH.days * 24} hours; {schedule.DEAD_AFTER.days} days; "
-        f"{schedule.PAUSED_AT_MOST.days} day"
+        f"{backoff.MAX_ATTEMPTS}; {backoff.LONGEST_WISH.days * 24} hours; {backoff.DEAD_AFTER.days} days; "
+        f"{backoff.PAUSED_AT_MOST.days} day"
     )
     read = "How much of an answer is read; sent by an endpoint since it was last sent anything; time until it"
-    sizes = f"{outbound.MOST_READ // 2**10} KiB; {outbound.MOST_UNASKED // 2**10} KiB"
-    assert rows[f"{read} acknowledges what it is sent"] == f"{sizes}; {outbound.UNACKNOWLEDGED:.0f} s"
+    sizes = f"{webhook_client.MOST_READ // 2**10} KiB; {webhook_client.MOST_UNASKED // 2**10} KiB"
+    assert rows[f"{read} acknowledges what it is sent"] == f"{sizes}; {webhook_client.UNACKNOWLEDGED:.0f} s"
     kept = "An answer's body, and its headers, as they are kept; how long a delivery that is over is"
-    assert rows[kept] == f"{MOST_KEPT // 2**10} KiB each; {schedule.KEPT.days} days"
+    assert rows[kept] == f"{MOST_KEPT // 2**10} KiB each; {backoff.KEPT.days} days"
 
 
 def test_the_receivers_are_those_of_the_examples() -> None:
@@ -169,8 +169,9 @@ def test_the_limits_of_protocols_are_the_ones_in_force() -> None:
         "Event streams of one caller in the single connection mode, of a process; operations on one; time to open it"
     )
     assert rows[streams] == (
-        f"{reservations.MAX_OF_ONE}, {reservations.MAX_RESERVATIONS:,}; {reservations.MAX_OPERATIONS}; "
-        f"{reservations.UNCLAIMED:.0f} s"
+        f"{sse_single_connection.MAX_OF_ONE}, {sse_single_connection.MAX_RESERVATIONS:,}; "
+        f"{sse_single_connection.MAX_OPERATIONS}; "
+        f"{sse_single_connection.UNCLAIMED:.0f} s"
     )
     kept = "Automatic persisted queries that a process keeps; the file of trusted documents"
     assert rows[kept] == f"{MAX_PERSISTED:,}, {MAX_PERSISTED_BYTES // 2**20} MiB; {MAX_FILE // 2**20} MiB"

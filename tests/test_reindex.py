@@ -15,13 +15,13 @@ from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlmodel import col
 
-from caret.migrating import migrate
-from caret.parts import opened
-from caret.postgres import engine
+from caret.adapters.postgres import engine
+from caret.migrate import migrate
 from caret.settings import Settings
+from caret.wiring import opened
 from models import DocumentEmbedding, Note, Workspace
-from resolvers import indexing
-from resolvers.context import Context
+from resolvers.core.context import Context
+from resolvers.search import indexing
 from tests.conftest import House, make_tenant
 from tests.faults.helpers import caret
 from tests.resolvers.helpers import make_place, write

@@ -12,8 +12,8 @@ import rest_compat
 from models import Role
 from models.base import as_id
 from models.webhook import WEBHOOK_EVENTS
-from resolvers.documented import millis
-from rest_compat.openapi import document
+from resolvers.notes.serialization import millis
+from rest_compat.openapi.document import document
 from tests.conftest import Tenant
 from tests.support.clients import Caller
 from tests.support.rest import Told

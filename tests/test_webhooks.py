@@ -10,7 +10,7 @@ from sqlalchemy import text
 from models import Role
 from models.base import as_id
 from models.webhook import MAX_URL, WEBHOOK_ALIASES, WEBHOOK_EVENTS
-from resolvers.webhooks.manage import MAX_WEBHOOKS
+from resolvers.webhooks.endpoints import MAX_WEBHOOKS
 from tests.conftest import Tenant
 from tests.support.clients import Caller
 from tests.support.rest import Told

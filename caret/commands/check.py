@@ -3,10 +3,10 @@ import asyncio
 import click
 from nats.errors import Error as NatsError
 
-from caret.nats import NatsBus
-from caret.parts import models
-from caret.postgres import reach
+from caret.adapters.nats_bus import NatsBus
+from caret.adapters.postgres import reach
 from caret.settings import Settings, SettingsError
+from caret.wiring import models
 
 
 @click.command(hidden=True)

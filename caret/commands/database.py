@@ -4,11 +4,11 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 
+from caret.adapters.postgres import engine, reach
 from caret.embedded.nats import EmbeddedNats, attach
 from caret.embedded.postgres import running
-from caret.postgres import engine, reach
 from caret.settings import Settings
-from resolvers.context import Transaction
+from resolvers.core.context import Transaction
 
 
 @contextmanager

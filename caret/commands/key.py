@@ -6,11 +6,11 @@ from sqlalchemy import update
 from sqlmodel import col
 
 from caret.commands.database import database, transaction
-from caret.migrating import migrate
+from caret.migrate import migrate
 from caret.settings import Settings
 from models import Plan, Workspace
-from resolvers import viewers
-from resolvers.errors import Problem
+from resolvers.auth import credentials
+from resolvers.core.errors import Problem
 
 
 @click.group(name="key", help="API keys of a workspace.")
@@ -31,12 +31,12 @@ def create(workspace: str, name: str, plan: str | None, scopes: Sequence[str]) -
 async def _create(url: str, workspace: str, name: str, plan: Plan | None, scopes: Sequence[str]) -> str:
     await migrate(url)
     async with transaction(url) as tx:
-        workspace_id = await viewers.find_workspace(tx, workspace)
+        workspace_id = await credentials.find_workspace(tx, workspace)
         if workspace_id is None:
-            workspace_id = await viewers.create_workspace(tx, workspace, plan or Plan.FREE)
+            workspace_id = await credentials.create_workspace(tx, workspace, plan or Plan.FREE)
         elif plan is not None:
             await tx.execute(update(Workspace).where(col(Workspace.id) == workspace_id).values(plan=plan))
         try:
-            return await viewers.create_key(tx, workspace_id, name, scopes or None)
+            return await credentials.create_key(tx, workspace_id, name, scopes or None)
         except Problem as problem:
             raise click.ClickException(problem.message) from problem

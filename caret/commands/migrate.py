@@ -3,7 +3,7 @@ import asyncio
 import click
 
 from caret.commands.database import database
-from caret.migrating import migrate
+from caret.migrate import migrate
 from caret.settings import Settings
 
 

@@ -13,13 +13,14 @@ from caret import worker
 from caret.commands.database import servers
 from caret.commands.worker import POLITE
 from caret.logs import configure
-from caret.migrating import migrate
-from caret.parts import opened
+from caret.migrate import migrate
 from caret.settings import Settings
+from caret.wiring import opened
 from models.base import Record
-from resolvers import indexing, viewers
-from resolvers.context import Context
-from resolvers.intelligence import EmbedderMisconfigured, EmbedderUnavailable
+from resolvers.auth import credentials
+from resolvers.core.context import Context
+from resolvers.core.ports.ai import EmbedderMisconfigured, EmbedderUnavailable
+from resolvers.search import indexing
 
 LOOK = 1.0
 """Seconds between two counts of what is left, and after which something is tried again."""
@@ -57,7 +58,7 @@ async def _reindex(settings: Settings, workspace: str | None) -> None:
 
 async def _find(ctx: Context, workspace: str) -> UUID:
     async with ctx.transaction() as tx:
-        workspace_id = await viewers.find_workspace(tx, workspace)
+        workspace_id = await credentials.find_workspace(tx, workspace)
     if workspace_id is None:
         raise click.ClickException(f"--workspace: there is no workspace {workspace}")
     return workspace_id

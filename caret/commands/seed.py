@@ -4,9 +4,9 @@ import click
 
 from caret import demo
 from caret.commands.database import servers
-from caret.migrating import migrate
-from caret.parts import opened
+from caret.migrate import migrate
 from caret.settings import Settings
+from caret.wiring import opened
 
 
 @click.command(help="Make the demo workspace, where the database has no workspace yet.")

@@ -8,9 +8,9 @@ import asyncpg
 import click
 
 from caret.embedded.process import die_with_parent
-from caret.issuing import issue
-from caret.serve import ServeError, Server, listen, start_servers, watch
 from caret.settings import DEMO_EMAIL, Settings
+from caret.supervisor import ServeError, Server, listen, start_servers, watch
+from caret.token_issuer import issue
 from migrations import HEAD
 
 

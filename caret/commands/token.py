@@ -4,12 +4,12 @@ from uuid import UUID
 import click
 
 from caret.commands.database import database, transaction
-from caret.issuing import issue
-from caret.migrating import migrate
+from caret.migrate import migrate
 from caret.settings import Settings
+from caret.token_issuer import issue
 from models import Role
 from models.base import new_id
-from resolvers import viewers
+from resolvers.auth import credentials
 
 
 @click.group(name="token", help="Access tokens of users.")
@@ -40,13 +40,13 @@ async def _user(url: str, email: str, workspace: str | None, role: Role) -> UUID
     """The user of that address, in the workspace; whatever is absent is made."""
     await migrate(url)
     async with transaction(url) as tx:
-        user_id = await viewers.find_user(tx, email)
+        user_id = await credentials.find_user(tx, email)
         if user_id is None:
             user_id = new_id()
-            await viewers.ensure_user(tx, user_id, email, None)
+            await credentials.ensure_user(tx, user_id, email, None)
         if workspace is not None:
-            workspace_id = await viewers.find_workspace(tx, workspace)
+            workspace_id = await credentials.find_workspace(tx, workspace)
             if workspace_id is None:
-                workspace_id = await viewers.create_workspace(tx, workspace)
-            await viewers.join(tx, workspace_id, user_id, role)
+                workspace_id = await credentials.create_workspace(tx, workspace)
+            await credentials.join(tx, workspace_id, user_id, role)
     return user_id

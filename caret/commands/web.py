@@ -10,8 +10,8 @@ import uvicorn
 from caret.app import MAX_BODY, create_app
 from caret.logs import configure
 from caret.settings import Settings
-from caret.sockets import PatientSocket
-from resolvers.context import Context
+from caret.websocket_deadline import PatientSocket
+from resolvers.core.context import Context
 
 KEEP_ALIVE = 75
 """Seconds that a connection without a request is kept. Longer than clients and proxies usually keep theirs: who closes

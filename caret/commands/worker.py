@@ -7,8 +7,8 @@ import structlog
 
 from caret import worker
 from caret.logs import configure
-from caret.parts import opened
 from caret.settings import Settings
+from caret.wiring import opened
 
 POLITE = 5
 """The niceness of the chores: where both want the processor they get a third of what a web process gets. At 10 it would

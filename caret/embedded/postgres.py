@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from caret.embedded.folder import AlreadyRunningError, EmbeddedError, create_private, own, refusal
 from caret.embedded.postgres_cluster import NAME, ensure_cluster
-from caret.embedded.postgres_place import Place, home_of, prepare, settle
+from caret.embedded.postgres_files import Place, home_of, prepare, settle
 from caret.embedded.process import ask, end_orphan, free_port, runs, spawn, stop, wait_for
 
 SSL_REQUEST = bytes.fromhex("0000000804d2162f")

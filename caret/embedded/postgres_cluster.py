@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 
 from caret.embedded.folder import create_private
-from caret.embedded.postgres_place import Place
+from caret.embedded.postgres_files import Place
 from caret.embedded.process import finish
 
 NAME = "caret"

@@ -7,8 +7,8 @@ from pydantic import SecretStr
 
 from caret.providers.catalogue import Catalogue
 from caret.providers.embedders import Embedders
-from caret.providers.known import ADDRESSES, OPENAI
 from caret.providers.minilm import MiniLM
+from caret.providers.model_list import ADDRESSES, OPENAI
 from caret.providers.openai_embedder import OpenAIEmbedder
 from caret.providers.openai_transcriber import OpenAITranscriber
 

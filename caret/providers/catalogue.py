@@ -11,14 +11,14 @@ from pydantic import SecretStr
 
 from caret.providers.extractive import CARD as EXTRACTIVE
 from caret.providers.extractive import extractive_model
-from caret.providers.known import ADDRESSES, COMPATIBLE, OPENAI, OPENROUTER, gateway_at, known
+from caret.providers.model_list import ADDRESSES, COMPATIBLE, OPENAI, OPENROUTER, gateway_at, known
 from caret.providers.openai_client import checked
-from resolvers.intelligence import BUILT_IN, ModelCard
+from resolvers.core.ports.ai import BUILT_IN, ModelCard
 
 if TYPE_CHECKING:
     from pydantic_ai.models import Model
 
-    from caret.providers.spoken import SpokenClient
+    from caret.providers.streaming_client import SpokenClient
 
 SILENCE = 60.0
 """Seconds without a word after which a provider counts as gone."""

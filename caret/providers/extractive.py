@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from caret.providers.quoting import answer, digest, read_passages, title, without_passages
-from resolvers.intelligence import BUILT_IN, ModelCard, Passage, speaking
+from caret.providers.quotes import answer, digest, read_passages, title, without_passages
+from resolvers.core.ports.ai import BUILT_IN, ModelCard, Passage, speaking
 
 if TYPE_CHECKING:
     from pydantic_ai.messages import ModelMessage, ModelRequestPart, ModelResponse, UserPromptPart
@@ -39,7 +39,7 @@ def extractive_model() -> "Model":
     * A line `Task: summary` there: the sentences that say most of what the passages are about.
     * A tool `search_workspace_context` that this turn hasn't called: a call of it with the user's question.
     * Otherwise an answer quoted from the passages in the instructions, in this turn's messages (see
-      `resolvers.intelligence.passages_block`) and in this turn's tool results, a list of
+      `resolvers.core.ports.ai.passages_block`) and in this turn's tool results, a list of
       `{title, chunk_index, text, note_id, score}`.
 
     Who listens (`speaking`) hears the text in one piece per word. The usage is FunctionModel's rough estimate.

@@ -9,9 +9,9 @@ from pydantic_ai.providers.openai import OpenAIProvider
 from pydantic_ai.providers.openai_compatible import OpenAICompatibleProvider
 from pydantic_ai.providers.openrouter import OpenRouterProvider
 
-from caret.providers.known import COMPATIBLE, OPENAI, OPENROUTER
+from caret.providers.model_list import COMPATIBLE, OPENAI, OPENROUTER
 from caret.providers.openai_client import openai_client
-from caret.providers.spoken import SpokenClient
+from caret.providers.streaming_client import SpokenClient
 
 
 def connected(base_url: str, api_key: SecretStr | None, silence: float) -> SpokenClient:

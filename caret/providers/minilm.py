@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from tokenizers import BertWordPieceTokenizer
 
 from caret.providers.vectors import clean, padded
-from resolvers.intelligence import EmbedderMisconfigured, Vector
+from resolvers.core.ports.ai import EmbedderMisconfigured, Vector
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession

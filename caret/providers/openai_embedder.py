@@ -10,7 +10,7 @@ from pydantic import SecretStr
 
 from caret.providers.openai_client import LaterClient
 from caret.providers.vectors import clean, padded
-from resolvers.intelligence import EmbedderMisconfigured, EmbedderUnavailable, Vector
+from resolvers.core.ports.ai import EmbedderMisconfigured, EmbedderUnavailable, Vector
 
 if TYPE_CHECKING:
     from openai import APIStatusError

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict, SecretStr
 
 from caret.providers.openai_client import LaterClient
-from resolvers.audio import AudioRefused, Spoken, TranscriberUnavailable, Transcription
+from resolvers.core.ports.audio import AudioRefused, Spoken, TranscriberUnavailable, Transcription
 
 if TYPE_CHECKING:
     from openai import APIStatusError

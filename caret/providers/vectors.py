@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from resolvers.intelligence import DIMENSIONS, EmbedderMisconfigured, Vector
+from resolvers.core.ports.ai import DIMENSIONS, EmbedderMisconfigured, Vector
 
 
 def clean(text: str, limit: int) -> str:

@@ -1,6 +1,6 @@
 """The agents: all that talks to models through pydantic-ai. Nothing else in `resolvers` imports this package."""
 
-from resolvers.agents.answering import answer
-from resolvers.agents.writing import write
+from resolvers.agents.chat import answer
+from resolvers.agents.completion import write
 
 __all__ = ["answer", "write"]

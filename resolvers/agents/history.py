@@ -19,8 +19,8 @@ from sqlmodel import col
 from models import Message
 from models.base import Record
 from models.conversation import MessageRole
-from resolvers.agents.results import bounded
-from resolvers.answers import Question
+from resolvers.agents.tool_results import bounded
+from resolvers.core.ports.agents import Question
 
 RECALLED_MESSAGES = 100
 """Messages of a conversation that a model may get back, the newest."""

@@ -12,11 +12,12 @@ from pydantic_ai import ModelRetry, RunContext, Tool, ToolFailed, ToolReturn
 
 from models.base import mended
 from models.conversation import MAX_CONTEXT, AgentType
-from resolvers import notes, suggestions
-from resolvers.agents import counting
-from resolvers.answers import Question, Teller
-from resolvers.errors import Problem
-from resolvers.search import MAX_HITS, search
+from resolvers import notes
+from resolvers.agents import text_statistics
+from resolvers.conversations import suggestions
+from resolvers.core.errors import Problem
+from resolvers.core.ports.agents import Question, Teller
+from resolvers.search.query import MAX_HITS, search
 
 SHOWN = MAX_CONTEXT
 """Characters of a document that a tool shows to a model, and of one that it may propose to replace."""
@@ -117,22 +118,22 @@ async def search_workspace_context(
 
 async def count_words(run: Run) -> ToolReturn[Any]:
     """Counts the words of the open document. Each Chinese or Japanese character counts as one."""
-    return await _counted(run, counting.words, "word")
+    return await _counted(run, text_statistics.words, "word")
 
 
 async def count_characters(run: Run) -> ToolReturn[Any]:
     """Counts the characters of the open document as a reader sees them, with spaces."""
-    return await _counted(run, counting.characters, "character")
+    return await _counted(run, text_statistics.characters, "character")
 
 
 async def count_paragraphs(run: Run) -> ToolReturn[Any]:
     """Counts the paragraphs of the open document."""
-    return await _counted(run, counting.paragraphs, "paragraph")
+    return await _counted(run, text_statistics.paragraphs, "paragraph")
 
 
 async def count_sentences(run: Run) -> ToolReturn[Any]:
     """Counts the sentences of the open document."""
-    return await _counted(run, counting.sentences, "sentence")
+    return await _counted(run, text_statistics.sentences, "sentence")
 
 
 async def estimate_reading_time(
@@ -144,7 +145,7 @@ async def estimate_reading_time(
         words_per_minute: How fast it is read.
     """
     # In a thread: of a long text the count takes longer than the event loop should wait.
-    words = await asyncio.to_thread(counting.words, await _document(run.deps.question))
+    words = await asyncio.to_thread(text_statistics.words, await _document(run.deps.question))
     minutes = math.ceil(words / words_per_minute)
     return ToolReturn({"words": words, "minutes": minutes}, metadata=_quantity(minutes, "minute"))
 

@@ -12,11 +12,13 @@ from sqlmodel import col
 from models import Folder, Note, NoteTag, TranscriptSegment
 from models.base import Record
 from models.note import NoteFilter, NoteOrder, NoteOrderField, OrderDirection, TranscriptFilter
-from resolvers import access, documented, pages
-from resolvers.access import Right
-from resolvers.context import Context
-from resolvers.errors import Code, Problem, not_found
-from resolvers.pages import Order, Page, Window, check_place
+from resolvers.auth import access
+from resolvers.auth.access import Right
+from resolvers.core import pagination
+from resolvers.core.context import Context
+from resolvers.core.errors import Code, Problem, not_found
+from resolvers.core.pagination import Order, Page, Window, check_place
+from resolvers.notes import serialization
 
 UNSHOWN = {"words", "index_content", "embedder", "translate_after", "translate_failures"}
 COLUMNS = frozenset(Note.__table__.columns.keys()) - UNSHOWN  # type: ignore[attr-defined]  # set on table classes
@@ -106,12 +108,12 @@ async def page(
     query = order(by).apply(select(*columns(needed)).where(condition), view)
     async with ctx.read() as tx:
         found = (await tx.execute(query)).all()
-    return order(by).page(found, view, lambda: pages.count(ctx, select(col(Note.id)).where(condition)))
+    return order(by).page(found, view, lambda: pagination.count(ctx, select(col(Note.id)).where(condition)))
 
 
 async def count(ctx: Context, wanted: NoteFilter) -> int:
     access.need(ctx.me, "notes")
-    return await pages.count(ctx, select(col(Note.id)).where(matching(ctx, checked(wanted))))
+    return await pagination.count(ctx, select(col(Note.id)).where(matching(ctx, checked(wanted))))
 
 
 async def window(
@@ -128,12 +130,12 @@ async def window(
 
 async def tags_of(ctx: Context, note_ids: Iterable[UUID]) -> Mapping[UUID, list[Record]]:
     """The tags of notes that were read before, by note, in the order of their names."""
-    return await _grouped(ctx, documented.tags_query(note_ids))
+    return await _grouped(ctx, serialization.tags_query(note_ids))
 
 
 async def segments(ctx: Context, note_ids: Iterable[UUID]) -> Mapping[UUID, list[Record]]:
     """The whole transcripts of notes that were read before, by note."""
-    return await _grouped(ctx, documented.segments_query(note_ids))
+    return await _grouped(ctx, serialization.segments_query(note_ids))
 
 
 async def _grouped(ctx: Context, query: Executable) -> Mapping[UUID, list[Record]]:
@@ -153,7 +155,7 @@ async def transcript(ctx: Context, note_id: UUID, view: Window, wanted: Transcri
     async with ctx.read() as tx:
         found = (await tx.execute(order.apply(select(TranscriptSegment).where(condition), view))).all()
     counted = select(col(TranscriptSegment.id)).where(condition)
-    return order.page(found, view, lambda: pages.count(ctx, counted))
+    return order.page(found, view, lambda: pagination.count(ctx, counted))
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,11 +12,11 @@ from sqlmodel import col
 from models import EventType, Note, NoteShare, User, Workspace
 from models.base import Record, new_id
 from models.note import MAX_SHARES
-from resolvers import access
-from resolvers.access import Right
-from resolvers.context import Context, Transaction
-from resolvers.errors import Code, Problem
-from resolvers.events import audience, publish
+from resolvers.auth import access
+from resolvers.auth.access import Right
+from resolvers.core.context import Context, Transaction
+from resolvers.core.errors import Code, Problem
+from resolvers.events.log import audience, publish
 from resolvers.notes.read import columns
 
 

@@ -20,12 +20,12 @@ from models.note import (
     SegmentDraft,
     TranscriptDraft,
 )
-from resolvers import access
-from resolvers.access import Right
-from resolvers.context import Context, Transaction
-from resolvers.errors import Code, Problem, bad_input
-from resolvers.events import audience, publish
-from resolvers.idempotency import claim
+from resolvers.auth import access
+from resolvers.auth.access import Right
+from resolvers.core.context import Context, Transaction
+from resolvers.core.errors import Code, Problem, bad_input
+from resolvers.core.idempotency import claim
+from resolvers.events.log import audience, publish
 from resolvers.notes.read import columns, get
 
 INDEXED_FIELDS = {"title", "user_written_note", "enhanced_note", "summary", "content_text", "transcripts"}

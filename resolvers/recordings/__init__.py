@@ -1,10 +1,10 @@
 """Recordings: audio that becomes the transcript and the summary of a note."""
 
-from resolvers.recordings.accept import from_audio
-from resolvers.recordings.addresses import Address, Ticket, prepare
-from resolvers.recordings.cleaning import forget_orphans, forget_unused
-from resolvers.recordings.receive import receive
-from resolvers.recordings.work import claim, work
+from resolvers.recordings.cleanup import forget_orphans, forget_unused
+from resolvers.recordings.create import from_audio
+from resolvers.recordings.process import claim, work
+from resolvers.recordings.upload import receive
+from resolvers.recordings.upload_urls import Address, Ticket, prepare
 
 __all__ = [
     "Address",

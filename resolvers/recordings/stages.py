@@ -9,8 +9,8 @@ from models import EventType, Note, Recording, TranscriptSegment
 from models.base import Record
 from models.note import NoteStatus
 from models.recording import RecordingState
-from resolvers.context import Context, Transaction
-from resolvers.events import audience, publish
+from resolvers.core.context import Context, Transaction
+from resolvers.events.log import audience, publish
 from resolvers.notes.read import columns
 from resolvers.notes.write import advance
 

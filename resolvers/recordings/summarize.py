@@ -11,13 +11,13 @@ from models import Note, TranscriptSegment
 from models.base import MAX_TEXT, Record
 from models.note import NoteStatus
 from models.recording import RecordingState
-from resolvers.context import Context
-from resolvers.intelligence import Passage, passages_block
-from resolvers.recordings.accept import default_title
+from resolvers.core.context import Context
+from resolvers.core.ports.ai import Passage, passages_block
+from resolvers.core.text_generation import written
+from resolvers.recordings.create import default_title
 from resolvers.recordings.stages import end_stage, still
 from resolvers.replies.titles import INSTRUCTIONS as TITLE_INSTRUCTIONS
 from resolvers.replies.titles import cleaned
-from resolvers.writing import written
 
 log = structlog.get_logger()
 

@@ -9,8 +9,8 @@ from sqlmodel import col
 from models import NoteTag, Tag
 from models.base import Record, as_id
 from models.note import MAX_TAGS
-from resolvers.context import Transaction
-from resolvers.errors import Code, Problem
+from resolvers.core.context import Transaction
+from resolvers.core.errors import Code, Problem
 
 FIELD = "tags"
 

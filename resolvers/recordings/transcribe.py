@@ -10,12 +10,12 @@ from models import TranscriptSegment
 from models.base import Record, mended
 from models.note import MAX_LANGUAGE, MAX_SEGMENT, MAX_SEGMENTS, NoteStatus, SegmentDraft
 from models.recording import RecordingState
-from resolvers.audio import TranscriberUnavailable, Transcription
-from resolvers.context import Context, Transaction
+from resolvers.core.context import Context, Transaction
+from resolvers.core.ports.audio import TranscriberUnavailable, Transcription
 from resolvers.notes.write import add_segments
-from resolvers.recordings.addresses import name_of
-from resolvers.recordings.receive import most
 from resolvers.recordings.stages import end_stage, still
+from resolvers.recordings.upload import most
+from resolvers.recordings.upload_urls import name_of
 
 NOBODY = "Speaker"
 """Who spoke, where the transcriber does not say."""

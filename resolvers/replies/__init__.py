@@ -1,11 +1,11 @@
 """Replies belong to the server: sending starts one, following reads it, from any process and as often as wanted."""
 
 from resolvers.replies.cancel import cancel, cancel_in
-from resolvers.replies.ends import close_lost
+from resolvers.replies.ending import close_lost
 from resolvers.replies.events import ReplyEvent, Unstored
-from resolvers.replies.follow import follow, follow_cursor, reply_cursor
-from resolvers.replies.runs import Runs
+from resolvers.replies.runner import Runs
 from resolvers.replies.send import Sent, send
+from resolvers.replies.subscribe import follow, follow_cursor, reply_cursor
 
 __all__ = [
     "ReplyEvent",

@@ -10,10 +10,10 @@ from sqlmodel import col
 from models import Message
 from models.base import Record
 from models.conversation import MessageRole, MessageState
-from resolvers import access
-from resolvers.context import Context, Transaction
-from resolvers.errors import not_found
-from resolvers.replies.ends import CANCELLED, finished, running
+from resolvers.auth import access
+from resolvers.core.context import Context, Transaction
+from resolvers.core.errors import not_found
+from resolvers.replies.ending import CANCELLED, finished, running
 
 LOOKS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.8)
 """Seconds between two looks for a cancelled reply's last words; their sum is how long a cancel waits for them."""

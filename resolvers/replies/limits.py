@@ -25,9 +25,9 @@ from sqlmodel import col
 from models import Conversation, Message
 from models.base import Record
 from models.conversation import MessageRole, MessageState
-from resolvers.context import Context, Transaction
-from resolvers.errors import Code, Problem
-from resolvers.locks import hold
+from resolvers.core.context import Context, Transaction
+from resolvers.core.errors import Code, Problem
+from resolvers.core.locks import hold
 
 WINDOW = 60
 """Seconds for which the tokens of a reply count, from its end."""

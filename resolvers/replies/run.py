@@ -9,12 +9,12 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from models.base import Record
 from models.conversation import MessageState
-from resolvers.answers import FAILED, AnswerFailed, Question
-from resolvers.intelligence import Passage
-from resolvers.replies.ends import GONE, STOPPED, close, exists
-from resolvers.replies.telling import Telling
+from resolvers.core.ports.agents import FAILED, AnswerFailed, Question
+from resolvers.core.ports.ai import Passage
+from resolvers.replies.ending import GONE, STOPPED, close, exists
+from resolvers.replies.publisher import Telling
 from resolvers.replies.titles import give_title
-from resolvers.search import MAX_QUERY, search
+from resolvers.search.query import MAX_QUERY, search
 
 log = structlog.get_logger()
 

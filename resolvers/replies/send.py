@@ -12,13 +12,13 @@ from sqlmodel import col
 from models import Conversation, EventType, Message
 from models.base import Record, new_id
 from models.conversation import MessageDraft, MessageRole, MessageState
-from resolvers import access
-from resolvers.access import Right
-from resolvers.answers import Question
-from resolvers.context import Context, Transaction
-from resolvers.conversations import tell
-from resolvers.errors import Code, Problem, bad_input
-from resolvers.idempotency import claim
+from resolvers.auth import access
+from resolvers.auth.access import Right
+from resolvers.conversations.conversations import tell
+from resolvers.core.context import Context, Transaction
+from resolvers.core.errors import Code, Problem, bad_input
+from resolvers.core.idempotency import claim
+from resolvers.core.ports.agents import Question
 from resolvers.replies.limits import make_room
 from resolvers.replies.run import Run
 

@@ -10,9 +10,9 @@ from sqlmodel import col
 
 from models import Conversation, EventType
 from models.base import Record, mended
-from resolvers.answers import Question
-from resolvers.context import Context
-from resolvers.conversations import tell
+from resolvers.conversations.conversations import tell
+from resolvers.core.context import Context
+from resolvers.core.ports.agents import Question
 
 log = structlog.get_logger()
 

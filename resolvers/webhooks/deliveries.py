@@ -9,10 +9,10 @@ from sqlmodel import col
 
 from models import Delivery, DeliveryStatus, Webhook
 from models.base import Record, new_id
-from resolvers import access, roles
-from resolvers.context import Context, Transaction
-from resolvers.errors import Code, Problem, not_found
-from resolvers.pages import Order, Page, Window, check_place, count
+from resolvers.auth import access, roles
+from resolvers.core.context import Context, Transaction
+from resolvers.core.errors import Code, Problem, not_found
+from resolvers.core.pagination import Order, Page, Window, check_place, count
 from resolvers.webhooks.payloads import Test, delivery, greeting
 
 BY_TIME = Order("delivery", col(Delivery.created_at), col(Delivery.id), descending=True)

@@ -1,7 +1,7 @@
 """What webhooks are told: each event as a body of bytes for each endpoint, rendered in the event's own transaction.
 
-`publish` asks `heard` within its own statement, so that a workspace without webhooks pays for nothing more, and calls
-`deliver` where somebody listens. No part of the event log is imported here: it imports this.
+This is the webhooks' destination of `resolvers.events.outbox`: `publish` asks `is_wanted` within its own statement, so
+a workspace without webhooks pays for nothing more, and calls `enqueue` where an endpoint is subscribed.
 """
 
 from collections.abc import Awaitable, Callable
@@ -18,8 +18,8 @@ from sqlmodel import col
 from models import Delivery, EventType, Webhook
 from models.base import Record
 from models.webhook import WEBHOOK_ALIASES, WEBHOOK_EVENTS
-from resolvers import documented
-from resolvers.context import Transaction
+from resolvers.core.context import Transaction
+from resolvers.notes import serialization
 
 NAMES: dict[str, list[str]] = {
     name: [name, *(alias for alias, meant in WEBHOOK_ALIASES.items() if meant == name)] for name in WEBHOOK_EVENTS
@@ -38,9 +38,9 @@ class Test:
     seq: None = None
 
 
-def heard(workspace_id: UUID, kind: EventType) -> ColumnElement[bool]:
+def is_wanted(workspace_id: UUID, event_type: EventType) -> ColumnElement[bool]:
     """The condition that holds where the workspace has an endpoint that is told of such events."""
-    return exists().where(*_wanting(workspace_id, kind)) if kind in NAMES else false()
+    return exists().where(*_wanting(workspace_id, event_type)) if event_type in NAMES else false()
 
 
 def _wanting(workspace_id: UUID, kind: str) -> tuple[Any, ...]:
@@ -48,7 +48,7 @@ def _wanting(workspace_id: UUID, kind: str) -> tuple[Any, ...]:
     return place, col(Webhook.is_active), col(Webhook.events).op("&&")(literal(NAMES[kind], ARRAY(String())))
 
 
-async def deliver(tx: Transaction, event: Record) -> None:
+async def enqueue(tx: Transaction, event: Record) -> None:
     """Writes a delivery of an event of the log for each endpoint that wants it, due at once."""
     # Held until the commit: an endpoint that is deleted meanwhile would take the whole change down with it.
     listening = select(col(Webhook.id), col(Webhook.events)).where(*_wanting(event.workspace_id, event.type))
@@ -67,7 +67,7 @@ def delivery(event: Record | Test, webhook_id: UUID, name: str, payload: bytes) 
         "eventId": str(event.id),
         "webhookId": str(webhook_id),
         "workspaceId": str(event.workspace_id),
-        "timestamp": documented.millis(event.created_at),
+        "timestamp": serialization.millis(event.created_at),
         "payload": orjson.Fragment(payload),
     }
     return {
@@ -111,7 +111,7 @@ PAYLOADS: dict[str, Callable[[Transaction, Record], Awaitable[bytes]]] = {
 
 
 async def _note(tx: Transaction, event: Record) -> dict[str, Any]:
-    note = await documented.read(tx, event.note_id)
+    note = await serialization.read(tx, event.note_id)
     # Whoever publishes holds the note: it can be gone only from what is told of it afterwards.
     return {"id": event.note_id} if note is None else note
 

@@ -11,11 +11,12 @@ from sqlmodel import col
 from models import Webhook
 from models.base import new_id
 from models.webhook import ZapierHook
-from resolvers import access, locks, roles
-from resolvers.context import Context, Transaction
-from resolvers.errors import Problem, bad_input, not_found
-from resolvers.webhooks.addresses import refuse
-from resolvers.webhooks.manage import ACTIVATED, add, write
+from resolvers.auth import access, roles
+from resolvers.core import locks
+from resolvers.core.context import Context, Transaction
+from resolvers.core.errors import Problem, bad_input, not_found
+from resolvers.webhooks.endpoints import ACTIVATED, add, write
+from resolvers.webhooks.url_policy import refuse
 
 FIELD = "hookUrl"
 

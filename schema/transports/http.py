@@ -14,13 +14,14 @@ from starlette.requests import Request as HTTPRequest
 from starlette.responses import PlainTextResponse, Response
 from strawberry.types.graphql import OperationType
 
-from resolvers.context import Context
-from resolvers.errors import Code, Problem
-from resolvers.limits import Meter
+from resolvers.core.context import Context
+from resolvers.core.errors import Code, Problem
+from resolvers.core.rate_limit import Meter
+from schema.execution.run import EVERY, Answer, Stream, refused, run
 from schema.transports import multipart, sse
-from schema.transports.callers import Connections, viewing
-from schema.transports.media import GRAPHQL, JSON, SSE, Accepted, negotiate, read_media
-from schema.transports.operations import (
+from schema.transports.credentials import Connections, viewing
+from schema.transports.media_types import GRAPHQL, JSON, SSE, Accepted, negotiate, read_media
+from schema.transports.requests import (
     PARAMETERS,
     STRANGERS_BODY,
     Operation,
@@ -29,10 +30,9 @@ from schema.transports.operations import (
     read_operation,
     read_parameters,
 )
-from schema.transports.reservations import TOKEN, Reservations, start
-from schema.transports.running import EVERY, Answer, Stream, refused, run
+from schema.transports.sse_single_connection import TOKEN, Reservations, start
 from schema.transports.streaming import Streamed
-from schema.types import Options, Request
+from schema.types.base import Options, Request
 
 METHODS = "GET, POST, PUT, DELETE"
 PARTIAL_SUCCESS = 294

@@ -6,9 +6,9 @@ https://www.apollographql.com/docs/graphos/routing/operations/subscriptions/mult
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
-from resolvers.context import Viewer
-from schema.transports.media import MULTIPART
-from schema.transports.running import Answer, Stream
+from resolvers.core.context import Viewer
+from schema.execution.run import Answer, Stream
+from schema.transports.media_types import MULTIPART
 from schema.transports.streaming import Streamed, admitted
 
 CONTENT_TYPE = f'{MULTIPART};boundary="graphql";subscriptionSpec="1.0"'

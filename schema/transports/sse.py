@@ -6,9 +6,9 @@ https://github.com/enisdenjo/graphql-sse/blob/master/PROTOCOL.md
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
-from resolvers.context import Viewer
-from schema.transports.media import SSE
-from schema.transports.running import Answer, Stream
+from resolvers.core.context import Viewer
+from schema.execution.run import Answer, Stream
+from schema.transports.media_types import SSE
 from schema.transports.streaming import Streamed, admitted
 
 BEAT = b":\n\n"

@@ -10,9 +10,9 @@ import structlog
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from resolvers.context import Viewer
-from resolvers.errors import Code, Problem
-from schema.transports.running import Event, Stream, ended
+from resolvers.core.context import Viewer
+from resolvers.core.errors import Code, Problem
+from schema.execution.run import Event, Stream, ended
 
 log = structlog.get_logger()
 

@@ -1,7 +1,7 @@
 """graphql-transport-ws (github.com/enisdenjo/graphql-ws, PROTOCOL.md): any number of operations over one WebSocket.
 
 What is sent waits in the connection's own buffer and nowhere else: an operation whose client does not read stands
-still, and in the end the server gives the client up (see `caret.sockets`).
+still, and in the end the server gives the client up (see `caret.websocket_deadline`).
 """
 
 import asyncio
@@ -17,15 +17,15 @@ import structlog
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from resolvers.context import Context
-from resolvers.errors import Code, Problem
-from resolvers.limits import Meter
-from schema.transports.callers import CROWDED, Connections, viewing
-from schema.transports.expiring import EXPIRED, until_expiry
-from schema.transports.messages import Close, Message, Refusal, malformed, read_message
-from schema.transports.operations import Operation, read_operation
-from schema.transports.running import Answer, refused, run
-from schema.types import Options, Request
+from resolvers.core.context import Context
+from resolvers.core.errors import Code, Problem
+from resolvers.core.rate_limit import Meter
+from schema.execution.run import Answer, refused, run
+from schema.transports.credentials import CROWDED, Connections, viewing
+from schema.transports.requests import Operation, read_operation
+from schema.transports.token_expiry import EXPIRED, until_expiry
+from schema.transports.websocket_messages import Close, Message, Refusal, malformed, read_message
+from schema.types.base import Options, Request
 
 log = structlog.get_logger()
 

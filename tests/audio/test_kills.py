@@ -8,8 +8,8 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from caret.migrating import migrate
-from caret.postgres import engine
+from caret.adapters.postgres import engine
+from caret.migrate import migrate
 from tests.audio.helpers import PATIENCE, made, mark, note, reaches, told
 from tests.conftest import House, Tenant, make_tenant
 from tests.faults.helpers import parts, until

@@ -12,15 +12,15 @@ from pydantic import SecretStr
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from caret.migrating import migrate
-from caret.parts import opened
-from caret.postgres import engine
+from caret.adapters.audio_storage import AudioBucket, AudioFolder
+from caret.adapters.postgres import engine
+from caret.migrate import migrate
 from caret.settings import Settings
-from caret.storage import AudioBucket, AudioFolder
+from caret.wiring import opened
 from resolvers import recordings
-from resolvers.audio import AudioStore
-from resolvers.context import Context
-from resolvers.errors import Code, Problem
+from resolvers.core.context import Context
+from resolvers.core.errors import Code, Problem
+from resolvers.core.ports.audio import AudioStore
 from tests.audio.helpers import FROM_AUDIO, address, error, made, mark, put, reaches, recording, sound, uploaded
 from tests.conftest import House, Tenant, make_tenant
 from tests.support.house import SECRET, Served, serving

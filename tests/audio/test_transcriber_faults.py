@@ -10,7 +10,7 @@ from pydantic import SecretStr
 
 from caret.providers import OpenAITranscriber
 from models.note import MAX_SEGMENT, MAX_SEGMENTS
-from resolvers.audio import AudioRefused, Spoken, TranscriberUnavailable, Transcription
+from resolvers.core.ports.audio import AudioRefused, Spoken, TranscriberUnavailable, Transcription
 from resolvers.recordings.transcribe import clock, drafts
 from tests.audio.helpers import PATIENCE, made, mark, reaches, set_recording, sound, told
 from tests.conftest import House, Tenant

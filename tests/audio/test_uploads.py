@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from resolvers.recordings.addresses import signature
-from resolvers.recordings.receive import MOST_PER_SECOND, SPARE
+from resolvers.recordings.upload import MOST_PER_SECOND, SPARE
+from resolvers.recordings.upload_urls import signature
 from tests.audio.helpers import STARTS, TYPES, address, error, put, recording, sound
 from tests.conftest import Tenant
 

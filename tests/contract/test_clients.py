@@ -13,7 +13,7 @@ from gql.client import ReconnectingAsyncClientSession
 from gql.transport.exceptions import TransportError
 from gql.transport.websockets import WebsocketsTransport
 
-from resolvers import cursors
+from resolvers.core import cursors
 from tests.conftest import Tenant
 from tests.support.clients import Caller
 from tests.support.house import Served

@@ -12,11 +12,11 @@ from starlette.routing import Mount, Route
 
 import rest_compat
 from models.webhook import WEBHOOK_ALIASES, WEBHOOK_EVENTS
-from resolvers.errors import Code
-from rest_compat.answers import CODES, ONLY_GRAPHQL
-from rest_compat.family import Resource
-from rest_compat.openapi import document
-from rest_compat.refusals import name_of
+from resolvers.core.errors import Code
+from rest_compat.api import Resource
+from rest_compat.errors import name_of
+from rest_compat.openapi.document import document
+from rest_compat.openapi.responses import CODES, ONLY_GRAPHQL
 from tests.support.clients import Caller
 from tests.support.house import Served
 

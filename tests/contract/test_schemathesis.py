@@ -11,7 +11,7 @@ from schemathesis.config import SchemathesisConfig
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 import rest_compat
-from rest_compat.openapi import document
+from rest_compat.openapi.document import document
 from tests.conftest import make_tenant
 from tests.support.house import Served
 from tests.support.secrets import singular

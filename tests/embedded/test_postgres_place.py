@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from caret.embedded import postgres_place
+from caret.embedded import postgres_files
 from caret.embedded.folder import EmbeddedError
 from caret.embedded.postgres import attach
 
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root runs Postgr
 
 
 def test_closed_folder(server: Server, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
-    monkeypatch.setattr(postgres_place, "ELSEWHERE", folder.parent / "elsewhere")
+    monkeypatch.setattr(postgres_files, "ELSEWHERE", folder.parent / "elsewhere")
     with tempfile.TemporaryDirectory() as closed:
         assert Path(closed).stat().st_mode & 0o777 == 0o700
         inside = Path(closed) / "clone" / "postgres"

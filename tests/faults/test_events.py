@@ -11,13 +11,13 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlmodel import col
 
-from caret.nats import NatsBus
+from caret.adapters.nats_bus import NatsBus
 from models import Event, EventType, Role
 from models.base import new_id
-from resolvers import feeds
-from resolvers.context import Database, Transaction, Viewer
-from resolvers.events import publish
-from resolvers.feeds import Feeds, Follower
+from resolvers.core.context import Database, Transaction, Viewer
+from resolvers.events import feed as feeds
+from resolvers.events.feed import Feeds, Follower
+from resolvers.events.log import publish
 from tests.conftest import House, Tenant
 from tests.faults.helpers import CREATE, elsewhere, taken
 from tests.support.clients import Caller
@@ -154,7 +154,7 @@ async def test_who_is_behind_the_ring_reads_the_table(
 async def test_a_feed_outlives_trouble_with_the_bus(
     tenant: Tenant, database: AsyncEngine, followed: Feeds, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("resolvers.patience.AGAIN", 0.05)
+    monkeypatch.setattr("resolvers.core.retry.AGAIN", 0.05)
     really, failures = followed._bus.wakeups, [RuntimeError("draining")]
 
     def troubled(*arguments: Any) -> Any:

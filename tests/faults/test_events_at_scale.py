@@ -11,12 +11,12 @@ import orjson
 import websockets
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from caret.nats import NatsBus
+from caret.adapters.nats_bus import NatsBus
 from models import EventType
 from models.base import as_id
-from resolvers import cursors
-from resolvers.context import Transaction
-from resolvers.events import publish
+from resolvers.core import cursors
+from resolvers.core.context import Transaction
+from resolvers.events.log import publish
 from tests.conftest import House, Tenant, make_tenant
 from tests.faults.helpers import CREATE, elsewhere, parts
 from tests.faults.test_events import log

@@ -6,7 +6,7 @@ import threading
 import nats
 import pytest
 
-from caret.nats import STREAM
+from caret.adapters.nats_bus import STREAM
 from tests.conftest import House, Tenant
 from tests.faults.helpers import Event, ask, cut, follow, listen, one_ending, text
 from tests.support.house import Served

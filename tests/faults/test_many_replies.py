@@ -6,7 +6,7 @@ import threading
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from caret.postgres import POOL
+from caret.adapters.postgres import POOL
 from tests.conftest import House, Tenant
 from tests.faults.helpers import REPLY, TERMINAL, ask, taken
 from tests.support.llm import Script

@@ -9,9 +9,9 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from caret.adapters.postgres import engine
 from caret.embedded.postgres import EmbeddedPostgres
-from caret.migrating import migrate
-from caret.postgres import engine
+from caret.migrate import migrate
 from tests.conftest import House, make_tenant
 from tests.faults.helpers import SEND, Asked, Followers, ask, follow, one_ending
 from tests.support.clients import Caller

@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from models import Plan
 from models.base import new_id
-from resolvers.limits import POINTS
+from resolvers.core.rate_limit import POINTS
 from tests.conftest import House, Tenant, make_tenant, token
 from tests.support.clients import Caller
 from tests.support.clock import pass_seconds

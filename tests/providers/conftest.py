@@ -11,7 +11,7 @@ from starlette.applications import Starlette
 from starlette.routing import Route
 
 from caret.providers.gateways import connected
-from caret.providers.spoken import SpokenClient
+from caret.providers.streaming_client import SpokenClient
 
 from .helpers import FakeProvider
 

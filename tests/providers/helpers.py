@@ -12,8 +12,8 @@ from pydantic_ai.messages import ModelMessage
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
-from caret.providers.spoken import SpokenClient
-from resolvers.intelligence import speaking
+from caret.providers.streaming_client import SpokenClient
+from resolvers.core.ports.ai import speaking
 
 Answer = Callable[[dict[str, Any]], Response]
 

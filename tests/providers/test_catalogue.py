@@ -12,7 +12,7 @@ from pydantic_ai import Agent
 from pydantic_ai.exceptions import ModelHTTPError
 
 from caret.providers import Catalogue, build_models
-from caret.providers.known import KNOWN, MAX_MODELS_FILE
+from caret.providers.model_list import KNOWN, MAX_MODELS_FILE
 
 from .helpers import FakeProvider, completion, failure, pieces
 

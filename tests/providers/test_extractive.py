@@ -7,8 +7,8 @@ from pydantic_ai import Agent
 from pydantic_ai.models import Model
 
 from caret.providers.extractive import extractive_model
-from caret.providers.quoting import NOTHING_FOUND, answer, read_passages, title
-from resolvers.intelligence import Passage, passages_block
+from caret.providers.quotes import NOTHING_FOUND, answer, read_passages, title
+from resolvers.core.ports.ai import Passage, passages_block
 
 from .helpers import pieces
 

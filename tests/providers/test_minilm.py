@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 
 from caret.providers.minilm import MiniLM
-from resolvers.intelligence import DIMENSIONS, EmbedderMisconfigured, Vector
+from resolvers.core.ports.ai import DIMENSIONS, EmbedderMisconfigured, Vector
 
 
 @pytest_asyncio.fixture(scope="module")

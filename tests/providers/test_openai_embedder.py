@@ -11,7 +11,7 @@ from pydantic import SecretStr
 from starlette.responses import JSONResponse, Response
 
 from caret.providers import MiniLM, OpenAIEmbedder, build_embedder, build_embedders
-from resolvers.intelligence import DIMENSIONS, EmbedderMisconfigured, EmbedderUnavailable
+from resolvers.core.ports.ai import DIMENSIONS, EmbedderMisconfigured, EmbedderUnavailable
 
 from .helpers import Answer, FakeProvider, embeddings, failure
 

@@ -9,7 +9,7 @@ from pydantic_ai import Agent, exceptions
 from pydantic_ai.models import Model
 
 from caret.providers.gateways import connected, model
-from caret.providers.known import OPENAI
+from caret.providers.model_list import OPENAI
 
 from .helpers import FakeProvider, failure, pieces, raw, sse
 

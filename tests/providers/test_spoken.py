@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from caret.providers.spoken import SpokenClient
+from caret.providers.streaming_client import SpokenClient
 
 from .helpers import FakeProvider, completion, delta, raw, spoken, sse
 

@@ -10,9 +10,9 @@ import pytest_asyncio
 from pydantic_ai import Agent, exceptions
 
 from caret.providers import Catalogue, build_models
-from caret.providers.chunks import MAX_LINE
-from caret.providers.spoken import SpokenClient
-from resolvers.intelligence import speaking
+from caret.providers.stream_chunks import MAX_LINE
+from caret.providers.streaming_client import SpokenClient
+from resolvers.core.ports.ai import speaking
 
 from .helpers import FakeProvider, delta, failure, pieces, raw, spoken, sse
 

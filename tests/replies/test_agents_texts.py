@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from resolvers.agents.counting import characters, paragraphs, sentences, words
-from resolvers.agents.results import bounded, plain
+from resolvers.agents.text_statistics import characters, paragraphs, sentences, words
+from resolvers.agents.tool_results import bounded, plain
 
 TEXTS = [
     # text, words, characters, paragraphs, sentences

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from models import Role
-from resolvers.agents.answering import STEPS, TOOL_CALLS
+from resolvers.agents.chat import STEPS, TOOL_CALLS
 from tests.conftest import House, Tenant
 from tests.replies.asking import Talk, begin
 from tests.replies.sent import gave

@@ -3,10 +3,10 @@
 import asyncio
 from uuid import UUID
 
+from resolvers.replies.backpressure import LEAST, MOST, Pressure, eased
+from resolvers.replies.buffer import ReplyLog
 from resolvers.replies.events import ReplyEvent
-from resolvers.replies.follow import InOrder
-from resolvers.replies.log import ReplyLog
-from resolvers.replies.pressure import LEAST, MOST, Pressure, eased
+from resolvers.replies.subscribe import InOrder
 
 ID = UUID("0198aaaa-0000-7000-8000-000000000001")
 ONE, TWO, THREE = (ReplyEvent(number, "delta", ID, content=str(number)) for number in (1, 2, 3))

@@ -6,10 +6,10 @@ import pytest
 import structlog
 from pydantic import SecretStr
 
-from caret.migrating import migrate
-from caret.parts import opened
+from caret.migrate import migrate
 from caret.settings import Settings
-from resolvers.context import Context
+from caret.wiring import opened
+from resolvers.core.context import Context
 from tests.conftest import House
 from tests.resolvers.helpers import Place, make_place
 from tests.support.house import SECRET

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from resolvers.context import Context
-from resolvers.intelligence import DIMENSIONS, Vector
+from resolvers.core.context import Context
+from resolvers.core.ports.ai import DIMENSIONS, Vector
 
 
 @dataclass

@@ -13,12 +13,13 @@ from sqlmodel import col
 from models import Note, Plan, Role, Tag
 from models.base import Record, new_id
 from models.note import NoteChange, NoteDraft, TranscriptDraft
-from resolvers import notes, viewers
-from resolvers.context import Context, Viewer
-from resolvers.drafts import drafted
-from resolvers.errors import Code, Problem
+from resolvers import notes
+from resolvers.auth import credentials
+from resolvers.core.context import Context, Viewer
+from resolvers.core.drafts import drafted
+from resolvers.core.errors import Code, Problem
 from schema import schema
-from schema.types import Request
+from schema.types.base import Request
 
 
 @dataclass
@@ -31,8 +32,8 @@ class Place:
     async def member(self, role: Role = Role.MEMBER) -> Context:
         user_id = new_id()
         async with self.ctx.transaction() as tx:
-            await viewers.ensure_user(tx, user_id, f"{user_id}@people.example", "Someone")
-            await viewers.join(tx, self.ctx.me.workspace_id, user_id, role)
+            await credentials.ensure_user(tx, user_id, f"{user_id}@people.example", "Someone")
+            await credentials.join(tx, self.ctx.me.workspace_id, user_id, role)
         return self.ctx.acting_as(Viewer(user_id, self.ctx.me.workspace_id, role))
 
     async def tag(self, name: str) -> uuid.UUID:
@@ -47,9 +48,9 @@ class Place:
 async def make_place(ctx: Context) -> Place:
     user_id = new_id()
     async with ctx.transaction() as tx:
-        workspace_id = await viewers.create_workspace(tx, "Test", Plan.ENTERPRISE)
-        await viewers.ensure_user(tx, user_id, f"{user_id}@people.example", "Admin")
-        await viewers.join(tx, workspace_id, user_id, Role.ADMIN)
+        workspace_id = await credentials.create_workspace(tx, "Test", Plan.ENTERPRISE)
+        await credentials.ensure_user(tx, user_id, f"{user_id}@people.example", "Admin")
+        await credentials.join(tx, workspace_id, user_id, Role.ADMIN)
     return Place(ctx.acting_as(Viewer(user_id, workspace_id, Role.ADMIN)))
 
 

@@ -11,10 +11,10 @@ from pydantic_ai import Agent, UsageLimits
 from pydantic_ai.exceptions import ModelAPIError, ModelHTTPError, ModelRateLimitError
 
 from caret.providers import Catalogue, build_models
-from resolvers.agents import attempts
-from resolvers.agents.attempts import attempted, pause
-from resolvers.answers import FAILED, AnswerFailed
-from resolvers.intelligence import speaking
+from resolvers.agents import retries
+from resolvers.agents.retries import attempted, pause
+from resolvers.core.ports.agents import FAILED, AnswerFailed
+from resolvers.core.ports.ai import speaking
 from tests.providers.conftest import provider, server
 from tests.providers.helpers import Answer, FakeProvider, completion, delta, failure, raw, sse
 
@@ -27,7 +27,7 @@ OTHER = "gpt-6-luna"
 
 @pytest_asyncio.fixture
 async def catalogue(provider: FakeProvider, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Catalogue]:
-    monkeypatch.setattr(attempts, "FIRST_PAUSE", 0.001)
+    monkeypatch.setattr(retries, "FIRST_PAUSE", 0.001)
     made = build_models(
         llm_base_url=provider.url,
         llm_model="qwen",
@@ -128,13 +128,13 @@ async def test_a_model_has_three_attempts_and_then_the_next_one_has(
 @pytest.mark.parametrize(
     ("answer", "told"),
     [
-        (failure(429), attempts.BUSY),
-        (failure(503), attempts.BUSY),
-        (raw(ending="drop"), attempts.UNREACHABLE),
-        (failure(401), attempts.REFUSED),
-        (failure(402), attempts.REFUSED),
-        (raw(sse(delta(refusal="No."), delta("stop"))), attempts.REFUSED),
-        (failure(400, code="context_length_exceeded"), attempts.TOO_LONG),
+        (failure(429), retries.BUSY),
+        (failure(503), retries.BUSY),
+        (raw(ending="drop"), retries.UNREACHABLE),
+        (failure(401), retries.REFUSED),
+        (failure(402), retries.REFUSED),
+        (raw(sse(delta(refusal="No."), delta("stop"))), retries.REFUSED),
+        (failure(400, code="context_length_exceeded"), retries.TOO_LONG),
         (failure(500), FAILED),
         (failure(418), FAILED),
         (raw(sse({"error": "Out of memory"})), FAILED),
@@ -148,9 +148,9 @@ async def test_nobody_answers(provider: FakeProvider, catalogue: Catalogue, answ
 @pytest.mark.parametrize(
     ("after", "told"),
     [
-        (raw(sse(delta(content="So ")), ending="drop"), attempts.UNREACHABLE),
-        (raw(sse(delta(content="So ")), ending="stall"), attempts.UNREACHABLE),
-        (raw(sse(delta(content="So "), {"error": {"code": 429, "message": "Slow"}})), attempts.BUSY),
+        (raw(sse(delta(content="So ")), ending="drop"), retries.UNREACHABLE),
+        (raw(sse(delta(content="So ")), ending="stall"), retries.UNREACHABLE),
+        (raw(sse(delta(content="So "), {"error": {"code": 429, "message": "Slow"}})), retries.BUSY),
         (raw(sse(delta(content="So ")), b"data: {\n\n"), FAILED),
     ],
 )
@@ -166,14 +166,14 @@ async def test_too_many_steps_are_not_tried_again(provider: FakeProvider, catalo
     function = {"name": "look", "arguments": "{}"}
     call = delta(tool_calls=[{"index": 0, "id": "a", "type": "function", "function": function}])
     provider.answer = raw(sse(call, delta("tool_calls")))
-    assert await asked(catalogue, limits=UsageLimits(request_limit=2)) == f" | {attempts.TOO_MANY_STEPS}"
+    assert await asked(catalogue, limits=UsageLimits(request_limit=2)) == f" | {retries.TOO_MANY_STEPS}"
     assert models(provider) == ["qwen"] * 2
 
 
 async def test_a_model_that_took_its_time_is_not_asked_again(
     provider: FakeProvider, catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(attempts, "PATIENCE", 0.1)
+    monkeypatch.setattr(retries, "PATIENCE", 0.1)
     provider.answers = [raw(ending="stall"), FINE]
     assert await asked(catalogue) == f"Fine | {OTHER}"
     assert models(provider) == ["qwen", OTHER]
@@ -206,12 +206,12 @@ def test_pauses_grow_and_honour_the_provider() -> None:
     first, second = ([pause(limited(None), number) or 0.0 for _ in range(100)] for number in (1, 2))
     assert 0.25 <= min(first) < max(first) <= 0.75
     assert 0.5 <= min(second) < max(second) <= 1.5
-    assert pause(limited(None), attempts.ATTEMPTS) is None
-    assert pause(limited(attempts.LONGEST_PAUSE), 1) == attempts.LONGEST_PAUSE
-    assert pause(limited(attempts.LONGEST_PAUSE + 0.1), 1) is None
+    assert pause(limited(None), retries.ATTEMPTS) is None
+    assert pause(limited(retries.LONGEST_PAUSE), 1) == retries.LONGEST_PAUSE
+    assert pause(limited(retries.LONGEST_PAUSE + 0.1), 1) is None
     assert pause(ModelHTTPError(418, "qwen"), 1) is None
 
 
 def test_no_reason_quotes_the_provider() -> None:
     secret: Any = {"message": "Incorrect API key: sk-1234"}
-    assert attempts.reason(ModelHTTPError(418, "qwen", secret)) == FAILED
+    assert retries.reason(ModelHTTPError(418, "qwen", secret)) == FAILED

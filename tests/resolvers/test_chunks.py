@@ -6,8 +6,8 @@ from itertools import pairwise
 import pytest
 
 from models.search import Source
-from resolvers.chunks import Chunk, Text, Turn, chunked, transcript
-from resolvers.chunks.breaks import ends
+from resolvers.search.chunks import Chunk, Text, Turn, chunked, transcript
+from resolvers.search.chunks.boundaries import ends
 
 SIZE, OVERLAP = 64, 16
 WORDS = [

@@ -10,11 +10,11 @@ from sqlalchemy import insert
 from models import Message
 from models.base import Record
 from models.conversation import ConversationDraft, ConversationRename, MessageRole, MessageState
-from resolvers import conversations
-from resolvers.context import Context
-from resolvers.drafts import drafted
-from resolvers.errors import Code
-from resolvers.pages import Window
+from resolvers.conversations import conversations
+from resolvers.core.context import Context
+from resolvers.core.drafts import drafted
+from resolvers.core.errors import Code
+from resolvers.core.pagination import Window
 from tests.resolvers.helpers import refused, write
 
 

@@ -16,11 +16,15 @@ from sqlmodel import col
 from models import ApiKey, Event, EventType, Member, Note, NoteShare, Role, Workspace
 from models.base import Record, new_id
 from models.note import NoteVisibility
-from resolvers import access, checks, events, feeds, following, notes, retention, viewers
-from resolvers.checks import Checks
-from resolvers.context import Context, Viewer
-from resolvers.errors import Code, Problem
-from resolvers.events import publish
+from resolvers import notes
+from resolvers.auth import access, credentials
+from resolvers.core.context import Context, Viewer
+from resolvers.core.errors import Code, Problem
+from resolvers.events import feed as feeds
+from resolvers.events import log as event_log
+from resolvers.events import permissions, retention, subscriptions
+from resolvers.events.log import publish
+from resolvers.events.permissions import Checks
 from tests.resolvers.helpers import Place, change, make_place, refused, statements, with_limits, write
 
 Stream = AsyncGenerator[Record, None]
@@ -35,7 +39,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def key_of(ctx: Context, workspace_id: UUID) -> Viewer:
     async with ctx.transaction() as tx:
-        await viewers.create_key(tx, workspace_id, "test")
+        await credentials.create_key(tx, workspace_id, "test")
         newest = select(col(ApiKey.id)).where(col(ApiKey.workspace_id) == workspace_id)
         key_id = (await tx.execute(newest.order_by(col(ApiKey.created_at).desc()).limit(1))).scalar_one()
         own = select(col(Workspace.user_id)).where(col(Workspace.id) == workspace_id)
@@ -53,7 +57,7 @@ async def last_cursor(ctx: Context) -> str:
     """The cursor of "now"."""
     async with ctx.read() as tx:
         newest = select(Event).where(col(Event.workspace_id) == ctx.me.workspace_id).order_by(col(Event.seq).desc())
-        return events.cursor((await tx.execute(newest.limit(1))).one())
+        return event_log.cursor((await tx.execute(newest.limit(1))).one())
 
 
 async def soon(stream: Stream) -> Record | None:
@@ -78,7 +82,7 @@ async def test_both_forms_of_the_rule_are_one(ctx: Context) -> None:
     here, there = await make_place(ctx), await make_place(ctx)
     both = await here.member()
     async with ctx.transaction() as tx:
-        await viewers.join(tx, there.ctx.me.workspace_id, both.me.user_id, Role.ADMIN)
+        await credentials.join(tx, there.ctx.me.workspace_id, both.me.user_id, Role.ADMIN)
     people = [here.ctx, there.ctx, both, both.acting_as(replace(both.me, workspace_id=there.ctx.me.workspace_id))]
     people += [await here.member(), await here.member(), await there.member()]
     keys = [await key_of(ctx, place.ctx.me.workspace_id) for place in (here, there)]
@@ -111,7 +115,7 @@ async def test_any_number_of_followers_is_checked_at_once(place: Place) -> None:
     key = await key_of(place.ctx, place.ctx.me.workspace_id)
     followers = [place.ctx, place.ctx.acting_as(key), *[await place.member() for _ in range(20)]] * 5
     note = await write(place.ctx)
-    streams = [await following.follow_workspace(follower) for follower in followers]
+    streams = [await subscriptions.follow_workspace(follower) for follower in followers]
     tasks = [asyncio.create_task(soon(stream)) for stream in streams]
     await asyncio.sleep(0.5)
     with statements(place.ctx) as told:
@@ -128,7 +132,7 @@ async def test_any_number_of_followers_is_checked_at_once(place: Place) -> None:
 
 async def test_a_deleted_note_is_the_last_of_its_events(place: Place) -> None:
     member, note = await place.member(), await write(place.ctx)
-    async with aclosing(await following.follow_note(member, note.id, after=await last_cursor(place.ctx))) as stream:
+    async with aclosing(await subscriptions.follow_note(member, note.id, after=await last_cursor(place.ctx))) as stream:
         await change(place.ctx, note, title="Changed")
         await notes.delete(place.ctx, note.id)
         told = [(await soon(stream)) for _ in range(3)]
@@ -141,8 +145,8 @@ async def test_who_may_no_longer_read_the_note_hears_no_more_of_it(place: Place,
     note = await write(place.ctx)
     member, reads = await place.member(), stranger.me.user_id
     await notes.share(place.ctx, note.id, reads)
-    streams = [(await following.follow_note(stranger, note.id), Code.NOT_FOUND)]
-    streams += [(await following.follow_note(member, note.id), Code.FORBIDDEN)]
+    streams = [(await subscriptions.follow_note(stranger, note.id), Code.NOT_FOUND)]
+    streams += [(await subscriptions.follow_note(member, note.id), Code.FORBIDDEN)]
     async with ends_with(*streams[0]), ends_with(*streams[1]):
         async with place.ctx.transaction() as tx:
             await tx.execute(delete(NoteShare).where(col(NoteShare.note_id) == note.id))
@@ -157,7 +161,7 @@ async def test_who_lost_the_note_before_it_was_deleted(place: Place) -> None:
     """The follower is behind: what it reads first is that the note is gone."""
     member, note = await place.member(), await write(place.ctx)
     after = await last_cursor(place.ctx)
-    stream = await following.follow_note(member, note.id, after=after)
+    stream = await subscriptions.follow_note(member, note.id, after=after)
     await change(place.ctx, note, visibility=NoteVisibility.PRIVATE)
     await notes.delete(place.ctx, note.id)
     async with ends_with(stream, Code.NOT_FOUND):
@@ -169,8 +173,8 @@ async def test_who_lost_their_place_hears_no_more(place: Place, told: bool) -> N
     member, key = await place.member(), await key_of(place.ctx, place.ctx.me.workspace_id)
     # Neither wants what happens next; they are gone all the same.
     types = [EventType.NOTE_COMPLETED]
-    person = await following.follow_workspace(member, types=types)
-    machine = await following.follow_workspace(place.ctx.acting_as(key), types=types)
+    person = await subscriptions.follow_workspace(member, types=types)
+    machine = await subscriptions.follow_workspace(place.ctx.acting_as(key), types=types)
     async with ends_with(person, Code.FORBIDDEN), ends_with(machine, Code.UNAUTHENTICATED):
         async with place.ctx.transaction() as tx:
             await tx.execute(delete(Member).where(col(Member.user_id) == member.me.user_id))
@@ -181,9 +185,9 @@ async def test_who_lost_their_place_hears_no_more(place: Place, told: bool) -> N
 
 
 async def test_a_slow_follower_is_checked_again_within_a_batch(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(following, "FRESH", 0.0)
+    monkeypatch.setattr(subscriptions, "FRESH", 0.0)
     member, note = await place.member(), await write(place.ctx)
-    async with aclosing(await following.follow_workspace(member, after=await last_cursor(place.ctx))) as stream:
+    async with aclosing(await subscriptions.follow_workspace(member, after=await last_cursor(place.ctx))) as stream:
         await published(place.ctx, 5, note_id=note.id)
         assert await soon(stream)
         async with place.ctx.transaction() as tx:
@@ -194,16 +198,16 @@ async def test_a_slow_follower_is_checked_again_within_a_batch(place: Place, mon
 
 
 async def test_a_database_that_is_away_ends_no_stream(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("resolvers.patience.AGAIN", 0.05)
-    really, failures = checks.Question.look, [OSError("away"), RuntimeError("not itself yet")]
+    monkeypatch.setattr("resolvers.core.retry.AGAIN", 0.05)
+    really, failures = permissions.Question.look, [OSError("away"), RuntimeError("not itself yet")]
 
-    async def troubled(self: checks.Question, database: Any) -> Any:
+    async def troubled(self: permissions.Question, database: Any) -> Any:
         if failures:
             raise failures.pop(0)
         return await really(self, database)
 
-    monkeypatch.setattr(checks.Question, "look", troubled)
-    async with aclosing(await following.follow_workspace(place.ctx)) as stream:
+    monkeypatch.setattr(permissions.Question, "look", troubled)
+    async with aclosing(await subscriptions.follow_workspace(place.ctx)) as stream:
         await published(place.ctx)
         assert await soon(stream)
     assert not failures
@@ -247,7 +251,7 @@ async def test_only_the_beginning_is_forgotten_and_only_what_is_old(
     await asyncio.gather(*(retention.forget(me) for _ in range(3)))
     assert await kept(me) == ([], 11)
     # An empty log goes on where it was.
-    async with aclosing(await following.follow_workspace(me)) as stream:
+    async with aclosing(await subscriptions.follow_workspace(me)) as stream:
         await published(me)
         told = await soon(stream)
     assert told is not None
@@ -259,16 +263,16 @@ async def test_a_cursor_older_than_the_log(place: Place) -> None:
     await published(me, 9)
     async with me.read() as tx:
         log = (await tx.execute(select(Event).where(col(Event.workspace_id) == me.me.workspace_id))).all()
-    cursors = {event.seq: events.cursor(event) for event in log}
+    cursors = {event.seq: event_log.cursor(event) for event in log}
     await aged(me, 3, 5)
     assert await retention.forget(me) == 5
     for seq in (1, 4):
         with refused(Code.CURSOR_EXPIRED, "after"):
-            await following.follow_workspace(me, after=cursors[seq])
+            await subscriptions.follow_workspace(me, after=cursors[seq])
         with refused(Code.CURSOR_EXPIRED, "after"):
-            await following.follow_note(me, note.id, after=cursors[seq])
+            await subscriptions.follow_note(me, note.id, after=cursors[seq])
     # Who has heard the last that was dropped has missed nothing.
-    async with aclosing(await following.follow_workspace(me, after=cursors[5])) as stream:
+    async with aclosing(await subscriptions.follow_workspace(me, after=cursors[5])) as stream:
         told = [await soon(stream) for _ in range(5)]
     assert [event and event.seq for event in told] == [6, 7, 8, 9, 10]
 
@@ -277,8 +281,8 @@ async def test_who_falls_behind_what_is_forgotten_is_told(place: Place, monkeypa
     monkeypatch.setattr(feeds, "RING", 5)
     me = with_limits(place.ctx, event_retention=timedelta(days=2))
     async with (
-        aclosing(await following.follow_workspace(me)) as slow,
-        aclosing(await following.follow_workspace(me)) as quick,
+        aclosing(await subscriptions.follow_workspace(me)) as slow,
+        aclosing(await subscriptions.follow_workspace(me)) as quick,
     ):
         first = [asyncio.create_task(soon(stream)) for stream in (slow, quick)]
         await asyncio.sleep(0.1)
@@ -300,10 +304,10 @@ async def test_who_comes_first_with_an_old_cursor_holds_up_nobody(
     await published(place.ctx, 50)
     async with place.ctx.read() as tx:
         oldest = select(Event).where(col(Event.workspace_id) == place.ctx.me.workspace_id, col(Event.seq) == 1)
-        after = events.cursor((await tx.execute(oldest)).one())
+        after = event_log.cursor((await tx.execute(oldest)).one())
     async with (
-        aclosing(await following.follow_workspace(place.ctx, after=after)) as old,
-        aclosing(await following.follow_workspace(place.ctx)) as new,
+        aclosing(await subscriptions.follow_workspace(place.ctx, after=after)) as old,
+        aclosing(await subscriptions.follow_workspace(place.ctx)) as new,
     ):
         assert [(event := await soon(old)) and event.seq for _ in range(3)] == [2, 3, 4]
         feed, _ = place.ctx.feeds._feeds[place.ctx.me.workspace_id]

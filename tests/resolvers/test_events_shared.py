@@ -8,12 +8,12 @@ import orjson
 import pytest
 
 from models.base import Record
-from resolvers import feeds
-from resolvers.context import Context
-from schema import sharing
-from schema.transports.operations import Operation
-from schema.transports.running import Event, Stream, run
-from schema.types import Request
+from resolvers.core.context import Context
+from resolvers.events import feed
+from schema.execution import shared_results
+from schema.execution.run import Event, Stream, run
+from schema.transports.requests import Operation
+from schema.types.base import Request
 from tests.resolvers.helpers import Place, change, statements, write
 
 QUERY = """subscription($after: Cursor, $first: Int = 1) { workspaceEvents(types: [NOTE_UPDATED], after: $after) {
@@ -23,9 +23,9 @@ QUERY = """subscription($after: Cursor, $first: Int = 1) { workspaceEvents(types
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(feeds, "POLL", 0.1)
+    monkeypatch.setattr(feed, "POLL", 0.1)
     # However slow the machine is.
-    monkeypatch.setattr(sharing, "FRESH", 60.0)
+    monkeypatch.setattr(shared_results, "FRESH", 60.0)
 
 
 def payload(event: Event) -> Any:
@@ -99,10 +99,10 @@ async def test_what_failed_is_tried_by_each(place: Place, monkeypatch: pytest.Mo
 
 
 async def test_nothing_is_kept_for_long(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sharing, "MAX_SHARED", 3)
+    monkeypatch.setattr(shared_results, "MAX_SHARED", 3)
     me, note = place.ctx, await write(place.ctx)
     async with AsyncExitStack() as stack:
         streams = [await followed(stack, me)]
         for number in range(6):
             await told(streams, me, note, str(number))
-            assert len(sharing.shared._kept) <= 3
+            assert len(shared_results.shared._kept) <= 3

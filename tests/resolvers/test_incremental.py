@@ -13,11 +13,12 @@ from caret import worker
 from models import DocumentEmbedding, Note
 from models.base import Record
 from models.search import SearchMode, Source
-from resolvers import indexing, notes
-from resolvers.context import Context
-from resolvers.indexing import EMBEDDED_AT_ONCE
-from resolvers.intelligence import EmbedderUnavailable, Vector
-from resolvers.search import search
+from resolvers import notes
+from resolvers.core.context import Context
+from resolvers.core.ports.ai import EmbedderUnavailable, Vector
+from resolvers.search import indexing
+from resolvers.search.indexing import EMBEDDED_AT_ONCE
+from resolvers.search.query import search
 from tests.resolvers.embedders import FakeEmbedder, embedding_with, vector
 from tests.resolvers.helpers import change, make_place, set_columns, statements, with_limits, write
 

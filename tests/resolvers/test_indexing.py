@@ -16,12 +16,13 @@ from models import DocumentEmbedding, Event, EventType, Note
 from models.base import MAX_TEXT, Record
 from models.note import NoteKind
 from models.search import SearchMode, Source
-from resolvers import indexing, notes
-from resolvers.chunks import Text, chunked
-from resolvers.context import Context
-from resolvers.errors import Code, Problem
-from resolvers.intelligence import EmbedderMisconfigured, EmbedderUnavailable
-from resolvers.search import search
+from resolvers import notes
+from resolvers.core.context import Context
+from resolvers.core.errors import Code, Problem
+from resolvers.core.ports.ai import EmbedderMisconfigured, EmbedderUnavailable
+from resolvers.search import indexing
+from resolvers.search.chunks import Text, chunked
+from resolvers.search.query import search
 from tests.resolvers.embedders import FakeEmbedder, embedding_with
 from tests.resolvers.helpers import append, change, embedder_of, refused, set_columns, spoken, with_limits, write
 

@@ -10,13 +10,14 @@ from pydantic import SecretStr
 from sqlalchemy import event, text, update
 from sqlmodel import col
 
-from caret.issuing import issue
+from caret.token_issuer import issue
 from models import ApiKey, Plan, Role, Workspace
 from models.base import new_id
-from resolvers import limits, viewers
-from resolvers.context import Context
-from resolvers.errors import Code, Problem
-from resolvers.limits import POINTS, Allowance, Meter
+from resolvers.auth import credentials
+from resolvers.core import rate_limit
+from resolvers.core.context import Context
+from resolvers.core.errors import Code, Problem
+from resolvers.core.rate_limit import POINTS, Allowance, Meter
 from tests.resolvers.helpers import Place, make_place, refused, statements, with_limits
 from tests.support.clock import pass_seconds
 from tests.support.house import SECRET
@@ -31,13 +32,13 @@ def token(user_id: UUID) -> str:
 
 async def key(ctx: Context) -> str:
     async with ctx.transaction() as tx:
-        return await viewers.create_key(tx, ctx.me.workspace_id, "test")
+        return await credentials.create_key(tx, ctx.me.workspace_id, "test")
 
 
 async def came(ctx: Context, credential: str, workspace_id: UUID | None = None) -> Allowance:
     """What is left after a request."""
     meter = Meter()
-    await viewers.authenticate(ctx, credential, workspace_id, meter=meter)
+    await credentials.authenticate(ctx, credential, workspace_id, meter=meter)
     assert meter.allowance is not None
     return meter.allowance
 
@@ -70,7 +71,7 @@ async def test_a_person_spends_in_the_one_workspace_they_act_in(me: Context, ctx
     others = [(await make_place(ctx)).ctx for _ in range(3)]
     async with ctx.transaction() as tx:
         for other in others:
-            await viewers.join(tx, other.me.workspace_id, me.me.user_id, Role.MEMBER)
+            await credentials.join(tx, other.me.workspace_id, me.me.user_id, Role.MEMBER)
     mine = token(me.me.user_id)
     assert (await came(ctx, mine)).remaining == LIMIT - 1
     with statements(ctx) as told:
@@ -95,10 +96,10 @@ async def test_who_is_not_let_in_spends_nothing(me: Context, ctx: Context) -> No
 
 
 async def test_to_look_whether_somebody_still_may_spends_nothing(me: Context) -> None:
-    viewer = await viewers.authenticate(me, await key(me), meter=Meter())
+    viewer = await credentials.authenticate(me, await key(me), meter=Meter())
     async with me.read() as tx:
-        await viewers.standing(tx, viewer)
-        await viewers.standing(tx, me.me)
+        await credentials.standing(tx, viewer)
+        await credentials.standing(tx, me.me)
     assert await spent(me) == {viewer.actor_id: 1}
 
 
@@ -116,7 +117,7 @@ async def test_the_plan_decides(me: Context, plan: Plan) -> None:
         assert (await came(given, ours)).remaining == left
     meter = Meter()
     with pytest.raises(Problem) as caught:
-        await viewers.authenticate(given, ours, meter=meter)
+        await credentials.authenticate(given, ours, meter=meter)
     assert caught.value.code is Code.RATE_LIMITED
     assert caught.value.retry_after is not None
     assert 1 <= caught.value.retry_after <= 61
@@ -142,20 +143,20 @@ async def test_a_downgraded_workspace_owes_nothing(me: Context) -> None:
 
 async def test_what_an_operation_costs_is_paid_whole_or_not_at_all(me: Context) -> None:
     given = with_limits(me, points={**POINTS, Plan.ENTERPRISE: 10})
-    assert await limits.pay(given, 7, 0) == given.meter.allowance
+    assert await rate_limit.pay(given, 7, 0) == given.meter.allowance
     assert given.meter.allowance is not None
     before = given.meter.allowance
     assert before.remaining == 3
     with pytest.raises(Problem) as caught:
-        await limits.pay(given, 5, 1)
+        await rate_limit.pay(given, 5, 1)
     assert caught.value.code is Code.RATE_LIMITED
     assert caught.value.message.startswith(
         "The limit is 10 points in 60 seconds. This needs 4 points, 3 are left. Try again in "
     )
     assert given.meter.allowance == before
-    assert (await limits.pay(given, 3, 0)).remaining == 0
+    assert (await rate_limit.pay(given, 3, 0)).remaining == 0
     with pytest.raises(Problem) as caught:
-        await limits.pay(given, 11, 1)
+        await rate_limit.pay(given, 11, 1)
     assert (caught.value.code, caught.value.message) == (
         Code.QUERY_TOO_COMPLEX,
         "The operation costs 11 points, this workspace's plan allows 10 in 60 seconds.",
@@ -164,7 +165,7 @@ async def test_what_an_operation_costs_is_paid_whole_or_not_at_all(me: Context) 
 
 
 async def test_what_is_left_can_be_asked_without_spending(me: Context) -> None:
-    assert (await limits.left(me)).remaining == LIMIT
+    assert (await rate_limit.left(me)).remaining == LIMIT
     assert set((await spent(me)).values()) == {0}
 
 
@@ -218,22 +219,22 @@ async def test_the_window_slides_by_the_second(place: Place) -> None:
     async def passed(seconds: int) -> None:
         await pass_seconds(me.database.engine, me.me.workspace_id, seconds)
 
-    first = await limits.pay(me, 5, 0)
+    first = await rate_limit.pay(me, 5, 0)
     await passed(30)
-    second = await limits.pay(me, 5, 0)
+    second = await rate_limit.pay(me, 5, 0)
     assert (first.remaining, second.remaining) == (5, 0)
     # What comes free next is what was spent first, 30 seconds ago.
     assert first.reset_at - second.reset_at in {29, 30}
     with pytest.raises(Problem) as caught:
-        await limits.pay(me, 1, 0)
+        await rate_limit.pay(me, 1, 0)
     assert caught.value.retry_after in {30, 31}
     with pytest.raises(Problem) as caught:
-        await limits.pay(me, 6, 0)
+        await rate_limit.pay(me, 6, 0)
     assert caught.value.retry_after in {60, 61}
     await passed(31)
-    third = await limits.pay(me, 5, 0)
+    third = await rate_limit.pay(me, 5, 0)
     assert third.remaining == 0
     with refused(Code.RATE_LIMITED):
-        await limits.pay(me, 1, 0)
+        await rate_limit.pay(me, 1, 0)
     await passed(61)
-    assert (await limits.pay(me, 10, 0)).remaining == 0
+    assert (await rate_limit.pay(me, 10, 0)).remaining == 0

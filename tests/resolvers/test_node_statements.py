@@ -8,8 +8,8 @@ import pytest
 
 from models import Role
 from models.people import GroupDraft, InviteDraft, MemberChange, MemberFilter
-from resolvers import groups, invites, members
-from resolvers.context import Context
+from resolvers.core.context import Context
+from resolvers.workspaces import groups, invites, members
 from tests.resolvers.helpers import Place, graphql, spoken, statements, write
 
 NODES = "query($ids: [ID!]!) { nodes(ids: $ids) { __typename } }"

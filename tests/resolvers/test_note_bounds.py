@@ -16,9 +16,9 @@ from models.note import (
     TranscriptDraft,
 )
 from resolvers import notes
-from resolvers.context import Context
-from resolvers.drafts import drafted
-from resolvers.errors import Code
+from resolvers.core.context import Context
+from resolvers.core.drafts import drafted
+from resolvers.core.errors import Code
 from tests.resolvers.helpers import Place, change, refused, spoken, write
 
 PERSON = {"name": "A", "email": "a@b"}

@@ -23,11 +23,12 @@ from models.note import (
     OrderDirection,
     TranscriptFilter,
 )
-from resolvers import conversations, notes
-from resolvers.context import Context
-from resolvers.drafts import drafted
-from resolvers.errors import Code
-from resolvers.pages import Page, Window
+from resolvers import notes
+from resolvers.conversations import conversations
+from resolvers.core.context import Context
+from resolvers.core.drafts import drafted
+from resolvers.core.errors import Code
+from resolvers.core.pagination import Page, Window
 from tests.resolvers.helpers import Place, make_place, refused, set_columns, spoken, statements, write
 from tests.support.clients import NOBODY
 

@@ -13,10 +13,12 @@ from models import Conversation, DocumentEmbedding, Event, Message, NoteTag, Tra
 from models.base import Record
 from models.conversation import ConversationDraft, MessageRole, MessageState
 from models.note import NoteKind, NoteStatus, NoteVisibility, TranscriptFilter
-from resolvers import conversations, indexing, notes
-from resolvers.context import Context
-from resolvers.errors import Code, Problem
-from resolvers.pages import Window
+from resolvers import notes
+from resolvers.conversations import conversations
+from resolvers.core.context import Context
+from resolvers.core.errors import Code, Problem
+from resolvers.core.pagination import Window
+from resolvers.search import indexing
 from tests.resolvers.helpers import Place, append, change, make_place, refused, set_columns, spoken, write
 
 EMPTY: dict[str, Any] = {

@@ -9,8 +9,8 @@ from uuid import UUID
 
 import pytest
 
-from caret.migrating import migrate
-from caret.postgres import engine
+from caret.adapters.postgres import engine
+from caret.migrate import migrate
 from models.conversation import SuggestionStatus
 from models.note import (
     NoteFilter,
@@ -23,23 +23,14 @@ from models.note import (
     TranscriptFilter,
 )
 from models.people import MemberFilter
-from resolvers import (
-    conversations,
-    folders,
-    groups,
-    invites,
-    keys,
-    members,
-    nodes,
-    notes,
-    suggestions,
-    tags,
-    workspaces,
-)
-from resolvers.context import Context, Database
-from resolvers.drafts import drafted
-from resolvers.pages import Window
-from resolvers.webhooks import deliveries, manage, settling
+from resolvers import nodes, notes
+from resolvers.conversations import conversations, suggestions
+from resolvers.core.context import Context, Database
+from resolvers.core.drafts import drafted
+from resolvers.core.pagination import Window
+from resolvers.notes import folders, tags
+from resolvers.webhooks import deliveries, endpoints, outcomes
+from resolvers.workspaces import api_keys, groups, invites, members, workspaces
 from tests.conftest import House
 from tests.resolvers.helpers import executed, make_place
 from tests.support.scratch import scratch_database
@@ -228,14 +219,14 @@ LISTS: Lists = {
     "members by offset": lambda ctx: members.window(ctx, 20, 0, MemberFilter()),
     "invites": lambda ctx: invites.page(ctx, ctx.me.workspace_id, Window()),
     "invites by offset": lambda ctx: invites.window(ctx, 20, 0),
-    "keys": keys.all_keys,
+    "keys": api_keys.all_keys,
     "nodes": lambda ctx: nodes.find(ctx, [NOTE, TALK, UUID(made("tag", 30)), UUID(made("folder", 30))]),
     "workspaces": workspaces.mine,
     "users": lambda ctx: workspaces.users(ctx, [ctx.me.user_id]),
-    "webhooks": manage.listed,
+    "webhooks": endpoints.listed,
     "deliveries": lambda ctx: deliveries.page(ctx, HOOK, Window()),
     "deliveries by offset": lambda ctx: deliveries.window(ctx, HOOK, 20, 0),
-    "deliveries that are over": settling.tidy,
+    "deliveries that are over": outcomes.tidy,
 }
 
 

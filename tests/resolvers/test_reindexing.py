@@ -12,10 +12,11 @@ from caret import worker
 from models import Note, VectorSpace, Workspace
 from models.base import Record
 from models.search import SearchMode
-from resolvers import indexing, notes
-from resolvers.context import Context
-from resolvers.intelligence import EmbedderUnavailable
-from resolvers.search import search
+from resolvers import notes
+from resolvers.core.context import Context
+from resolvers.core.ports.ai import EmbedderUnavailable
+from resolvers.search import indexing
+from resolvers.search.query import search
 from tests.resolvers.embedders import FakeEmbedder, embedding_with
 from tests.resolvers.helpers import change, embedder_of, make_place, set_columns, statements, write
 

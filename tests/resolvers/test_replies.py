@@ -14,14 +14,16 @@ from models import Event, EventType, Message
 from models.base import Record
 from models.conversation import AgentType, ConversationDraft, MessageDraft, MessageRole, MessageState
 from models.note import NoteVisibility
-from resolvers import conversations, indexing, replies
-from resolvers.answers import Question
-from resolvers.context import Context
-from resolvers.drafts import drafted
-from resolvers.errors import Code, Problem
-from resolvers.pages import Window
-from resolvers.replies.telling import MAX_ANSWER
+from resolvers import replies
+from resolvers.conversations import conversations
+from resolvers.core.context import Context
+from resolvers.core.drafts import drafted
+from resolvers.core.errors import Code, Problem
+from resolvers.core.pagination import Window
+from resolvers.core.ports.agents import Question
+from resolvers.replies.publisher import MAX_ANSWER
 from resolvers.replies.titles import give_title
+from resolvers.search import indexing
 from tests.conftest import House
 from tests.resolvers.helpers import Place, refused, set_columns, write
 from tests.support.llm import MODEL, TITLE_TASK, Script

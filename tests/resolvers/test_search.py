@@ -9,11 +9,12 @@ from models import Role
 from models.base import Record
 from models.note import NoteVisibility
 from models.search import SearchMode, Source
-from resolvers import indexing, notes
-from resolvers.context import Context
-from resolvers.errors import Code, Problem
-from resolvers.intelligence import EmbedderMisconfigured, EmbedderUnavailable
-from resolvers.search import search
+from resolvers import notes
+from resolvers.core.context import Context
+from resolvers.core.errors import Code, Problem
+from resolvers.core.ports.ai import EmbedderMisconfigured, EmbedderUnavailable
+from resolvers.search import indexing
+from resolvers.search.query import search
 from tests.resolvers.embedders import FakeEmbedder, embedding_with
 from tests.resolvers.helpers import Place, change, make_place, refused, set_columns, statements, with_limits, write
 

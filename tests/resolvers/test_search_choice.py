@@ -12,20 +12,21 @@ from sqlalchemy import text, update
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlmodel import col
 
-from caret.postgres import SESSION, engine
+from caret.adapters.postgres import SESSION, engine
 from models import Note
 from models.base import Record
 from models.note import NoteFilter, NoteStatus, NoteVisibility
 from models.search import SearchMode
-from resolvers import indexing, notes
-from resolvers.context import Context, Database
-from resolvers.errors import Code
-from resolvers.intelligence import EmbedderMisconfigured, EmbedderUnavailable
-from resolvers.search import Hit, search
+from resolvers import notes
+from resolvers.core.context import Context, Database
+from resolvers.core.errors import Code
+from resolvers.core.ports.ai import EmbedderMisconfigured, EmbedderUnavailable
+from resolvers.search import indexing
+from resolvers.search.query import Hit, search
 from tests.resolvers.embedders import FakeEmbedder, embedding_with
 from tests.resolvers.helpers import Place, executed, make_place, refused, statements, with_limits, write
 
-BREAK_EVEN = "resolvers.search.scope.BREAK_EVEN"
+BREAK_EVEN = "resolvers.search.query.scope.BREAK_EVEN"
 WAYS = [300, 0]
 """Each chunk compared; the index asked."""
 
@@ -122,9 +123,9 @@ async def test_how_wide_the_index_is_searched_is_set(ctx: Context) -> None:
 async def test_few_chunks_are_compared_and_many_are_not(fake: Context, monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(4):
         await kept(fake, f"Note {number}", f"number{number}")
-    monkeypatch.setattr("resolvers.search.scope.LEAST_TOTAL", 1)
-    monkeypatch.setattr("resolvers.search.meaning.DEPTH", 2)
-    monkeypatch.setattr("resolvers.search.scope.DEPTH", 2)
+    monkeypatch.setattr("resolvers.search.query.scope.LEAST_TOTAL", 1)
+    monkeypatch.setattr("resolvers.search.query.semantic.DEPTH", 2)
+    monkeypatch.setattr("resolvers.search.query.scope.DEPTH", 2)
     async with fake.transaction() as tx:
         await tx.execute(text("ANALYZE document_embeddings"))
         total = (await tx.execute(text("SELECT count(*) FROM document_embeddings"))).scalar_one()

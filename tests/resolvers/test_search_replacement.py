@@ -5,8 +5,8 @@ import asyncio
 import pytest
 
 from models.search import SearchMode
-from resolvers import indexing
-from resolvers.search import search
+from resolvers.search import indexing
+from resolvers.search.query import search
 from tests.resolvers.embedders import FakeEmbedder, embedding_with
 from tests.resolvers.helpers import Place, with_limits, write
 
@@ -16,7 +16,7 @@ PARTS = 6
 
 @pytest.mark.parametrize("even", [300, 0])
 async def test_all_old_or_all_new(place: Place, monkeypatch: pytest.MonkeyPatch, even: int) -> None:
-    monkeypatch.setattr("resolvers.search.scope.BREAK_EVEN", even)
+    monkeypatch.setattr("resolvers.search.query.scope.BREAK_EVEN", even)
     ctx = embedding_with(with_limits(place.ctx, chunk_size=64, chunk_overlap=0), FakeEmbedder())
     note = await write(ctx, "A")
 

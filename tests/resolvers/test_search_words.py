@@ -6,9 +6,9 @@ import pytest
 
 from models.note import NoteFilter, NoteVisibility
 from models.search import SearchMode
-from resolvers import indexing
-from resolvers.context import Context
-from resolvers.search import Hit, search
+from resolvers.core.context import Context
+from resolvers.search import indexing
+from resolvers.search.query import Hit, search
 from tests.resolvers.embedders import FakeEmbedder, embedding_with
 from tests.resolvers.helpers import Place, statements, with_limits, write
 
@@ -102,23 +102,23 @@ async def test_in_a_large_workspace_too(fake: Place, monkeypatch: pytest.MonkeyP
     for number in range(2):
         await kept(fake.ctx, f"Secret {number}", "lease number1", visibility=NoteVisibility.PRIVATE)
     member = embedding_with(await fake.member(), FakeEmbedder())
-    monkeypatch.setattr("resolvers.search.scope.BREAK_EVEN", 0)
+    monkeypatch.setattr("resolvers.search.query.scope.BREAK_EVEN", 0)
     assert (await titles(member, "number3 common"))[0] == "Note 3"
     with statements(member) as told:
         [*most] = await titles(member, "common lease")
     assert (len(most), len(told)) == (12, 4)
-    monkeypatch.setattr("resolvers.search.words.SAMPLE", 6)
+    monkeypatch.setattr("resolvers.search.query.text.SAMPLE", 6)
     # What the sample lacks is rare, and not absent.
     assert [(await titles(member, f"common number{number}"))[0] for number in range(12)] == [
         f"Note {number}" for number in range(12)
     ]
-    monkeypatch.setattr("resolvers.search.words.SAMPLE", 1)
+    monkeypatch.setattr("resolvers.search.query.text.SAMPLE", 1)
     # Nor does it matter that the sample has nothing of what the filter keeps.
     for number in range(12):
         found = (await search(member, "lease", mode=SearchMode.TEXT, wanted=NoteFilter(search=f"note {number}"))).hits
         assert f"Note {number}" in {hit.document_title for hit in found}
-    monkeypatch.setattr("resolvers.search.words.SAMPLE", 6)
-    monkeypatch.setattr("resolvers.search.words.CANDIDATES", 4)
+    monkeypatch.setattr("resolvers.search.query.text.SAMPLE", 6)
+    monkeypatch.setattr("resolvers.search.query.text.CANDIDATES", 4)
     # Every word is too common: those that have all of them come first, then some that have the rarest.
     assert len(await titles(member, "common lease")) == 4
     assert (await titles(member, "common lease number3"))[0] == "Note 3"

@@ -7,19 +7,19 @@ from typing import Any
 
 import pytest
 
-from resolvers import viewers
-from resolvers.context import Context
+from resolvers.auth import credentials
+from resolvers.core.context import Context
 from schema.transports import websocket
-from schema.transports.callers import Connections
+from schema.transports.credentials import Connections
 from schema.transports.websocket import PROTOCOL, Sockets
-from schema.types import Options
+from schema.types.base import Options
 from tests.resolvers.helpers import Place, with_limits
 
 
 async def talk(ctx: Context, answers_pings: bool, seconds: float) -> list[dict[str, Any]]:
     """What a client is sent that says `connection_init`, and then at most answers pings."""
     async with ctx.transaction() as tx:
-        key = await viewers.create_key(tx, ctx.me.workspace_id, "test")
+        key = await credentials.create_key(tx, ctx.me.workspace_id, "test")
     headers = [(b"authorization", f"Bearer {key}".encode())]
     scope = {"type": "websocket", "path": "/", "headers": headers, "subprotocols": [PROTOCOL], "query_string": b""}
     said: asyncio.Queue[dict[str, Any]] = asyncio.Queue()

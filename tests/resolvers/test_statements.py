@@ -5,8 +5,10 @@ import pytest
 from models.base import Record
 from models.folder import FolderDraft
 from models.note import NoteFilter, NoteOrder
-from resolvers import folders, indexing, notes, tags
-from resolvers.context import Context
+from resolvers import notes
+from resolvers.core.context import Context
+from resolvers.notes import folders, tags
+from resolvers.search import indexing
 from tests.resolvers.embedders import FakeEmbedder, embedding_with
 from tests.resolvers.helpers import Place, graphql, spoken, statements, write
 

@@ -21,14 +21,15 @@ from models.conversation import (
     SuggestionStatus,
 )
 from models.note import NoteVisibility
-from resolvers import conversations, notes, suggestions
-from resolvers.context import Context
-from resolvers.drafts import drafted
-from resolvers.errors import Code, Problem
+from resolvers import notes
+from resolvers.conversations import conversations, suggestions
+from resolvers.conversations.suggestions import MAX_LISTED
+from resolvers.core.context import Context
+from resolvers.core.drafts import drafted
+from resolvers.core.errors import Code, Problem
 from resolvers.replies import ReplyEvent
-from resolvers.suggestions import MAX_LISTED
-from schema.events import ReplyDocumentChange, all_told
-from schema.types import Request
+from schema.types.base import Request
+from schema.types.events import ReplyDocumentChange, all_told
 from tests.resolvers.helpers import Place, graphql, refused, set_columns, statements, write
 
 APPLIED, DISMISSED, SUPERSEDED = SuggestionStatus.APPLIED, SuggestionStatus.DISMISSED, SuggestionStatus.SUPERSEDED

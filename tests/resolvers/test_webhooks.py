@@ -9,23 +9,24 @@ from pydantic import SecretStr
 from sqlalchemy import select
 from sqlmodel import col
 
-from caret.vault import FernetVault
+from caret.adapters.encryption import FernetVault
 from models import Delivery, EventType, Webhook
 from models.base import Record
 from models.note import NoteStatus
 from models.webhook import WEBHOOK_EVENTS, WebhookDraft
-from resolvers import events, notes
-from resolvers.context import Context
-from resolvers.drafts import drafted
-from resolvers.errors import Code
-from resolvers.webhooks import deliveries, manage
+from resolvers import notes
+from resolvers.core.context import Context
+from resolvers.core.drafts import drafted
+from resolvers.core.errors import Code
+from resolvers.events import log as event_log
+from resolvers.webhooks import deliveries, endpoints
 from tests.resolvers.helpers import change, graphql, refused, spoken, statements, write
 
 URL = "https://hooks.example"
 
 
 async def endpoint(ctx: Context, *names: str) -> Record:
-    row, _ = await manage.create(ctx, drafted(WebhookDraft, {"url": URL, "events": list(names)}))
+    row, _ = await endpoints.create(ctx, drafted(WebhookDraft, {"url": URL, "events": list(names)}))
     return row
 
 
@@ -60,7 +61,7 @@ async def test_nothing_is_told_of_what_was_not_committed(me: Context) -> None:
     hook, note = await endpoint(me, "note.updated"), await write(me)
     async with me.transaction() as tx:
         place = {"workspace_id": note.workspace_id, "note_id": note.id}
-        await events.publish(tx, me.me, EventType.NOTE_UPDATED, **place)
+        await event_log.publish(tx, me.me, EventType.NOTE_UPDATED, **place)
         await tx.connection.rollback()
     assert await told(me, hook) == []
 
@@ -71,7 +72,7 @@ async def test_uploaded_audio(me: Context, name: str) -> None:
     payload: dict[str, Any] = {"noteId": str(note.id), "audioUrl": "https://a.example/1"}
     async with me.transaction() as tx:
         place = {"workspace_id": note.workspace_id, "note_id": note.id}
-        await events.publish(tx, me.me, EventType.NOTE_AUDIO_UPLOADED, **place, **payload, audience={})
+        await event_log.publish(tx, me.me, EventType.NOTE_AUDIO_UPLOADED, **place, **payload, audience={})
     [body] = await told(me, hook)
     assert (body["type"], body["payload"]) == (name, {**payload, "audio_url": "https://a.example/1"})
 
@@ -80,7 +81,7 @@ async def test_what_is_completed_at_once_is_told_so_and_indexing_is_not(me: Cont
     hook = await endpoint(me, *WEBHOOK_EVENTS)
     note = await write(me, status=NoteStatus.COMPLETED)
     async with me.transaction() as tx:
-        await events.publish(tx, None, EventType.NOTE_INDEXED, workspace_id=note.workspace_id, note_id=note.id)
+        await event_log.publish(tx, None, EventType.NOTE_INDEXED, workspace_id=note.workspace_id, note_id=note.id)
     await notes.delete(me, note.id)
     assert [body["type"] for body in await told(me, hook)] == ["note.created", "note.completed", "note.deleted"]
 
@@ -96,7 +97,7 @@ async def test_a_page_of_webhooks_reads_no_bodies_that_nobody_wants(me: Context)
 
 async def test_a_test_of_what_was_deleted_meanwhile(me: Context) -> None:
     hook = await endpoint(me, "note.created")
-    await manage.delete(me, hook.id)
+    await endpoints.delete(me, hook.id)
     with refused(Code.NOT_FOUND):
         await deliveries.send_test(me, hook.id)
 
@@ -114,7 +115,7 @@ def test_keys_rotate() -> None:
 
 
 async def test_what_is_kept_is_sealed(me: Context) -> None:
-    row, secret = await manage.create(me, drafted(WebhookDraft, {"url": URL, "events": ["test"], "isActive": False}))
+    row, secret = await endpoints.create(me, drafted(WebhookDraft, {"url": URL, "events": ["test"], "isActive": False}))
     async with me.read() as tx:
         [kept] = await tx.execute(select(col(Webhook.secret)).where(col(Webhook.id) == row.id))
     assert me.vault.open(kept.secret) == secret

@@ -12,8 +12,8 @@ from starlette.types import Receive, Scope, Send
 
 import rest_compat
 from models import Role
-from resolvers.context import Viewer
-from resolvers.errors import Code, Problem
+from resolvers.core.context import Viewer
+from resolvers.core.errors import Code, Problem
 
 KEY = "sk-caret-api-known"
 NOTE = UUID("0198aaaa-0000-7000-8000-000000000001")
@@ -27,7 +27,7 @@ async def authenticate(_ctx: object, credential: str, _workspace_id: UUID | None
 
 @pytest.fixture
 async def edge(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[httpx.AsyncClient]:
-    monkeypatch.setattr("rest_compat.call.authenticate", authenticate)
+    monkeypatch.setattr("rest_compat.request.authenticate", authenticate)
     context = SimpleNamespace(acting_as=lambda viewer, _meter: SimpleNamespace(me=viewer))
     app = Starlette(routes=rest_compat.routes())
 

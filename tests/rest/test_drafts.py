@@ -9,9 +9,9 @@ import pytest
 
 from models.conversation import AgentType
 from models.note import NoteVisibility
-from resolvers import documented
+from resolvers.notes import serialization
 from resolvers.notes.read import Details
-from rest_compat import present
+from rest_compat import serializers
 from rest_compat.conversations import NewConversation, Question
 from rest_compat.notes import ChangedNote, NewNote, NotesQuery
 
@@ -40,7 +40,7 @@ def test_a_date_is_all_of_its_day() -> None:
 
 
 def test_a_moment_includes_the_note_that_shows_it() -> None:
-    query = asked(fromDate=present.millis(MOMENT), toDate=present.millis(MOMENT))
+    query = asked(fromDate=serializers.millis(MOMENT), toDate=serializers.millis(MOMENT))
     assert query.created_from is not None
     assert query.created_to is not None
     assert query.created_from <= MOMENT <= query.created_to < MOMENT + timedelta(milliseconds=1)
@@ -87,8 +87,8 @@ def test_an_empty_title_is_none() -> None:
 
 def test_moments_are_shown_in_utc_with_a_z() -> None:
     local = MOMENT.astimezone(timezone(timedelta(hours=9)))
-    assert present.millis(local) == "2026-01-02T03:04:05.678Z"
-    assert present.micros(MOMENT.replace(microsecond=0)) == "2026-01-02T03:04:05.000000Z"
+    assert serializers.millis(local) == "2026-01-02T03:04:05.678Z"
+    assert serializers.micros(MOMENT.replace(microsecond=0)) == "2026-01-02T03:04:05.000000Z"
 
 
 def test_a_note_shows_no_internal_key() -> None:
@@ -100,8 +100,8 @@ def test_a_note_shows_no_internal_key() -> None:
         calendar_event={"id": "e", "title": "t", "starts_at": "2026-01-02T03:04:05Z",
                         "ends_at": "2026-01-02T03:04:05.5Z", "attendees": [{"self": True, "email": "a@b.c"}]},
     )  # fmt: skip
-    shown = present.note(row, Details({}, {}))
-    assert set(shown["participants"][0]) == set(documented.PARTICIPANT)
+    shown = serializers.note(row, Details({}, {}))
+    assert set(shown["participants"][0]) == set(serialization.PARTICIPANT)
     assert shown["participants"][0]["accountName"] == "Co"
     event = shown["calendarEvent"]
     assert event is not None

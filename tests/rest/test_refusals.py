@@ -6,7 +6,7 @@ import httpx
 import pytest
 from structlog.testing import capture_logs
 
-from resolvers.errors import Code, Problem, bad_input, forbidden, not_found
+from resolvers.core.errors import Code, Problem, bad_input, forbidden, not_found
 from tests.rest.conftest import NOTE
 
 AI = "/api/v1/ai"
@@ -160,7 +160,7 @@ async def test_v1_renders_problems(
 async def test_ai_renders_problems(
     edge: httpx.AsyncClient, raising: Any, problem: Problem, status: int, text: str
 ) -> None:
-    raising("resolvers.conversations.get", problem)
+    raising("resolvers.conversations.conversations.get", problem)
     refused = await edge.get(f"{AI}/conversations/{NOTE}")
     assert refused.status_code == status
     assert refused.json() == {"detail": text, "error": text, "code": refused.json()["code"]}
@@ -175,7 +175,7 @@ async def test_ai_says_where_a_resolver_found_the_flaw(edge: httpx.AsyncClient, 
 
 @pytest.mark.parametrize("path", [ONE, f"{AI}/conversations/{NOTE}"])
 async def test_a_fault_of_ours_is_logged_and_hidden(edge: httpx.AsyncClient, raising: Any, path: str) -> None:
-    for place in ("resolvers.notes.get", "resolvers.conversations.get"):
+    for place in ("resolvers.notes.get", "resolvers.conversations.conversations.get"):
         raising(place, RuntimeError("SELECT secret"))
     with capture_logs() as logged:
         refused = await edge.get(path)

@@ -12,8 +12,8 @@ from starlette.types import Message, Receive
 from structlog.testing import capture_logs
 
 from resolvers.replies import ReplyEvent
-from resolvers.replies.telling import changed
-from rest_compat.streams import PING, ReplyStream, encoded
+from resolvers.replies.publisher import changed
+from rest_compat.sse import PING, ReplyStream, encoded
 
 ID = UUID("0198aaaa-0000-7000-8000-000000000001")
 CALL = {"id": "c", "tool_name": "count", "text_offset": 2, "arguments": {}, "result_summary": None, "result": None}

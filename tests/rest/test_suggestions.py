@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from resolvers.suggestions import MAX_LISTED
+from resolvers.conversations.suggestions import MAX_LISTED
 from rest_compat import suggestions
 from tests.conftest import Tenant
 from tests.support.clients import NOBODY, Caller

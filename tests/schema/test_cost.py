@@ -6,7 +6,7 @@ import pytest
 from graphql import OperationType, build_schema, parse, validate
 
 from schema import schema
-from schema.cost import cost
+from schema.execution.cost import cost
 from tests.schema.test_limits import bomb
 
 TREE = build_schema(

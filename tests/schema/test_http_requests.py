@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from schema.transports.media import RANGES
-from schema.transports.operations import MAX_ADDRESS, MAX_ITEMS, MAX_PARAMETERS, STRANGERS_BODY
+from schema.transports.media_types import RANGES
+from schema.transports.requests import MAX_ADDRESS, MAX_ITEMS, MAX_PARAMETERS, STRANGERS_BODY
 from tests.conftest import Tenant
 from tests.support.clients import NOBODY, Caller
 

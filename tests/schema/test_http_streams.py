@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from caret.tokens import LEEWAY
+from caret.adapters.access_tokens import LEEWAY
 from tests.conftest import Tenant, token
 from tests.support.clients import NOBODY, Caller
 

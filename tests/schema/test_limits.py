@@ -9,9 +9,9 @@ from graphql import GraphQLError, get_introspection_query, get_operation_ast, pa
 from strawberry.schema import schema as strawberry_schema
 
 from schema import schema as whole
-from schema.limits import STRANGERS, DocumentLimits, Documents, check_document, check_source, check_variables
-from schema.masking import MaskedSchema
-from schema.validation import MAX_ERRORS, MAX_HINTED
+from schema.execution.limits import STRANGERS, DocumentLimits, Documents, check_document, check_source, check_variables
+from schema.execution.masking import MaskedSchema
+from schema.execution.validation import MAX_ERRORS, MAX_HINTED
 from tests.conftest import Tenant
 
 LIMITS = DocumentLimits(

@@ -11,9 +11,9 @@ from strawberry.extensions import SchemaExtension
 from strawberry.schema.config import StrawberryConfig
 from structlog.testing import capture_logs
 
-from resolvers.errors import Code, Problem, bad_input
-from schema.limits import Documents
-from schema.masking import MaskedSchema, render
+from resolvers.core.errors import Code, Problem, bad_input
+from schema.execution.limits import Documents
+from schema.execution.masking import MaskedSchema, render
 
 SECRET = "SELECT secret FROM notes"
 INTERNAL = {

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from caret.documents import MAX_FILE, trusted
 from caret.settings import SettingsError
-from resolvers.errors import Problem
-from schema.transports.operations import Operation
-from schema.transports.persisted import MAX_PERSISTED, MAX_PERSISTED_BYTES, Persisted
+from caret.trusted_documents import MAX_FILE, trusted
+from resolvers.core.errors import Problem
+from schema.execution.persisted_documents import MAX_PERSISTED, MAX_PERSISTED_BYTES, Persisted
+from schema.transports.requests import Operation
 from tests.conftest import House, Tenant, make_tenant
 from tests.support.clients import Caller
 from tests.support.house import Served, serving

@@ -16,13 +16,13 @@ from starlette.websockets import WebSocket
 from websockets.asyncio.client import ClientConnection
 from websockets.typing import Subprotocol
 
-from caret.tokens import LEEWAY
-from resolvers.context import Context
-from resolvers.errors import Code, Problem
-from schema.transports.callers import MAX_STRANGERS, Connections
-from schema.transports.operations import MAX_ITEMS, STRANGERS_BODY
+from caret.adapters.access_tokens import LEEWAY
+from resolvers.core.context import Context
+from resolvers.core.errors import Code, Problem
+from schema.transports.credentials import MAX_STRANGERS, Connections
+from schema.transports.requests import MAX_ITEMS, STRANGERS_BODY
 from schema.transports.websocket import AT_A_TIME, Connection, Sockets
-from schema.types import Options, Request
+from schema.types.base import Options, Request
 from tests.conftest import House, Tenant, make_tenant, token
 from tests.support.clients import PROTOCOL, Caller
 from tests.support.house import Served, serving

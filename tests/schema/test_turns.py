@@ -11,12 +11,12 @@ import pytest
 from graphql import OperationDefinitionNode, parse
 
 from models.base import new_id
-from schema import sharing
-from schema.sharing import MAX_SHARED, MAX_SHARED_SIZE, Shared
-from schema.transports import reservations
-from schema.transports.reservations import Reservation, Running
-from schema.transports.running import Stream
-from schema.types import AT_ONCE, Request
+from schema.execution import shared_results
+from schema.execution.run import Stream
+from schema.execution.shared_results import MAX_SHARED, MAX_SHARED_SIZE, Shared
+from schema.transports import sse_single_connection
+from schema.transports.sse_single_connection import Reservation, Running
+from schema.types.base import AT_ONCE, Request
 
 
 class Endless:
@@ -72,7 +72,7 @@ def operation() -> OperationDefinitionNode:
 
 
 async def test_what_is_kept_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sharing, "FRESH", 0.05)
+    monkeypatch.setattr(shared_results, "FRESH", 0.05)
     shared = Shared()
     for number in range(MAX_SHARED + 1):
         shared.end(number, shared.begin(number, operation()), b"x" * MAX_SHARED_SIZE)
@@ -93,5 +93,5 @@ async def test_what_was_stopped_is_told_no_more() -> None:
     for each, event in ((stopped, b"old"), (running, b"new")):
         made.events.put_nowait((each, event))
     stopped.stop()
-    async with aclosing(reservations._told(made)) as told:
+    async with aclosing(sse_single_connection._told(made)) as told:
         assert [await anext(told) for _ in range(2)] == [b":\n\n", b"new"]

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from caret.postgres import with_driver
+from caret.adapters.postgres import with_driver
 
 
 @asynccontextmanager

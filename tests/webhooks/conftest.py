@@ -9,12 +9,12 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy import delete
 
-from caret.migrating import migrate
-from caret.outbound import Outbound, PublicNetwork, Resolver
-from caret.parts import opened
+from caret.adapters.webhook_client import Outbound, PublicNetwork, Resolver
+from caret.migrate import migrate
 from caret.settings import Settings
+from caret.wiring import opened
 from models import Webhook
-from resolvers.context import Context
+from resolvers.core.context import Context
 from tests.conftest import House
 from tests.support.house import ENCRYPTION_KEY, SECRET
 from tests.support.receiver import Receiver

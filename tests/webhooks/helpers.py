@@ -16,9 +16,9 @@ from sqlmodel import col
 from models import Delivery, Plan, Role, Webhook
 from models.base import Record, new_id
 from models.webhook import DeliveryStatus
-from resolvers import viewers
-from resolvers.context import Context, Viewer
-from resolvers.webhooks.sending import Sender
+from resolvers.auth import credentials
+from resolvers.core.context import Context, Viewer
+from resolvers.webhooks.sender import Sender
 
 PATIENCE = 5.0
 """Seconds that these tests wait for an answer, instead of ten."""
@@ -52,7 +52,7 @@ def new_secret() -> str:
 
 async def workspace(ctx: Context, plan: Plan = Plan.ENTERPRISE) -> UUID:
     async with ctx.transaction() as tx:
-        return await viewers.create_workspace(tx, "Webhooks", plan)
+        return await credentials.create_workspace(tx, "Webhooks", plan)
 
 
 async def hook(ctx: Context, url: str, workspace_id: UUID | None = None, plan: Plan = Plan.ENTERPRISE) -> Hook:
@@ -68,8 +68,8 @@ async def admin(ctx: Context, workspace_id: UUID) -> Context:
     """The context of somebody who manages the workspace's webhooks."""
     user_id = new_id()
     async with ctx.transaction() as tx:
-        await viewers.ensure_user(tx, user_id, f"{user_id}@people.example", "Admin")
-        await viewers.join(tx, workspace_id, user_id, Role.ADMIN)
+        await credentials.ensure_user(tx, user_id, f"{user_id}@people.example", "Admin")
+        await credentials.join(tx, workspace_id, user_id, Role.ADMIN)
     return ctx.acting_as(Viewer(user_id, workspace_id, Role.ADMIN))
 
 

@@ -7,11 +7,11 @@ from datetime import timedelta
 
 import pytest
 
-from caret.outbound import LEAST_COUNTED, MOST_READ
+from caret.adapters.webhook_client import LEAST_COUNTED, MOST_READ
 from models.webhook import DeliveryStatus
-from resolvers.context import Context
-from resolvers.outside import MOST_KEPT, Answer
-from resolvers.webhooks.schedule import JITTER, MAX_ATTEMPTS, RETRIES
+from resolvers.core.context import Context
+from resolvers.core.ports.webhook_client import MOST_KEPT, Answer
+from resolvers.webhooks.backoff import JITTER, MAX_ATTEMPTS, RETRIES
 from tests.support.receiver import Behaviour, Receiver, answer, drip, flood, repeat, reset, say, silence
 from tests.webhooks.helpers import PATIENCE, Clock, change, deliver, endpoint, hook, row, work, work_until
 

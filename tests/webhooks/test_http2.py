@@ -11,10 +11,10 @@ import h2.connection
 import h2.events
 import pytest
 
-from caret.outbound import LOST
+from caret.adapters.webhook_client import LOST
 from models.webhook import DeliveryStatus
-from resolvers.context import Context
-from resolvers.outside import MOST_KEPT, Unreachable
+from resolvers.core.context import Context
+from resolvers.core.ports.webhook_client import MOST_KEPT, Unreachable
 from tests.webhooks.helpers import deliver, hook, row, rows, work
 from tests.webhooks.test_signatures import Trust, posting, trust
 

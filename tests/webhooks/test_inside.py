@@ -13,7 +13,7 @@ from typing import Any
 import httpcore2
 import pytest
 
-from caret.outbound import (
+from caret.adapters.webhook_client import (
     INSIDE,
     MOST_UNASKED,
     READ_AT_ONCE,
@@ -23,10 +23,10 @@ from caret.outbound import (
     PublicNetwork,
     Resolver,
 )
-from resolvers.errors import Code, Problem
-from resolvers.outside import Answer, Unreachable
-from resolvers.webhooks import addresses
-from resolvers.webhooks.addresses import Address
+from resolvers.core.errors import Code, Problem
+from resolvers.core.ports.webhook_client import Answer, Unreachable
+from resolvers.webhooks import url_policy
+from resolvers.webhooks.url_policy import Address
 from tests.support.receiver import Receiver, answer
 
 URLS = """
@@ -282,7 +282,7 @@ async def post(poster: Outbound, url: str) -> Answer:
 async def test_hostile_urls(trap: Receiver, resolver: Resolver, template: str) -> None:
     url, network = template.replace("{port}", str(trap.port)), Network()
     with pytest.raises(Problem) as caught:
-        addresses.refuse(url, allow_local=False)
+        url_policy.refuse(url, allow_local=False)
     assert (caught.value.code, caught.value.field) == (Code.BAD_USER_INPUT, "url")
     async with outbound(PublicNetwork(resolver, network, allow_local=False)) as poster:
         with pytest.raises(Unreachable, match=INSIDE):
@@ -391,7 +391,7 @@ async def test_no_proxy_of_the_environment(
     ],
 )
 def test_what_may_be_entered(url: str) -> None:
-    addresses.refuse(url, allow_local=False)
+    url_policy.refuse(url, allow_local=False)
 
 
 async def test_a_resolver_that_never_answers(trap: Receiver) -> None:

@@ -11,12 +11,12 @@ from sqlalchemy import func, select, text
 from sqlmodel import col
 from standardwebhooks.webhooks import Webhook as Verifier
 
-from caret.migrating import migrate
-from caret.parts import opened
+from caret.migrate import migrate
 from caret.settings import Settings
+from caret.wiring import opened
 from models import Delivery
 from models.webhook import DeliveryStatus
-from resolvers.context import Context
+from resolvers.core.context import Context
 from tests.conftest import House, make_tenant
 from tests.faults.helpers import parts, until
 from tests.support.house import ENCRYPTION_KEY, SECRET, Served, serving

@@ -11,13 +11,13 @@ from sqlmodel import col
 from models import Event, EventType, Plan, WebhookPost
 from models.base import new_id
 from models.webhook import DeliveryStatus, WebhookChange, WebhookDraft
-from resolvers.context import Context
-from resolvers.limits import DELIVERIES
-from resolvers.outside import Answer
-from resolvers.webhooks import deliveries, manage, schedule, settling
-from resolvers.webhooks.claiming import LEASE, PER_ENDPOINT, PER_WORKSPACE, Busy, claim
-from resolvers.webhooks.schedule import JITTER, MAX_ATTEMPTS, RETRIES
-from resolvers.webhooks.sending import AT_ONCE, Sender
+from resolvers.core.context import Context
+from resolvers.core.ports.webhook_client import Answer
+from resolvers.core.rate_limit import DELIVERIES
+from resolvers.webhooks import backoff, deliveries, endpoints, outcomes
+from resolvers.webhooks.backoff import JITTER, MAX_ATTEMPTS, RETRIES
+from resolvers.webhooks.queue import LEASE, PER_ENDPOINT, PER_WORKSPACE, Busy, claim
+from resolvers.webhooks.sender import AT_ONCE, Sender
 from tests.support.receiver import Receiver, answer, reset, silence
 from tests.webhooks.helpers import (
     Clock,
@@ -55,11 +55,11 @@ def test_the_waits() -> None:
     assert MAX_ATTEMPTS >= 8
     assert timedelta(hours=20) < sum(RETRIES, timedelta()) < timedelta(hours=28)
     for attempt, usual in enumerate(RETRIES, 1):
-        waits = [schedule.wait(attempt) for _ in range(200)]
+        waits = [backoff.wait(attempt) for _ in range(200)]
         assert all(wait and usual * (1 - JITTER) <= wait <= usual * (1 + JITTER) for wait in waits)
         assert len(set(waits)) > 1
-    assert schedule.wait(MAX_ATTEMPTS) is None
-    assert schedule.wait(MAX_ATTEMPTS, HOUR) is None
+    assert backoff.wait(MAX_ATTEMPTS) is None
+    assert backoff.wait(MAX_ATTEMPTS, HOUR) is None
 
 
 async def test_down_for_an_hour(ctx: Context, clock: Clock, receiver: Receiver) -> None:
@@ -272,7 +272,7 @@ async def test_redeliveries_count_as_well(ctx: Context, clock: Clock, receiver: 
     await work(ctx)
     assert len(receiver.received) == allowed
     clock.now += MINUTE
-    await settling.tidy(ctx)
+    await outcomes.tidy(ctx)
     await work(ctx)
     assert len(receiver.received) == allowed + 1
 
@@ -281,9 +281,9 @@ async def test_deleted_endpoints_count_as_well(ctx: Context, receiver: Receiver)
     allowed, place = DELIVERIES[Plan.FREE], await workspace(ctx, Plan.FREE)
     here = await admin(ctx, place)
     for _ in range(allowed + 10):
-        made, _ = await manage.create(here, WebhookDraft(url=receiver.url, events=["test"]))
+        made, _ = await endpoints.create(here, WebhookDraft(url=receiver.url, events=["test"]))
         await work(ctx)
-        await manage.delete(here, made.id)
+        await endpoints.delete(here, made.id)
     assert len(receiver.received) == allowed
 
 
@@ -295,7 +295,7 @@ async def test_only_the_posts_of_the_last_minute_are_kept(ctx: Context, clock: C
             await deliver(ctx, to)
             await work(ctx)
         clock.now += MINUTE / 2
-        await settling.tidy(ctx)
+        await outcomes.tidy(ctx)
         async with ctx.read() as tx:
             assert (await tx.execute(query)).scalar_one() == left
 
@@ -335,7 +335,7 @@ async def test_a_paused_endpoint(ctx: Context, clock: Clock, receiver: Receiver)
     await change(ctx, to, is_active=False)
     await work(ctx)
     clock.forward(hours=23)
-    await settling.tidy(ctx)
+    await outcomes.tidy(ctx)
     assert receiver.received == []
     await change(ctx, to, is_active=True)
     await work(ctx)
@@ -343,7 +343,7 @@ async def test_a_paused_endpoint(ctx: Context, clock: Clock, receiver: Receiver)
     [late] = await deliver(ctx, to)
     await change(ctx, to, is_active=False)
     clock.forward(hours=25)
-    await settling.tidy(ctx)
+    await outcomes.tidy(ctx)
     over = await row(ctx, late)
     assert (over.status, over.due_at, over.error) == (DeliveryStatus.FAILED, None, "The endpoint was not active.")
     assert len(receiver.received) == 1
@@ -355,9 +355,9 @@ async def test_the_log_forgets(ctx: Context, clock: Clock, receiver: Receiver) -
     await work(ctx)
     await deliver(ctx, to, due_at=clock.now + timedelta(days=60))
     clock.forward(days=29)
-    assert await settling.tidy(ctx) == 0
+    assert await outcomes.tidy(ctx) == 0
     clock.forward(days=2)
-    assert await settling.tidy(ctx) == 2
+    assert await outcomes.tidy(ctx) == 2
     assert [one.status for one in await rows(ctx, to)] == [DeliveryStatus.PENDING]
 
 
@@ -375,7 +375,7 @@ async def test_a_lost_worker(ctx: Context, clock: Clock, receiver: Receiver) -> 
     await work(ctx)
     assert [post.json["payload"]["place"] for post in receiver.received] == [0, 1]
     assert [(await row(ctx, ident)).attempts for ident in (first, second)] == [2, 1]
-    await settling.settle(ctx, job, settling.Outcome(error="It woke up."))
+    await outcomes.settle(ctx, job, outcomes.Outcome(error="It woke up."))
     assert (await row(ctx, first)).status is DeliveryStatus.DELIVERED
 
 
@@ -387,9 +387,9 @@ async def test_what_is_said_of_an_attempt_before_it_was_asked_for_anew(ctx: Cont
     clock.forward(seconds=1)
     [now] = (await claim(ctx, 64, Busy())).jobs
     assert before.attempts == now.attempts
-    await settling.settle(ctx, before, settling.Outcome())
+    await outcomes.settle(ctx, before, outcomes.Outcome())
     assert (await row(ctx, ident)).status is DeliveryStatus.PENDING
-    await settling.settle(ctx, now, settling.Outcome())
+    await outcomes.settle(ctx, now, outcomes.Outcome())
     assert (await row(ctx, ident)).status is DeliveryStatus.DELIVERED
 
 
@@ -398,16 +398,16 @@ async def test_failures_at_an_address_that_was_left(ctx: Context, clock: Clock, 
     """They are none of the new one's, be they before the change or end after it."""
     to = await hook(ctx, "https://old.example/")
     [ident] = await deliver(ctx, to)
-    since = clock.now - schedule.DEAD_AFTER
+    since = clock.now - backoff.DEAD_AFTER
     await change(ctx, to, failing_since=since)
     [job] = (await claim(ctx, 64, Busy())).jobs
     here = await admin(ctx, to.workspace_id)
-    await manage.update(here, to.id, WebhookChange(url="https://old.example/", label="x"))
+    await endpoints.update(here, to.id, WebhookChange(url="https://old.example/", label="x"))
     assert (await endpoint(ctx, to)).failing_since == since
-    await manage.update(here, to.id, WebhookChange(url="https://new.example/"))
+    await endpoints.update(here, to.id, WebhookChange(url="https://new.example/"))
     assert (await endpoint(ctx, to)).failing_since is None
     answer = Answer(answered, {}, "") if answered else None
-    await settling.settle(ctx, job, settling.Outcome(answer=answer, error="It is gone."))
+    await outcomes.settle(ctx, job, outcomes.Outcome(answer=answer, error="It is gone."))
     after, told = await endpoint(ctx, to), await row(ctx, ident)
     assert (after.failing_since, after.is_active) == (None, True)
     assert (told.status, told.error) == (DeliveryStatus.PENDING, "It is gone.")
@@ -425,13 +425,13 @@ async def test_what_was_due_long_ago_waits_for_an_endpoint_that_was_just_switche
     to = await hook(ctx, "https://x.example/")
     [ident] = await deliver(ctx, to, due_at=clock.now - timedelta(days=2))
     await change(ctx, to, is_active=False)
-    await settling.tidy(ctx)
+    await outcomes.tidy(ctx)
     assert (await row(ctx, ident)).status is DeliveryStatus.PENDING
-    clock.now += schedule.PAUSED_AT_MOST
-    await settling.tidy(ctx)
+    clock.now += backoff.PAUSED_AT_MOST
+    await outcomes.tidy(ctx)
     assert (await row(ctx, ident)).status is DeliveryStatus.PENDING
     clock.forward(seconds=1)
-    await settling.tidy(ctx)
+    await outcomes.tidy(ctx)
     assert (await row(ctx, ident)).status is DeliveryStatus.FAILED
 
 
@@ -441,11 +441,11 @@ async def test_workers_that_are_lost_each_time(ctx: Context, clock: Clock, recei
     [lost], [later] = await deliver(ctx, to, 1, note_id), await deliver(ctx, to, 1, note_id, seq=2)
     for _ in range(MAX_ATTEMPTS):
         assert [job.id for job in (await claim(ctx, 64, Busy())).jobs] == [lost]
-        await settling.tidy(ctx)
+        await outcomes.tidy(ctx)
         assert (await row(ctx, lost)).status is DeliveryStatus.PENDING
         clock.now += LEASE
     assert (await claim(ctx, 64, Busy())).jobs == ()
-    await settling.tidy(ctx)
+    await outcomes.tidy(ctx)
     over = await row(ctx, lost)
     assert (over.status, over.due_at, over.attempts) == (DeliveryStatus.FAILED, None, MAX_ATTEMPTS)
     assert over.error == "The server was lost during the last attempt."

@@ -24,10 +24,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from standardwebhooks.webhooks import Webhook as Verifier
 from standardwebhooks.webhooks import WebhookVerificationError
 
-from caret.outbound import Outbound, PublicNetwork
+from caret.adapters.webhook_client import Outbound, PublicNetwork
 from models.webhook import DeliveryStatus
-from resolvers.context import Context
-from resolvers.webhooks.addresses import Address
+from resolvers.core.context import Context
+from resolvers.webhooks.url_policy import Address
 from tests.support.house import ROOT
 from tests.support.receiver import Received, Receiver
 from tests.webhooks.helpers import Clock, change, deliver, hook, new_secret, row, work

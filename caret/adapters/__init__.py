@@ -1,0 +1,1 @@
+"""Implementations of the resolvers' ports: Postgres, NATS, storage, tokens, encryption, outgoing HTTP."""

@@ -1,0 +1,63 @@
+"""The gate to what is a workspace's as a whole: its members, groups, invites, keys and webhooks.
+
+Everybody in a workspace sees its members and groups; its admins see the rest, and change all of them.
+A key acts as an admin of its workspace, and is no member.
+"""
+
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, case, literal, select
+from sqlalchemy.orm import Mapped, aliased
+from sqlmodel import col
+
+from models import ApiKey, Delivery, Group, Invite, Member, Role, Webhook, Workspace
+from models.base import Record
+from resolvers.core.context import Transaction, Viewer
+from resolvers.core.errors import forbidden, not_found
+
+ROLE = Member.__table__.columns["role"].type  # type: ignore[attr-defined]  # set on table classes
+
+
+def own_role(viewer: Viewer, workspace_id: Mapped[UUID]) -> ColumnElement[Role | None]:
+    """What the viewer is in a workspace at this moment; NULL for an outsider."""
+    if viewer.api_key_id is not None:
+        return case((workspace_id == viewer.workspace_id, literal(Role.ADMIN, ROLE)))
+    mine = aliased(Member)
+    place = (col(mine.workspace_id) == workspace_id, col(mine.user_id) == viewer.user_id)
+    return select(col(mine.role)).where(*place).scalar_subquery()
+
+
+def governs(viewer: Viewer, workspace_id: Mapped[UUID]) -> ColumnElement[bool]:
+    """The condition that holds for what is in the workspaces whose admin the viewer is."""
+    return own_role(viewer, workspace_id) == Role.ADMIN
+
+
+async def workspace(tx: Transaction, viewer: Viewer, workspace_id: UUID, *, admin: bool = False) -> None:
+    """Lets those pass who are in the workspace. Raises NOT_FOUND to outsiders, FORBIDDEN where an `admin` is needed."""
+    query = select(own_role(viewer, col(Workspace.id))).where(col(Workspace.id) == workspace_id)
+    role: Role | None = (await tx.execute(query)).scalar_one_or_none()
+    if role is None:
+        raise not_found("Workspace", workspace_id)
+    if admin and role is not Role.ADMIN:
+        raise forbidden("Workspace")
+
+
+async def part(
+    tx: Transaction,
+    viewer: Viewer,
+    table: type[Member | Group | Invite | ApiKey | Webhook | Delivery],
+    ident: UUID,
+    *,
+    admin: bool = False,
+) -> Record:
+    """A row of one of the viewer's workspaces, with `own_role`, what the viewer is there.
+
+    Raises NOT_FOUND to outsiders, FORBIDDEN where an `admin` is needed.
+    """
+    role = own_role(viewer, col(table.workspace_id)).label("own_role")
+    row = (await tx.execute(select(table, role).where(col(table.id) == ident))).one_or_none()
+    if row is None or row.own_role is None:
+        raise not_found(table.__name__, ident)
+    if admin and row.own_role is not Role.ADMIN:
+        raise forbidden(table.__name__)
+    return row

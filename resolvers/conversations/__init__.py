@@ -1,0 +1,1 @@
+"""Conversations about a note, and the suggestions made in them."""

@@ -1,0 +1,161 @@
+"""Conversations: each belongs to one user, and needs access to its note at the time of every call."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Select, and_, func, insert, select
+from sqlalchemy import delete as remove
+from sqlalchemy import update as change_rows
+from sqlmodel import col
+
+from models import Conversation, EventType, Message, Note
+from models.base import Record, new_id
+from models.conversation import ConversationDraft, MessageState
+from resolvers.auth import access
+from resolvers.auth.access import Right
+from resolvers.core.context import Context, Transaction
+from resolvers.core.idempotency import claim
+from resolvers.core.pagination import Order, Page, Window, check_place, count
+from resolvers.events.log import publish
+
+BY_USE = Order("conversation", col(Conversation.updated_at), col(Conversation.id), descending=True)
+MESSAGES = select(Message).join(Conversation, col(Conversation.id) == col(Message.conversation_id))
+BY_TIME = Order("message", col(Message.created_at), col(Message.id))
+
+
+async def create(ctx: Context, draft: ConversationDraft, key: str | None = None) -> Record:
+    """Begins a conversation about a note; with an idempotency key only once."""
+    me, conversation_id = ctx.me, new_id()
+    access.need(me, "notes", write=True)
+    async with ctx.transaction() as tx:
+        note = await access.note(tx, me, draft.note_id, Right.READ)
+        made_id = await claim(tx, me, key, conversation_id, operation="createConversation", draft=draft)
+        if made_id == conversation_id:
+            values = {"workspace_id": note.workspace_id, "note_id": note.id, "user_id": me.user_id}
+            values |= {"id": conversation_id, "title": draft.title}
+            row = (await tx.execute(insert(Conversation).values(values).returning(Conversation))).one()
+            await tell(ctx, tx, row, EventType.CONVERSATION_CREATED)
+            return row
+    return await get(ctx, made_id)
+
+
+async def get(ctx: Context, conversation_id: UUID) -> Record:
+    async with ctx.read() as tx:
+        return await access.conversation(tx, ctx.me, conversation_id)
+
+
+async def touch(ctx: Context, conversation_id: UUID) -> Record:
+    """Moves the conversation to the top of its list."""
+    return await _change(ctx, conversation_id, {})
+
+
+async def rename(ctx: Context, conversation_id: UUID, title: str) -> Record:
+    return await _change(ctx, conversation_id, {"title": title})
+
+
+async def _change(ctx: Context, conversation_id: UUID, values: dict[str, Any]) -> Record:
+    async with ctx.transaction() as tx:
+        await access.conversation(tx, ctx.me, conversation_id, lock=True)
+        mine = col(Conversation.id) == conversation_id
+        # The clock, not now(): who waited for the row is the later one.
+        changed = change_rows(Conversation).where(mine).values(**values, updated_at=func.clock_timestamp())
+        row = (await tx.execute(changed.returning(Conversation))).one()
+        await tell(ctx, tx, row, EventType.CONVERSATION_UPDATED)
+    return row
+
+
+async def delete(ctx: Context, conversation_id: UUID) -> None:
+    """Deletes the conversation with its messages and suggestions; a running reply ends with an error."""
+    async with ctx.transaction() as tx:
+        row = await access.conversation(tx, ctx.me, conversation_id, lock=True)
+        await tx.execute(remove(Conversation).where(col(Conversation.id) == conversation_id))
+        await tell(ctx, tx, row, EventType.CONVERSATION_DELETED)
+
+
+async def tell(ctx: Context, tx: Transaction, conversation: Record, kind: EventType, **ids: UUID) -> None:
+    """Publishes an event about a conversation, which only its owner sees."""
+    await publish(
+        tx,
+        ctx.me,
+        kind,
+        workspace_id=conversation.workspace_id,
+        note_id=conversation.note_id,
+        owner_id=conversation.user_id,
+        conversation=str(conversation.id),
+        **{name: str(ident) for name, ident in ids.items()},
+    )
+
+
+def _of_note(ctx: Context, note_id: UUID) -> Any:
+    return and_(col(Conversation.note_id) == note_id, access.owned(ctx.me))
+
+
+async def page(ctx: Context, note_id: UUID, view: Window) -> Page:
+    """The viewer's own conversations about a note, last used first."""
+    access.need(ctx.me, "notes")
+    query = select(Conversation).where(_of_note(ctx, note_id))
+    async with ctx.read() as tx:
+        await access.note(tx, ctx.me, note_id, Right.READ)
+        found = (await tx.execute(BY_USE.apply(query, view))).all()
+    return BY_USE.page(found, view, lambda: count(ctx, query))
+
+
+async def window(ctx: Context, note_id: UUID, limit: int, offset: int) -> tuple[Sequence[Record], int]:
+    """The same by offset, and how many there are."""
+    return await _window(ctx, note_id, BY_USE.sorted(select(Conversation).where(_of_note(ctx, note_id))), limit, offset)
+
+
+async def messages(ctx: Context, conversation_id: UUID, view: Window) -> Page:
+    """The messages, oldest first."""
+    query = select(Message).where(col(Message.conversation_id) == conversation_id)
+    async with ctx.read() as tx:
+        await access.conversation(tx, ctx.me, conversation_id)
+        found = (await tx.execute(BY_TIME.apply(query, view))).all()
+    return BY_TIME.page(found, view, lambda: count(ctx, query))
+
+
+async def message_window(
+    ctx: Context, conversation_id: UUID, limit: int | None, offset: int
+) -> tuple[Sequence[Record], int]:
+    """The same by offset, and how many there are; without a limit: all of them."""
+    query = select(Message).where(col(Message.conversation_id) == conversation_id)
+    conversation = await get(ctx, conversation_id)
+    return await _window(ctx, conversation.note_id, BY_TIME.sorted(query), limit, offset)
+
+
+async def _window(
+    ctx: Context, note_id: UUID, query: Select[Any], limit: int | None, offset: int
+) -> tuple[Sequence[Record], int]:
+    check_place(limit, offset)
+    async with ctx.read() as tx:
+        await access.note(tx, ctx.me, note_id, Right.READ)
+        rows = (await tx.execute(query.limit(limit).offset(offset))).all()
+        total = (await tx.execute(select(func.count()).select_from(query.order_by(None).subquery()))).scalar_one()
+    return rows, total
+
+
+async def find(ctx: Context, ids: Iterable[UUID]) -> Mapping[UUID, Record]:
+    """Those of the conversations that are the viewer's own and whose notes they may read, by id."""
+    return await _own(ctx, select(Conversation), col(Conversation.id).in_(list(ids)), "id")
+
+
+async def find_messages(ctx: Context, ids: Iterable[UUID]) -> Mapping[UUID, Record]:
+    """The same for messages."""
+    return await _own(ctx, MESSAGES, col(Message.id).in_(list(ids)), "id")
+
+
+async def active_replies(ctx: Context, conversation_ids: Iterable[UUID]) -> Mapping[UUID, Record]:
+    """The replies that are running in the conversations, by conversation."""
+    running = and_(
+        col(Message.conversation_id).in_(list(conversation_ids)), col(Message.state) == MessageState.STREAMING
+    )
+    return await _own(ctx, MESSAGES, running, "conversation_id")
+
+
+async def _own(ctx: Context, query: Select[Any], wanted: ColumnElement[bool], key: str) -> Mapping[UUID, Record]:
+    access.need(ctx.me, "notes")
+    query = query.join(Note, col(Note.id) == col(Conversation.note_id))
+    async with ctx.read() as tx:
+        found = await tx.execute(query.where(wanted, access.owned(ctx.me), access.readable(ctx.me)))
+        return {getattr(row, key): row for row in found}

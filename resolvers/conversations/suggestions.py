@@ -1,0 +1,209 @@
+"""Suggestions: edits of a conversation's note that an agent or the user's own program proposes.
+
+They belong to the conversation's user. The editor applies what is accepted: deciding on a suggestion writes nothing to
+the note. A conversation has one open suggestion at most, since a newer one supersedes it.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Executable, Select, func, insert, select
+from sqlalchemy import update as change_rows
+from sqlmodel import col
+
+from models import Conversation, EventType, Message, Note, Suggestion
+from models.base import Record, mended, new_id
+from models.conversation import SuggestionDraft, SuggestionStatus
+from resolvers.auth import access
+from resolvers.conversations.conversations import tell
+from resolvers.core.context import Context, Transaction
+from resolvers.core.drafts import drafted
+from resolvers.core.errors import Code, Problem, bad_input, not_found
+from resolvers.core.idempotency import claim
+
+MAX_LISTED = 100
+"""Suggestions of one conversation or of one message that a list shows: the newest."""
+
+
+async def create(ctx: Context, draft: SuggestionDraft, key: str | None = None) -> Record:
+    """Proposes an edit of the conversation's note, in the place of an open one; with an idempotency key only once.
+
+    Raises NOT_FOUND, FORBIDDEN, and BAD_USER_INPUT for another note than the conversation's, or a message that is not
+    in it.
+    """
+    me, suggestion_id = ctx.me, new_id()
+    async with ctx.transaction() as tx:
+        conversation = await _held(tx, ctx, draft.conversation_id)
+        await _check(tx, conversation, draft)
+        made_id = await claim(tx, me, key, suggestion_id, operation="createSuggestion", draft=draft)
+        if made_id != suggestion_id:
+            return (await access.suggestion(tx, me, made_id))[0]
+        return await _propose(ctx, tx, conversation, {"id": suggestion_id, **draft.model_dump()})
+
+
+async def propose(
+    ctx: Context,
+    *,
+    conversation_id: UUID,
+    note_id: UUID,
+    message_id: UUID,
+    proposed_text: str,
+    original_text: str | None,
+    position_start: int | None,
+    position_end: int | None,
+) -> Record:
+    """The same for an agent, whose reply the message is; committed when it returns.
+
+    Raises as `create` does, and BAD_USER_INPUT for a text that is empty or too long.
+    """
+    given = {
+        "conversationId": conversation_id,
+        "noteId": note_id,
+        "messageId": message_id,
+        "suggestedText": mended(proposed_text),
+        "originalText": original_text if original_text is None else mended(original_text),
+        "positionStart": position_start,
+        "positionEnd": position_end,
+    }
+    return await create(ctx, drafted(SuggestionDraft, given))
+
+
+async def _held(tx: Transaction, ctx: Context, conversation_id: UUID) -> Record:
+    """The viewer's own conversation, with its row held."""
+    # Its note first, as whoever deletes a note locks it before what belongs to it: a suggestion refers to both.
+    note = (
+        select(col(Note.id))
+        .join(Conversation, col(Conversation.note_id) == col(Note.id))
+        .where(col(Conversation.id) == conversation_id, access.owned(ctx.me))
+        .with_for_update(of=Note, read=True, key_share=True)
+    )
+    await tx.execute(note)
+    return await access.conversation(tx, ctx.me, conversation_id, lock=True)
+
+
+async def _check(tx: Transaction, conversation: Record, draft: SuggestionDraft) -> None:
+    if draft.note_id != conversation.note_id:
+        raise bad_input("noteId", "The conversation is about another note.")
+    if draft.message_id is None:
+        return
+    there = (col(Message.id) == draft.message_id, col(Message.conversation_id) == conversation.id)
+    if (await tx.execute(select(col(Message.id)).where(*there))).first() is None:
+        raise bad_input("messageId", "There is no such message in the conversation.")
+
+
+async def _propose(ctx: Context, tx: Transaction, conversation: Record, values: dict[str, Any]) -> Record:
+    """Writes a suggestion of a conversation that is held."""
+    # The statement's time, not the transaction's: who waited for the conversation is the later one.
+    now = func.statement_timestamp()
+    here = col(Suggestion.conversation_id) == conversation.id
+    older = change_rows(Suggestion).where(here, col(Suggestion.status) == SuggestionStatus.PROPOSED)
+    superseded = older.values(status=SuggestionStatus.SUPERSEDED, updated_at=now).returning(col(Suggestion.id))
+    before = (await tx.execute(superseded)).scalars().all()
+    values |= {"workspace_id": conversation.workspace_id, "status": SuggestionStatus.PROPOSED}
+    values |= {"created_at": now, "updated_at": now}
+    row = (await tx.execute(insert(Suggestion).values(values).returning(Suggestion))).one()
+    for suggestion_id in before:
+        await tell(ctx, tx, conversation, EventType.SUGGESTION_UPDATED, suggestion=suggestion_id)
+    await tell(ctx, tx, conversation, EventType.SUGGESTION_CREATED, suggestion=row.id)
+    return row
+
+
+async def set_status(ctx: Context, suggestion_id: UUID, status: SuggestionStatus) -> Record:
+    """Decides on an open suggestion, once; the same decision again changes nothing. The note stays as it is.
+
+    Raises NOT_FOUND, FORBIDDEN, and CONFLICT for what was decided otherwise before.
+    """
+    mine = col(Suggestion.id) == suggestion_id
+    async with ctx.transaction() as tx:
+        _, conversation = await access.suggestion(tx, ctx.me, suggestion_id, lock=True)
+        # Read again: another may have decided while this one waited for the conversation.
+        row = await _there(tx, suggestion_id, select(Suggestion).where(mine))
+        if row.status is status:
+            return row
+        if row.status is not SuggestionStatus.PROPOSED:
+            raise Problem(Code.CONFLICT, f"The suggestion is {row.status} already: it can't become {status}.")
+        decided = change_rows(Suggestion).where(mine).values(status=status, updated_at=func.statement_timestamp())
+        row = await _there(tx, suggestion_id, decided.returning(Suggestion))
+        await tell(ctx, tx, conversation, EventType.SUGGESTION_UPDATED, suggestion=suggestion_id)
+    return row
+
+
+async def _there(tx: Transaction, suggestion_id: UUID, statement: Executable) -> Record:
+    row = (await tx.execute(statement)).one_or_none()
+    if row is None:  # deleted with its note since the gate let it pass
+        raise not_found("Suggestion", suggestion_id)
+    return row
+
+
+async def get(ctx: Context, suggestion_id: UUID) -> Record:
+    async with ctx.read() as tx:
+        return (await access.suggestion(tx, ctx.me, suggestion_id))[0]
+
+
+async def find(ctx: Context, ids: Iterable[UUID]) -> Mapping[UUID, Record]:
+    """Those of the suggestions that are in the viewer's own conversations about notes they may read, by id."""
+    access.need(ctx.me, "notes")
+    async with ctx.read() as tx:
+        return {row.id: row for row in await tx.execute(_own(ctx).where(col(Suggestion.id).in_(list(ids))))}
+
+
+def _own(ctx: Context) -> Select[Any]:
+    return (
+        select(Suggestion)
+        .join(Conversation, col(Conversation.id) == col(Suggestion.conversation_id))
+        .join(Note, col(Note.id) == col(Conversation.note_id))
+        .where(access.owned(ctx.me), access.readable(ctx.me))
+    )
+
+
+async def of_conversation(
+    ctx: Context, conversation_id: UUID, status: SuggestionStatus | None = None
+) -> Sequence[Record]:
+    """The newest MAX_LISTED suggestions of a conversation, oldest first; of one status where it is told."""
+    async with ctx.read() as tx:
+        await access.conversation(tx, ctx.me, conversation_id)
+        return (await tx.execute(_listed(ctx, col(Suggestion.conversation_id), [conversation_id], status))).all()
+
+
+async def of_conversations(
+    ctx: Context, wanted: Iterable[tuple[UUID, SuggestionStatus | None]]
+) -> Mapping[tuple[UUID, SuggestionStatus | None], list[Record]]:
+    """The same for several conversations of the viewer's, by conversation and status."""
+    access.need(ctx.me, "notes")
+    asked: defaultdict[SuggestionStatus | None, list[UUID]] = defaultdict(list)
+    for conversation_id, status in wanted:
+        asked[status].append(conversation_id)
+    found: defaultdict[tuple[UUID, SuggestionStatus | None], list[Record]] = defaultdict(list)
+    async with ctx.read() as tx:
+        for status, ids in asked.items():
+            for row in await tx.execute(_listed(ctx, col(Suggestion.conversation_id), ids, status)):
+                found[row.conversation_id, status].append(row)
+    return found
+
+
+async def of_messages(ctx: Context, message_ids: Iterable[UUID]) -> Mapping[UUID, list[Record]]:
+    """The newest MAX_LISTED suggestions of each of the messages in the viewer's conversations, oldest first."""
+    access.need(ctx.me, "notes")
+    found: defaultdict[UUID, list[Record]] = defaultdict(list)
+    async with ctx.read() as tx:
+        for row in await tx.execute(_listed(ctx, col(Suggestion.message_id), list(message_ids))):
+            found[row.message_id].append(row)
+    return found
+
+
+def _listed(ctx: Context, place: Any, ids: Sequence[UUID], status: SuggestionStatus | None = None) -> Select[Any]:
+    """The newest suggestions of each `place` of the ids, a conversation or a message, oldest first."""
+    newest_first = (col(Suggestion.created_at).desc(), col(Suggestion.id).desc())
+    number = func.row_number().over(partition_by=place, order_by=newest_first).label("number")
+    numbered = select(col(Suggestion.id), number).where(place.in_(ids))
+    if status is not None:
+        numbered = numbered.where(col(Suggestion.status) == status)
+    listed = numbered.subquery()
+    return (
+        _own(ctx)
+        .join(listed, listed.c.id == col(Suggestion.id))
+        .where(listed.c.number <= MAX_LISTED)
+        .order_by(col(Suggestion.created_at), col(Suggestion.id))
+    )

@@ -1,0 +1,1 @@
+"""Protocols for what the resolvers need from outside; `caret` implements them."""

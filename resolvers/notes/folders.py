@@ -1,0 +1,195 @@
+"""Folders: a tree of places for a workspace's notes. They order notes and hide none."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Select, and_, case, func, insert, select
+from sqlalchemy import delete as remove
+from sqlalchemy import update as change_rows
+from sqlalchemy.orm import aliased
+from sqlmodel import col
+
+from models import Folder, Member, Note, Role
+from models.base import Record, new_id
+from models.folder import MAX_FOLDER_DEPTH, MAX_FOLDERS, FolderChange, FolderDraft
+from resolvers.auth import access
+from resolvers.core.context import Context, Transaction, Viewer
+from resolvers.core.errors import Code, Problem, not_found
+from resolvers.core.idempotency import claim
+from resolvers.core.locks import hold
+
+COLUMNS = ("id", "workspace_id", "name", "icon", "color", "is_private", "created_at")
+
+
+def shown(viewer: Viewer, place: ColumnElement[bool]) -> Select[Any]:
+    """The folders of a place that the viewer sees, as they see them: the row, `parent_id` and `member_count`.
+
+    `parent_id` is None where they don't see the parent, `member_count` is how many members see the folder.
+    """
+    parent, creator = aliased(Folder), aliased(Member)
+    people = (
+        select(
+            col(Member.workspace_id),
+            func.count().label("members"),
+            func.count().filter(col(Member.role) == Role.ADMIN).label("admins"),
+        )
+        .where(col(Member.workspace_id).in_(select(col(Folder.workspace_id)).where(place)))
+        .group_by(col(Member.workspace_id))
+        .subquery()
+    )
+    plain_creator = and_(
+        col(creator.workspace_id) == col(Folder.workspace_id),
+        col(creator.user_id) == col(Folder.created_by_id),
+        col(creator.role) != Role.ADMIN,
+    )
+    few = people.c.admins + case((col(creator.id).is_not(None), 1), else_=0)
+    count = case((col(Folder.is_private), few), else_=people.c.members)
+    return (
+        select(
+            *(getattr(Folder, name) for name in COLUMNS),
+            col(parent.id).label("parent_id"),
+            # A workspace that only keys use has no members.
+            func.coalesce(count, 0).label("member_count"),
+        )
+        .join(people, people.c.workspace_id == col(Folder.workspace_id), isouter=True)
+        .join(creator, plain_creator, isouter=True)
+        .join(parent, and_(col(parent.id) == col(Folder.parent_id), access.seen(viewer, parent)), isouter=True)
+        .where(place, access.seen(viewer))
+    )
+
+
+async def listed(ctx: Context) -> Sequence[Record]:
+    """The folders of the viewer's workspace that they see, in the order of their names."""
+    here = ctx.me.workspace_id
+    return (await of_workspaces(ctx, [here])).get(here, [])
+
+
+async def of_workspaces(ctx: Context, workspace_ids: Iterable[UUID]) -> Mapping[UUID, list[Record]]:
+    """The folders that the viewer sees in these workspaces, by workspace, in the order of their names."""
+    access.need(ctx.me, "folders")
+    query = shown(ctx.me, col(Folder.workspace_id).in_(list(workspace_ids)))
+    folders: defaultdict[UUID, list[Record]] = defaultdict(list)
+    async with ctx.read() as tx:
+        for row in await tx.execute(query.order_by(col(Folder.name), col(Folder.id))):
+            folders[row.workspace_id].append(row)
+    return folders
+
+
+async def find(ctx: Context, folder_ids: Iterable[UUID]) -> Mapping[UUID, Record]:
+    """Those of the folders that the viewer sees, by id."""
+    access.need(ctx.me, "folders")
+    async with ctx.read() as tx:
+        found = await tx.execute(shown(ctx.me, col(Folder.id).in_(list(folder_ids))))
+        return {row.id: row for row in found}
+
+
+async def _get(tx: Transaction, viewer: Viewer, folder_id: UUID) -> Record:
+    row = (await tx.execute(shown(viewer, col(Folder.id) == folder_id))).one_or_none()
+    if row is None:
+        raise not_found("Folder", folder_id)
+    return row
+
+
+async def create(ctx: Context, draft: FolderDraft, key: str | None = None) -> Record:
+    """Creates a folder in the viewer's workspace; with an idempotency key only once.
+
+    Raises UNPROCESSABLE for a parent that is not there, and beyond MAX_FOLDERS and MAX_FOLDER_DEPTH.
+    """
+    me = ctx.me
+    access.need(me, "folders", write=True)
+    folder_id = new_id()
+    async with ctx.transaction() as tx:
+        made_id = await claim(tx, me, key, folder_id, operation="createFolder", draft=draft)
+        if made_id == folder_id:
+            await hold(tx, "folders", me.workspace_id)
+            tree = await _tree(tx, me.workspace_id)
+            if len(tree) >= MAX_FOLDERS:
+                raise Problem(Code.UNPROCESSABLE, f"A workspace has at most {MAX_FOLDERS:,} folders.")
+            await _check_parent(tx, me, me.workspace_id, draft.parent_folder_id)
+            check_place(tree, folder_id, draft.parent_folder_id)
+            place = {"id": folder_id, "workspace_id": me.workspace_id, "created_by_id": me.user_id}
+            await tx.execute(insert(Folder).values(**place, **_values(draft, set(FolderDraft.model_fields))))
+        return await _get(tx, me, made_id)
+
+
+async def update(ctx: Context, folder_id: UUID, change: FolderChange) -> Record:
+    """Changes the fields that were sent; none is no change.
+
+    Raises UNPROCESSABLE for a parent that is not there or is below the folder, and beyond MAX_FOLDER_DEPTH.
+    """
+    values = _values(change, change.model_fields_set)
+    async with ctx.transaction() as tx:
+        folder = await _held(tx, ctx.me, folder_id)
+        if "parent_id" in values:
+            await _check_parent(tx, ctx.me, folder.workspace_id, change.parent_folder_id)
+            check_place(await _tree(tx, folder.workspace_id), folder_id, change.parent_folder_id)
+        if values:
+            await tx.execute(change_rows(Folder).where(col(Folder.id) == folder_id).values(**values))
+        return await _get(tx, ctx.me, folder_id)
+
+
+async def delete(ctx: Context, folder_id: UUID) -> None:
+    """Deletes a folder; its notes and folders move up to its parent. It is no change of the notes' own."""
+    async with ctx.transaction() as tx:
+        await _held(tx, ctx.me, folder_id)
+        # Who is putting a note into the folder at this moment is waited for, or finds it gone.
+        this = select(col(Folder.parent_id)).where(col(Folder.id) == folder_id).with_for_update()
+        parent_id = (await tx.execute(this)).scalar_one()
+        await tx.execute(change_rows(Folder).where(col(Folder.parent_id) == folder_id).values(parent_id=parent_id))
+        await tx.execute(change_rows(Note).where(col(Note.folder_id) == folder_id).values(folder_id=parent_id))
+        await tx.execute(remove(Folder).where(col(Folder.id) == folder_id))
+
+
+async def _held(tx: Transaction, viewer: Viewer, folder_id: UUID) -> Record:
+    """The folder as the gate lets it pass, and the tree around it still until the end of the transaction."""
+    folder = await access.folder(tx, viewer, folder_id, change=True)
+    await hold(tx, "folders", folder.workspace_id)
+    # Looked at again: whoever held the tree before may have deleted it, or made it private.
+    return await access.folder(tx, viewer, folder_id, change=True)
+
+
+def _values(draft: FolderDraft, fields: set[str]) -> dict[str, Any]:
+    """The columns of a draft's fields."""
+    return {"parent_id" if name == "parent_folder_id" else name: getattr(draft, name) for name in fields}
+
+
+async def _check_parent(tx: Transaction, viewer: Viewer, workspace_id: UUID, parent_id: UUID | None) -> None:
+    if parent_id is None:
+        return
+    here = and_(col(Folder.id) == parent_id, col(Folder.workspace_id) == workspace_id)
+    if (await tx.execute(select(col(Folder.id)).where(here, access.seen(viewer)))).one_or_none() is None:
+        raise refused(f"Unknown folder {parent_id}.")
+
+
+async def _tree(tx: Transaction, workspace_id: UUID) -> dict[UUID, UUID | None]:
+    """The parent of each folder of the workspace."""
+    query = select(col(Folder.id), col(Folder.parent_id)).where(col(Folder.workspace_id) == workspace_id)
+    return {row.id: row.parent_id for row in await tx.execute(query)}
+
+
+def check_place(tree: Mapping[UUID, UUID | None], folder_id: UUID, parent_id: UUID | None) -> None:
+    """Refuses a parent that would make a circle, or a branch that is too long."""
+    above = path(tree, parent_id)
+    if folder_id in above:
+        raise refused("A folder can't be moved into itself or into a folder below it.")
+    # How far the folder itself and those below it reach down.
+    reach = max(
+        (walk.index(folder_id) + 1 for walk in (path(tree, one) for one in tree) if folder_id in walk), default=1
+    )
+    if len(above) + reach > MAX_FOLDER_DEPTH:
+        raise refused(f"Folders are at most {MAX_FOLDER_DEPTH} deep.")
+
+
+def path(tree: Mapping[UUID, UUID | None], folder_id: UUID | None) -> list[UUID]:
+    """A folder and all those above it, upwards."""
+    steps = []
+    while folder_id is not None:
+        steps.append(folder_id)
+        folder_id = tree[folder_id]
+    return steps
+
+
+def refused(message: str) -> Problem:
+    return Problem(Code.UNPROCESSABLE, message, "parentFolderId")

@@ -1,0 +1,147 @@
+"""Groups of members. They give no rights; everybody in the workspace sees them, its admins make and change them."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Select, func, insert, select
+from sqlalchemy import delete as remove
+from sqlalchemy import update as change_rows
+from sqlmodel import col
+
+from models import Group, GroupMember, InviteGroup
+from models.base import Record, new_id
+from models.people import GroupChange, GroupDraft
+from resolvers.auth import access, roles
+from resolvers.core import locks
+from resolvers.core.context import Context, Transaction
+from resolvers.core.errors import Code, Problem
+from resolvers.core.idempotency import claim
+
+MAX_GROUPS = 1_000
+"""Groups of a workspace."""
+
+
+async def create(ctx: Context, draft: GroupDraft, key: str | None = None) -> Record:
+    """Makes a group in the viewer's workspace; with an idempotency key only once.
+
+    Raises ALREADY_EXISTS for a name that is taken, UNPROCESSABLE beyond MAX_GROUPS.
+    """
+    me, group_id = ctx.me, new_id()
+    access.need(me, "users", write=True)
+    async with ctx.transaction() as tx:
+        await roles.workspace(tx, me, me.workspace_id, admin=True)
+        await locks.hold(tx, "groups", me.workspace_id)
+        made_id = await claim(tx, me, key, group_id, operation="createGroup", draft=draft)
+        if made_id != group_id:
+            return await roles.part(tx, me, Group, made_id)
+        await _check_room(tx, me.workspace_id)
+        await _check_name(tx, me.workspace_id, group_id, draft.name)
+        values = {"id": group_id, "workspace_id": me.workspace_id, **draft.model_dump()}
+        return (await tx.execute(insert(Group).values(values).returning(Group))).one()
+
+
+async def _check_room(tx: Transaction, workspace_id: UUID) -> None:
+    counted = select(func.count()).select_from(Group).where(col(Group.workspace_id) == workspace_id)
+    if (await tx.execute(counted)).scalar_one() >= MAX_GROUPS:
+        raise Problem(Code.UNPROCESSABLE, f"A workspace has at most {MAX_GROUPS:,} groups.")
+
+
+async def _check_name(tx: Transaction, workspace_id: UUID, group_id: UUID, name: str) -> None:
+    """Refuses a name that another group has. The groups are held, so nobody takes it meanwhile."""
+    taken = select(col(Group.id)).where(
+        col(Group.workspace_id) == workspace_id, col(Group.name) == name, col(Group.id) != group_id
+    )
+    if (await tx.execute(taken)).one_or_none() is not None:
+        raise Problem(Code.ALREADY_EXISTS, "The workspace has a group of this name already.", "name")
+
+
+async def update(ctx: Context, group_id: UUID, change: GroupChange) -> Record:
+    """Changes the fields that were sent; none is no change."""
+    me = ctx.me
+    access.need(me, "users", write=True)
+    values = change.model_dump(exclude_unset=True)
+    async with ctx.transaction() as tx:
+        group = await roles.part(tx, me, Group, group_id, admin=True)
+        if not values:
+            return group
+        await locks.hold(tx, "groups", group.workspace_id)
+        if "name" in values:
+            await _check_name(tx, group.workspace_id, group_id, change.name)
+        changed = change_rows(Group).where(col(Group.id) == group_id).values(values).returning(Group)
+        # Gone if somebody has deleted it since the gate.
+        return (await tx.execute(changed)).one_or_none() or await roles.part(tx, me, Group, group_id)
+
+
+async def delete(ctx: Context, group_id: UUID) -> None:
+    """Deletes the group; its members stay members of the workspace."""
+    access.need(ctx.me, "users", write=True)
+    async with ctx.transaction() as tx:
+        await roles.part(tx, ctx.me, Group, group_id, admin=True)
+        await tx.execute(remove(Group).where(col(Group.id) == group_id))
+
+
+async def find(ctx: Context, ids: Iterable[UUID]) -> Mapping[UUID, Record]:
+    """Those of the groups that are in the viewer's workspaces, by id."""
+    query = select(Group).where(col(Group.id).in_(list(ids)), access.inside(ctx.me, col(Group.workspace_id)))
+    async with ctx.read() as tx:
+        return {row.id: row for row in await tx.execute(query)}
+
+
+async def of_workspaces(ctx: Context, workspace_ids: Iterable[UUID]) -> Mapping[UUID, list[Record]]:
+    """The groups of those of the workspaces that the viewer is in, by workspace, in the order of their names."""
+    access.need(ctx.me, "users")
+    mine = access.inside(ctx.me, col(Group.workspace_id))
+    query = select(Group).where(col(Group.workspace_id).in_(list(workspace_ids)), mine)
+    return await _grouped(ctx, query.order_by(col(Group.name), col(Group.id)), "workspace_id")
+
+
+async def sizes(ctx: Context, ids: Iterable[UUID]) -> Mapping[UUID, int]:
+    """How many members the groups have, which were read before; not told where it is none."""
+    query = select(col(GroupMember.group_id), func.count().label("size")).where(
+        col(GroupMember.group_id).in_(list(ids))
+    )
+    async with ctx.read() as tx:
+        return {row.group_id: row.size for row in await tx.execute(query.group_by(col(GroupMember.group_id)))}
+
+
+async def of_members(ctx: Context, member_ids: Iterable[UUID]) -> Mapping[UUID, list[Record]]:
+    """The groups of members that were read before, by member, in the order of their names."""
+    return await _held_by(ctx, GroupMember, "member_id", member_ids)
+
+
+async def of_invites(ctx: Context, invite_ids: Iterable[UUID]) -> Mapping[UUID, list[Record]]:
+    """The same of invites."""
+    return await _held_by(ctx, InviteGroup, "invite_id", invite_ids)
+
+
+async def _held_by(ctx: Context, link: Any, key: str, ids: Iterable[UUID]) -> Mapping[UUID, list[Record]]:
+    holder = getattr(link, key)
+    columns: tuple[Any, ...] = (Group, holder)
+    query = select(*columns).join(link, link.group_id == col(Group.id)).where(holder.in_(list(ids)))
+    return await _grouped(ctx, query.order_by(col(Group.name), col(Group.id)), key)
+
+
+async def _grouped(ctx: Context, query: Select[Any], key: str) -> Mapping[UUID, list[Record]]:
+    groups: defaultdict[UUID, list[Record]] = defaultdict(list)
+    async with ctx.read() as tx:
+        for row in await tx.execute(query):
+            groups[getattr(row, key)].append(row)
+    return groups
+
+
+async def kept(tx: Transaction, workspace_id: UUID, ids: Sequence[UUID]) -> set[UUID]:
+    """The groups by these ids, which stay until the end of the transaction. Raises UNPROCESSABLE for an unknown one.
+
+    Call it before any other row of theirs is touched: whoever deletes a group takes the group first too.
+    """
+    wanted = set(ids)
+    if not wanted:
+        return wanted
+    query = select(col(Group.id)).where(col(Group.id).in_(wanted), col(Group.workspace_id) == workspace_id)
+    locked = query.order_by(col(Group.id)).with_for_update(read=True, key_share=True)
+    known = set((await tx.execute(locked)).scalars())
+    if wanted - known:
+        raise Problem(Code.UNPROCESSABLE, f"Unknown group {min(wanted - known)}.", "groupIds")
+    return wanted

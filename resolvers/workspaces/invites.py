@@ -1,0 +1,193 @@
+"""Invites into a workspace: by e-mail for one person, by URL for everybody who has the code. Admins see and make them.
+
+A code is a secret: whoever may not use it is told what they would be told of one that never was.
+"""
+
+import secrets
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Select, and_, func, insert, select
+from sqlalchemy import delete as remove
+from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlmodel import col
+
+from models import Group, Invite, InviteGroup, Member, User, Workspace
+from models.base import Record, new_id
+from models.people import AcceptDraft, InviteDraft
+from resolvers.auth import access, roles
+from resolvers.core import locks
+from resolvers.core.context import Context, Transaction
+from resolvers.core.errors import Code, Problem, bad_input, not_found
+from resolvers.core.idempotency import claim
+from resolvers.core.pagination import Order, Page, Window, check_place, count
+from resolvers.workspaces import groups, members
+
+LIFETIME = timedelta(days=30)
+"""How long an invite is open."""
+MAX_INVITES = 1_000
+"""Open invites of a workspace."""
+ALPHABET = "23456789ABCDEFGHJKMNPQRSTUVWXYZ"
+"""What codes are made of: nothing that is read as something else."""
+CODE_LENGTH = 8
+
+BY_TIME = Order("invite", col(Invite.created_at), col(Invite.id), descending=True)
+OPEN = col(Invite.expires_at) > func.now()
+
+
+def _pending(workspace_id: UUID) -> Select[Any]:
+    return select(Invite).where(col(Invite.workspace_id) == workspace_id, OPEN)
+
+
+async def page(ctx: Context, workspace_id: UUID, view: Window) -> Page:
+    """The open invites of a workspace, newest first."""
+    access.need(ctx.me, "users")
+    query = _pending(workspace_id)
+    async with ctx.read() as tx:
+        await roles.workspace(tx, ctx.me, workspace_id, admin=True)
+        found = (await tx.execute(BY_TIME.apply(query, view))).all()
+    return BY_TIME.page(found, view, lambda: count(ctx, query))
+
+
+async def window(ctx: Context, limit: int, offset: int) -> tuple[Sequence[Record], bool]:
+    """A page of the viewer's workspace by offset, and whether it is the last."""
+    access.need(ctx.me, "users")
+    check_place(limit, offset)
+    query = BY_TIME.apply(_pending(ctx.me.workspace_id), Window(first=limit)).offset(offset)
+    async with ctx.read() as tx:
+        await roles.workspace(tx, ctx.me, ctx.me.workspace_id, admin=True)
+        found = (await tx.execute(query)).all()
+    return found[:limit], len(found) <= limit
+
+
+async def find(ctx: Context, ids: Iterable[UUID]) -> Mapping[UUID, Record]:
+    """Those of the invites that are open and in workspaces whose admin the viewer is, by id."""
+    query = select(Invite).where(col(Invite.id).in_(list(ids)), OPEN, roles.governs(ctx.me, col(Invite.workspace_id)))
+    async with ctx.read() as tx:
+        return {row.id: row for row in await tx.execute(query)}
+
+
+async def create(ctx: Context, draft: InviteDraft, key: str | None = None) -> Record:
+    """Invites into the viewer's workspace; with an idempotency key only once.
+
+    Raises ALREADY_EXISTS where the address has an open invite, UNPROCESSABLE for a domain that is not allowed, for
+    a group that is not there, and beyond MAX_INVITES.
+    """
+    me, invite_id = ctx.me, new_id()
+    access.need(me, "users", write=True)
+    if draft.email is None and not draft.is_url_invite:
+        raise bad_input("email", "An invite that is no URL invite needs an address.")
+    async with ctx.transaction() as tx:
+        await roles.workspace(tx, me, me.workspace_id, admin=True)
+        await locks.hold(tx, "invites", me.workspace_id)
+        made_id = await claim(tx, me, key, invite_id, operation="createInvite", draft=draft)
+        if made_id != invite_id:
+            return await roles.part(tx, me, Invite, made_id, admin=True)
+        await _check(tx, me.workspace_id, draft)
+        values = {"id": invite_id, "workspace_id": me.workspace_id, "created_by_id": me.user_id}
+        return await _create(tx, draft, {**values, **draft.model_dump(exclude={"group_ids"})})
+
+
+async def _create(tx: Transaction, draft: InviteDraft, values: dict[str, Any]) -> Record:
+    wanted = await groups.kept(tx, values["workspace_id"], draft.group_ids)
+    row = None
+    while row is None:  # once in 10^12: a code that somebody else has
+        values |= {"code": new_code(), "expires_at": func.now() + LIFETIME}
+        written = upsert(Invite).values(values).on_conflict_do_nothing(index_elements=["code"]).returning(Invite)
+        row = (await tx.execute(written)).one_or_none()
+    if wanted:
+        place = {"invite_id": row.id, "workspace_id": row.workspace_id}
+        await tx.execute(insert(InviteGroup), [{**place, "group_id": group_id} for group_id in wanted])
+    return row
+
+
+def new_code() -> str:
+    return "".join(secrets.choice(ALPHABET) for _ in range(CODE_LENGTH))
+
+
+async def _check(tx: Transaction, workspace_id: UUID, draft: InviteDraft) -> None:
+    """Whether there may be this invite. The invites are held, so that what was counted stays so."""
+    mine = col(Invite.workspace_id) == workspace_id
+    # What has expired is in nobody's way: not in that of the count, nor of another invite of the same address.
+    await tx.execute(remove(Invite).where(mine, col(Invite.expires_at) <= func.now()))
+    if (await tx.execute(select(func.count()).select_from(Invite).where(mine))).scalar_one() >= MAX_INVITES:
+        raise Problem(Code.UNPROCESSABLE, f"A workspace has at most {MAX_INVITES:,} open invites.")
+    if draft.email is None:
+        return
+    domains = select(col(Workspace.allowed_email_domains)).where(col(Workspace.id) == workspace_id)
+    if not allowed(draft.email, (await tx.execute(domains)).scalar_one()):
+        raise Problem(Code.UNPROCESSABLE, "The workspace does not allow addresses of this domain.", "email")
+    same = and_(mine, func.lower(col(Invite.email)) == draft.email.lower(), col(Invite.is_url_invite).is_(False))
+    if not draft.is_url_invite and (await tx.execute(select(col(Invite.id)).where(same))).first():
+        raise Problem(Code.ALREADY_EXISTS, "This address has an open invite already.", "email")
+
+
+def allowed(email: str | None, domains: Sequence[str]) -> bool:
+    """Whether an address is of one of the domains; without any, each is fine."""
+    domain = (email or "").rpartition("@")[2].lower()
+    return not domains or domain in {one.lower() for one in domains}
+
+
+async def delete(ctx: Context, invite_id: UUID) -> None:
+    """Withdraws an open invite."""
+    access.need(ctx.me, "users", write=True)
+    async with ctx.transaction() as tx:
+        await roles.part(tx, ctx.me, Invite, invite_id, admin=True)
+        gone = remove(Invite).where(col(Invite.id) == invite_id).returning(OPEN)
+        if not (await tx.execute(gone)).scalar_one_or_none():
+            raise not_found("Invite", invite_id)
+
+
+async def accept(ctx: Context, draft: AcceptDraft) -> Record:
+    """Makes the viewer a member of the invite's workspace; whoever is one already stays as they are.
+
+    No gate of `access` or `roles`: who comes with a code is an outsider still, and the code is what lets them in.
+    Raises NOT_FOUND where the code is not for them, FORBIDDEN for keys and for an address of the wrong domain.
+    """
+    me = ctx.me
+    if me.api_key_id is not None:
+        raise Problem(Code.FORBIDDEN, "Only a person can accept an invite, with their own token.")
+    async with ctx.transaction() as tx:
+        email = (await tx.execute(select(col(User.email)).where(col(User.id) == me.user_id))).scalar_one()
+        invite = await _usable(tx, draft.code, email)
+        place = and_(col(Member.workspace_id) == invite.workspace_id, col(Member.user_id) == me.user_id)
+        if (await tx.execute(select(col(Member.id)).where(place))).first() is None:
+            if not allowed(email, invite.allowed_email_domains):
+                raise Problem(Code.FORBIDDEN, "The workspace does not allow addresses of your domain.")
+            await _join(tx, invite, me.user_id)
+        return (await tx.execute(members.SHOWN.where(place))).one()
+
+
+async def _usable(tx: Transaction, code: str, email: str | None) -> Record:
+    """The open invite of a code that is for this address, held until the end of the transaction."""
+    query = (
+        select(Invite, col(Workspace.allowed_email_domains))
+        .join(Workspace, col(Workspace.id) == col(Invite.workspace_id))
+        .where(col(Invite.code) == code.upper(), OPEN)
+    )
+    invite = (await tx.execute(query.with_for_update(of=Invite))).one_or_none()
+    if invite is None or (not invite.is_url_invite and not _same(invite.email, email)):
+        raise not_found("Invite", code)
+    return invite
+
+
+def _same(one: str | None, other: str | None) -> bool:
+    return one is not None and other is not None and one.lower() == other.lower()
+
+
+async def _join(tx: Transaction, invite: Record, user_id: UUID) -> None:
+    # They may come in by another invite at the same moment: then this one stays unused.
+    values = {"workspace_id": invite.workspace_id, "user_id": user_id, "role": invite.role}
+    joining = upsert(Member).values(values).on_conflict_do_nothing(constraint="members_once").returning(col(Member.id))
+    member_id: UUID | None = (await tx.execute(joining)).scalar_one_or_none()
+    if member_id is None:
+        return
+    given = select(col(Group.id)).join(InviteGroup, col(InviteGroup.group_id) == col(Group.id))
+    given = given.where(col(InviteGroup.invite_id) == invite.id).order_by(col(Group.id))
+    # Held, so that a group that is deleted at this moment is left out.
+    held = await tx.execute(given.with_for_update(of=Group, read=True, key_share=True))
+    await members.enrol(tx, invite.workspace_id, member_id, held.scalars())
+    if not invite.is_url_invite:
+        await tx.execute(remove(Invite).where(col(Invite.id) == invite.id))

@@ -1,0 +1,130 @@
+"""The members of workspaces: everybody in one sees them, its admins change them, and each may leave."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, and_, or_, select
+from sqlalchemy import delete as remove_rows
+from sqlalchemy import update as change_rows
+from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlmodel import col
+
+from models import GroupMember, Member, Role, User
+from models.base import Record
+from models.people import MemberChange, MemberFilter
+from resolvers.auth import access, roles
+from resolvers.core import locks
+from resolvers.core.context import Context, Transaction
+from resolvers.core.errors import Code, Problem, forbidden, not_found
+from resolvers.core.pagination import Order, Page, Window, check_place, count
+from resolvers.workspaces import groups
+
+BY_TIME = Order("member", col(Member.created_at), col(Member.id))
+COLUMNS: tuple[Any, ...] = (Member, col(User.name), col(User.email), col(User.profile_url))
+SHOWN = select(*COLUMNS).join(User, col(User.id) == col(Member.user_id))
+"""A member with what is shown of the person."""
+
+
+def _matching(workspace_id: UUID, wanted: MemberFilter) -> ColumnElement[bool]:
+    condition = col(Member.workspace_id) == workspace_id
+    if wanted.search is None or not wanted.search.strip():
+        return condition
+    # The members of one workspace are few: they are found by its index, and then read.
+    named = (col(name).icontains(wanted.search, autoescape=True) for name in (User.name, User.email))
+    return and_(condition, or_(*named))
+
+
+async def page(ctx: Context, workspace_id: UUID, view: Window, wanted: MemberFilter) -> Page:
+    """The members of a workspace, first joined first."""
+    access.need(ctx.me, "users")
+    query = SHOWN.where(_matching(workspace_id, wanted))
+    async with ctx.read() as tx:
+        await roles.workspace(tx, ctx.me, workspace_id)
+        found = (await tx.execute(BY_TIME.apply(query, view))).all()
+    return BY_TIME.page(found, view, lambda: count(ctx, query))
+
+
+async def window(ctx: Context, limit: int, offset: int, wanted: MemberFilter) -> tuple[Sequence[Record], bool]:
+    """A page of the viewer's workspace by offset, and whether it is the last."""
+    access.need(ctx.me, "users")
+    check_place(limit, offset)
+    query = SHOWN.where(_matching(ctx.me.workspace_id, wanted))
+    async with ctx.read() as tx:
+        await roles.workspace(tx, ctx.me, ctx.me.workspace_id)
+        found = (await tx.execute(BY_TIME.apply(query, Window(first=limit)).offset(offset))).all()
+    return found[:limit], len(found) <= limit
+
+
+async def get(ctx: Context, member_id: UUID) -> Record:
+    found = (await find(ctx, [member_id])).get(member_id)
+    if found is None:
+        raise not_found("Member", member_id)
+    return found
+
+
+async def find(ctx: Context, ids: Iterable[UUID]) -> Mapping[UUID, Record]:
+    """Those of the members that are in the viewer's workspaces, by id."""
+    access.need(ctx.me, "users")
+    query = SHOWN.where(col(Member.id).in_(list(ids)), access.inside(ctx.me, col(Member.workspace_id)))
+    async with ctx.read() as tx:
+        return {row.id: row for row in await tx.execute(query)}
+
+
+async def update(ctx: Context, member_id: UUID, change: MemberChange) -> Record:
+    """Changes the role and the groups, whichever were sent.
+
+    Raises CONFLICT for the demotion of the last admin, UNPROCESSABLE for a group that is not there.
+    """
+    me, fields = ctx.me, change.model_fields_set
+    access.need(me, "users", write=True)
+    async with ctx.transaction() as tx:
+        member = await roles.part(tx, me, Member, member_id, admin=True)
+        await locks.hold(tx, "members", member.workspace_id)
+        if "role" in fields:
+            if change.role is not Role.ADMIN:
+                await _keep_an_admin(tx, member)
+            await tx.execute(change_rows(Member).where(col(Member.id) == member_id).values(role=change.role))
+        if "group_ids" in fields:
+            await _regroup(tx, member, change.group_ids)
+        row = (await tx.execute(SHOWN.where(col(Member.id) == member_id))).one_or_none()
+    if row is None:  # removed since the gate
+        raise not_found("Member", member_id)
+    return row
+
+
+async def remove(ctx: Context, member_id: UUID) -> None:
+    """Removes a member, whose notes stay; everybody may remove themself. Raises CONFLICT for the last admin."""
+    me = ctx.me
+    access.need(me, "users", write=True)
+    async with ctx.transaction() as tx:
+        member = await roles.part(tx, me, Member, member_id)
+        if member.user_id != me.user_id and member.own_role is not Role.ADMIN:
+            raise forbidden("Member")
+        await locks.hold(tx, "members", member.workspace_id)
+        await _keep_an_admin(tx, member)
+        await tx.execute(remove_rows(Member).where(col(Member.id) == member_id))
+
+
+async def _keep_an_admin(tx: Transaction, member: Record) -> None:
+    """Refuses to lose the last admin. The members are held, so that two can't demote each other at the same moment."""
+    admins = select(col(Member.id)).where(
+        col(Member.workspace_id) == member.workspace_id, col(Member.role) == Role.ADMIN
+    )
+    if (await tx.execute(admins.limit(2))).scalars().all() == [member.id]:
+        raise Problem(Code.CONFLICT, "The last admin of a workspace can't be removed or demoted.")
+
+
+async def _regroup(tx: Transaction, member: Record, group_ids: Sequence[UUID]) -> None:
+    wanted = await groups.kept(tx, member.workspace_id, group_ids)
+    left = and_(col(GroupMember.member_id) == member.id, col(GroupMember.group_id).not_in(wanted))
+    await tx.execute(remove_rows(GroupMember).where(left))
+    await enrol(tx, member.workspace_id, member.id, wanted)
+
+
+async def enrol(tx: Transaction, workspace_id: UUID, member_id: UUID, group_ids: Iterable[UUID]) -> None:
+    """Puts a member into groups that were found before."""
+    place = {"workspace_id": workspace_id, "member_id": member_id}
+    rows = [{**place, "group_id": group_id} for group_id in group_ids]
+    if rows:
+        await tx.execute(upsert(GroupMember).on_conflict_do_nothing(), rows)

@@ -1,0 +1,28 @@
+"""`/v1/me`: who asks, from which workspace, and what they may do there."""
+
+from resolvers.auth import access
+from resolvers.workspaces import api_keys, workspaces
+from rest_compat import serializers, shapes
+from rest_compat.notes_api import V1
+from rest_compat.operations import reads
+from rest_compat.request import Call
+
+
+async def me(call: Call) -> shapes.Me:
+    """Who asks, from which workspace, and what they may do there."""
+    viewer = call.ctx.me
+    workspace = await workspaces.get(call.ctx)
+    own_key = await api_keys.actors(call.ctx, [viewer.api_key_id] if viewer.api_key_id else [])
+    users = await workspaces.users(call.ctx, [] if viewer.api_key_id else [viewer.user_id])
+    scopes = sorted(access.SCOPES if viewer.scopes is None else viewer.scopes)
+    return {
+        "apiKey": next(map(serializers.key, own_key.values()), None),
+        "user": next(map(serializers.user, users.values()), None),
+        "role": viewer.role,
+        "workspace": {"id": workspace.id, "name": workspace.name},
+        "plan": workspace.plan,
+        "scopes": scopes,
+    }
+
+
+ROUTES = [V1.route("/me", GET=reads(me))]

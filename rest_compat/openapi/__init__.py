@@ -1,0 +1,1 @@
+"""The OpenAPI document of the REST API, made from its operations."""

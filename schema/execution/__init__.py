@@ -1,0 +1,1 @@
+"""How an operation is checked, priced, run and rendered."""

@@ -1,0 +1,218 @@
+"""Conversations, their messages, and the models that answer."""
+
+from datetime import datetime
+from typing import Any
+
+import strawberry
+from strawberry import UNSET
+from strawberry.scalars import JSON
+
+from models.base import Record, as_id
+from models.conversation import ConversationDraft, ConversationRename, MessageDraft
+from resolvers import replies
+from resolvers.conversations import conversations
+from resolvers.core.pagination import Page, Window
+from resolvers.core.ports.ai import ModelCard
+from schema.types.base import Connection, Info, Node, ident, or_none
+from schema.types.enums import AgentType, MessageRole, MessageState, SuggestionStatus
+from schema.types.inputs import draft, once
+from schema.types.notes import Note
+from schema.types.suggestions import NEWEST, Suggestion
+from schema.types.workspaces import User
+
+
+@strawberry.type
+class Model:
+    id: strawberry.ID
+    name: str
+    provider: str
+    gateway: str
+    is_free: bool
+    is_stealth: bool
+    context_window: int
+    description: str
+
+
+@strawberry.type
+class ToolCall:
+    id: strawberry.ID
+    tool_name: str
+    text_offset: int
+    arguments: JSON | None
+    result_summary: str | None
+    result: JSON | None
+
+
+@strawberry.type
+class Message(Node):
+    role: MessageRole
+    content: str
+    state: MessageState
+    token_count: int | None
+    tool_calls: list[ToolCall]
+    created_at: datetime
+    updated_at: datetime
+
+    @strawberry.field(graphql_type=Model | None)
+    @staticmethod
+    def model(root: strawberry.Parent[Record], info: Info) -> ModelCard | None:
+        return next((card for card in info.context.ctx.models.cards if card.id == root.model_id), None)
+
+    @strawberry.field(graphql_type=list[Suggestion], description=NEWEST)
+    @staticmethod
+    async def suggestions(root: strawberry.Parent[Record], info: Info) -> list[Record]:
+        return await info.context.loaders.suggestions_of_message.load(root.id)
+
+
+@strawberry.type
+class Conversation(Node):
+    title: str | None
+    created_at: datetime
+    updated_at: datetime
+
+    @strawberry.field(graphql_type=Note)
+    @staticmethod
+    async def note(root: strawberry.Parent[Record], info: Info) -> Record | None:
+        return await info.context.loaders.note.load(root.note_id)
+
+    @strawberry.field(graphql_type=User)
+    @staticmethod
+    async def user(root: strawberry.Parent[Record], info: Info) -> Record | None:
+        return await info.context.loaders.user.load(root.user_id)
+
+    @strawberry.field(graphql_type=Connection[Message], description="Oldest first.")
+    @staticmethod
+    async def messages(
+        root: strawberry.Parent[Record],
+        info: Info,
+        first: int | None = None,
+        after: str | None = None,
+        last: int | None = None,
+        before: str | None = None,
+    ) -> Page:
+        return await conversations.messages(info.context.ctx, root.id, Window(first, after, last, before))
+
+    @strawberry.field(graphql_type=list[Suggestion], description=NEWEST)
+    @staticmethod
+    async def suggestions(
+        root: strawberry.Parent[Record], info: Info, status: SuggestionStatus | None = None
+    ) -> list[Record]:
+        return await info.context.loaders.suggestions.load((root.id, status))
+
+    @strawberry.field(graphql_type=Message | None)
+    @staticmethod
+    async def active_reply(root: strawberry.Parent[Record], info: Info) -> Record | None:
+        return await info.context.loaders.active_reply.load(root.id)
+
+
+@strawberry.type
+class SentMessage:
+    user_message: Message
+    reply: Message
+
+
+@strawberry.input
+class CreateConversationInput:
+    note_id: strawberry.ID
+    title: str | None = UNSET
+    idempotency_key: str | None = UNSET
+
+
+@strawberry.input
+class UpdateConversationInput:
+    title: str
+
+
+@strawberry.input
+class SelectionInput:
+    from_: int = strawberry.field(name="from")
+    to: int
+    text: str
+
+
+@strawberry.input
+class DocumentContextInput:
+    content_text: str | None = UNSET
+    content_json: JSON | None = UNSET
+    selection: SelectionInput | None = UNSET
+
+
+@strawberry.input
+class SendMessageInput:
+    """Without `noteId` the answer is grounded in the workspace of the conversation's own note; null: in nothing."""
+
+    message: str
+    note_id: strawberry.ID | None = UNSET
+    model_id: strawberry.ID | None = UNSET
+    agent_type: AgentType | None = UNSET
+    document_context: DocumentContextInput | None = UNSET
+    idempotency_key: str | None = UNSET
+
+
+def message_draft(given: SendMessageInput) -> MessageDraft:
+    return draft(MessageDraft, given, keep_nulls=True)
+
+
+@strawberry.type
+class ConversationQuery:
+    @strawberry.field(graphql_type=Conversation | None)
+    @staticmethod
+    async def conversation(info: Info, id: strawberry.ID) -> Record | None:  # noqa: A002 (the contract's name)
+        found = as_id(id)
+        return await or_none(conversations.get(info.context.ctx, found)) if found else None
+
+    @strawberry.field(graphql_type=list[Model], description="The language models on offer; needs no credential.")
+    @staticmethod
+    def models(info: Info) -> Any:
+        return info.context.ctx.models.cards
+
+    @strawberry.field(graphql_type=Model)
+    @staticmethod
+    def default_model(info: Info) -> ModelCard:
+        models = info.context.ctx.models
+        return next(card for card in models.cards if card.id == models.default_id)
+
+
+@strawberry.type
+class ConversationMutation:
+    @strawberry.mutation(graphql_type=Conversation)
+    @staticmethod
+    async def create_conversation(info: Info, input: CreateConversationInput) -> Record:  # noqa: A002 (the contract's name)
+        return await conversations.create(info.context.ctx, draft(ConversationDraft, input), once(input))
+
+    @strawberry.mutation(graphql_type=Conversation)
+    @staticmethod
+    async def update_conversation(
+        info: Info,
+        id: strawberry.ID,  # noqa: A002 (the contract's name)
+        input: UpdateConversationInput,  # noqa: A002 (the contract's name)
+    ) -> Record:
+        title = draft(ConversationRename, input).title
+        return await conversations.rename(info.context.ctx, ident("Conversation", id), title)
+
+    @strawberry.mutation(graphql_type=Conversation)
+    @staticmethod
+    async def touch_conversation(info: Info, id: strawberry.ID) -> Record:  # noqa: A002 (the contract's name)
+        return await conversations.touch(info.context.ctx, ident("Conversation", id))
+
+    @strawberry.mutation
+    @staticmethod
+    async def delete_conversation(info: Info, id: strawberry.ID) -> strawberry.ID:  # noqa: A002 (the contract's name)
+        await conversations.delete(info.context.ctx, ident("Conversation", id))
+        return id
+
+    @strawberry.mutation(
+        graphql_type=SentMessage, description="Returns at once; the reply is followed with Subscription.reply."
+    )
+    @staticmethod
+    async def send_message(info: Info, conversation_id: strawberry.ID, input: SendMessageInput) -> replies.Sent:  # noqa: A002 (the contract's name)
+        sent_to = ident("Conversation", conversation_id)
+        return await replies.send(info.context.ctx, sent_to, message_draft(input), once(input))
+
+    @strawberry.mutation(
+        graphql_type=Message,
+        description="Stops a running reply, which keeps what it has said; one that has ended stays as it is.",
+    )
+    @staticmethod
+    async def cancel_reply(info: Info, message_id: strawberry.ID) -> Record:
+        return await replies.cancel(info.context.ctx, ident("Message", message_id))

@@ -1,0 +1,108 @@
+"""Batches what sibling fields ask for into one read. Nothing is kept between reads, so nothing goes stale."""
+
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping
+from functools import cached_property
+from typing import TypeVar
+from uuid import UUID
+
+from strawberry.dataloader import DataLoader
+
+from models.base import Record
+from models.conversation import SuggestionStatus
+from resolvers import notes
+from resolvers.conversations import conversations, suggestions
+from resolvers.core.context import Context
+from resolvers.notes import folders, tags
+from resolvers.workspaces import api_keys as keys
+from resolvers.workspaces import groups, workspaces
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+
+
+class Loaders:
+    """One loader per relation."""
+
+    def __init__(self, ctx: Context) -> None:
+        self._ctx = ctx
+
+    def _by(self, read: Callable[[Context, Iterable[K]], Awaitable[Mapping[K, V]]], absent: V) -> DataLoader[K, V]:
+        async def load(keys: list[K]) -> list[V]:
+            found = await read(self._ctx, set(keys))
+            return [found.get(key, absent) for key in keys]
+
+        return DataLoader(load_fn=load, cache=False)
+
+    @cached_property
+    def note(self) -> DataLoader[UUID, Record | None]:
+        return self._by(notes.find, None)
+
+    @cached_property
+    def tags(self) -> DataLoader[UUID, list[Record]]:
+        return self._by(notes.tags_of, [])
+
+    @cached_property
+    def folder(self) -> DataLoader[UUID, Record | None]:
+        return self._by(folders.find, None)
+
+    @cached_property
+    def shares(self) -> DataLoader[UUID, list[UUID]]:
+        return self._by(notes.shares_of, [])
+
+    @cached_property
+    def workspace_tags(self) -> DataLoader[UUID, list[Record]]:
+        return self._by(tags.of_workspaces, [])
+
+    @cached_property
+    def workspace_folders(self) -> DataLoader[UUID, list[Record]]:
+        return self._by(folders.of_workspaces, [])
+
+    @cached_property
+    def user(self) -> DataLoader[UUID, Record | None]:
+        return self._by(workspaces.users, None)
+
+    @cached_property
+    def api_key(self) -> DataLoader[UUID, Record | None]:
+        return self._by(keys.actors, None)
+
+    @cached_property
+    def conversation(self) -> DataLoader[UUID, Record | None]:
+        return self._by(conversations.find, None)
+
+    @cached_property
+    def message(self) -> DataLoader[UUID, Record | None]:
+        return self._by(conversations.find_messages, None)
+
+    @cached_property
+    def active_reply(self) -> DataLoader[UUID, Record | None]:
+        return self._by(conversations.active_replies, None)
+
+    @cached_property
+    def suggestion(self) -> DataLoader[UUID, Record | None]:
+        return self._by(suggestions.find, None)
+
+    @cached_property
+    def suggestions(self) -> DataLoader[tuple[UUID, SuggestionStatus | None], list[Record]]:
+        """By conversation and status."""
+        return self._by(suggestions.of_conversations, [])
+
+    @cached_property
+    def suggestions_of_message(self) -> DataLoader[UUID, list[Record]]:
+        return self._by(suggestions.of_messages, [])
+
+    @cached_property
+    def groups(self) -> DataLoader[UUID, list[Record]]:
+        """By workspace."""
+        return self._by(groups.of_workspaces, [])
+
+    @cached_property
+    def groups_of_member(self) -> DataLoader[UUID, list[Record]]:
+        return self._by(groups.of_members, [])
+
+    @cached_property
+    def groups_of_invite(self) -> DataLoader[UUID, list[Record]]:
+        return self._by(groups.of_invites, [])
+
+    @cached_property
+    def group_size(self) -> DataLoader[UUID, int]:
+        return self._by(groups.sizes, 0)

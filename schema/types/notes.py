@@ -1,0 +1,197 @@
+"""Notes: their types, queries and mutations."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Annotated
+
+import strawberry
+from strawberry.scalars import JSON
+
+from models.base import Record, as_id
+from models.note import NoteChange, NoteDraft, TranscriptDraft, TranscriptFilter
+from models.note import NoteFilter as FilterDraft
+from models.note import NoteOrder as OrderDraft
+from resolvers import notes
+from resolvers.conversations import conversations
+from resolvers.core.drafts import drafted
+from resolvers.core.pagination import Page, Window
+from schema.execution.selection import columns
+from schema.types.base import Connection, Info, Node, ident, or_none
+from schema.types.enums import NoteKind, NoteStatus, NoteVisibility
+from schema.types.folders import Folder
+from schema.types.inputs import draft, once, values
+from schema.types.note_inputs import CreateNoteInput, NoteFilter, NoteOrder, TranscriptSegmentInput, UpdateNoteInput
+from schema.types.tags import Tag
+from schema.types.workspaces import User
+
+
+@strawberry.type
+class Participant:
+    name: str
+    email: str
+    profile_image_url: str | None
+    account_name: str | None
+    account_domain: str | None
+    account_image_url: str | None
+
+
+@strawberry.type
+class Attendee:
+    self: bool
+    email: str
+    display_name: str | None
+
+
+@strawberry.type
+class CalendarEvent:
+    id: strawberry.ID
+    title: str
+    href: str | None
+    starts_at: datetime
+    ends_at: datetime
+    calendar_id: str | None
+    attendees: list[Attendee]
+    created_at: datetime | None
+    updated_at: datetime | None
+
+
+@strawberry.type
+class TranscriptSegment(Node):
+    speaker: str
+    text: str
+    translation: str | None
+    start_timestamp: str
+    end_timestamp: str
+
+
+@strawberry.type
+class Note(Node):
+    title: str
+    kind: NoteKind
+    status: NoteStatus
+    visibility: NoteVisibility
+    revision: int
+    created_at: datetime
+    updated_at: datetime
+    participants: list[Participant]
+    calendar_event: CalendarEvent | None
+    total_duration_sec: float
+    user_written_note: str
+    enhanced_note: str
+    summary: str
+    content_text: str
+    content_json: JSON | None
+    input_language: str | None
+    translation_language: str | None
+    meeting_app: str | None
+    indexed_at: datetime | None
+    chunk_count: int
+
+    @strawberry.field(graphql_type=User | None)
+    @staticmethod
+    async def created_by(root: strawberry.Parent[Record], info: Info) -> Record | None:
+        return await info.context.loaders.user.load(root.created_by_id) if root.created_by_id else None
+
+    @strawberry.field(graphql_type=list[Tag])
+    @staticmethod
+    async def tags(root: strawberry.Parent[Record], info: Info) -> Sequence[Record]:
+        return await info.context.loaders.tags.load(root.id)
+
+    @strawberry.field(graphql_type=Folder | None, description="Null also where the viewer does not see the folder.")
+    @staticmethod
+    async def folder(root: strawberry.Parent[Record], info: Info) -> Record | None:
+        return await info.context.loaders.folder.load(root.folder_id) if root.folder_id else None
+
+    @strawberry.field(
+        graphql_type=list[User], description="Who may read it beside its workspace; told only to who manages the note."
+    )
+    @staticmethod
+    async def shared_with(root: strawberry.Parent[Record], info: Info) -> list[Record]:
+        loaders = info.context.loaders
+        people = await loaders.user.load_many(await loaders.shares.load(root.id))
+        return [person for person in people if person is not None]
+
+    @strawberry.field(graphql_type=Connection[TranscriptSegment])
+    @staticmethod
+    async def transcripts(
+        root: strawberry.Parent[Record],
+        info: Info,
+        first: int | None = None,
+        after: str | None = None,
+        search: str | None = None,
+    ) -> Page:
+        wanted = drafted(TranscriptFilter, {"search": search})
+        return await notes.transcript(info.context.ctx, root.id, Window(first=first, after=after), wanted)
+
+    @strawberry.field(
+        graphql_type=Connection[Annotated["Conversation", strawberry.lazy("schema.types.conversations")]],  # type: ignore[name-defined]  # noqa: F821 (lazy)
+        description="The viewer's own, last used first.",
+    )
+    @staticmethod
+    async def conversations(
+        root: strawberry.Parent[Record], info: Info, first: int | None = None, after: str | None = None
+    ) -> Page:
+        return await conversations.page(info.context.ctx, root.id, Window(first=first, after=after))
+
+
+def filter_draft(given: NoteFilter | None) -> FilterDraft:
+    return draft(FilterDraft, given) if given else FilterDraft()
+
+
+@strawberry.type
+class NoteQuery:
+    @strawberry.field(graphql_type=Note | None)
+    @staticmethod
+    async def note(info: Info, id: strawberry.ID) -> Record | None:  # noqa: A002 (the contract's name)
+        found = as_id(id)
+        return await or_none(notes.get(info.context.ctx, found, columns(info))) if found else None
+
+    @strawberry.field(graphql_type=Connection[Note], description="The notes of the viewer's workspace.")
+    @staticmethod
+    async def notes(
+        info: Info,
+        first: int | None = None,
+        after: str | None = None,
+        last: int | None = None,
+        before: str | None = None,
+        filter: NoteFilter | None = None,  # noqa: A002 (the contract's name)
+        order_by: NoteOrder | None = None,
+    ) -> Page:
+        return await notes.page(
+            info.context.ctx,
+            Window(first, after, last, before),
+            filter_draft(filter),
+            draft(OrderDraft, order_by) if order_by else OrderDraft(),
+            columns(info, ("nodes",), ("edges", "node")),
+        )
+
+
+@strawberry.type
+class NoteMutation:
+    @strawberry.mutation(graphql_type=Note)
+    @staticmethod
+    async def create_note(info: Info, input: CreateNoteInput) -> Record:  # noqa: A002 (the contract's name)
+        return await notes.create(info.context.ctx, draft(NoteDraft, input), once(input))
+
+    @strawberry.mutation(graphql_type=Note, description="STALE_REVISION when the note has moved on from `ifRevision`.")
+    @staticmethod
+    async def update_note(
+        info: Info,
+        id: strawberry.ID,  # noqa: A002 (the contract's name)
+        input: UpdateNoteInput,  # noqa: A002 (the contract's name)
+        if_revision: int | None = None,
+    ) -> Record:
+        change = draft(NoteChange, input, keep_nulls=True)
+        return await notes.update(info.context.ctx, ident("Note", id), change, if_revision)
+
+    @strawberry.mutation
+    @staticmethod
+    async def delete_note(info: Info, id: strawberry.ID) -> strawberry.ID:  # noqa: A002 (the contract's name)
+        await notes.delete(info.context.ctx, ident("Note", id))
+        return id
+
+    @strawberry.mutation(graphql_type=Note)
+    @staticmethod
+    async def append_transcript(info: Info, note_id: strawberry.ID, segments: list[TranscriptSegmentInput]) -> Record:
+        added = drafted(TranscriptDraft, {"segments": values(segments)})
+        return await notes.append_transcript(info.context.ctx, ident("Note", note_id), added)

@@ -1,0 +1,73 @@
+"""Suggestions: their type and mutations."""
+
+from datetime import datetime
+from typing import Annotated
+
+import strawberry
+from strawberry import UNSET
+
+from models.base import Record
+from models.conversation import SuggestionDraft
+from resolvers.conversations import suggestions
+from schema.types.base import Info, Node, ident
+from schema.types.enums import SuggestionStatus
+from schema.types.inputs import draft
+from schema.types.notes import Note
+
+NEWEST = f"The newest {suggestions.MAX_LISTED}, oldest first."
+
+
+@strawberry.type(
+    description="An edit of the conversation's note. Its status changes no note: who accepts it applies it."
+)
+class Suggestion(Node):
+    status: SuggestionStatus
+    operation: str
+    original_text: str | None
+    suggested_text: str
+    position_start: int | None
+    position_end: int | None
+    created_at: datetime
+    updated_at: datetime
+
+    @strawberry.field(
+        graphql_type=Annotated["Message", strawberry.lazy("schema.types.conversations")] | None,  # noqa: F821 (lazy)
+    )
+    @staticmethod
+    async def message(root: strawberry.Parent[Record], info: Info) -> Record | None:
+        return await info.context.loaders.message.load(root.message_id) if root.message_id else None
+
+    @strawberry.field(graphql_type=Note)
+    @staticmethod
+    async def note(root: strawberry.Parent[Record], info: Info) -> Record | None:
+        return await info.context.loaders.note.load(root.note_id)
+
+
+@strawberry.input
+class CreateSuggestionInput:
+    conversation_id: strawberry.ID
+    note_id: strawberry.ID
+    message_id: strawberry.ID | None = UNSET
+    original_text: str | None = UNSET
+    suggested_text: str
+    position_start: int | None = UNSET
+    position_end: int | None = UNSET
+
+
+@strawberry.type
+class SuggestionMutation:
+    @strawberry.mutation(graphql_type=Suggestion, description="Supersedes the open suggestion of its conversation.")
+    @staticmethod
+    async def create_suggestion(info: Info, input: CreateSuggestionInput) -> Record:  # noqa: A002 (the contract's name)
+        return await suggestions.create(info.context.ctx, draft(SuggestionDraft, input))
+
+    @strawberry.mutation(
+        graphql_type=Suggestion, description="CONFLICT for one that was decided otherwise; changes nothing in the note."
+    )
+    @staticmethod
+    async def set_suggestion_status(
+        info: Info,
+        id: strawberry.ID,  # noqa: A002 (the contract's name)
+        status: SuggestionStatus,
+    ) -> Record:
+        return await suggestions.set_status(info.context.ctx, ident("Suggestion", id), status)

@@ -1,0 +1,52 @@
+"""Tags: their type and mutations."""
+
+from datetime import datetime
+
+import strawberry
+from strawberry import UNSET
+
+from models.base import Record
+from models.tag import TagChange, TagDraft
+from resolvers.notes import tags
+from schema.types.base import Info, Node, ident
+from schema.types.inputs import draft
+
+
+@strawberry.type
+class Tag(Node):
+    name: str
+    color: str
+    created_at: datetime
+
+
+@strawberry.input
+class CreateTagInput:
+    name: str
+    color: str
+
+
+@strawberry.input
+class UpdateTagInput:
+    """An absent field is kept."""
+
+    name: str | None = UNSET
+    color: str | None = UNSET
+
+
+@strawberry.type
+class TagMutation:
+    @strawberry.mutation(graphql_type=Tag, description="ALREADY_EXISTS for a name that the workspace has.")
+    @staticmethod
+    async def create_tag(info: Info, input: CreateTagInput) -> Record:  # noqa: A002 (the contract's name)
+        return await tags.create(info.context.ctx, draft(TagDraft, input))
+
+    @strawberry.mutation(graphql_type=Tag)
+    @staticmethod
+    async def update_tag(info: Info, id: strawberry.ID, input: UpdateTagInput) -> Record:  # noqa: A002 (the contract's name)
+        return await tags.update(info.context.ctx, ident("Tag", id), draft(TagChange, input, keep_nulls=True))
+
+    @strawberry.mutation(description="Its notes lose it.")
+    @staticmethod
+    async def delete_tag(info: Info, id: strawberry.ID) -> strawberry.ID:  # noqa: A002 (the contract's name)
+        await tags.delete(info.context.ctx, ident("Tag", id))
+        return id

@@ -1,0 +1,152 @@
+"""Webhooks: endpoints, their deliveries and mutations."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import orjson
+import strawberry
+from strawberry import UNSET
+from strawberry.scalars import JSON
+
+from models.base import Record, as_id
+from models.webhook import WebhookChange, WebhookDraft
+from resolvers.core.pagination import Page, Window
+from resolvers.webhooks import deliveries, endpoints
+from schema.execution.selection import columns
+from schema.types.base import Connection, Info, Node, WebhookEventType, ident, or_none
+from schema.types.enums import DeliveryStatus
+from schema.types.inputs import draft
+
+
+@strawberry.type(description="One event for one endpoint, and what became of its last attempt.")
+class WebhookDelivery(Node):
+    event_id: strawberry.ID
+    webhook_id: strawberry.ID
+    type: str
+    status: DeliveryStatus
+    attempts: int
+    request_headers: JSON | None
+    response_status: int | None
+    response_headers: JSON | None
+    response_body: str | None = strawberry.field(description="The beginning of it.")
+    error: str | None
+    due_at: datetime | None
+    attempted_at: datetime | None
+    created_at: datetime
+    delivered_at: datetime | None
+
+    @strawberry.field(graphql_type=JSON, description="The envelope's `payload`, as it is posted.")
+    @staticmethod
+    def payload(root: strawberry.Parent[Record]) -> Any:
+        return orjson.loads(root.body)["payload"]
+
+
+@strawberry.type
+class Webhook(Node):
+    url: str
+    label: str | None
+    events: list[WebhookEventType]
+    is_active: bool
+    disabled_reason: str | None
+    created_at: datetime
+
+    @strawberry.field(graphql_type=Connection[WebhookDelivery], description="Newest first.")
+    @staticmethod
+    async def deliveries(
+        root: strawberry.Parent[Record], info: Info, first: int | None = None, after: str | None = None
+    ) -> Page:
+        wanted = columns(info, ("nodes",), ("edges", "node"))
+        return await deliveries.page(info.context.ctx, root.id, Window(first=first, after=after), wanted)
+
+
+@strawberry.type(description="The only time the secret is told.")
+class CreatedWebhook:
+    webhook: Webhook
+    secret: str
+
+
+@dataclass(frozen=True, slots=True)
+class Created:
+    webhook: Record
+    secret: str
+
+
+@strawberry.input
+class CreateWebhookInput:
+    url: str
+    label: str | None = UNSET
+    events: list[WebhookEventType]
+    is_active: bool | None = True
+
+
+@strawberry.input
+class UpdateWebhookInput:
+    """An absent field is kept; null clears the label."""
+
+    url: str | None = UNSET
+    label: str | None = UNSET
+    events: list[WebhookEventType] | None = UNSET
+    is_active: bool | None = UNSET
+
+
+@strawberry.type
+class WebhookQuery:
+    @strawberry.field(graphql_type=Webhook | None)
+    @staticmethod
+    async def webhook(info: Info, id: strawberry.ID) -> Record | None:  # noqa: A002 (the contract's name)
+        found = as_id(id)
+        return await or_none(endpoints.get(info.context.ctx, found)) if found else None
+
+    @strawberry.field(graphql_type=list[Webhook], description="Newest first.")
+    @staticmethod
+    async def webhooks(info: Info) -> Sequence[Record]:
+        return await endpoints.listed(info.context.ctx)
+
+    @strawberry.field(description="What a webhook can be told of.")
+    @staticmethod
+    def webhook_events(info: Info) -> list[WebhookEventType]:
+        return [WebhookEventType(name) for name in endpoints.names(info.context.ctx)]
+
+
+@strawberry.type
+class WebhookMutation:
+    @strawberry.mutation(graphql_type=CreatedWebhook, description="An active one is sent a `test` at once.")
+    @staticmethod
+    async def create_webhook(info: Info, input: CreateWebhookInput) -> Created:  # noqa: A002 (the contract's name)
+        return Created(*await endpoints.create(info.context.ctx, draft(WebhookDraft, input)))
+
+    @strawberry.mutation(graphql_type=Webhook, description="To switch it on forgets why it was disabled.")
+    @staticmethod
+    async def update_webhook(
+        info: Info,
+        id: strawberry.ID,  # noqa: A002 (the contract's name)
+        input: UpdateWebhookInput,  # noqa: A002 (the contract's name)
+    ) -> Record:
+        change = draft(WebhookChange, input, keep_nulls=True)
+        return await endpoints.update(info.context.ctx, ident("Webhook", id), change)
+
+    @strawberry.mutation(description="With its deliveries: what waited for it is sent no more.")
+    @staticmethod
+    async def delete_webhook(info: Info, id: strawberry.ID) -> strawberry.ID:  # noqa: A002 (the contract's name)
+        await endpoints.delete(info.context.ctx, ident("Webhook", id))
+        return id
+
+    @strawberry.mutation(graphql_type=CreatedWebhook, description="The old secret signs too for another 24 hours.")
+    @staticmethod
+    async def rotate_webhook_secret(info: Info, id: strawberry.ID) -> Created:  # noqa: A002 (the contract's name)
+        return Created(*await endpoints.rotate(info.context.ctx, ident("Webhook", id)))
+
+    @strawberry.mutation(graphql_type=WebhookDelivery, description="CONFLICT for one that is switched off.")
+    @staticmethod
+    async def test_webhook(info: Info, id: strawberry.ID) -> Record:  # noqa: A002 (the contract's name)
+        return await deliveries.send_test(info.context.ctx, ident("Webhook", id))
+
+    @strawberry.mutation(
+        graphql_type=WebhookDelivery,
+        description="Sends the same event again, with all its attempts. CONFLICT for a webhook that is switched off.",
+    )
+    @staticmethod
+    async def redeliver(info: Info, delivery_id: strawberry.ID) -> Record:
+        return await deliveries.redeliver(info.context.ctx, ident("Delivery", delivery_id))
