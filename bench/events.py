@@ -17,7 +17,7 @@ from models import EventType
 from models.base import as_id
 from resolvers.core.context import Transaction
 from resolvers.events.log import publish
-from tests.support.house import serving
+from tests.support.servers import server_process
 
 FOLLOWERS, EVENTS = 1_000, 10
 PAUSE = 1.0
@@ -37,7 +37,7 @@ async def run(stage: Stage) -> None:
         base = await measured("plain websockets broadcast", url, send, {})
     for workers in (1, 2):
         settings = {**stage.settings, "connections_per_caller": str(FOLLOWERS)}
-        with serving("--workers", str(workers), **settings) as served:
+        with server_process("--workers", str(workers), **settings) as served:
             bus = await nats.connect(stage.settings["nats_url"])
             for name, query in (("event alone", PLAIN), ("event with its note", FULL)):
                 given = {"credential": stage.caller.credential, "query": query}

@@ -25,8 +25,8 @@ from resolvers.core.context import Database, Transaction
 from resolvers.search.query.scope import Scope, is_large
 from resolvers.search.query.semantic import Question, nearest
 from tests.support.clients import Caller
-from tests.support.house import serving
 from tests.support.scratch import scratch_database
+from tests.support.servers import server_process
 
 SMALL, USUAL, LARGE = 10_000, 100_000, 1_000_000
 QUESTIONS, AT_LARGE = 40, 20
@@ -157,7 +157,7 @@ async def exact(url: str) -> AsyncIterator[Any]:
 async def called(stage: Stage, corpus: Corpus) -> dict[str, float]:
     """Whole searches in one workspace, over GraphQL, with the local model for the questions."""
     found = {}
-    with serving(**{**stage.settings, "database_url": corpus.url}) as served:
+    with server_process(**{**stage.settings, "database_url": corpus.url}) as served:
         caller = Caller(served, corpus.key)
         for mode in ("TEXT", "SEMANTIC", "HYBRID"):
             for name, chosen in ((mode, None), (f"{mode}, a tenth of the notes", {"status": "COMPLETED"})):

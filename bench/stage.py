@@ -25,8 +25,8 @@ from models.base import new_id
 from resolvers.auth import credentials
 from resolvers.core.context import Transaction
 from tests.support.clients import Caller
-from tests.support.house import SECRET, UNLIMITED, serving
 from tests.support.llm import MODEL
+from tests.support.servers import SECRET, UNLIMITED, server_process
 
 NOTES = 200
 PIECES, DELAY = 400, 0.05
@@ -64,7 +64,7 @@ async def staged(folder: Path) -> AsyncIterator[Stage]:
         more |= {"replies_per_user": "1000", "replies_per_workspace": "1000", "tokens_per_minute": "0"}
         more |= {"llm_silence": "300"}
         settings = {**addresses, **more, "data_dir": str(folder)}
-        served = stack.enter_context(serving(**settings))
+        served = stack.enter_context(server_process(**settings))
         yield await furnished(served, database, folder, settings)
 
 

@@ -1,4 +1,4 @@
-"""The house the tests live in: one Postgres, one NATS, one model server, and running servers. Every test gets
+"""What the tests run against: one Postgres, one NATS, one scripted model server, and Caret servers. Every test gets
 workspaces of its own, so tests need not clean up after each other."""
 
 import asyncio
@@ -19,19 +19,19 @@ from models import Plan, Role
 from resolvers.auth import credentials
 from resolvers.core.context import Transaction
 from tests.support.clients import Caller
-from tests.support.house import ENCRYPTION_KEY, SECRET, UNLIMITED, Served, serving
 from tests.support.llm import MODEL, ScriptedModel
+from tests.support.servers import ENCRYPTION_KEY, SECRET, UNLIMITED, RunningServer, server_process
 
 
 @dataclass(frozen=True)
-class House:
+class Services:
     database_url: str
     nats_url: str
     llm: ScriptedModel
 
     @property
     def settings(self) -> dict[str, str]:
-        """For a server that belongs to this house."""
+        """The settings of a Caret server that uses these services."""
         return {
             "database_url": self.database_url,
             "nats_url": self.nats_url,
@@ -57,35 +57,35 @@ def llm() -> Iterator[ScriptedModel]:
 
 
 @pytest.fixture(scope="session")
-def house(tmp_path_factory: pytest.TempPathFactory, llm: ScriptedModel) -> Iterator[House]:
-    folder = tmp_path_factory.mktemp("house")
+def services(tmp_path_factory: pytest.TempPathFactory, llm: ScriptedModel) -> Iterator[Services]:
+    folder = tmp_path_factory.mktemp("services")
     postgres, nats = EmbeddedPostgres(folder / "postgres"), EmbeddedNats(folder / "nats")
     try:
         url = postgres.start()
         asyncio.run(migrate(url))
-        yield House(url, nats.start(), llm)
+        yield Services(url, nats.start(), llm)
     finally:
         nats.stop()
         postgres.stop()
 
 
 @pytest.fixture(scope="session")
-def server(house: House, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    with serving(**house.settings, data_dir=str(tmp_path_factory.mktemp("server"))) as served:
+def server(services: Services, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    with server_process(**services.settings, data_dir=str(tmp_path_factory.mktemp("server"))) as served:
         yield served
 
 
 @pytest.fixture(scope="session")
-def other_server(house: House, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """A second server of the same house, as on a second machine of a cluster."""
-    with serving(**house.settings, data_dir=str(tmp_path_factory.mktemp("other"))) as served:
+def other_server(services: Services, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    """A second server with the same database and bus, as on a second machine of a cluster."""
+    with server_process(**services.settings, data_dir=str(tmp_path_factory.mktemp("other"))) as served:
         yield served
 
 
 @pytest.fixture(scope="session")
-async def database(house: House) -> AsyncIterator[AsyncEngine]:
+async def database(services: Services) -> AsyncIterator[AsyncEngine]:
     """For looking behind the server's back."""
-    opened = engine(house.database_url)
+    opened = engine(services.database_url)
     yield opened
     await opened.dispose()
 
@@ -95,16 +95,18 @@ class Tenant:
     """A workspace and ways to call the server from it."""
 
     id: uuid.UUID
-    server: Served
+    server: RunningServer
     database: AsyncEngine
     callers: list[Caller] = field(default_factory=list)
 
-    async def key(self, *scopes: str, server: Served | None = None) -> Caller:
+    async def key(self, *scopes: str, server: RunningServer | None = None) -> Caller:
         async with self.database.begin() as connection:
             key = await credentials.create_key(Transaction(connection), self.id, "test", scopes or None)
         return self._caller(key, server)
 
-    async def user(self, role: Role = Role.MEMBER, name: str = "Someone", server: Served | None = None) -> Caller:
+    async def user(
+        self, role: Role = Role.MEMBER, name: str = "Someone", server: RunningServer | None = None
+    ) -> Caller:
         """A person of this workspace, with a token."""
         user_id = uuid.uuid4()
         async with self.database.begin() as connection:
@@ -115,7 +117,7 @@ class Tenant:
         caller.user_id = user_id
         return caller
 
-    def _caller(self, credential: str, server: Served | None) -> Caller:
+    def _caller(self, credential: str, server: RunningServer | None) -> Caller:
         caller = Caller(server or self.server, credential)
         self.callers.append(caller)
         return caller
@@ -126,7 +128,7 @@ def token(user_id: uuid.UUID, lifetime: float = 600) -> str:
     return issue(secret, user_id, email, audience="authenticated", issuer=None, lifetime=lifetime)
 
 
-async def make_tenant(server: Served, database: AsyncEngine, plan: Plan = Plan.ENTERPRISE) -> Tenant:
+async def make_tenant(server: RunningServer, database: AsyncEngine, plan: Plan = Plan.ENTERPRISE) -> Tenant:
     async with database.begin() as connection:
         workspace_id = await credentials.create_workspace(
             Transaction(connection), f"Workspace {uuid.uuid4().hex[:8]}", plan
@@ -135,7 +137,7 @@ async def make_tenant(server: Served, database: AsyncEngine, plan: Plan = Plan.E
 
 
 @pytest.fixture
-async def tenant(server: Served, database: AsyncEngine) -> AsyncIterator[Tenant]:
+async def tenant(server: RunningServer, database: AsyncEngine) -> AsyncIterator[Tenant]:
     made = await make_tenant(server, database)
     yield made
     for caller in made.callers:
@@ -143,7 +145,7 @@ async def tenant(server: Served, database: AsyncEngine) -> AsyncIterator[Tenant]
 
 
 @pytest.fixture
-async def stranger(server: Served, database: AsyncEngine) -> AsyncIterator[Tenant]:
+async def stranger(server: RunningServer, database: AsyncEngine) -> AsyncIterator[Tenant]:
     """Another workspace, which must learn nothing of the first."""
     made = await make_tenant(server, database)
     yield made

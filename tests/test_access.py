@@ -15,12 +15,12 @@ from models import Role
 from models.base import new_id
 from resolvers.auth import credentials
 from resolvers.core.context import Transaction
-from tests.conftest import House, Tenant
+from tests.conftest import Services, Tenant
 from tests.support.clients import Caller, Socket
-from tests.support.house import Served
 from tests.support.llm import Script
 from tests.support.routes import OPEN, SIGNED, request_of, requests
-from tests.support.things import UPDATE, answer_of, filled, running, sql, things_of
+from tests.support.samples import UPDATE, create_samples, fill_variables, running, send_operation, sql
+from tests.support.servers import RunningServer
 from tests.support.walk import Operation
 from tests.test_main_job import ASK, CONVERSE, CREATE, indexed
 
@@ -167,9 +167,9 @@ async def test_a_share_opens_one_note_for_reading_until_it_is_withdrawn(tenant: 
 
 
 @pytest.mark.parametrize("edge", ["graphql", "rest"])
-async def test_a_reply_is_heard_no_longer_than_its_key_is_good(tenant: Tenant, house: House, edge: str) -> None:
+async def test_a_reply_is_heard_no_longer_than_its_key_is_good(tenant: Tenant, services: Services, edge: str) -> None:
     writer, word = await tenant.key(), uuid.uuid4().hex
-    house.llm.on(word, Script(pieces=["piece "] * 600, delay=0.05))
+    services.llm.on(word, Script(pieces=["piece "] * 600, delay=0.05))
     note = await written(writer)
     talk = (await writer.data(CONVERSE, note=note))["createConversation"]["id"]
     path = f"/api/v1/ai/conversations/{talk}/stream"
@@ -193,23 +193,25 @@ async def test_a_reply_is_heard_no_longer_than_its_key_is_good(tenant: Tenant, h
 PERSONAL = {"conversation", "message", "suggestion"}
 
 
-async def test_a_conversation_is_nobody_elses(tenant: Tenant, server: Served) -> None:
+async def test_a_conversation_is_nobody_elses(tenant: Tenant, server: RunningServer) -> None:
     walk = await running(server)
     owner, others = await tenant.user(), [await tenant.user(), await tenant.user(Role.ADMIN), await tenant.key()]
     async with listening(others[0]) as to_member, listening(others[1]) as to_admin, listening(others[2]) as to_key:
-        mine = await things_of(owner, tenant, "Ours")
+        mine = await create_samples(owner, tenant, "Ours")
         for other, heard in zip(others, (to_member, to_admin, to_key), strict=True):
             for operation in walk.operations("query", "mutation"):
                 if operation.extra is None and {hole.kind for hole in operation.holes} & PERSONAL:
-                    answer = (await answer_of(other, operation, filled(operation, mine))).json()
+                    answer = (await send_operation(other, operation, fill_variables(operation, mine))).json()
                     assert codes(answer) == ["NOT_FOUND"] or answer["data"] == {operation.field: None}, operation.name
             for operation in walk.operations("subscription"):
                 if operation.field in {"ask", "reply"} and operation.extra is None:
-                    [refused] = await other.subscribed(operation.text, **filled(operation, mine))
+                    [refused] = await other.subscribed(operation.text, **fill_variables(operation, mine))
                     assert codes(refused) == ["NOT_FOUND"]
             for request in requests():
                 if re.search(r"conversations/\{id\}|/suggestions", request.text) and request.extra is None:
-                    assert (await request_of(other, request, filled(request, mine))).status_code == 404, request.name
+                    assert (await request_of(other, request, fill_variables(request, mine))).status_code == 404, (
+                        request.name
+                    )
             listed = "query($n: ID!) { note(id: $n) { conversations { totalCount nodes { id } } } }"
             about = (await other.data(listed, n=mine["note"]))["note"]["conversations"]
             assert about == {"totalCount": 0, "nodes": []}
@@ -237,13 +239,13 @@ LACKS_SCOPE = ["INSUFFICIENT_SCOPE"]
 
 
 @pytest.mark.parametrize(("scope", "reads"), [("notes:read", True), ("webhooks", False)])
-async def test_a_key_does_what_its_scopes_say(scope: str, reads: bool, tenant: Tenant, server: Served) -> None:
+async def test_a_key_does_what_its_scopes_say(scope: str, reads: bool, tenant: Tenant, server: RunningServer) -> None:
     walk = await running(server)
     full, limited = await tenant.key(), await tenant.key(scope)
-    own = await things_of(full, tenant, "Ours")
+    own = await create_samples(full, tenant, "Ours")
     for operation in walk.operations("query", "mutation"):
         if operation.extra is None:
-            answer = (await answer_of(limited, operation, filled(operation, own))).json()
+            answer = (await send_operation(limited, operation, fill_variables(operation, own))).json()
             if scope == "webhooks" and OF_WEBHOOKS.search(operation.field):
                 assert codes(answer) != LACKS_SCOPE, operation.name
             elif reads and operation.root == "query":
@@ -253,7 +255,7 @@ async def test_a_key_does_what_its_scopes_say(scope: str, reads: bool, tenant: T
                 lacks_scope(operation, answer, own)
     for request in requests():
         if request.extra is None and request.text != SIGNED:
-            answer = await request_of(limited, request, filled(request, own))
+            answer = await request_of(limited, request, fill_variables(request, own))
             reading = request.root in {"GET", "HEAD"} or request.text == READING
             fine = scope == "webhooks" and OF_WEBHOOKS.search(request.text)
             if fine or request.text in {OPEN, *WHO_AM_I} or (reads and reading and not ELSEWHERE.search(request.text)):
@@ -264,7 +266,7 @@ async def test_a_key_does_what_its_scopes_say(scope: str, reads: bool, tenant: T
                 assert request.root == "HEAD" or answer.json()["code"] == code
     for operation in walk.operations("subscription"):
         if operation.extra is None and not (reads and operation.field != "ask"):
-            [refused] = await limited.subscribed(operation.text, **filled(operation, own))
+            [refused] = await limited.subscribed(operation.text, **fill_variables(operation, own))
             assert codes(refused) == LACKS_SCOPE, operation.name
     assert (await full.data(LOOK, id=own["note"]))["note"] == {"id": own["note"], "title": "Ours"}
 

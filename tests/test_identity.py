@@ -20,8 +20,8 @@ from resolvers.auth import credentials
 from resolvers.core.context import Transaction
 from tests.conftest import Tenant, token
 from tests.support.clients import PROTOCOL, Caller
-from tests.support.house import SECRET, Served
 from tests.support.issuer import claims, ec_key, forged, signed
+from tests.support.servers import SECRET, RunningServer
 
 ME = "{ viewer { workspace { id } user { id name email } scopes } }"
 WHERE = "/v1/me"
@@ -29,7 +29,7 @@ PLAIN = b'{"alg": "HS256", "typ": "JWT"}'
 
 
 @pytest.fixture
-async def http(server: Served) -> AsyncIterator[httpx.AsyncClient]:
+async def http(server: RunningServer) -> AsyncIterator[httpx.AsyncClient]:
     async with httpx.AsyncClient(base_url=server.url, timeout=30) as client:
         yield client
 
@@ -115,7 +115,7 @@ async def test_no_credential_is_a_401_with_its_own_code(http: httpx.AsyncClient)
 
 
 @pytest.mark.parametrize("payload", [{}, {"Authorization": "Bearer x"}, {"Authorization": 5}, {"X-API-Key": "x"}])
-async def test_a_socket_needs_a_credential(server: Served, payload: dict[str, Any]) -> None:
+async def test_a_socket_needs_a_credential(server: RunningServer, payload: dict[str, Any]) -> None:
     async with websockets.connect(server.ws_url, subprotocols=[PROTOCOL]) as socket:
         await socket.send(json.dumps({"type": "connection_init", "payload": payload}))
         with pytest.raises(websockets.ConnectionClosed) as closed:
@@ -125,7 +125,7 @@ async def test_a_socket_needs_a_credential(server: Served, payload: dict[str, An
 
 
 async def test_a_new_user_gets_a_workspace_however_many_ask_at_once(
-    server: Served, database: AsyncEngine, http: httpx.AsyncClient
+    server: RunningServer, database: AsyncEngine, http: httpx.AsyncClient
 ) -> None:
     user_id = uuid.uuid4()
     headers = bearer(token(user_id))

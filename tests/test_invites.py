@@ -16,7 +16,7 @@ from resolvers.workspaces.invites import ALPHABET, LIFETIME, MAX_INVITES, new_co
 from tests.conftest import Tenant, token
 from tests.support.clients import NOBODY, Caller
 from tests.support.rest import CODES, Told, asked, mutated
-from tests.support.things import sql
+from tests.support.samples import sql
 from tests.test_edges import millis
 from tests.test_groups import rows as groups_of
 from tests.test_members import SHOWN as MEMBER

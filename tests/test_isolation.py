@@ -14,13 +14,13 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from models import Role
 from models.base import new_id
-from tests.conftest import House, Tenant, make_tenant
+from tests.conftest import Services, Tenant, make_tenant
 from tests.support.clients import Caller, Socket
-from tests.support.house import Served
 from tests.support.llm import Script
 from tests.support.routes import OPEN, request_of, requests
+from tests.support.samples import UPDATE, create_samples, fill_variables, running, send_operation, sql
 from tests.support.secrets import Secrets, dump
-from tests.support.things import UPDATE, answer_of, filled, running, sql, things_of
+from tests.support.servers import RunningServer
 from tests.support.walk import PHRASE, Hole, Operation, Walk
 from tests.test_main_job import CREATE
 
@@ -46,12 +46,12 @@ class Victim:
 
 
 @pytest.fixture(scope="module")
-async def victim(house: House, server: Served, database: AsyncEngine) -> AsyncIterator[Victim]:
+async def victim(services: Services, server: RunningServer, database: AsyncEngine) -> AsyncIterator[Victim]:
     tenant = await make_tenant(server, database)
     secrets = Secrets(tenant.id)
-    house.llm.on(PHRASE, Script(pieces=[secrets.secret("?")]))
+    services.llm.on(PHRASE, Script(pieces=[secrets.secret("?")]))
     people = {"key": await tenant.key(), "user": await tenant.user(Role.ADMIN)}
-    own = {name: await things_of(person, tenant, PHRASE) for name, person in people.items()}
+    own = {name: await create_samples(person, tenant, PHRASE) for name, person in people.items()}
     user = own["user"]
     await sql(database, "UPDATE notes SET visibility = 'private' WHERE id = :note", note=user["note"])
     place = {"workspace": tenant.id, "note": user["note"]}
@@ -88,7 +88,7 @@ async def victim(house: House, server: Served, database: AsyncEngine) -> AsyncIt
     async with database.begin() as connection:
         await secrets.plant(connection)
     yield Victim(tenant, secrets, people, own, await cursors_of(people["user"], user))
-    house.llm.scripts.pop(PHRASE)
+    services.llm.scripts.pop(PHRASE)
     for caller in tenant.callers:
         await caller.close()
 
@@ -105,7 +105,7 @@ async def cursors_of(caller: Caller, own: dict[str, str]) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-async def schema(server: Served) -> Walk:
+async def schema(server: RunningServer) -> Walk:
     return await running(server)
 
 
@@ -119,11 +119,12 @@ class Stranger:
 
 
 @pytest.fixture(scope="module")
-async def strangers(victim: Victim, server: Served, database: AsyncEngine) -> AsyncIterator[dict[str, Stranger]]:
+async def strangers(victim: Victim, server: RunningServer, database: AsyncEngine) -> AsyncIterator[dict[str, Stranger]]:
     tenant = await make_tenant(server, database)
     people = {"key": await tenant.key(), "user": await tenant.user(Role.ADMIN)}
     made = {
-        name: Stranger(person, await things_of(person, tenant, "Ours"), tenant.id) for name, person in people.items()
+        name: Stranger(person, await create_samples(person, tenant, "Ours"), tenant.id)
+        for name, person in people.items()
     }
     nobody = Caller(server, "")
     yield made | {"nobody": Stranger(nobody, made["user"].own)}
@@ -198,7 +199,7 @@ async def test_the_owner_finds_every_secret(victim: Victim, schema: Walk) -> Non
     for name, person in victim.people.items():
         for operation in (one for one in schema.operations("query") if one.extra is None):
             own = {**{kind: ids[0] for kind, ids in victim.ids.items()}, **victim.own[name]}
-            answer = await answer_of(person, operation, filled(operation, own))
+            answer = await send_operation(person, operation, fill_variables(operation, own))
             found |= victim.secrets.found_in(answer.text)
     assert not victim.secrets.planted - found - NEVER_SHOWN
     walked = schema.operations("query", "mutation", "subscription")
@@ -222,7 +223,9 @@ async def test_no_field_tells(
 
 
 def asking(stranger: Stranger, operation: Operation, hole: Hole) -> Callable[[str], Awaitable[httpx.Response]]:
-    return lambda ident: answer_of(stranger.caller, operation, filled(operation, stranger.own, hole, ident))
+    return lambda ident: send_operation(
+        stranger.caller, operation, fill_variables(operation, stranger.own, hole, ident)
+    )
 
 
 async def plain(victim: Victim, who: str, stranger: Stranger, operation: Operation) -> None:
@@ -232,8 +235,8 @@ async def plain(victim: Victim, who: str, stranger: Stranger, operation: Operati
     if len(holes) > len(cursors) or (operation.root == "mutation" and operation.extra):
         return
     for ident in victim.cursors if cursors else [""]:
-        variables = filled(operation, stranger.own, cursors[0] if cursors else None, ident)
-        answer = await answer_of(stranger.caller, operation, variables)
+        variables = fill_variables(operation, stranger.own, cursors[0] if cursors else None, ident)
+        answer = await send_operation(stranger.caller, operation, variables)
         assert not victim.secrets.found_in(answer.text), (operation.name, answer.text)
         assert not any(ident in answer.text for ids in victim.ids.values() for ident in ids), operation.name
         if who == "nobody" and operation.field not in PUBLIC:
@@ -246,7 +249,9 @@ async def test_no_route_tells(who: str, victim: Victim, strangers: dict[str, Str
     stranger = strangers[who]
 
     def asking(operation: Operation, hole: Hole) -> Callable[[str], Awaitable[httpx.Response]]:
-        return lambda ident: request_of(stranger.caller, operation, filled(operation, stranger.own, hole, ident))
+        return lambda ident: request_of(
+            stranger.caller, operation, fill_variables(operation, stranger.own, hole, ident)
+        )
 
     walked = [request for request in requests() if who != "nobody" or request.extra is None]
     await all_done(
@@ -256,7 +261,7 @@ async def test_no_route_tells(who: str, victim: Victim, strangers: dict[str, Str
     )
     for operation in walked:
         if not operation.holes:
-            answer = await request_of(stranger.caller, operation, filled(operation, {}))
+            answer = await request_of(stranger.caller, operation, fill_variables(operation, {}))
             assert not victim.secrets.found_in(answer.text), operation.name
             assert who != "nobody" or answer.status_code == (200 if operation.text == OPEN else 401), operation.name
 
@@ -269,7 +274,7 @@ async def test_no_subscription_opens(who: str, victim: Victim, strangers: dict[s
     async with stranger.caller.socket() as socket:
 
         async def refused(operation: Operation, hole: Hole, ident: str) -> Any:
-            variables = filled(operation, stranger.own, hole, ident)
+            variables = fill_variables(operation, stranger.own, hole, ident)
             [payload] = [payload async for payload in socket.subscribe(operation.text, **variables)]
             [error] = payload["errors"]
             return error["extensions"]["code"], error["message"].replace(ident, "<id>")
@@ -289,13 +294,13 @@ async def test_no_event_arrives(who: str, victim: Victim, strangers: dict[str, S
     stranger, busy = strangers[who], victim.people["key"]
     async with stranger.caller.socket() as socket:
         opened = [
-            await socket.start(operation.text, **filled(operation, {}))
+            await socket.start(operation.text, **fill_variables(operation, {}))
             for operation in schema.operations("subscription")
             if not operation.holes
         ]
         assert opened
         await asyncio.sleep(1)
-        theirs = await things_of(busy, victim.tenant, PHRASE)
+        theirs = await create_samples(busy, victim.tenant, PHRASE)
         await busy.data(UPDATE, note=theirs["note"], input={"title": PHRASE, "status": "COMPLETED"})
         await busy.data("mutation($c: ID!) { deleteConversation(id: $c) }", c=theirs["conversation"])
         await busy.data("mutation($n: ID!) { deleteNote(id: $n) }", n=theirs["note"])

@@ -14,8 +14,8 @@ from pydantic import SecretStr
 
 from caret.adapters.access_tokens import LEEWAY, LIFETIME, REFETCH, Jwks, JwtVerifier
 from resolvers.core.errors import Code, Problem
-from tests.support.house import SECRET
 from tests.support.issuer import AUDIENCE, ISSUER, Issuer, claims, ec_key, forged, issuing, public, rsa_key, signed
+from tests.support.servers import SECRET
 
 EC, RSA, NEW = ec_key(), rsa_key(), ec_key()
 

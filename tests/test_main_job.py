@@ -5,7 +5,7 @@ from typing import Any
 
 import orjson
 
-from tests.conftest import House, Tenant
+from tests.conftest import Services, Tenant
 from tests.support.clients import Caller
 from tests.support.llm import Script
 
@@ -80,8 +80,8 @@ async def test_the_same_over_sse(tenant: Tenant) -> None:
     ]
 
 
-async def test_a_model_that_says_what_no_text_may_hold(tenant: Tenant, house: House) -> None:
-    house.llm.on("odd characters", Script(["a\x00b ", "\ud83d", " c"]))
+async def test_a_model_that_says_what_no_text_may_hold(tenant: Tenant, services: Services) -> None:
+    services.llm.on("odd characters", Script(["a\x00b ", "\ud83d", " c"]))
     key = await tenant.key()
     note = (await key.data(CREATE, input={"title": "Odd"}))["createNote"]
     conversation = (await key.data(CONVERSE, note=note["id"]))["createConversation"]

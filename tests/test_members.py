@@ -16,7 +16,7 @@ from resolvers.core.context import Transaction
 from tests.conftest import Tenant
 from tests.support.clients import NOBODY, Caller
 from tests.support.rest import Told, asked, mutated
-from tests.support.things import sql
+from tests.support.samples import sql
 from tests.test_edges import millis
 from tests.test_groups import rows as groups_of
 from tests.test_main_job import CREATE

@@ -15,7 +15,7 @@ import models  # noqa: F401 (fills SQLModel.metadata)
 from caret.adapters.postgres import engine, is_migrated, with_driver
 from caret.migrate import migrate, migrations
 from migrations import HEAD
-from tests.conftest import House
+from tests.conftest import Services
 from tests.support.scratch import scratch_database
 
 EVERYTHING = """
@@ -46,8 +46,8 @@ async def migrated(url: str) -> bool:
         await database.dispose()
 
 
-async def test_there_and_back_and_there_again(house: House) -> None:
-    async with scratch_database(house.database_url) as url:
+async def test_there_and_back_and_there_again(services: Services) -> None:
+    async with scratch_database(services.database_url) as url:
         empty = await structure(url)
         assert (empty, await migrated(url)) == ([], False)
         await migrate(url)
@@ -63,12 +63,12 @@ async def test_there_and_back_and_there_again(house: House) -> None:
         assert (await structure(url), await migrated(url)) == (there, True)
 
 
-async def test_the_models_are_what_the_migrations_make(house: House) -> None:
+async def test_the_models_are_what_the_migrations_make(services: Services) -> None:
     def differences(connection: Connection) -> list[Any]:
         context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
         return list(compare_metadata(context, SQLModel.metadata))
 
-    database = engine(house.database_url)
+    database = engine(services.database_url)
     try:
         async with database.connect() as connection:
             assert await connection.run_sync(differences) == []
@@ -76,9 +76,9 @@ async def test_the_models_are_what_the_migrations_make(house: House) -> None:
         await database.dispose()
 
 
-async def test_a_database_made_from_the_models_has_the_same_structure(house: House) -> None:
+async def test_a_database_made_from_the_models_has_the_same_structure(services: Services) -> None:
     """Also of what `compare_metadata` does not compare: checks, generated columns, kinds of indexes."""
-    async with scratch_database(house.database_url) as url:
+    async with scratch_database(services.database_url) as url:
         await migrate(url)
         expected = [row for row in await structure(url) if row[1] != "alembic_version"]
         database = create_async_engine(with_driver(url))
@@ -90,16 +90,16 @@ async def test_a_database_made_from_the_models_has_the_same_structure(house: Hou
 
 
 @pytest.mark.parametrize("revision", ["head", "base"])
-async def test_several_at_once(house: House, revision: str) -> None:
-    async with scratch_database(house.database_url) as url:
+async def test_several_at_once(services: Services, revision: str) -> None:
+    async with scratch_database(services.database_url) as url:
         if revision == "base":
             await migrate(url)
         await asyncio.gather(*(migrate(url, revision) for _ in range(3)))
         assert await migrated(url) == (revision == "head")
 
 
-async def test_going_back_with_data_in_it(house: House) -> None:
-    async with scratch_database(house.database_url) as url:
+async def test_going_back_with_data_in_it(services: Services) -> None:
+    async with scratch_database(services.database_url) as url:
         await migrate(url)
         database = engine(url)
         async with database.begin() as connection:

@@ -10,7 +10,7 @@ from models.base import new_id
 from resolvers.nodes import KINDS, MAX_NODES
 from tests.conftest import Tenant
 from tests.support.clients import Caller
-from tests.support.things import people_of, sql, webhook_of
+from tests.support.samples import create_people, create_webhook, sql
 from tests.test_main_job import CONVERSE, CREATE
 
 KIND_OF = {
@@ -74,8 +74,8 @@ async def all_of(caller: Caller, tenant: Tenant) -> dict[str, str]:
         suggestion=made["suggestion"], talk=talk, note=note, **place,
     )  # fmt: skip
     made |= {"note": note, "segment": told["transcripts"]["nodes"][0]["id"], "conversation": talk}
-    made |= {"workspace": str(tenant.id), "user": told["createdBy"]["id"]} | await people_of(tenant)
-    made |= await webhook_of(tenant)
+    made |= {"workspace": str(tenant.id), "user": told["createdBy"]["id"]} | await create_people(tenant)
+    made |= await create_webhook(tenant)
     return {KIND_OF[name]: ident for name, ident in made.items()}
 
 

@@ -22,12 +22,12 @@ from caret.wiring import opened
 from models import DocumentEmbedding, Note, Workspace
 from resolvers.core.context import Context
 from resolvers.search import indexing
-from tests.conftest import House, make_tenant
+from tests.conftest import Services, make_tenant
 from tests.faults.helpers import caret
 from tests.resolvers.helpers import make_place, write
 from tests.support.embeddings import EmbeddingServer, embedding
-from tests.support.house import CARET, ROOT, environment, serving
 from tests.support.scratch import scratch_database
+from tests.support.servers import CARET, ROOT, environment, server_process
 
 CHANCE = random.Random(11)
 WORDS = [f"word{number}" for number in range(3_000)]
@@ -59,11 +59,11 @@ class Place:
 
 @pytest.fixture(scope="module")
 async def here(
-    house: House, endpoint: EmbeddingServer, tmp_path_factory: pytest.TempPathFactory
+    services: Services, endpoint: EmbeddingServer, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Place]:
-    async with scratch_database(house.database_url) as url:
+    async with scratch_database(services.database_url) as url:
         await migrate(url)
-        settings = house.settings | {
+        settings = services.settings | {
             "database_url": url,
             "embedding_base_url": endpoint.url,
             "embedding_model": "tiny",
@@ -91,7 +91,7 @@ async def indexed(here: Place) -> None:
 
 
 async def test_what_is_sent_for_a_long_note(here: Place, endpoint: EmbeddingServer) -> None:
-    with serving(**here.settings) as served:
+    with server_process(**here.settings) as served:
         tenant = await make_tenant(served, here.database)
         caller = await tenant.key()
         sentences = [sentence() for _ in range(600)]
@@ -228,7 +228,7 @@ async def test_another_model_while_the_server_runs(here: Place, endpoint: Embedd
             # What the other tests left would take its time.
             await connection.execute(remove(Note).where(col(Note.workspace_id) != ctx.me.workspace_id))
         endpoint.texts.clear()
-        with serving(**here.settings | {"embedding_model": "other"}):
+        with server_process(**here.settings | {"embedding_model": "other"}):
             query = select(func.count()).where(col(Note.embedder) != "other@127.0.0.1", col(Note.chunk_count) > 0)
             async with asyncio.timeout(60), here.database.connect() as connection:
                 while await connection.scalar(query):

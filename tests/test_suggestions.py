@@ -12,7 +12,7 @@ from models.conversation import MAX_POSITION, MAX_SUGGESTED_TEXT
 from tests.conftest import Tenant
 from tests.support.clients import NOBODY, Caller
 from tests.support.rest import Told, mutated
-from tests.support.things import sql
+from tests.support.samples import sql
 from tests.test_access import event, listening
 from tests.test_main_job import ASK, CONVERSE, CREATE
 

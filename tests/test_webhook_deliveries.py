@@ -17,7 +17,7 @@ from rest_compat.openapi.document import document
 from tests.conftest import Tenant
 from tests.support.clients import Caller
 from tests.support.rest import Told
-from tests.support.things import sql
+from tests.support.samples import sql
 from tests.support.webhooks import SENT, Edge, bodies, rows
 
 DELIVERIES = f"""query($id: ID!, $first: Int, $after: String) {{ webhook(id: $id) {{

@@ -14,7 +14,7 @@ from resolvers.webhooks.endpoints import MAX_WEBHOOKS
 from tests.conftest import Tenant
 from tests.support.clients import Caller
 from tests.support.rest import Told
-from tests.support.things import sql
+from tests.support.samples import sql
 from tests.support.webhooks import GET, LIST, URL, Edge, rows
 
 

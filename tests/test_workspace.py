@@ -10,7 +10,7 @@ from models.settings import MAX_DOMAINS, MAX_ICON_URL, MAX_WORKSPACE_NAME
 from tests.conftest import Tenant
 from tests.support.clients import Caller
 from tests.support.rest import Told, asked, mutated
-from tests.support.things import sql
+from tests.support.samples import sql
 from tests.test_edges import millis
 
 SHOWN = """{

@@ -11,7 +11,7 @@ from models.webhook import MAX_URL
 from tests.conftest import Tenant
 from tests.support.clients import Caller
 from tests.support.rest import Told
-from tests.support.things import sql
+from tests.support.samples import sql
 from tests.support.webhooks import URL, Edge, bodies
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from tests.conftest import House, Tenant, make_tenant
-from tests.support.house import Served, serving
+from tests.conftest import Services, Tenant, make_tenant
+from tests.support.servers import RunningServer, server_process
 from tests.support.transcriber import MODEL, ScriptedTranscriber
 
 
@@ -32,13 +32,13 @@ def audio_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def audio_server(house: House, hearing: dict[str, str], audio_folder: Path) -> Iterator[Served]:
-    with serving(**house.settings, **hearing, data_dir=str(audio_folder.parent)) as served:
+def audio_server(services: Services, hearing: dict[str, str], audio_folder: Path) -> Iterator[RunningServer]:
+    with server_process(**services.settings, **hearing, data_dir=str(audio_folder.parent)) as served:
         yield served
 
 
 @pytest.fixture
-async def studio(audio_server: Served, database: AsyncEngine) -> AsyncIterator[Tenant]:
+async def studio(audio_server: RunningServer, database: AsyncEngine) -> AsyncIterator[Tenant]:
     """A workspace on that server."""
     made = await make_tenant(audio_server, database)
     yield made

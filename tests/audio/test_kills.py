@@ -11,20 +11,20 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from caret.adapters.postgres import engine
 from caret.migrate import migrate
 from tests.audio.helpers import PATIENCE, made, mark, note, reaches, told
-from tests.conftest import House, Tenant, make_tenant
+from tests.conftest import Services, Tenant, make_tenant
 from tests.faults.helpers import parts, until
-from tests.support.house import Served, serving
 from tests.support.llm import Script
 from tests.support.scratch import scratch_database
+from tests.support.servers import RunningServer, server_process
 from tests.support.transcriber import Hearing, ScriptedTranscriber
 
 pytestmark = pytest.mark.timeout(300)
 
 
 @pytest.fixture
-async def alone(house: House) -> AsyncIterator[str]:
+async def alone(services: Services) -> AsyncIterator[str]:
     """A database whose work no other server's worker takes."""
-    async with scratch_database(house.database_url) as url:
+    async with scratch_database(services.database_url) as url:
         await migrate(url)
         yield url
 
@@ -37,8 +37,8 @@ async def tables(alone: str) -> AsyncIterator[AsyncEngine]:
 
 
 @pytest.fixture
-def settings(house: House, hearing: dict[str, str], alone: str, tmp_path: Path) -> dict[str, str]:
-    return {**house.settings, **hearing, "database_url": alone, "data_dir": str(tmp_path)}
+def settings(services: Services, hearing: dict[str, str], alone: str, tmp_path: Path) -> dict[str, str]:
+    return {**services.settings, **hearing, "database_url": alone, "data_dir": str(tmp_path)}
 
 
 async def leases_run_out(tables: AsyncEngine) -> None:
@@ -49,7 +49,7 @@ async def leases_run_out(tables: AsyncEngine) -> None:
         await connection.execute(text(later))
 
 
-async def kill_worker(served: Served, tables: AsyncEngine) -> None:
+async def kill_worker(served: RunningServer, tables: AsyncEngine) -> None:
     [worker] = parts(served, "worker")
     worker.kill()
     await until(lambda: [child.pid for child in parts(served, "worker")] not in ([], [worker.pid]), PATIENCE)
@@ -57,15 +57,15 @@ async def kill_worker(served: Served, tables: AsyncEngine) -> None:
 
 
 async def test_in_every_state(
-    house: House, settings: dict[str, str], ears: ScriptedTranscriber, tables: AsyncEngine
+    services: Services, settings: dict[str, str], ears: ScriptedTranscriber, tables: AsyncEngine
 ) -> None:
     marked = mark()
     word = marked.decode()
     gates = [threading.Event() for _ in range(3)]
     ears.on(marked, Hearing({"text": f"spoken {word}"}, gate=gates[0]))
-    house.llm.on(f'["spoken {word}"]', Script(['["gespr', 'ochen"]'], gate=gates[1]))
-    house.llm.on(f"Speaker: spoken {word}", Script(["A ", "summary."], gate=gates[2]))
-    with serving(**settings) as served:
+    services.llm.on(f'["spoken {word}"]', Script(['["gespr', 'ochen"]'], gate=gates[1]))
+    services.llm.on(f"Speaker: spoken {word}", Script(["A ", "summary."], gate=gates[2]))
+    with server_process(**settings) as served:
         tenant: Tenant = await make_tenant(served, tables)
         key = await tenant.key()
         before = (await key.http.post("/v1/notes", json={"title": "T", "translationLanguage": "de"})).json()["note"]
@@ -77,15 +77,15 @@ async def test_in_every_state(
         assert (await note(key, before["id"]))["status"] == "transcript-processing"
         gates[0].set()
 
-        await until(lambda: house.llm.asked(f'["spoken {word}"]'), PATIENCE)
+        await until(lambda: services.llm.asked(f'["spoken {word}"]'), PATIENCE)
         assert (await note(key, before["id"]))["status"] == "summarizing"
         await kill_worker(served, tables)
-        await until(lambda: len(house.llm.asked(f'["spoken {word}"]')) == 2, PATIENCE)
+        await until(lambda: len(services.llm.asked(f'["spoken {word}"]')) == 2, PATIENCE)
         gates[1].set()
 
-        await until(lambda: house.llm.asked(f"Speaker: spoken {word}"), PATIENCE)
+        await until(lambda: services.llm.asked(f"Speaker: spoken {word}"), PATIENCE)
         await kill_worker(served, tables)
-        await until(lambda: len(house.llm.asked(f"Speaker: spoken {word}")) == 2, PATIENCE)
+        await until(lambda: len(services.llm.asked(f"Speaker: spoken {word}")) == 2, PATIENCE)
         assert (await note(key, before["id"]))["status"] == "summarizing"
         gates[2].set()
 
@@ -110,7 +110,7 @@ async def test_the_whole_server(settings: dict[str, str], ears: ScriptedTranscri
     """Killed while the transcriber listens; the next server of the same folder goes on."""
     marked, gate = mark(), threading.Event()
     ears.on(marked, Hearing({"text": marked.decode()}, gate=gate))
-    with serving(**settings) as served:
+    with server_process(**settings) as served:
         tenant = await make_tenant(served, tables)
         key = await tenant.key()
         note_id = await made(key, marked)
@@ -119,7 +119,7 @@ async def test_the_whole_server(settings: dict[str, str], ears: ScriptedTranscri
         served.process.wait(10)
     await leases_run_out(tables)
     gate.set()
-    with serving(**settings) as served:
+    with server_process(**settings) as served:
         again = await tenant.key(server=served)
         assert (await reaches(again, note_id, "completed"))["transcripts"][0]["text"] == marked.decode()
         for caller in (key, again):
@@ -140,7 +140,7 @@ async def test_with_the_built_in_model_only(
     ears.on(marked, Hearing({"segments": pieces}))
     settings.pop("llm_base_url")
     settings.pop("llm_model")
-    with serving(**settings) as served:
+    with server_process(**settings) as served:
         tenant = await make_tenant(served, tables)
         key = await tenant.key()
         note_id = await made(key, marked)

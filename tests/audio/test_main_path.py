@@ -6,7 +6,7 @@ import threading
 import uuid
 
 from tests.audio.helpers import ADDRESS, FROM_AUDIO, mark, note, put, reaches, sound, told
-from tests.conftest import House, Tenant
+from tests.conftest import Services, Tenant
 from tests.support.llm import Script
 from tests.support.transcriber import SPOKEN, Hearing, ScriptedTranscriber
 
@@ -28,13 +28,13 @@ TRANSCRIPT = [
 ]
 
 
-async def test_a_recording_becomes_a_note(studio: Tenant, house: House, ears: ScriptedTranscriber) -> None:
+async def test_a_recording_becomes_a_note(studio: Tenant, services: Services, ears: ScriptedTranscriber) -> None:
     key, marked, gate = await studio.key(), mark(), threading.Event()
     last = f"Ann rents the van {marked.decode()}."
     answer = {**SPOKEN, "segments": [SPOKEN["segments"][0], {**SPOKEN["segments"][1], "text": last}]}
     ears.on(marked, Hearing(answer, gate=gate))
-    house.llm.on(last, Script(["The office moves ", f"in {marked.decode()}."]))
-    house.llm.title(f"The office moves in {marked.decode()}.", '"Office move in May."')
+    services.llm.on(last, Script(["The office moves ", f"in {marked.decode()}."]))
+    services.llm.title(f"The office moves in {marked.decode()}.", '"Office move in May."')
 
     given = await key.http.post(ADDRESS, json={"fileExtension": "m4a", "duration": 12})
     assert given.status_code == 200, studio.server.lines[-20:]
@@ -83,7 +83,7 @@ async def test_a_recording_becomes_a_note(studio: Tenant, house: House, ears: Sc
         "timestamp_granularities[]": "segment",
     }
     assert heard.headers["authorization"] == "Bearer sk-ears"
-    [asked] = house.llm.asked(f'note="{note_id}"')
+    [asked] = services.llm.asked(f'note="{note_id}"')
     assert f"Ben: We move in May.\nSpeaker: {last}" in asked["messages"][-1]["content"]
     assert await told(studio.database, note_id) == [
         "note.created",

@@ -25,10 +25,10 @@ from tests.audio.helpers import (
     told,
     uploaded,
 )
-from tests.conftest import House, Tenant, make_tenant
+from tests.conftest import Services, Tenant, make_tenant
 from tests.support.clients import Caller
-from tests.support.house import Served
 from tests.support.llm import Script
+from tests.support.servers import RunningServer
 from tests.support.transcriber import Hearing, ScriptedTranscriber
 
 NOBODYS = "This is no audioUrl that was given out for this workspace."
@@ -89,7 +89,7 @@ async def test_a_note_is_asked_for_precisely(studio: Tenant, more: dict[str, Any
 
 
 @pytest.mark.parametrize("plan", [Plan.FREE, Plan.PRO])
-async def test_another_plan(audio_server: Served, database: AsyncEngine, plan: Plan) -> None:
+async def test_another_plan(audio_server: RunningServer, database: AsyncEngine, plan: Plan) -> None:
     tenant = await make_tenant(audio_server, database, plan)
     for caller in (await tenant.key(), await tenant.user(Role.ADMIN)):
         for path, body in BODIES:
@@ -98,7 +98,7 @@ async def test_another_plan(audio_server: Served, database: AsyncEngine, plan: P
         await caller.close()
 
 
-async def test_who_may(studio: Tenant, audio_server: Served) -> None:
+async def test_who_may(studio: Tenant, audio_server: RunningServer) -> None:
     nobody = Caller(audio_server, "")
     for path, body in BODIES:
         assert (await nobody.http.post(path, json=body)).status_code == 401
@@ -118,7 +118,7 @@ async def test_without_a_transcriber(tenant: Tenant) -> None:
 
 
 @pytest.fixture
-async def neighbour(audio_server: Served, database: AsyncEngine) -> AsyncIterator[Tenant]:
+async def neighbour(audio_server: RunningServer, database: AsyncEngine) -> AsyncIterator[Tenant]:
     made = await make_tenant(audio_server, database)
     yield made
     for caller in made.callers:
@@ -253,11 +253,11 @@ async def test_what_is_not_there(studio: Tenant, neighbour: Tenant) -> None:
     assert (await key.http.post(FROM_AUDIO, json=body)).status_code == 201
 
 
-async def test_a_note_that_is_there(studio: Tenant, house: House, ears: ScriptedTranscriber) -> None:
+async def test_a_note_that_is_there(studio: Tenant, services: Services, ears: ScriptedTranscriber) -> None:
     """It keeps what it has; what was said comes after what was said before."""
     key, marked, gate = await studio.key(), mark(), threading.Event()
     ears.on(marked, Hearing(gate=gate))
-    house.llm.on(f"Cleo: Before. {marked.decode()}", Script(["All of it."]))
+    services.llm.on(f"Cleo: Before. {marked.decode()}", Script(["All of it."]))
     draft = {
         "title": "Series",
         "kind": "online",

@@ -22,9 +22,9 @@ from resolvers.core.context import Context
 from resolvers.core.errors import Code, Problem
 from resolvers.core.ports.audio import AudioStore
 from tests.audio.helpers import FROM_AUDIO, address, error, made, mark, put, reaches, recording, sound, uploaded
-from tests.conftest import House, Tenant, make_tenant
-from tests.support.house import SECRET, Served, serving
+from tests.conftest import Services, Tenant, make_tenant
 from tests.support.scratch import scratch_database
+from tests.support.servers import SECRET, RunningServer, server_process
 from tests.support.transcriber import Hearing, ScriptedTranscriber
 
 KEYS = {"access_key_id": "id", "secret_access_key": SecretStr("secret")}
@@ -125,21 +125,23 @@ async def test_a_bucket_that_is_away() -> None:
 
 @pytest.fixture
 async def s3_place(
-    house: House, hearing: dict[str, str], s3: str, tmp_path: Path
-) -> AsyncIterator[tuple[Served, AsyncEngine]]:
+    services: Services, hearing: dict[str, str], s3: str, tmp_path: Path
+) -> AsyncIterator[tuple[RunningServer, AsyncEngine]]:
     """A server with a bucket, and its database of its own: the workers of other servers have no such bucket."""
     keys = {"storage_access_key_id": "id", "storage_secret_access_key": "secret"}
     place = {"storage_url": "s3://notes/audio", "storage_endpoint": s3, "public_url": "https://caret.example/"}
-    async with scratch_database(house.database_url) as url:
+    async with scratch_database(services.database_url) as url:
         await migrate(url)
         tables = engine(url)
-        settings = {**house.settings, **hearing, **keys, **place, "database_url": url, "data_dir": str(tmp_path)}
-        with serving(**settings) as served:
+        settings = {**services.settings, **hearing, **keys, **place, "database_url": url, "data_dir": str(tmp_path)}
+        with server_process(**settings) as served:
             yield served, tables
         await tables.dispose()
 
 
-async def test_audio_in_a_bucket(s3_place: tuple[Served, AsyncEngine], ears: ScriptedTranscriber, s3: str) -> None:
+async def test_audio_in_a_bucket(
+    s3_place: tuple[RunningServer, AsyncEngine], ears: ScriptedTranscriber, s3: str
+) -> None:
     """The bytes go to the bucket itself, and are looked at when a note is asked for."""
     tenant = await make_tenant(*s3_place)
     key, marked = await tenant.key(), mark()
@@ -168,9 +170,9 @@ async def test_audio_in_a_bucket(s3_place: tuple[Served, AsyncEngine], ears: Scr
 
 
 @pytest.fixture
-async def ctx(house: House, tmp_path: Path) -> AsyncIterator[Context]:
+async def ctx(services: Services, tmp_path: Path) -> AsyncIterator[Context]:
     settings = Settings(
-        database_url=house.database_url, nats_url=house.nats_url, jwt_secret=SecretStr(SECRET), data_dir=tmp_path
+        database_url=services.database_url, nats_url=services.nats_url, jwt_secret=SecretStr(SECRET), data_dir=tmp_path
     )
     async with opened(settings) as context:
         yield context

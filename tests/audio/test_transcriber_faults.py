@@ -13,7 +13,7 @@ from models.note import MAX_SEGMENT, MAX_SEGMENTS
 from resolvers.core.ports.audio import AudioRefused, Spoken, TranscriberUnavailable, Transcription
 from resolvers.recordings.transcribe import clock, drafts
 from tests.audio.helpers import PATIENCE, made, mark, reaches, set_recording, sound, told
-from tests.conftest import House, Tenant
+from tests.conftest import Services, Tenant
 from tests.support.clients import Caller
 from tests.support.llm import Script
 from tests.support.transcriber import Hearing, ScriptedTranscriber
@@ -95,10 +95,10 @@ async def test_not_for_ever(studio: Tenant, ears: ScriptedTranscriber) -> None:
     assert await failed(studio, note_id) == ("failed", "The transcriber was not available.", 0)
 
 
-async def test_a_summary_that_fails(studio: Tenant, house: House, ears: ScriptedTranscriber) -> None:
+async def test_a_summary_that_fails(studio: Tenant, services: Services, ears: ScriptedTranscriber) -> None:
     key, marked = await studio.key(), mark()
     ears.on(marked, Hearing({"text": marked.decode()}))
-    house.llm.on(marked.decode(), Script(status=500))
+    services.llm.on(marked.decode(), Script(status=500))
     note_id = await made(key, marked)
     await last_attempt(studio, key, note_id)
     found = await reaches(key, note_id, "recorded-not-summarized")
@@ -107,12 +107,12 @@ async def test_a_summary_that_fails(studio: Tenant, house: House, ears: Scripted
     # What fails for a while does not end it.
     second = mark()
     ears.on(second, Hearing({"text": second.decode()}))
-    house.llm.on(second.decode(), Script(status=500))
+    services.llm.on(second.decode(), Script(status=500))
     note_id = await made(key, second)
     async with asyncio.timeout(PATIENCE):
         while not (await failed(studio, note_id))[2]:
             await asyncio.sleep(0.05)
-    house.llm.on(second.decode(), Script(["Better."]))
+    services.llm.on(second.decode(), Script(["Better."]))
     assert (await reaches(key, note_id, "completed"))["summary"] == "Better."
 
 

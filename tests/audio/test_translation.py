@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.audio.helpers import PATIENCE, made, mark, note, reaches
-from tests.conftest import House, Tenant
+from tests.conftest import Services, Tenant
 from tests.support.clients import Caller
 from tests.support.llm import Script
 from tests.support.transcriber import Hearing, ScriptedTranscriber
@@ -22,8 +22,8 @@ def said(*texts: str, translation: str | None = None) -> list[dict[str, Any]]:
     return [{"speaker": "A", "text": text, **times, **more} for text in texts]
 
 
-def translator(house: House, marked: str, answer: str) -> None:
-    house.llm.on(marked, Script([answer[:5], answer[5:]]))
+def translator(services: Services, marked: str, answer: str) -> None:
+    services.llm.on(marked, Script([answer[:5], answer[5:]]))
 
 
 async def translated(caller: Caller, note_id: str, *wanted: str | None) -> dict[str, Any]:
@@ -36,10 +36,10 @@ async def translated(caller: Caller, note_id: str, *wanted: str | None) -> dict[
             await asyncio.sleep(0.05)
 
 
-async def test_segments_that_are_written(studio: Tenant, house: House) -> None:
+async def test_segments_that_are_written(studio: Tenant, services: Services) -> None:
     """With a note, added to it, in the place of others, and before the note had a language for them."""
     key, marked = await studio.key(), mark().decode()
-    translator(house, marked, '```json\n["eins", "zwei"]\n```')
+    translator(services, marked, '```json\n["eins", "zwei"]\n```')
     draft = {
         "title": "T",
         "translationLanguage": "de",
@@ -53,25 +53,25 @@ async def test_segments_that_are_written(studio: Tenant, house: House) -> None:
     # One more revision, and nothing else of the note is another.
     assert {name for name in found if found[name] != made_now[name]} == {"transcripts", "updatedAt", "revision"}
     assert found["revision"] == 2
-    [asked] = house.llm.asked(marked)
+    [asked] = services.llm.asked(marked)
     assert json.loads(asked["messages"][-1]["content"]) == [f"one {marked}", "two"]
     assert 'into the language "de"' in asked["messages"][0]["content"]
 
     more = mark().decode()
-    translator(house, more, '["drei"]')
+    translator(services, more, '["drei"]')
     await key.data(APPEND, id=found["id"], segments=said(f"three {more}"))
     await translated(key, found["id"], "eins", "behalten", "zwei", "drei")
 
     other = mark().decode()
-    translator(house, other, '["vier"]')
+    translator(services, other, '["vier"]')
     await key.http.patch(f"/v1/notes/{found['id']}", json={"transcripts": said(f"four {other}")})
     await translated(key, found["id"], "vier")
 
     late = mark().decode()
-    translator(house, late, '["cinq"]')
+    translator(services, late, '["cinq"]')
     plain = (await key.http.post("/v1/notes", json={"title": "T", "transcripts": said(f"five {late}")})).json()["note"]
     await asyncio.sleep(0.5)
-    assert house.llm.asked(late) == []
+    assert services.llm.asked(late) == []
     await key.http.patch(f"/v1/notes/{plain['id']}", json={"translationLanguage": "fr"})
     await translated(key, plain["id"], "cinq")
 
@@ -79,52 +79,52 @@ async def test_segments_that_are_written(studio: Tenant, house: House) -> None:
 @pytest.mark.parametrize(
     "answer", ['["one"]', '["a", "b", "c"]', "nothing", '{"a": "b"}', '[1, "b"]', "[", '["\\ud800", "b"]']
 )
-async def test_an_answer_that_is_wrong_twice(studio: Tenant, house: House, answer: str) -> None:
+async def test_an_answer_that_is_wrong_twice(studio: Tenant, services: Services, answer: str) -> None:
     """Its segments stay without; those of other batches do not."""
     key, wrong, right = await studio.key(), mark().decode(), mark().decode()
-    translator(house, wrong, answer)
-    translator(house, right, '["fine"]')
+    translator(services, wrong, answer)
+    translator(services, right, '["fine"]')
     # The first two fill a batch by their length.
     texts = [f"{wrong} {'x' * 2_900}", "x" * 3_000, f"{right} {'x' * 2_000}"]
     draft = {"title": "T", "translationLanguage": "de", "transcripts": said(*texts)}
     found = (await key.http.post("/v1/notes", json=draft)).json()["note"]
     await translated(key, found["id"], None, None, "fine")
-    assert len(house.llm.asked(wrong)) == 2
-    assert len(house.llm.asked(right)) == 1
+    assert len(services.llm.asked(wrong)) == 2
+    assert len(services.llm.asked(right)) == 1
 
 
-async def test_a_model_that_is_away_for_a_while(studio: Tenant, house: House) -> None:
+async def test_a_model_that_is_away_for_a_while(studio: Tenant, services: Services) -> None:
     key, marked = await studio.key(), mark().decode()
-    house.llm.on(marked, Script(status=500))
+    services.llm.on(marked, Script(status=500))
     draft = {"title": "T", "translationLanguage": "de", "transcripts": said(marked)}
     found = (await key.http.post("/v1/notes", json=draft)).json()["note"]
     async with asyncio.timeout(PATIENCE):
-        while not house.llm.asked(marked):
+        while not services.llm.asked(marked):
             await asyncio.sleep(0.05)
-    translator(house, marked, '["da"]')
+    translator(services, marked, '["da"]')
     await translated(key, found["id"], "da")
 
 
-async def test_many_segments(studio: Tenant, house: House) -> None:
+async def test_many_segments(studio: Tenant, services: Services) -> None:
     """Batches of twenty, each in its order."""
     key, marked = await studio.key(), mark().decode()
-    translator(house, marked, json.dumps([f"t{number}" for number in range(20)]))
+    translator(services, marked, json.dumps([f"t{number}" for number in range(20)]))
     draft = {"title": "T", "translationLanguage": "de", "transcripts": said(*(f"{marked} {n}" for n in range(60)))}
     found = (await key.http.post("/v1/notes", json=draft)).json()["note"]
     await translated(key, found["id"], *[f"t{number}" for number in range(20)] * 3)
-    assert [len(json.loads(one["messages"][-1]["content"])) for one in house.llm.asked(marked)] == [20, 20, 20]
+    assert [len(json.loads(one["messages"][-1]["content"])) for one in services.llm.asked(marked)] == [20, 20, 20]
 
 
-async def test_before_the_summary(studio: Tenant, house: House, ears: ScriptedTranscriber) -> None:
+async def test_before_the_summary(studio: Tenant, services: Services, ears: ScriptedTranscriber) -> None:
     key, marked = await studio.key(), mark()
     text = marked.decode()
     ears.on(marked, Hearing({"text": f"spoken {text}"}))
-    house.llm.on(f'["spoken {text}"]', Script(['["gesprochen"]']))
-    house.llm.on(f"Speaker: spoken {text}", Script(["A summary."]))
+    services.llm.on(f'["spoken {text}"]', Script(['["gesprochen"]']))
+    services.llm.on(f"Speaker: spoken {text}", Script(["A summary."]))
     before = (await key.http.post("/v1/notes", json={"title": "T", "translationLanguage": "de"})).json()["note"]
     await made(key, marked, noteId=before["id"])
     found = await reaches(key, before["id"], "completed")
     assert [one["translation"] for one in found["transcripts"]] == ["gesprochen"]
     assert found["summary"] == "A summary."
-    tasks = [one["messages"][0]["content"].splitlines()[0] for one in house.llm.asked(text)]
+    tasks = [one["messages"][0]["content"].splitlines()[0] for one in services.llm.asked(text)]
     assert tasks == ["Task: translate", "Task: summary"]

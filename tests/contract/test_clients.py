@@ -16,9 +16,9 @@ from gql.transport.websockets import WebsocketsTransport
 from resolvers.core import cursors
 from tests.conftest import Tenant
 from tests.support.clients import Caller
-from tests.support.house import Served
 from tests.support.npm import NEEDS_NODE, Node
 from tests.support.relay import Relay
+from tests.support.servers import RunningServer
 from tests.test_main_job import CREATE
 
 EVENTS = """subscription($after: Cursor) {
@@ -118,7 +118,7 @@ async def next_of(told: asyncio.Queue[str]) -> str:
 
 
 @NEEDS_NODE
-async def test_every_audit_passes(server: Served, scripts: Path) -> None:
+async def test_every_audit_passes(server: RunningServer, scripts: Path) -> None:
     """graphql-http's audits of a server, from the MUST of GraphQL over HTTP to its SHOULD and MAY."""
     node = await Node.start(scripts, "audits.mjs", CARET_URL=server.url)
     audits = [json.loads(line) for line in await node.lines()]

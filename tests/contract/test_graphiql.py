@@ -9,10 +9,10 @@ import httpx
 import pytest
 
 from schema.transports import graphiql
-from tests.conftest import House, Tenant
+from tests.conftest import Services, Tenant
 from tests.support.clients import Caller
-from tests.support.house import Served, serving
 from tests.support.npm import NEEDS_NODE, Node
+from tests.support.servers import RunningServer, server_process
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
 VENDORED = {
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.timeout(600)
 
 
 @pytest.fixture
-async def anybody(server: Served) -> AsyncIterator[httpx.AsyncClient]:
+async def anybody(server: RunningServer) -> AsyncIterator[httpx.AsyncClient]:
     caller = Caller(server, "")
     yield caller.http
     await caller.close()
@@ -108,9 +108,12 @@ def test_what_is_not_ours_is_as_npm_has_it() -> None:
     assert {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in VENDORED} == VENDORED
 
 
-def test_it_can_be_switched_off(house: House, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_it_can_be_switched_off(services: Services, tmp_path_factory: pytest.TempPathFactory) -> None:
     data = str(tmp_path_factory.mktemp("plain"))
-    with serving(**house.settings, graphiql="0", data_dir=data) as plain, httpx.Client(base_url=plain.url) as http:
+    with (
+        server_process(**services.settings, graphiql="0", data_dir=data) as plain,
+        httpx.Client(base_url=plain.url) as http,
+    ):
         assert "text/html" not in http.get("/graphql", headers=BROWSER).headers.get("Content-Type", "")
         for name in graphiql.assets():
             assert http.get(f"/graphql/assets/{name}").status_code == 404

@@ -9,9 +9,9 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from models import Plan, Role
-from tests.conftest import House, Tenant, make_tenant
+from tests.conftest import Services, Tenant, make_tenant
 from tests.support.clients import Caller
-from tests.support.house import serving
+from tests.support.servers import server_process
 
 CLIENT = Path(__file__).with_name("client.mjs")
 
@@ -38,10 +38,10 @@ async def test_it_finds_every_answer_as_documented(tenant: Tenant) -> None:
 
 
 async def test_it_is_told_when_it_asks_too_often(
-    house: House, database: AsyncEngine, tmp_path_factory: pytest.TempPathFactory
+    services: Services, database: AsyncEngine, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    settings = {**house.settings, "rate_limits": "free=3,pro=3,enterprise=3"}
-    with serving(**settings, data_dir=str(tmp_path_factory.mktemp("limited"))) as limited:
+    settings = {**services.settings, "rate_limits": "free=3,pro=3,enterprise=3"}
+    with server_process(**settings, data_dir=str(tmp_path_factory.mktemp("limited"))) as limited:
         caller = await (await make_tenant(limited, database, Plan.FREE)).key()
         assert await says(caller, "limits") == ""
         await caller.close()

@@ -18,7 +18,7 @@ from rest_compat.errors import name_of
 from rest_compat.openapi.document import document
 from rest_compat.openapi.responses import CODES, ONLY_GRAPHQL
 from tests.support.clients import Caller
-from tests.support.house import Served
+from tests.support.servers import RunningServer
 
 Json = dict[str, Any]
 METHODS = {"get", "post", "patch", "delete", "put"}
@@ -30,7 +30,7 @@ FONTS = re.compile(r"url\(https://fonts\.gstatic\.com/")
 
 
 @pytest.fixture(scope="module")
-async def nobody(server: Served) -> AsyncIterator[httpx.AsyncClient]:
+async def nobody(server: RunningServer) -> AsyncIterator[httpx.AsyncClient]:
     caller = Caller(server, "")
     yield caller.http
     await caller.close()

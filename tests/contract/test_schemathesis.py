@@ -13,9 +13,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 import rest_compat
 from rest_compat.openapi.document import document
 from tests.conftest import make_tenant
-from tests.support.house import Served
+from tests.support.samples import create_samples
 from tests.support.secrets import singular
-from tests.support.things import things_of
+from tests.support.servers import RunningServer
 
 CHECKS = (
     "status_code_conformance",
@@ -45,11 +45,11 @@ OTHER_WORDS = {"embedding": "note", "document": "note"}
 
 
 @pytest.fixture(scope="module")
-async def own(server: Served, database: AsyncEngine) -> AsyncIterator[dict[str, dict[str, str]]]:
+async def own(server: RunningServer, database: AsyncEngine) -> AsyncIterator[dict[str, dict[str, str]]]:
     """Things of a workspace that only this test has: those that are deleted, and all others."""
     tenant = await make_tenant(server, database)
     caller = await tenant.key()
-    doomed, others = [await things_of(caller, tenant, title) for title in ("Doomed", "Kept")]
+    doomed, others = [await create_samples(caller, tenant, title) for title in ("Doomed", "Kept")]
     yield {"DELETE": doomed, "": others, "credential": {"Authorization": f"Bearer {caller.credential}"}}
     await caller.close()
 
@@ -73,7 +73,9 @@ def audio(_context: schemathesis.SerializationContext, value: Any) -> bytes:
 
 
 @api.parametrize()
-def test_every_answer_is_told(case: "schemathesis.Case[Any]", server: Served, own: dict[str, dict[str, str]]) -> None:
+def test_every_answer_is_told(
+    case: "schemathesis.Case[Any]", server: RunningServer, own: dict[str, dict[str, str]]
+) -> None:
     if case.meta is None or case.meta.generation.mode is GenerationMode.POSITIVE:
         with_own_ids(case, own.get(case.method, own[""]))
     case.call_and_validate(base_url=server.url, headers=own["credential"])

@@ -12,7 +12,7 @@ import psutil  # type: ignore[import-untyped] # its stubs are no dependency of o
 
 from tests.conftest import Tenant
 from tests.support.clients import Caller, Socket
-from tests.support.house import CARET, ROOT, Served, environment
+from tests.support.servers import CARET, ROOT, RunningServer, environment
 
 CREATE = "mutation($t: String!) { createNote(input: {title: $t}) { id } }"
 CONVERSE = "mutation($note: ID!) { createConversation(input: {noteId: $note}) { id } }"
@@ -40,7 +40,7 @@ class Asked:
     conversation: str
     reply: str
 
-    def at(self, tenant: Tenant, server: Served) -> "Asked":
+    def at(self, tenant: Tenant, server: RunningServer) -> "Asked":
         """The same, seen by the same person through another server."""
         return Asked(elsewhere(tenant, self.caller, server), self.note, self.conversation, self.reply)
 
@@ -50,7 +50,7 @@ class Asked:
         return dict(message)
 
 
-def elsewhere(tenant: Tenant, caller: Caller, server: Served) -> Caller:
+def elsewhere(tenant: Tenant, caller: Caller, server: RunningServer) -> Caller:
     other = Caller(server, caller.credential)
     tenant.callers.append(other)
     return other
@@ -154,7 +154,7 @@ def alive(process: psutil.Process) -> bool:
         return False
 
 
-def parts(served: Served, command: str) -> list[psutil.Process]:
+def parts(served: RunningServer, command: str) -> list[psutil.Process]:
     """The server's processes of that name: web, worker."""
     children = psutil.Process(served.process.pid).children()
     return [child for child in children if alive(child) and command in words(child)[1:4]]

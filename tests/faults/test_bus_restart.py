@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from caret.embedded.nats import _binary
-from tests.conftest import House, Tenant
+from tests.conftest import Services, Tenant
 from tests.faults.helpers import Asked, Event, ask, cut, follow, listen, one_ending, text
-from tests.support.house import Served, serving
 from tests.support.llm import Script
+from tests.support.servers import RunningServer, server_process
 
 
 @dataclass
@@ -51,10 +51,15 @@ def bus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nats]:
 
 
 @pytest.fixture(scope="module")
-def two(house: House, bus: Nats, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Served, Served]]:
-    settings = {**house.settings, "nats_url": bus.url}
+def two(
+    services: Services, bus: Nats, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[RunningServer, RunningServer]]:
+    settings = {**services.settings, "nats_url": bus.url}
     folders = [str(tmp_path_factory.mktemp("served")) for _ in range(2)]
-    with serving(**settings, data_dir=folders[0]) as one, serving(**settings, data_dir=folders[1]) as other:
+    with (
+        server_process(**settings, data_dir=folders[0]) as one,
+        server_process(**settings, data_dir=folders[1]) as other,
+    ):
         yield one, other
 
 
@@ -65,9 +70,11 @@ async def away(asked: Asked, *, connected: bool) -> None:
             await asyncio.sleep(0.05)
 
 
-async def test_while_a_reply_is_spoken(tenant: Tenant, house: House, bus: Nats, two: tuple[Served, Served]) -> None:
+async def test_while_a_reply_is_spoken(
+    tenant: Tenant, services: Services, bus: Nats, two: tuple[RunningServer, RunningServer]
+) -> None:
     gate = threading.Event()
-    house.llm.on("restart the bus", Script(["Before ", "and ", "after."], gate=gate))
+    services.llm.on("restart the bus", Script(["Before ", "and ", "after."], gate=gate))
     here = await ask(await tenant.user(server=two[0]), "restart the bus")
     there = here.at(tenant, two[1])
     hearing = [asyncio.Event(), asyncio.Event()]
@@ -95,10 +102,10 @@ async def test_while_a_reply_is_spoken(tenant: Tenant, house: House, bus: Nats, 
 
 
 async def test_a_reply_that_ends_without_the_bus(
-    tenant: Tenant, house: House, bus: Nats, two: tuple[Served, Served]
+    tenant: Tenant, services: Services, bus: Nats, two: tuple[RunningServer, RunningServer]
 ) -> None:
     gate = threading.Event()
-    house.llm.on("lose the bus", Script(["Said ", "alone."], gate=gate))
+    services.llm.on("lose the bus", Script(["Said ", "alone."], gate=gate))
     here = await ask(await tenant.user(server=two[0]), "lose the bus")
     there = here.at(tenant, two[1])
     hears = asyncio.Event()

@@ -18,10 +18,10 @@ from resolvers.core.context import Database, Transaction, Viewer
 from resolvers.events import feed as feeds
 from resolvers.events.feed import Feeds, Follower
 from resolvers.events.log import publish
-from tests.conftest import House, Tenant
+from tests.conftest import Services, Tenant
 from tests.faults.helpers import CREATE, elsewhere, taken
 from tests.support.clients import Caller
-from tests.support.house import Served
+from tests.support.servers import RunningServer
 
 FOLLOW = """subscription($after: Cursor, $types: [EventType!]) {
   workspaceEvents(after: $after, types: $types) { cursor id type noteId }
@@ -48,7 +48,7 @@ async def heard(caller: Caller, after: str, created: int) -> list[dict[str, Any]
     return found
 
 
-async def test_fifty_changes_while_away(tenant: Tenant, other_server: Served, database: AsyncEngine) -> None:
+async def test_fifty_changes_while_away(tenant: Tenant, other_server: RunningServer, database: AsyncEngine) -> None:
     here = await tenant.key()
     there = elsewhere(tenant, here, other_server)
     async with here.socket() as socket:
@@ -74,7 +74,7 @@ async def test_fifty_changes_while_away(tenant: Tenant, other_server: Served, da
         assert sum(event["type"] == "NOTE_CREATED" for event in told) == CHANGES
 
 
-async def test_dropping_at_every_event(tenant: Tenant, other_server: Served, database: AsyncEngine) -> None:
+async def test_dropping_at_every_event(tenant: Tenant, other_server: RunningServer, database: AsyncEngine) -> None:
     here = await tenant.key()
     there = elsewhere(tenant, here, other_server)
     told = []
@@ -92,9 +92,9 @@ async def test_dropping_at_every_event(tenant: Tenant, other_server: Served, dat
 
 
 @pytest.fixture
-async def followed(house: House, database: AsyncEngine) -> AsyncIterator[Feeds]:
+async def followed(services: Services, database: AsyncEngine) -> AsyncIterator[Feeds]:
     """The feeds of a process, in this one."""
-    bus = await NatsBus.connect(house.nats_url)
+    bus = await NatsBus.connect(services.nats_url)
     made = Feeds(Database(database), bus)
     yield made
     # Nothing is left running for a workspace that nobody follows.

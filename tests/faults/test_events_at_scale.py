@@ -17,11 +17,11 @@ from models.base import as_id
 from resolvers.core import cursors
 from resolvers.core.context import Transaction
 from resolvers.events.log import publish
-from tests.conftest import House, Tenant, make_tenant
+from tests.conftest import Services, Tenant, make_tenant
 from tests.faults.helpers import CREATE, elsewhere, parts
 from tests.faults.test_events import log
 from tests.support.clients import PROTOCOL, Caller
-from tests.support.house import Served
+from tests.support.servers import RunningServer
 
 WORKSPACES, EVENTS, FOLLOWERS = 8, 10_000, 50
 AT_ONCE = 25
@@ -77,7 +77,7 @@ class Follower:
 
 
 async def test_ten_thousand_events_and_followers_that_come_and_go(
-    house: House, server: Served, other_server: Served, database: AsyncEngine
+    services: Services, server: RunningServer, other_server: RunningServer, database: AsyncEngine
 ) -> None:
     luck = random.Random(6)
     tenants = [await make_tenant(server, database) for _ in range(WORKSPACES)]
@@ -94,7 +94,7 @@ async def test_ten_thousand_events_and_followers_that_come_and_go(
     async with asyncio.timeout(280), asyncio.TaskGroup() as group:
         for follower in followers:
             group.create_task(follower.hear(lasts[follower.workspace_id]))
-        await write(house, database, dict(zip(lasts, notes, strict=True)), luck, other_server)
+        await write(services, database, dict(zip(lasts, notes, strict=True)), luck, other_server)
         for tenant in tenants:
             lasts[tenant.id].set_result(len(await log(database, tenant.id)))
     for tenant in tenants:
@@ -112,10 +112,14 @@ async def test_ten_thousand_events_and_followers_that_come_and_go(
 
 
 async def write(
-    house: House, database: AsyncEngine, notes: dict[UUID, UUID | None], luck: random.Random, killed: Served
+    services: Services,
+    database: AsyncEngine,
+    notes: dict[UUID, UUID | None],
+    luck: random.Random,
+    killed: RunningServer,
 ) -> None:
     """The events, in any order of the workspaces. Halfway the web process of a server is killed."""
-    bus = await NatsBus.connect(house.nats_url)
+    bus = await NatsBus.connect(services.nats_url)
     for number in range(0, EVENTS, AT_ONCE):
         if number == EVENTS // 2:
             parts(killed, "web")[0].kill()

@@ -7,10 +7,10 @@ import nats
 import pytest
 
 from caret.adapters.nats_bus import STREAM
-from tests.conftest import House, Tenant
+from tests.conftest import Services, Tenant
 from tests.faults.helpers import Event, ask, cut, follow, listen, one_ending, text
-from tests.support.house import Served
 from tests.support.llm import Script
+from tests.support.servers import RunningServer
 
 WORDS = [f"w{number} " for number in range(10)]
 ANSWER = "".join(WORDS)
@@ -18,10 +18,10 @@ EVENTS = len(WORDS) + 1
 
 
 async def test_dropping_anywhere_loses_nothing_and_repeats_nothing(
-    tenant: Tenant, house: House, other_server: Served
+    tenant: Tenant, services: Services, other_server: RunningServer
 ) -> None:
     """One slow reply; a follower for each position, which drops there and comes back, some to another server."""
-    house.llm.on("drop anywhere", Script(WORDS, delay=0.1))
+    services.llm.on("drop anywhere", Script(WORDS, delay=0.1))
     here = await ask(await tenant.user(), "drop anywhere")
     there = here.at(tenant, other_server)
 
@@ -40,8 +40,8 @@ async def test_dropping_anywhere_loses_nothing_and_repeats_nothing(
         assert other.result() == expected, position
 
 
-async def test_the_same_over_sse(tenant: Tenant, house: House, other_server: Served) -> None:
-    house.llm.on("drop the stream", Script(WORDS, delay=0.1))
+async def test_the_same_over_sse(tenant: Tenant, services: Services, other_server: RunningServer) -> None:
+    services.llm.on("drop the stream", Script(WORDS, delay=0.1))
     here = await ask(await tenant.user(), "drop the stream")
     there = here.at(tenant, other_server)
 
@@ -59,9 +59,9 @@ async def test_the_same_over_sse(tenant: Tenant, house: House, other_server: Ser
         assert [event["type"] for event in told] == [*["delta"] * len(WORDS), "done"], position
 
 
-async def test_dropping_again_and_again(tenant: Tenant, house: House, other_server: Served) -> None:
+async def test_dropping_again_and_again(tenant: Tenant, services: Services, other_server: RunningServer) -> None:
     """One follower that hears one event at a time, each on a connection of its own."""
-    house.llm.on("one at a time", Script(WORDS))
+    services.llm.on("one at a time", Script(WORDS))
     here = await ask(await tenant.user(), "one at a time")
     there, heard, after = here.at(tenant, other_server), list[Event](), None
     for turn in range(EVENTS):
@@ -71,9 +71,11 @@ async def test_dropping_again_and_again(tenant: Tenant, house: House, other_serv
     assert text(heard) == ANSWER
 
 
-async def test_joining_late_twice_and_after_the_end(tenant: Tenant, house: House, other_server: Served) -> None:
+async def test_joining_late_twice_and_after_the_end(
+    tenant: Tenant, services: Services, other_server: RunningServer
+) -> None:
     gate = threading.Event()
-    house.llm.on("join late", Script(["Once ", "upon ", "a time."], gate=gate))
+    services.llm.on("join late", Script(["Once ", "upon ", "a time."], gate=gate))
     here = await ask(await tenant.user(), "join late")
     there = here.at(tenant, other_server)
     # All of them hear the first words while the model is held back, whenever they come.
@@ -95,8 +97,10 @@ async def test_joining_late_twice_and_after_the_end(tenant: Tenant, house: House
 
 
 @pytest.mark.parametrize("status", [200, 500])
-async def test_after_the_bus_forgot_the_reply(tenant: Tenant, house: House, other_server: Served, status: int) -> None:
-    house.llm.on(f"forget {status}", Script(["It is ", "gone."], status=status))
+async def test_after_the_bus_forgot_the_reply(
+    tenant: Tenant, services: Services, other_server: RunningServer, status: int
+) -> None:
+    services.llm.on(f"forget {status}", Script(["It is ", "gone."], status=status))
     here = await ask(await tenant.user(), f"forget {status}")
     there = here.at(tenant, other_server)
     expected = await follow(here)
@@ -104,7 +108,7 @@ async def test_after_the_bus_forgot_the_reply(tenant: Tenant, house: House, othe
     assert stored == (
         {"content": "It is gone.", "state": "DONE"} if status == 200 else {"content": "", "state": "FAILED"}
     )
-    await purge(house, here.reply)
+    await purge(services, here.reply)
 
     for asked in (here, there):
         again = await follow(asked)
@@ -117,27 +121,29 @@ async def test_after_the_bus_forgot_the_reply(tenant: Tenant, house: House, othe
         assert end["content"] == (stored["content"] or expected[-1]["reason"])
 
 
-async def test_a_reply_of_which_the_bus_kept_only_the_end(tenant: Tenant, house: House) -> None:
+async def test_a_reply_of_which_the_bus_kept_only_the_end(tenant: Tenant, services: Services) -> None:
     """The oldest events go first: then the row fills in for all of them, and nothing is told in pieces."""
-    house.llm.on("forget the start", Script(["One ", "two ", "three."]))
+    services.llm.on("forget the start", Script(["One ", "two ", "three."]))
     here = await ask(await tenant.user(), "forget the start")
     expected = await follow(here)
-    await purge(house, here.reply, keep=2)
+    await purge(services, here.reply, keep=2)
     again = await follow(here)
     assert text(again) == "One two three."
     assert one_ending(again)["message"] == expected[-1]["message"]
 
 
-async def test_the_bus_forgets_a_reply_while_it_is_spoken(tenant: Tenant, house: House, other_server: Served) -> None:
+async def test_the_bus_forgets_a_reply_while_it_is_spoken(
+    tenant: Tenant, services: Services, other_server: RunningServer
+) -> None:
     gate = threading.Event()
-    house.llm.on("forget midway", Script(["Before ", "after."], gate=gate))
+    services.llm.on("forget midway", Script(["Before ", "after."], gate=gate))
     here = await ask(await tenant.user(), "forget midway")
     there = here.at(tenant, other_server)
     hears = asyncio.Event()
     early = asyncio.create_task(follow(here, hears=hears))
     [first] = await cut(there, 1)
     await hears.wait()
-    await purge(house, here.reply)
+    await purge(services, here.reply)
     late, back = asyncio.create_task(follow(there)), asyncio.create_task(follow(there, first["cursor"]))
     await asyncio.sleep(0.3)
     gate.set()
@@ -147,8 +153,8 @@ async def test_the_bus_forgets_a_reply_while_it_is_spoken(tenant: Tenant, house:
         assert one_ending(events)["message"] == {"content": "Before after.", "state": "DONE"}
 
 
-async def purge(house: House, reply: str, keep: int | None = None) -> None:
-    client = await nats.connect(house.nats_url)
+async def purge(services: Services, reply: str, keep: int | None = None) -> None:
+    client = await nats.connect(services.nats_url)
     try:
         assert await client.jetstream().purge_stream(STREAM, subject=f"reply.{reply}", keep=keep)
     finally:

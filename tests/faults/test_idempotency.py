@@ -15,7 +15,7 @@ from models.base import new_id
 from tests.conftest import Tenant
 from tests.faults.helpers import elsewhere
 from tests.support.clients import Caller
-from tests.support.house import Served
+from tests.support.servers import RunningServer
 from tests.test_main_job import CREATE
 
 SHOWN = "id title visibility revision createdAt tags { id name color }"
@@ -47,7 +47,7 @@ async def count(database: AsyncEngine, tenant: Tenant, table: str = "notes") -> 
 
 
 async def test_two_hundred_equal_creates_at_once_make_one_note(
-    tenant: Tenant, server: Served, other_server: Served, database: AsyncEngine
+    tenant: Tenant, server: RunningServer, other_server: RunningServer, database: AsyncEngine
 ) -> None:
     """Half by REST and half by GraphQL, over two servers with 20 connections to the database each."""
     key = await tenant.key()

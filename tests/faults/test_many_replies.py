@@ -7,7 +7,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from caret.adapters.postgres import POOL
-from tests.conftest import House, Tenant
+from tests.conftest import Services, Tenant
 from tests.faults.helpers import REPLY, TERMINAL, ask, taken
 from tests.support.llm import Script
 
@@ -18,7 +18,7 @@ LIST = "{ notes(first: 20) { nodes { id title tags { name } createdBy { name } }
 
 
 async def connections(database: AsyncEngine) -> tuple[int, int]:
-    """How many connections the house has, and how many of them are in use (this question's own left out)."""
+    """How many connections all servers have, and how many of them are in use (this question's own left out)."""
     query = text(
         "SELECT count(*), count(*) FILTER (WHERE state <> 'idle') FROM pg_stat_activity "
         "WHERE application_name = 'caret' AND pid <> pg_backend_pid()"
@@ -28,9 +28,9 @@ async def connections(database: AsyncEngine) -> tuple[int, int]:
         return total, used
 
 
-async def test_fifty_replies_wait_for_their_model(tenant: Tenant, house: House, database: AsyncEngine) -> None:
+async def test_fifty_replies_wait_for_their_model(tenant: Tenant, services: Services, database: AsyncEngine) -> None:
     gate = threading.Event()
-    house.llm.on("fifty of them", Script(["Slow ", "model."], gate=gate))
+    services.llm.on("fifty of them", Script(["Slow ", "model."], gate=gate))
     caller = await tenant.user()
     asked = [await ask(caller, f"fifty of them, number {number}") for number in range(5)]
     before, _ = await connections(database)
@@ -41,7 +41,7 @@ async def test_fifty_replies_wait_for_their_model(tenant: Tenant, house: House, 
         # Every reply has said its first word, and every follower has heard it.
         assert {(await taken(socket, name, 1))[0]["reply"]["content"] for name in names} == {"Slow "}
         assert (await connections(database))[0] <= before + POOL
-        assert len(house.llm.asked("fifty of them")) == REPLIES
+        assert len(services.llm.asked("fifty of them")) == REPLIES
 
         answers = await asyncio.gather(*(caller.data(LIST) for _ in range(20)))
         assert all(len(answer["notes"]["nodes"]) == 20 for answer in answers)

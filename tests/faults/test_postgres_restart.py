@@ -12,12 +12,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from caret.adapters.postgres import engine
 from caret.embedded.postgres import EmbeddedPostgres
 from caret.migrate import migrate
-from tests.conftest import House, make_tenant
+from tests.conftest import Services, make_tenant
 from tests.faults.helpers import SEND, Asked, Followers, ask, follow, one_ending
 from tests.support.clients import Caller
-from tests.support.house import serving
 from tests.support.llm import Script
 from tests.support.relay import Relay
+from tests.support.servers import server_process
 
 
 async def test_the_pool_replaces_what_the_server_has_closed(tmp_path: Path) -> None:
@@ -57,14 +57,14 @@ def gate() -> Iterator[threading.Event]:
 
 
 @pytest.fixture
-async def fragile(house: House, tmp_path: Path) -> AsyncIterator[tuple[EmbeddedPostgres, Relay, dict[str, str]]]:
+async def fragile(services: Services, tmp_path: Path) -> AsyncIterator[tuple[EmbeddedPostgres, Relay, dict[str, str]]]:
     """A Postgres that can be restarted under one address, and the settings of servers that use it."""
     postgres = EmbeddedPostgres(tmp_path / "postgres")
     relay = Relay()
     try:
         url = relay.open(postgres.start())
         await migrate(url)
-        yield postgres, relay, {**house.settings, "database_url": url}
+        yield postgres, relay, {**services.settings, "database_url": url}
     finally:
         relay.stop()
         postgres.stop()
@@ -72,17 +72,17 @@ async def fragile(house: House, tmp_path: Path) -> AsyncIterator[tuple[EmbeddedP
 
 async def test_postgres_is_restarted(
     fragile: tuple[EmbeddedPostgres, Relay, dict[str, str]],
-    house: House,
+    services: Services,
     gate: threading.Event,
     tmp_path: Path,
 ) -> None:
     """The model goes on meanwhile and has finished before the database is back: nothing of it is lost."""
     postgres, relay, settings = fragile
-    house.llm.on("survive it", Script(["Before, ", "meanwhile, ", "after."], gate=gate))
+    services.llm.on("survive it", Script(["Before, ", "meanwhile, ", "after."], gate=gate))
     database = engine(settings["database_url"])
     with (
-        serving(**settings, data_dir=str(tmp_path / "one")) as one,
-        serving(**settings, data_dir=str(tmp_path / "two")) as two,
+        server_process(**settings, data_dir=str(tmp_path / "one")) as one,
+        server_process(**settings, data_dir=str(tmp_path / "two")) as two,
     ):
         tenant = await make_tenant(one, database)
         caller = await tenant.user()

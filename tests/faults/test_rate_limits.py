@@ -16,10 +16,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from models import Plan
 from models.base import new_id
 from resolvers.core.rate_limit import POINTS
-from tests.conftest import House, Tenant, make_tenant, token
+from tests.conftest import Services, Tenant, make_tenant, token
 from tests.support.clients import Caller
 from tests.support.clock import pass_seconds
-from tests.support.house import Served, serving
+from tests.support.servers import RunningServer, server_process
 from tests.test_main_job import CONVERSE, CREATE
 
 LIMIT = POINTS[Plan.FREE]
@@ -29,18 +29,18 @@ SIX = "{ a: notes(first: 100) { nodes { id } } b: notes(last: 100) { totalCount 
 
 
 @pytest.fixture(scope="module")
-def servers(house: House, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Served]]:
+def servers(services: Services, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[RunningServer]]:
     """Two as on two machines, one of which has two web processes; with the limits that Caret has by default."""
-    settings = {name: value for name, value in house.settings.items() if name != "rate_limits"}
+    settings = {name: value for name, value in services.settings.items() if name != "rate_limits"}
     with (
-        serving(**settings, data_dir=str(tmp_path_factory.mktemp("one"))) as one,
-        serving("--workers", "2", **settings, data_dir=str(tmp_path_factory.mktemp("two"))) as two,
+        server_process(**settings, data_dir=str(tmp_path_factory.mktemp("one"))) as one,
+        server_process("--workers", "2", **settings, data_dir=str(tmp_path_factory.mktemp("two"))) as two,
     ):
         yield [one, two]
 
 
 @pytest.fixture
-async def free(servers: list[Served], database: AsyncEngine) -> AsyncIterator[Tenant]:
+async def free(servers: list[RunningServer], database: AsyncEngine) -> AsyncIterator[Tenant]:
     made = await make_tenant(servers[0], database, Plan.FREE)
     yield made
     for caller in made.callers:
@@ -88,7 +88,7 @@ async def burst(callers: list[Caller], each: int) -> list[httpx.Response]:
 
 
 async def test_forty_at_once_are_granted_exactly_the_limit(
-    servers: list[Served], free: Tenant, database: AsyncEngine
+    servers: list[RunningServer], free: Tenant, database: AsyncEngine
 ) -> None:
     key = await free.key()
     callers = [key]
@@ -110,7 +110,7 @@ async def test_forty_at_once_are_granted_exactly_the_limit(
         await pass_seconds(database, free.id, 61)
 
 
-async def test_the_window_slides(servers: list[Served], free: Tenant, database: AsyncEngine) -> None:
+async def test_the_window_slides(servers: list[RunningServer], free: Tenant, database: AsyncEngine) -> None:
     key = await free.key()
     other = Caller(servers[1], key.credential)
     free.callers.append(other)
@@ -244,7 +244,7 @@ async def test_the_headers_are_on_every_reply_to_a_known_caller(free: Tenant) ->
 
 
 async def test_a_person_pays_where_they_act_and_nowhere_they_may_not(
-    free: Tenant, servers: list[Served], database: AsyncEngine
+    free: Tenant, servers: list[RunningServer], database: AsyncEngine
 ) -> None:
     user = await free.user()
     assert told(await user.http.get("/v1/me"))[1] == LIMIT - 1

@@ -11,10 +11,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlmodel import col
 
 from models import Message
-from tests.conftest import House, Tenant
+from tests.conftest import Services, Tenant
 from tests.faults.helpers import SEND, Asked, ask, conversation, cut, elsewhere, follow, one_ending, parts, text, until
-from tests.support.house import Served, serving
 from tests.support.llm import Script
+from tests.support.servers import RunningServer, server_process
 
 FAILED = "The model could not answer. Please try again."
 UNREACHABLE = "The model could not be reached. Please try again."
@@ -29,9 +29,9 @@ def gate() -> threading.Event:
     return threading.Event()
 
 
-async def test_the_model_fails(tenant: Tenant, house: House, other_server: Served) -> None:
-    house.llm.on("fail at once", Script(status=500))
-    house.llm.on("break midway", Script(["A part ", "of it ", "never said"], break_after=2))
+async def test_the_model_fails(tenant: Tenant, services: Services, other_server: RunningServer) -> None:
+    services.llm.on("fail at once", Script(status=500))
+    services.llm.on("break midway", Script(["A part ", "of it ", "never said"], break_after=2))
     caller = await tenant.user()
     for question, said, why in (("fail at once", "", FAILED), ("break midway", "A part of it ", UNREACHABLE)):
         here = await ask(caller, question)
@@ -42,7 +42,7 @@ async def test_the_model_fails(tenant: Tenant, house: House, other_server: Serve
         assert (end["reason"], end["message"]) == (why, {"content": said, "state": "FAILED"})
         assert (await here.stored())["content"] == said
         # The conversation goes on.
-        house.llm.on("and now", Script(["Fine."]))
+        services.llm.on("and now", Script(["Fine."]))
         again = (await caller.data(SEND, c=here.conversation, m="and now"))["sendMessage"]["reply"]["id"]
         assert (
             one_ending(await follow(Asked(caller, here.note, here.conversation, again)))["message"]["state"] == "DONE"
@@ -55,9 +55,9 @@ async def test_the_model_fails(tenant: Tenant, house: House, other_server: Serve
     ids=["conversation", "note"],
 )
 async def test_deleted_meanwhile(
-    tenant: Tenant, house: House, other_server: Served, gate: threading.Event, delete: str
+    tenant: Tenant, services: Services, other_server: RunningServer, gate: threading.Event, delete: str
 ) -> None:
-    house.llm.on("delete me", Script(["Started, ", "ended."], gate=gate))
+    services.llm.on("delete me", Script(["Started, ", "ended."], gate=gate))
     here = await ask(await tenant.user(), "delete me")
     places, hearing = (here, here.at(tenant, other_server)), (asyncio.Event(), asyncio.Event())
     followers = [asyncio.create_task(follow(asked, hears=hears)) for asked, hears in zip(places, hearing, strict=True)]
@@ -75,9 +75,9 @@ async def test_deleted_meanwhile(
     assert refused["errors"][0]["extensions"]["code"] == "NOT_FOUND"
 
 
-async def test_the_asker_leaves(tenant: Tenant, house: House, gate: threading.Event) -> None:
+async def test_the_asker_leaves(tenant: Tenant, services: Services, gate: threading.Event) -> None:
     """By SSE and by a WebSocket: the connection ends, the reply does not."""
-    house.llm.on("leave me", Script(["Still ", "here."], gate=gate))
+    services.llm.on("leave me", Script(["Still ", "here."], gate=gate))
     caller = await tenant.user()
     asked = []
     _, talk = await conversation(caller)
@@ -99,9 +99,9 @@ async def test_the_asker_leaves(tenant: Tenant, house: House, gate: threading.Ev
 
 
 async def test_a_second_question_waits(
-    tenant: Tenant, house: House, other_server: Served, gate: threading.Event
+    tenant: Tenant, services: Services, other_server: RunningServer, gate: threading.Event
 ) -> None:
-    house.llm.on("first of all", Script(["Wait", "."], gate=gate))
+    services.llm.on("first of all", Script(["Wait", "."], gate=gate))
     here = await ask(await tenant.user(), "first of all")
     for caller in (here.caller, elsewhere(tenant, here.caller, other_server)):
         assert await caller.code(SEND, c=here.conversation, m="second") == "ALREADY_REPLYING"
@@ -110,16 +110,16 @@ async def test_a_second_question_waits(
         assert refused.status_code == 409
     gate.set()
     assert text(await follow(here)) == "Wait."
-    assert not house.llm.asked("second")
+    assert not services.llm.asked("second")
     sent = await here.caller.data(SEND, c=here.conversation, m="third")
     assert sent["sendMessage"]["reply"]["state"] == "STREAMING"
 
 
 async def test_a_web_process_is_killed(
-    tenant: Tenant, house: House, other_server: Served, gate: threading.Event, tmp_path: Path
+    tenant: Tenant, services: Services, other_server: RunningServer, gate: threading.Event, tmp_path: Path
 ) -> None:
-    house.llm.on("kill the web", Script(["Up to ", "never said"], gate=gate))
-    with serving(**house.settings, data_dir=str(tmp_path)) as victim:
+    services.llm.on("kill the web", Script(["Up to ", "never said"], gate=gate))
+    with server_process(**services.settings, data_dir=str(tmp_path)) as victim:
         here = await ask(await tenant.user(server=victim), "kill the web")
         there = here.at(tenant, other_server)
         follower = asyncio.create_task(follow(there))
@@ -145,11 +145,11 @@ async def test_a_web_process_is_killed(
 
 
 async def test_a_server_is_stopped(
-    tenant: Tenant, house: House, other_server: Served, gate: threading.Event, tmp_path: Path
+    tenant: Tenant, services: Services, other_server: RunningServer, gate: threading.Event, tmp_path: Path
 ) -> None:
-    house.llm.on("stop the server", Script(["So far ", "never said"], gate=gate))
-    house.llm.on("nearly done", Script(["One ", "two ", "three"], delay=0.4))
-    with serving(**house.settings, data_dir=str(tmp_path)) as victim:
+    services.llm.on("stop the server", Script(["So far ", "never said"], gate=gate))
+    services.llm.on("nearly done", Script(["One ", "two ", "three"], delay=0.4))
+    with server_process(**services.settings, data_dir=str(tmp_path)) as victim:
         caller = await tenant.user(server=victim)
         held, short = await ask(caller, "stop the server"), await ask(caller, "nearly done")
         there = held.at(tenant, other_server)

@@ -11,10 +11,10 @@ import pytest
 from sqlalchemy import text as sql
 
 from models import Role
-from tests.conftest import House, Tenant
+from tests.conftest import Services, Tenant
 from tests.faults.helpers import CONVERSE, CREATE, SEND, Asked, Followers, ask, cut, follow, one_ending, parts
-from tests.support.house import Served, serving
 from tests.support.llm import Script
+from tests.support.servers import RunningServer, server_process
 
 STOPPED = "The server was stopped before the answer was complete."
 LOST = "The server lost this reply before it was complete."
@@ -38,11 +38,11 @@ async def execute(tenant: Tenant, statement: str, **values: Any) -> None:
 
 @pytest.mark.parametrize("way", ["hidden", "left", "unshared"])
 async def test_the_asker_loses_the_note(
-    tenant: Tenant, stranger: Tenant, house: House, other_server: Served, way: str
+    tenant: Tenant, stranger: Tenant, services: Services, other_server: RunningServer, way: str
 ) -> None:
     """The reply ends within seconds: nothing more of what the asker may not read is told, here or elsewhere."""
     question = f"tell me all, {way}"
-    house.llm.on(question, Script([f"{number} " for number in range(300)], delay=0.1))
+    services.llm.on(question, Script([f"{number} " for number in range(300)], delay=0.1))
     owner = await tenant.user(Role.ADMIN)
     note = (await owner.data(CREATE, t="Mine"))["createNote"]["id"]
     caller = await (stranger if way == "unshared" else tenant).user()
@@ -71,12 +71,12 @@ async def test_the_asker_loses_the_note(
 
 
 async def test_a_killed_process_is_noticed_within_a_minute(
-    tenant: Tenant, house: House, other_server: Served, gate: threading.Event, tmp_path: Path
+    tenant: Tenant, services: Services, other_server: RunningServer, gate: threading.Event, tmp_path: Path
 ) -> None:
     """With the lease and the chore as they are. A reply that is cancelled after the death of its process is free at
     once, and ends as cancelled."""
-    house.llm.on("be killed", Script(["Up to ", "never said"], gate=gate))
-    with serving(**house.settings, data_dir=str(tmp_path)) as victim:
+    services.llm.on("be killed", Script(["Up to ", "never said"], gate=gate))
+    with server_process(**services.settings, data_dir=str(tmp_path)) as victim:
         caller = await tenant.user(server=victim)
         lost, cancelled = [(await ask(caller, "be killed")).at(tenant, other_server) for _ in range(2)]
         followers = [Followers(lost), Followers(cancelled)]
@@ -90,7 +90,7 @@ async def test_a_killed_process_is_noticed_within_a_minute(
         async with asyncio.timeout(60):
             answer = (await cancelled.caller.data(CANCEL, id=cancelled.reply))["cancelReply"]
             assert answer == {"content": "Up to ", "state": "CANCELLED"}
-            house.llm.on("go on", Script(["Fine."]))
+            services.llm.on("go on", Script(["Fine."]))
             again = (await cancelled.caller.data(SEND, c=cancelled.conversation, m="go on"))["sendMessage"]["reply"]
             next_one = Asked(cancelled.caller, "", cancelled.conversation, again["id"])
             assert one_ending(await follow(next_one))["message"]["content"] == "Fine."
@@ -101,10 +101,10 @@ async def test_a_killed_process_is_noticed_within_a_minute(
 
 @pytest.mark.parametrize(("grace", "done"), [("0", False), ("15", True)])
 async def test_the_time_that_replies_get(
-    tenant: Tenant, house: House, other_server: Served, tmp_path: Path, *, grace: str, done: bool
+    tenant: Tenant, services: Services, other_server: RunningServer, tmp_path: Path, *, grace: str, done: bool
 ) -> None:
-    house.llm.on("take your time", Script(["word "] * 10, delay=0.5))
-    with serving(**house.settings, data_dir=str(tmp_path), shutdown_grace=grace) as victim:
+    services.llm.on("take your time", Script(["word "] * 10, delay=0.5))
+    with server_process(**services.settings, data_dir=str(tmp_path), shutdown_grace=grace) as victim:
         here = await ask(await tenant.user(server=victim), "take your time")
         everybody = Followers(here.at(tenant, other_server))
         await everybody.hear()

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import House
+from tests.conftest import Services
 from tests.faults.helpers import caret
-from tests.support.house import ENCRYPTION_KEY, SECRET
+from tests.support.servers import ENCRYPTION_KEY, SECRET
 
 NOBODY = "127.0.0.1:1"
 WRONG = [
@@ -77,23 +77,23 @@ def test_a_wrong_setting_stops_the_server(settings: dict[str, str], said: str, t
     ],
     ids=["database", "database port", "bus", "model", "fallback", "no models file", "wrong models file"],
 )
-def test_what_only_a_try_can_tell(house: House, settings: dict[str, str], said: str, tmp_path: Path) -> None:
-    stopped = caret("serve", **{**house.settings, "port": "0", "data_dir": str(tmp_path), **settings})
+def test_what_only_a_try_can_tell(services: Services, settings: dict[str, str], said: str, tmp_path: Path) -> None:
+    stopped = caret("serve", **{**services.settings, "port": "0", "data_dir": str(tmp_path), **settings})
     assert (stopped.returncode, stopped.stdout) == (1, "")
     [line] = stopped.stderr.splitlines()
     assert line.startswith(f"caret: {said}")
     assert "hidden" not in line
 
 
-def test_wrong_credentials_are_told_from_absent_servers(house: House, tmp_path: Path) -> None:
-    address = house.nats_url.rpartition("@")[2]
+def test_wrong_credentials_are_told_from_absent_servers(services: Services, tmp_path: Path) -> None:
+    address = services.nats_url.rpartition("@")[2]
     stopped = caret(
-        "serve", **{**house.settings, "nats_url": f"nats://wrong@{address}", "data_dir": str(tmp_path)}, port="0"
+        "serve", **{**services.settings, "nats_url": f"nats://wrong@{address}", "data_dir": str(tmp_path)}, port="0"
     )
     assert stopped.returncode == 1
     assert "Authorization Violation" in stopped.stderr
-    address = house.database_url.rpartition("@")[2]
-    asked = caret("migrate", **{**house.settings, "database_url": f"postgresql://caret:hidden@{address}"})
+    address = services.database_url.rpartition("@")[2]
+    asked = caret("migrate", **{**services.settings, "database_url": f"postgresql://caret:hidden@{address}"})
     assert asked.returncode == 1
     [line] = asked.stderr.splitlines()
     assert line == 'caret: CARET_DATABASE_URL: the database refuses: password authentication failed for user "caret"'

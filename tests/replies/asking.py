@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 from pydantic.alias_generators import to_camel
 
-from tests.conftest import House
+from tests.conftest import Services
 from tests.support.clients import Caller
 from tests.test_main_job import CONVERSE, CREATE, indexed
 
@@ -28,7 +28,7 @@ class Talk:
     """A conversation about a note, and one word by which its questions are found again."""
 
     caller: Caller
-    house: House
+    services: Services
     note: str
     id: str
     word: str = field(default_factory=lambda: uuid.uuid4().hex)
@@ -50,15 +50,15 @@ class Talk:
     @property
     def sent(self) -> list[dict[str, Any]]:
         """The bodies of all requests to the model, in their order; without those for titles."""
-        return [body for body in self.house.llm.asked(self.word) if "Task: title" not in str(body["messages"][0])]
+        return [body for body in self.services.llm.asked(self.word) if "Task: title" not in str(body["messages"][0])]
 
 
-async def begin(caller: Caller, house: House, title: str = "Facilities", **note: Any) -> Talk:
+async def begin(caller: Caller, services: Services, title: str = "Facilities", **note: Any) -> Talk:
     """About a new note that is indexed."""
     made = (await caller.data(CREATE, input={"title": title, **note}))["createNote"]
     await indexed(caller, made["id"])
     talk = (await caller.data(CONVERSE, note=made["id"]))["createConversation"]
-    return Talk(caller, house, made["id"], talk["id"])
+    return Talk(caller, services, made["id"], talk["id"])
 
 
 def without_scores(hits: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:

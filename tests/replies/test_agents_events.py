@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import House, Tenant
+from tests.conftest import Services, Tenant
 from tests.replies.asking import Talk, begin, camel, without_scores
 from tests.support.llm import Call, Script
 
@@ -15,8 +15,8 @@ Events = list[dict[str, Any]]
 
 
 @pytest.fixture
-async def talk(tenant: Tenant, house: House) -> Talk:
-    return await begin(await tenant.key(), house, summary=LISBON)
+async def talk(tenant: Tenant, services: Services) -> Talk:
+    return await begin(await tenant.key(), services, summary=LISBON)
 
 
 def delta(text: str) -> dict[str, Any]:
@@ -109,8 +109,8 @@ async def test_plain_chat(talk: Talk) -> None:
     await asked(talk, expected)
 
 
-async def test_general(talk: Talk, house: House) -> None:
-    house.llm.on(
+async def test_general(talk: Talk, services: Services) -> None:
+    services.llm.on(
         talk.word,
         Script(["Let me ", "look. "], calls=[Call("c1", "get_document_content", width=1)]),
         Script([], calls=[Call("c2", "get_selection_content")]),
@@ -150,13 +150,13 @@ async def test_general(talk: Talk, house: House) -> None:
     await asked(talk, expected, "general", document_context=DOCUMENT)
 
 
-async def test_analyst(talk: Talk, house: House) -> None:
+async def test_analyst(talk: Talk, services: Services) -> None:
     counts = {"count_words": 4, "count_characters": 30, "count_paragraphs": 1, "count_sentences": 2}
     scripts = [Script([], calls=[Call(f"n{number}", name)]) for number, name in enumerate(counts)]
     reading = Script(["Then: "], calls=[Call("r", "estimate_reading_time", '{"words_per_minute": 2}')])
     query = '{"query": "heating", "exclude_current_document": false, "top_k": 1}'
     searching = Script([], calls=[Call("s", "search_workspace_context", query, 2)])
-    house.llm.on(talk.word, *scripts, reading, searching, Script(["Broken."]))
+    services.llm.on(talk.word, *scripts, reading, searching, Script(["Broken."]))
     expected: Events = []
     for number, (name, value) in enumerate(counts.items()):
         unit = name.removeprefix("count_")
@@ -176,11 +176,11 @@ async def test_analyst(talk: Talk, house: House) -> None:
     await asked(talk, expected, "analyst", document_context=DOCUMENT)
 
 
-async def test_two_calls_of_one_tool_at_once(talk: Talk, house: House) -> None:
+async def test_two_calls_of_one_tool_at_once(talk: Talk, services: Services) -> None:
     """Their arguments arrive mixed, piece by piece; each keeps its own, and its own result."""
     queries = {"x": '{"query": "heating", "top_k": 1}', "y": '{"query": "", "top_k": 20}'}
     calls = [Call(ident, "search_workspace_context", text, 4) for ident, text in queries.items()]
-    house.llm.on(talk.word, Script(["So: "], calls=calls), Script(["There."]))
+    services.llm.on(talk.word, Script(["So: "], calls=calls), Script(["There."]))
     first, *rest, last, end = substituted(await talk.rest(agent_type="general"), talk)
     hit = {"title": "Facilities", "chunk_index": 0, "text": f"Facilities\n\n{LISBON}", "note_id": talk.note}
     refusal = "`query` must have between 1 and 2000 characters."

@@ -7,7 +7,7 @@ import pytest
 
 from models import Role
 from resolvers.agents.chat import STEPS, TOOL_CALLS
-from tests.conftest import House, Tenant
+from tests.conftest import Services, Tenant
 from tests.replies.asking import Talk, begin
 from tests.replies.sent import gave
 from tests.support.llm import Call, Script
@@ -22,8 +22,8 @@ PROPOSE = "propose_document_replacement"
 
 
 @pytest.fixture
-async def talk(tenant: Tenant, house: House) -> Talk:
-    return await begin(await tenant.key(), house, summary="A summary.")
+async def talk(tenant: Tenant, services: Services) -> Talk:
+    return await begin(await tenant.key(), services, summary="A summary.")
 
 
 def results(events: list[dict[str, Any]]) -> list[tuple[str, str, Any]]:
@@ -37,27 +37,29 @@ def results(events: list[dict[str, Any]]) -> list[tuple[str, str, Any]]:
 
 async def used(talk: Talk, *calls: Call, **body: Any) -> list[tuple[str, str, Any]]:
     """The results of calls that the model makes one after the other."""
-    talk.house.llm.on(talk.word, *(Script([], calls=[call]) for call in calls), Script(["Done."]))
+    talk.services.llm.on(talk.word, *(Script([], calls=[call]) for call in calls), Script(["Done."]))
     events = await talk.rest(**{"agent_type": "general", **body})
     assert (events[-1]["type"], events[-1]["content"]) == ("done", "Done.")
     return results(events)
 
 
-async def test_the_document_is_the_one_sent_else_the_notes_own_text(tenant: Tenant, house: House) -> None:
+async def test_the_document_is_the_one_sent_else_the_notes_own_text(tenant: Tenant, services: Services) -> None:
     key, read = await tenant.key(), Call("d", "get_document_content")
     texts = {"userWrittenNote": "Mine.", "summary": "Short.", "enhancedNote": "Long."}
-    talk = await begin(key, house, **texts)
+    talk = await begin(key, services, **texts)
     assert await used(talk, read, document_context="Sent.") == [("d", "5 characters", {"text": "Sent."})]
     assert await used(talk, read, document_context="") == [("d", "0 characters", {"text": ""})]
     joined = "Mine.\n\nShort.\n\nLong."
     assert await used(talk, read) == [("d", "20 characters", {"text": joined})]
-    talk = await begin(key, house, contentText="The document.", **texts)
+    talk = await begin(key, services, contentText="The document.", **texts)
     assert await used(talk, read, document_context={}) == [("d", "13 characters", {"text": "The document."})]
     assert await used(talk, Call("s", "get_selection_content")) == [("s", "Nothing is selected", {"text": None})]
 
 
-async def test_a_document_that_is_too_long_is_shown_in_part_and_not_replaced(tenant: Tenant, house: House) -> None:
-    talk = await begin(await tenant.key(), house, contentText="x" * 64_001)
+async def test_a_document_that_is_too_long_is_shown_in_part_and_not_replaced(
+    tenant: Tenant, services: Services
+) -> None:
+    talk = await begin(await tenant.key(), services, contentText="x" * 64_001)
     longer = Call("p", PROPOSE, '{"proposed_text": "Short."}')
     refusal = "The document has more than 64000 characters: it is too long to be replaced as a whole."
     [(_, summary, _), refused] = await used(talk, Call("d", "get_document_content"), longer)
@@ -67,7 +69,7 @@ async def test_a_document_that_is_too_long_is_shown_in_part_and_not_replaced(ten
     assert (await talk.caller.data(SUGGESTIONS, id=talk.id))["conversation"]["suggestions"] == []
 
 
-async def test_the_rights_are_those_of_who_asks_at_that_moment(tenant: Tenant, house: House) -> None:
+async def test_the_rights_are_those_of_who_asks_at_that_moment(tenant: Tenant, services: Services) -> None:
     member, admin = await tenant.user(), await tenant.user(Role.ADMIN)
     secret = (await admin.data(CREATE, input={"title": "Secret", "summary": "The code is 1234."}))["createNote"]
     note = (await admin.data(CREATE, input={"title": "Open", "contentText": "The code is open."}))["createNote"]
@@ -75,14 +77,14 @@ async def test_the_rights_are_those_of_who_asks_at_that_moment(tenant: Tenant, h
     for made in (secret, note):
         await indexed(admin, made["id"])
     conversation = (await member.data(CONVERSE, note=note["id"]))["createConversation"]
-    talk = Talk(member, house, note["id"], conversation["id"])
+    talk = Talk(member, services, note["id"], conversation["id"])
     search = Call("s", "search_workspace_context", '{"query": "code", "top_k": 20}')
     [(_, summary, [hit])] = await used(talk, search)
     assert (summary, hit["title"]) == ("1 passage", "Open")
 
     opened = threading.Event()
     calls = [Call("d", "get_document_content"), Call("w", "count_words"), search]
-    house.llm.on(talk.word, Script(["Let me ", "look."], calls=calls, gate=opened), Script(["Done."]))
+    services.llm.on(talk.word, Script(["Let me ", "look."], calls=calls, gate=opened), Script(["Done."]))
     path = f"/api/v1/ai/conversations/{talk.id}/stream"
     body = {"message": f"Hm? {talk.word}", "agent_type": "general"}
     async with member.sse("POST", path, json=body) as events:
@@ -96,8 +98,8 @@ async def test_the_rights_are_those_of_who_asks_at_that_moment(tenant: Tenant, h
     assert answers == [unreadable, unreadable, '{"error":"You do not have access to this note."}']
 
 
-async def test_proposals_that_are_refused_and_one_that_is_made(tenant: Tenant, house: House) -> None:
-    talk = await begin(await tenant.key(), house, contentText="Old <text>.")
+async def test_proposals_that_are_refused_and_one_that_is_made(tenant: Tenant, services: Services) -> None:
+    talk = await begin(await tenant.key(), services, contentText="Old <text>.")
     long = "x" * 64_001
     texts = ["", " \\n", long, "New &lt; \\u0000text."]
     told = await used(
@@ -127,9 +129,9 @@ async def test_proposals_that_are_refused_and_one_that_is_made(tenant: Tenant, h
     assert note == {"revision": 1, "contentText": "Old <text>."}
 
 
-async def test_two_proposals_at_once_are_made_in_their_order(talk: Talk, house: House) -> None:
+async def test_two_proposals_at_once_are_made_in_their_order(talk: Talk, services: Services) -> None:
     calls = [Call(name, PROPOSE, f'{{"proposed_text": "{name}"}}') for name in ("first", "second")]
-    house.llm.on(talk.word, Script([], calls=calls), Script())
+    services.llm.on(talk.word, Script([], calls=calls), Script())
     events = await talk.rest(agent_type="general")
     assert [(event["type"], (event["tool_call"] or {}).get("id")) for event in events[:6]] == [
         ("tool_call", "first"),
@@ -178,8 +180,8 @@ async def test_calls_that_are_wrong_are_told_and_may_be_corrected(
     assert (await talk.messages())[1]["tool_calls"][0]["result"] == wrong[2]
 
 
-async def test_a_model_that_never_ends_is_ended(talk: Talk, house: House) -> None:
-    house.llm.on(talk.word, Script(["x"], calls=[Call("a", "nothing")]))
+async def test_a_model_that_never_ends_is_ended(talk: Talk, services: Services) -> None:
+    services.llm.on(talk.word, Script(["x"], calls=[Call("a", "nothing")]))
     events = await talk.rest(agent_type="analyst")
     assert [event["type"] for event in events].count("error") == 1
     assert (events[-1]["type"], events[-1]["content"]) == ("error", "The model took too many steps without an answer.")
@@ -189,9 +191,9 @@ async def test_a_model_that_never_ends_is_ended(talk: Talk, house: House) -> Non
 
 
 @pytest.mark.parametrize("ids", [[f"c{number}" for number in range(TOOL_CALLS + 1)], ["same", "same"]])
-async def test_steps_that_are_refused_as_a_whole(talk: Talk, house: House, ids: list[str]) -> None:
+async def test_steps_that_are_refused_as_a_whole(talk: Talk, services: Services, ids: list[str]) -> None:
     """Too many calls, or calls that can't be told apart: none is made."""
-    house.llm.on(talk.word, Script(["x"], calls=[Call(ident, "count_words") for ident in ids]))
+    services.llm.on(talk.word, Script(["x"], calls=[Call(ident, "count_words") for ident in ids]))
     events = await talk.rest(agent_type="analyst")
     assert [event["type"] for event in events] == ["delta", "error"]
     assert len(talk.sent) == 1

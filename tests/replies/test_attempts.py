@@ -9,27 +9,27 @@ import pytest
 from sqlalchemy import text as sql
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from tests.conftest import House, Tenant
+from tests.conftest import Services, Tenant
 from tests.faults.helpers import Asked, ask, follow, one_ending, text
-from tests.support.house import Served, serving
 from tests.support.llm import MODEL, Script
+from tests.support.servers import RunningServer, server_process
 
 OTHER = "another"
 MODELS = "query($c: ID!) { conversation(id: $c) { messages(last: 5) { nodes { id model { id name } } } } }"
 
 
 @pytest.fixture(scope="module")
-def chained(house: House, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+def chained(services: Services, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     """A server that offers another model of the same provider, and asks it in the place of the first."""
     folder = tmp_path_factory.mktemp("chained")
     card = {"id": OTHER, "name": "Another", "provider": "Us", "gateway": "openai-compatible", "context_window": 8000}
     (folder / "models.json").write_text(json.dumps([card]))
     more = {"llm_fallbacks": OTHER, "llm_silence": "1", "models_file": str(folder / "models.json")}
-    with serving(**house.settings, **more, data_dir=str(folder)) as served:
+    with server_process(**services.settings, **more, data_dir=str(folder)) as served:
         yield served
 
 
-async def answered(tenant: Tenant, chained: Served, question: str) -> tuple[Asked, list[dict[str, Any]]]:
+async def answered(tenant: Tenant, chained: RunningServer, question: str) -> tuple[Asked, list[dict[str, Any]]]:
     asked = await ask(await tenant.user(server=chained), question)
     return asked, await follow(asked)
 
@@ -39,64 +39,68 @@ async def model_of(asked: Asked) -> Any:
     return next(node["model"] for node in nodes if node["id"] == asked.reply)
 
 
-def asked_models(house: House, question: str) -> list[str]:
+def asked_models(services: Services, question: str) -> list[str]:
     """Who was asked for the answer; a title is asked for later."""
-    return [body["model"] for body in house.llm.asked(question) if "Task: title" not in json.dumps(body)]
+    return [body["model"] for body in services.llm.asked(question) if "Task: title" not in json.dumps(body)]
 
 
-async def test_a_busy_model_is_asked_again(tenant: Tenant, chained: Served, house: House) -> None:
-    house.llm.on("busy at first", Script(["Here ", "I am."], status=429, retry_after="0", times=2))
+async def test_a_busy_model_is_asked_again(tenant: Tenant, chained: RunningServer, services: Services) -> None:
+    services.llm.on("busy at first", Script(["Here ", "I am."], status=429, retry_after="0", times=2))
     asked, events = await answered(tenant, chained, "busy at first")
     assert one_ending(events)["__typename"] == "ReplyDone"
     assert text(events) == "Here I am."
-    assert asked_models(house, "busy at first") == [MODEL] * 3
+    assert asked_models(services, "busy at first") == [MODEL] * 3
     assert (await model_of(asked))["id"] == MODEL
 
 
 async def test_another_model_answers_and_is_named(
-    tenant: Tenant, chained: Served, house: House, database: AsyncEngine
+    tenant: Tenant, chained: RunningServer, services: Services, database: AsyncEngine
 ) -> None:
-    house.llm.on("refused by one", Script(["At ", "your service."], status=401, models=[MODEL]))
+    services.llm.on("refused by one", Script(["At ", "your service."], status=401, models=[MODEL]))
     asked, events = await answered(tenant, chained, "refused by one")
     assert one_ending(events)["__typename"] == "ReplyDone"
-    assert asked_models(house, "refused by one") == [MODEL, OTHER]
+    assert asked_models(services, "refused by one") == [MODEL, OTHER]
     assert await model_of(asked) == {"id": OTHER, "name": "Another"}
     async with database.connect() as connection:
         query = sql("SELECT model_id, usage->>'requests' FROM messages WHERE id = :id")
         assert tuple((await connection.execute(query, {"id": asked.reply})).one()) == (OTHER, "1")
 
 
-async def test_nobody_answers(tenant: Tenant, chained: Served, house: House) -> None:
-    house.llm.on("refused by all", Script(status=401))
+async def test_nobody_answers(tenant: Tenant, chained: RunningServer, services: Services) -> None:
+    services.llm.on("refused by all", Script(status=401))
     asked, [failed] = await answered(tenant, chained, "refused by all")
     assert (failed["__typename"], failed["reason"]) == ("ReplyFailed", "The model refused this request.")
-    assert asked_models(house, "refused by all") == [MODEL, OTHER]
+    assert asked_models(services, "refused by all") == [MODEL, OTHER]
     assert (await asked.stored())["state"] == "FAILED"
 
 
-async def test_nothing_is_tried_once_a_word_was_heard(tenant: Tenant, chained: Served, house: House) -> None:
-    house.llm.on("break after one", Script(["A part ", "never said"], break_after=1))
+async def test_nothing_is_tried_once_a_word_was_heard(
+    tenant: Tenant, chained: RunningServer, services: Services
+) -> None:
+    services.llm.on("break after one", Script(["A part ", "never said"], break_after=1))
     asked, events = await answered(tenant, chained, "break after one")
     failed = one_ending(events)
     assert failed["reason"] == "The model could not be reached. Please try again."
     assert (await asked.stored())["content"] == text(events) == "A part "
-    assert asked_models(house, "break after one") == [MODEL]
+    assert asked_models(services, "break after one") == [MODEL]
 
 
-async def test_silence_counts_as_gone(tenant: Tenant, chained: Served, house: House) -> None:
-    house.llm.on("say nothing more", Script(["A part ", "never said"], stall_after=1))
+async def test_silence_counts_as_gone(tenant: Tenant, chained: RunningServer, services: Services) -> None:
+    services.llm.on("say nothing more", Script(["A part ", "never said"], stall_after=1))
     asked, events = await answered(tenant, chained, "say nothing more")
     assert one_ending(events)["reason"] == "The model could not be reached. Please try again."
     assert (await asked.stored())["content"] == "A part "
 
 
-async def test_a_reply_between_two_attempts_can_be_cancelled(tenant: Tenant, chained: Served, house: House) -> None:
-    house.llm.on("come back later", Script(status=429, retry_after="5"))
+async def test_a_reply_between_two_attempts_can_be_cancelled(
+    tenant: Tenant, chained: RunningServer, services: Services
+) -> None:
+    services.llm.on("come back later", Script(status=429, retry_after="5"))
     asked = await ask(await tenant.user(server=chained), "come back later")
     async with asyncio.timeout(30):
-        while not house.llm.asked("come back later"):
+        while not services.llm.asked("come back later"):
             await asyncio.sleep(0.02)
     await asked.caller.data("mutation($id: ID!) { cancelReply(messageId: $id) { state } }", id=asked.reply)
     [ended] = await follow(asked)
     assert ended["reason"] == "The reply was cancelled."
-    assert asked_models(house, "come back later") == [MODEL]
+    assert asked_models(services, "come back later") == [MODEL]

@@ -12,11 +12,11 @@ from sqlalchemy import text as sql
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from models.base import new_id
-from tests.conftest import House, Tenant
+from tests.conftest import Services, Tenant
 from tests.faults.helpers import SEND, Asked, ask, elsewhere, follow, listen, one_ending, taken, text
 from tests.support.clients import Caller
-from tests.support.house import Served
 from tests.support.llm import Script
+from tests.support.servers import RunningServer
 
 SAID = "The reply was cancelled."
 CANCEL = """mutation($id: ID!) {
@@ -54,10 +54,10 @@ def gate() -> threading.Event:
 @pytest.mark.parametrize("cancel", [by_graphql, by_rest])
 @pytest.mark.parametrize("far", [False, True], ids=["here", "elsewhere"])
 async def test_everybody_hears_one_ending(
-    tenant: Tenant, house: House, other_server: Served, gate: threading.Event, *, cancel: Cancel, far: bool
+    tenant: Tenant, services: Services, other_server: RunningServer, gate: threading.Event, *, cancel: Cancel, far: bool
 ) -> None:
     question = f"cancel me, {cancel.__name__} {far}"
-    house.llm.on(question, Script(["So ", "never said"], gate=gate))
+    services.llm.on(question, Script(["So ", "never said"], gate=gate))
     here = await ask(await tenant.user(), question)
     there = here.at(tenant, other_server)
     hearing = [asyncio.Event(), asyncio.Event()]
@@ -81,7 +81,7 @@ async def test_everybody_hears_one_ending(
         "createdAt": stored["createdAt"],
         "updatedAt": stored["updatedAt"],
     }
-    house.llm.on("and now", Script(["Fine."]))
+    services.llm.on("and now", Script(["Fine."]))
     again = (await here.caller.data(SEND, c=here.conversation, m="and now"))["sendMessage"]["reply"]["id"]
 
     for events in await asyncio.gather(*followers):
@@ -102,8 +102,8 @@ async def test_everybody_hears_one_ending(
     gate.set()
 
 
-async def test_before_the_first_word(tenant: Tenant, house: House) -> None:
-    house.llm.on("never begins", Script(stall_after=0))
+async def test_before_the_first_word(tenant: Tenant, services: Services) -> None:
+    services.llm.on("never begins", Script(stall_after=0))
     asked = await ask(await tenant.user(), "never begins")
     follower = asyncio.create_task(follow(asked))
     assert (await asked.caller.data(SHORT, id=asked.reply))["cancelReply"] == {"content": "", "state": "CANCELLED"}
@@ -111,9 +111,9 @@ async def test_before_the_first_word(tenant: Tenant, house: House) -> None:
     assert (end["reason"], end["message"]) == (SAID, {"content": "", "state": "CANCELLED"})
 
 
-async def test_what_has_ended_stays_as_it_is(tenant: Tenant, house: House) -> None:
-    house.llm.on("already done", Script(["Done."]))
-    house.llm.on("already failed", Script(status=400))
+async def test_what_has_ended_stays_as_it_is(tenant: Tenant, services: Services) -> None:
+    services.llm.on("already done", Script(["Done."]))
+    services.llm.on("already failed", Script(status=400))
     caller = await tenant.user()
     for question in ("already done", "already failed"):
         asked = await ask(caller, question)
@@ -125,9 +125,9 @@ async def test_what_has_ended_stays_as_it_is(tenant: Tenant, house: House) -> No
         assert await finishes(tenant.database, asked.reply) == [1]
 
 
-async def test_what_is_no_reply_of_the_callers(tenant: Tenant, stranger: Tenant, house: House) -> None:
+async def test_what_is_no_reply_of_the_callers(tenant: Tenant, stranger: Tenant, services: Services) -> None:
     gate = threading.Event()
-    house.llm.on("not yours", Script(["Mine", "."], gate=gate))
+    services.llm.on("not yours", Script(["Mine", "."], gate=gate))
     caller = await tenant.user()
     asked = await ask(caller, "not yours")
     mine = await caller.data(
@@ -154,8 +154,8 @@ async def test_what_is_no_reply_of_the_callers(tenant: Tenant, stranger: Tenant,
     assert text(await follow(asked)) == "Mine."
 
 
-async def test_a_key_needs_the_scope_to_write(tenant: Tenant, house: House) -> None:
-    house.llm.on("only read", Script(["A", "b"]))
+async def test_a_key_needs_the_scope_to_write(tenant: Tenant, services: Services) -> None:
+    services.llm.on("only read", Script(["A", "b"]))
     asked = await ask(await tenant.key("notes"), "only read")
     reader = await tenant.key("notes:read")
     assert await reader.code(CANCEL, id=asked.reply) == "INSUFFICIENT_SCOPE"
@@ -164,8 +164,10 @@ async def test_a_key_needs_the_scope_to_write(tenant: Tenant, house: House) -> N
     assert text(await follow(asked)) == "Ab"
 
 
-async def test_many_at_once(tenant: Tenant, house: House, other_server: Served, gate: threading.Event) -> None:
-    house.llm.on("all of you", Script(["So ", "never said"], gate=gate))
+async def test_many_at_once(
+    tenant: Tenant, services: Services, other_server: RunningServer, gate: threading.Event
+) -> None:
+    services.llm.on("all of you", Script(["So ", "never said"], gate=gate))
     here = await ask(await tenant.user(), "all of you")
     follower = asyncio.create_task(follow(here))
     callers = [here.caller, elsewhere(tenant, here.caller, other_server)]
@@ -176,9 +178,9 @@ async def test_many_at_once(tenant: Tenant, house: House, other_server: Served, 
     gate.set()
 
 
-async def test_it_races_with_the_end(tenant: Tenant, house: House, other_server: Served) -> None:
+async def test_it_races_with_the_end(tenant: Tenant, services: Services, other_server: RunningServer) -> None:
     """Whoever wins, there is one ending, and it is what is stored."""
-    house.llm.on("which is first", Script(["One ", "two ", "three"], delay=0.02))
+    services.llm.on("which is first", Script(["One ", "two ", "three"], delay=0.02))
     here = await tenant.user()
     there = elsewhere(tenant, here, other_server)
     states = []
@@ -204,9 +206,9 @@ async def test_it_races_with_the_end(tenant: Tenant, house: House, other_server:
     assert "CANCELLED" in states
 
 
-async def test_the_process_was_not_told(tenant: Tenant, house: House) -> None:
+async def test_the_process_was_not_told(tenant: Tenant, services: Services) -> None:
     """The message of the bus is lost, so only the row says it: the next look at the row stops the reply."""
-    house.llm.on("nobody told me", Script([f"{number} " for number in range(200)], delay=0.1))
+    services.llm.on("nobody told me", Script([f"{number} " for number in range(200)], delay=0.1))
     asked = await ask(await tenant.user(), "nobody told me")
     hears = asyncio.Event()
     follower = asyncio.create_task(follow(asked, hears=hears))
@@ -220,9 +222,9 @@ async def test_the_process_was_not_told(tenant: Tenant, house: House) -> None:
     assert 0 < len(events) < 100
 
 
-async def test_the_model_is_left_alone(tenant: Tenant, house: House) -> None:
+async def test_the_model_is_left_alone(tenant: Tenant, services: Services) -> None:
     """A cancelled reply asks for nothing more: its socket can be used for the next operation at once."""
-    house.llm.on("let it be", Script([f"{number} " for number in range(500)], delay=0.05))
+    services.llm.on("let it be", Script([f"{number} " for number in range(500)], delay=0.05))
     asked = await ask(await tenant.user(), "let it be")
     async with asked.caller.socket() as socket:
         name = await socket.start("subscription($id: ID!) { reply(messageId: $id) { __typename } }", id=asked.reply)
@@ -235,7 +237,7 @@ async def test_the_model_is_left_alone(tenant: Tenant, house: House) -> None:
     assert (message["type"], kinds[-1], kinds.count("ReplyFailed")) == ("complete", "ReplyFailed", 1)
 
 
-async def test_openapi_has_it(server: Served) -> None:
+async def test_openapi_has_it(server: RunningServer) -> None:
     async with httpx.AsyncClient(base_url=server.url) as http:
         told = (await http.get("/openapi.json")).json()["paths"]
     cancel = told["/api/v1/ai/conversations/{id}/cancel"]["post"]

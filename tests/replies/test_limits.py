@@ -9,11 +9,11 @@ import pytest
 from sqlalchemy import text as sql
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from tests.conftest import House, Tenant, make_tenant
+from tests.conftest import Services, Tenant, make_tenant
 from tests.faults.helpers import Asked, conversation, elsewhere, follow
 from tests.support.clients import Caller
-from tests.support.house import Served, serving
 from tests.support.llm import Script, ScriptedModel
+from tests.support.servers import RunningServer, server_process
 
 LIMITS = {"replies_per_user": "2", "replies_per_workspace": "3", "tokens_per_minute": "30"}
 SEND = """mutation($c: ID!, $input: SendMessageInput!) {
@@ -26,16 +26,19 @@ TOKENS = "A workspace may spend 30 tokens in 60 seconds. Try again in {} seconds
 
 
 @pytest.fixture(scope="module")
-def pair(house: House, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Served, Served]]:
-    """Two servers of one house, with small limits."""
-    settings = {**house.settings, **LIMITS}
+def pair(services: Services, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[RunningServer, RunningServer]]:
+    """Two servers with the same database and bus, and small limits."""
+    settings = {**services.settings, **LIMITS}
     folders = [str(tmp_path_factory.mktemp("limited")) for _ in range(2)]
-    with serving(**settings, data_dir=folders[0]) as one, serving(**settings, data_dir=folders[1]) as other:
+    with (
+        server_process(**settings, data_dir=folders[0]) as one,
+        server_process(**settings, data_dir=folders[1]) as other,
+    ):
         yield one, other
 
 
 @pytest.fixture
-async def limited(pair: tuple[Served, Served], database: AsyncEngine) -> AsyncIterator[Tenant]:
+async def limited(pair: tuple[RunningServer, RunningServer], database: AsyncEngine) -> AsyncIterator[Tenant]:
     made = await make_tenant(pair[0], database)
     yield made
     for caller in made.callers:
@@ -43,9 +46,9 @@ async def limited(pair: tuple[Served, Served], database: AsyncEngine) -> AsyncIt
 
 
 @pytest.fixture
-def gate(house: House) -> Iterator[threading.Event]:
+def gate(services: Services) -> Iterator[threading.Event]:
     gate = threading.Event()
-    house.llm.on("hold on", Script(["Held ", "back."], gate=gate))
+    services.llm.on("hold on", Script(["Held ", "back."], gate=gate))
     yield gate
     gate.set()
 
@@ -114,7 +117,9 @@ async def test_of_a_workspace(limited: Tenant, gate: threading.Event) -> None:
 
 
 @pytest.mark.parametrize("people", [1, 20], ids=["user", "workspace"])
-async def test_it_is_exact(limited: Tenant, pair: tuple[Served, Served], gate: threading.Event, people: int) -> None:
+async def test_it_is_exact(
+    limited: Tenant, pair: tuple[RunningServer, RunningServer], gate: threading.Event, people: int
+) -> None:
     """Twenty at once over two servers: so many run as may, and not one more."""
     users = [await limited.user() for _ in range(people)]
     callers = [elsewhere(limited, users[n % people], pair[n % 2]) for n in range(20)]
@@ -142,27 +147,29 @@ async def spend(tenant: Tenant, llm: ScriptedModel, words: int, ago: float, *, t
         await connection.execute(moved, {"s": ago, "id": reply(answer)})
 
 
-async def test_tokens(limited: Tenant, stranger: Tenant, pair: tuple[Served, Served], house: House) -> None:
-    house.llm.on("one more", Script(["Yes."]))
-    await spend(limited, house.llm, 9, 50)
-    await spend(limited, house.llm, 9, 20)
+async def test_tokens(
+    limited: Tenant, stranger: Tenant, pair: tuple[RunningServer, RunningServer], services: Services
+) -> None:
+    services.llm.on("one more", Script(["Yes."]))
+    await spend(limited, services.llm, 9, 50)
+    await spend(limited, services.llm, 9, 20)
     caller = elsewhere(limited, await limited.user(), pair[1])
     # 40 of 30: the older ones must leave, until it is fewer.
     said, seconds = refusal(await begin(caller, "one more"))
     assert (said, 1 <= seconds <= 10) == (TOKENS.format(seconds), True)
     assert reply(await begin(elsewhere(stranger, await stranger.user(), pair[1]), "one more"))
     await pass_seconds(limited, 10)
-    await spend(limited, house.llm, 9, 0)
+    await spend(limited, services.llm, 9, 0)
     # Of 20 and 20 the older one ended half a minute ago: it leaves before the younger one.
     assert 1 <= refusal(await begin(caller, "one more"))[1] <= 30
     await pass_seconds(limited, 31)
     assert reply(await begin(caller, "one more"))
 
 
-async def test_tokens_that_no_provider_told(limited: Tenant, house: House) -> None:
-    await spend(limited, house.llm, 29, 0, told=False)
+async def test_tokens_that_no_provider_told(limited: Tenant, services: Services) -> None:
+    await spend(limited, services.llm, 29, 0, told=False)
     caller = await limited.user()
-    await spend(limited, house.llm, 1, 0, told=False)
+    await spend(limited, services.llm, 1, 0, told=False)
     assert 1 <= refusal(await begin(caller))[1] <= 60
 
 

@@ -11,11 +11,11 @@ from sqlalchemy import text as sql
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from models.base import new_id
-from tests.conftest import House, Tenant
+from tests.conftest import Services, Tenant
 from tests.faults.helpers import Asked, conversation, elsewhere, follow, one_ending, text
 from tests.support.clients import Caller
-from tests.support.house import Served
 from tests.support.llm import Script
+from tests.support.servers import RunningServer
 
 MESSAGE = "id role content state tokenCount createdAt"
 SEND = f"""mutation($c: ID!, $input: SendMessageInput!) {{
@@ -59,9 +59,9 @@ async def roles(database: AsyncEngine, talk: str) -> list[str]:
         return list((await connection.execute(query, {"c": talk})).scalars())
 
 
-async def test_a_repeat_gets_the_same_messages(tenant: Tenant, house: House, gate: threading.Event) -> None:
+async def test_a_repeat_gets_the_same_messages(tenant: Tenant, services: Services, gate: threading.Event) -> None:
     """While the reply runs, and after its end: then as they are by then."""
-    house.llm.on("say it once", Script(["Once ", "only."], gate=gate))
+    services.llm.on("say it once", Script(["Once ", "only."], gate=gate))
     caller = await tenant.user()
     _, talk = await conversation(caller)
     first = await send(caller, talk, message="say it once", idempotencyKey="k")
@@ -90,17 +90,17 @@ async def test_a_repeat_gets_the_same_messages(tenant: Tenant, house: House, gat
     done = {"content": "Once only.", "state": "DONE", "tokenCount": 2}
     assert ended == {"userMessage": first["userMessage"], "reply": {**first["reply"], **done}}
     assert await roles(tenant.database, talk) == ["user", "assistant"]
-    assert len(house.llm.asked("say it once")) == 2  # The answer, and the title.
+    assert len(services.llm.asked("say it once")) == 2  # The answer, and the title.
     # The key that was refused is free.
     other = await send(caller, talk, message="say it once", idempotencyKey="l")
     assert other["reply"]["id"] != first["reply"]["id"]
 
 
 async def test_twenty_at_once_are_one(
-    tenant: Tenant, house: House, other_server: Served, gate: threading.Event
+    tenant: Tenant, services: Services, other_server: RunningServer, gate: threading.Event
 ) -> None:
     """By subscription and by SSE, over two servers: all of them hear the one reply from its start."""
-    house.llm.on("all at once", Script(["One ", "for ", "all."], gate=gate))
+    services.llm.on("all at once", Script(["One ", "for ", "all."], gate=gate))
     here = await tenant.user()
     there = elsewhere(tenant, here, other_server)
     _, talk = await conversation(here)
@@ -114,7 +114,7 @@ async def test_twenty_at_once_are_one(
 
     tasks = [asyncio.create_task(way(at)) for at in (here, there) for way in (asking, posting) for _ in range(5)]
     async with asyncio.timeout(20):
-        while not house.llm.asked("all at once"):
+        while not services.llm.asked("all at once"):
             await asyncio.sleep(0.02)
     gate.set()
     heard = await asyncio.gather(*tasks)

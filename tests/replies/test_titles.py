@@ -10,11 +10,11 @@ import pytest
 from sqlalchemy import text as sql
 
 from resolvers.replies.titles import cleaned, plain
-from tests.conftest import House, Tenant
+from tests.conftest import Services, Tenant
 from tests.faults.helpers import ask, follow, one_ending
 from tests.support.clients import Caller
-from tests.support.house import Served, serving
 from tests.support.llm import Script
+from tests.support.servers import RunningServer, server_process
 
 TITLE = "query($c: ID!) { conversation(id: $c) { title } }"
 
@@ -77,11 +77,11 @@ async def events(tenant: Tenant, talk: str) -> list[Any]:
         return list((await connection.execute(query, {"c": talk})).scalars())
 
 
-async def test_it_does_not_delay_the_answer(tenant: Tenant, house: House) -> None:
+async def test_it_does_not_delay_the_answer(tenant: Tenant, services: Services) -> None:
     """The model holds the title back until the answer was heard to its end."""
     gate = threading.Event()
-    house.llm.on("slow to name", Script(["Answered."]))
-    house.llm.title("slow to name", Script(['"Slow to', " name", ' this one."'], gate=gate))
+    services.llm.on("slow to name", Script(["Answered."]))
+    services.llm.title("slow to name", Script(['"Slow to', " name", ' this one."'], gate=gate))
     asked = await ask(await tenant.user(), "slow to name")
     assert one_ending(await follow(asked))["message"] == {"content": "Answered.", "state": "DONE"}
     assert (await asked.caller.data(TITLE, c=asked.conversation))["conversation"]["title"] is None
@@ -103,9 +103,11 @@ async def test_it_does_not_delay_the_answer(tenant: Tenant, house: House) -> Non
     [Script(status=400), Script(["A "], error_after=0), Script(["?!"]), Script([""])],
     ids=["refused", "broken", "only punctuation", "empty"],
 )
-async def test_without_a_title_of_the_models_the_message_is_it(tenant: Tenant, house: House, failure: Script) -> None:
+async def test_without_a_title_of_the_models_the_message_is_it(
+    tenant: Tenant, services: Services, failure: Script
+) -> None:
     question = "nobody can name what begins with so many long words that it is cut off"
-    house.llm.title(question, failure)
+    services.llm.title(question, failure)
     asked = await ask(await tenant.user(), question)
     assert one_ending(await follow(asked))["message"]["state"] == "DONE"
     title = await title_of(asked.caller, asked.conversation)
@@ -113,11 +115,11 @@ async def test_without_a_title_of_the_models_the_message_is_it(tenant: Tenant, h
 
 
 async def test_the_server_stops_before_it_is_made(
-    tenant: Tenant, house: House, other_server: Served, tmp_path: Path
+    tenant: Tenant, services: Services, other_server: RunningServer, tmp_path: Path
 ) -> None:
-    house.llm.on("stop before it has a name", Script(["Done."]))
-    house.llm.title("stop before it has a name", Script(["Never ", "made"], stall_after=1))
-    with serving(**house.settings, data_dir=str(tmp_path)) as victim:
+    services.llm.on("stop before it has a name", Script(["Done."]))
+    services.llm.title("stop before it has a name", Script(["Never ", "made"], stall_after=1))
+    with server_process(**services.settings, data_dir=str(tmp_path)) as victim:
         asked = await ask(await tenant.user(server=victim), "Please stop before it has a name!")
         there = asked.at(tenant, other_server)
         assert one_ending(await follow(there))["message"]["state"] == "DONE"

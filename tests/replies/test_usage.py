@@ -7,7 +7,7 @@ from uuid import UUID
 
 from sqlalchemy import text as sql
 
-from tests.conftest import House, Tenant
+from tests.conftest import Services, Tenant
 from tests.faults.helpers import Asked, ask, conversation, follow, one_ending
 from tests.support.llm import MODEL, Call, Script
 
@@ -27,16 +27,16 @@ def used(told: int, written: int, requests: int) -> dict[str, int]:
     return {"input_tokens": told, "output_tokens": written, "requests": requests}
 
 
-async def test_what_the_provider_told(tenant: Tenant, house: House) -> None:
-    house.llm.on("tell what it took", Script(["One ", "two ", "three ", "four"]))
+async def test_what_the_provider_told(tenant: Tenant, services: Services) -> None:
+    services.llm.on("tell what it took", Script(["One ", "two ", "three ", "four"]))
     asked = await ask(await tenant.user(), "tell what it took")
     one_ending(await follow(asked))
     assert await took(tenant, asked.reply) == ("done", MODEL, used(11, 4, 1), 4)
 
 
-async def test_of_all_steps_together(tenant: Tenant, house: House) -> None:
+async def test_of_all_steps_together(tenant: Tenant, services: Services) -> None:
     steps = Script(["Let me see. "], calls=[Call("1", "get_document_content")]), Script(["It ", "is ", "empty."])
-    house.llm.on("in two steps", *steps)
+    services.llm.on("in two steps", *steps)
     caller = await tenant.user()
     _, talk = await conversation(caller)
     given = {"message": "in two steps", "noteId": None, "agentType": "GENERAL"}
@@ -45,9 +45,9 @@ async def test_of_all_steps_together(tenant: Tenant, house: House) -> None:
     assert await took(tenant, sent["reply"]["id"]) == ("done", MODEL, used(22, 4, 2), 4)
 
 
-async def test_what_nobody_told_is_counted(tenant: Tenant, house: House) -> None:
+async def test_what_nobody_told_is_counted(tenant: Tenant, services: Services) -> None:
     """A quarter of the bytes, rounded up; a user's message always."""
-    house.llm.on("tell nothing", Script(["12345678", "9"], usage=False))
+    services.llm.on("tell nothing", Script(["12345678", "9"], usage=False))
     caller = await tenant.user()
     _, talk = await conversation(caller)
     given = {"message": "tell nothing", "noteId": None}
@@ -58,11 +58,11 @@ async def test_what_nobody_told_is_counted(tenant: Tenant, house: House) -> None
     assert await took(tenant, sent["userMessage"]["id"]) == ("done", None, None, 3)
 
 
-async def test_what_was_broken_off(tenant: Tenant, house: House) -> None:
+async def test_what_was_broken_off(tenant: Tenant, services: Services) -> None:
     """Of a failure in its second step the first is known, of a first step nothing."""
     first = Script(["Let me see. "], calls=[Call("1", "get_document_content")])
-    house.llm.on("fail in the second", first, Script(["12345678", "never"], error_after=1))
-    house.llm.on("fail in the first", Script(["12345678", "never"], error_after=1))
+    services.llm.on("fail in the second", first, Script(["12345678", "never"], error_after=1))
+    services.llm.on("fail in the first", Script(["12345678", "never"], error_after=1))
     caller = await tenant.user()
     found = []
     for question in ("fail in the second", "fail in the first"):
@@ -74,9 +74,9 @@ async def test_what_was_broken_off(tenant: Tenant, house: House) -> None:
     assert found == [("failed", MODEL, used(11, 1, 1), 5), ("failed", MODEL, None, 2)]
 
 
-async def test_what_was_cancelled(tenant: Tenant, house: House) -> None:
+async def test_what_was_cancelled(tenant: Tenant, services: Services) -> None:
     gate = threading.Event()
-    house.llm.on("never mind", Script(["12345678", "never"], gate=gate))
+    services.llm.on("never mind", Script(["12345678", "never"], gate=gate))
     asked = await ask(await tenant.user(), "never mind")
     hears = asyncio.Event()
     follower = asyncio.create_task(follow(asked, hears=hears))

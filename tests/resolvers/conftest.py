@@ -10,23 +10,23 @@ from caret.migrate import migrate
 from caret.settings import Settings
 from caret.wiring import opened
 from resolvers.core.context import Context
-from tests.conftest import House
+from tests.conftest import Services
 from tests.resolvers.helpers import Place, make_place
-from tests.support.house import SECRET
 from tests.support.llm import MODEL
 from tests.support.scratch import scratch_database
+from tests.support.servers import SECRET
 
 
 @pytest.fixture(scope="session")
-async def ctx(house: House, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Context]:
-    async with scratch_database(house.database_url) as url:
+async def ctx(services: Services, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Context]:
+    async with scratch_database(services.database_url) as url:
         await migrate(url)
         settings = Settings(
             database_url=url,
-            nats_url=house.nats_url,
+            nats_url=services.nats_url,
             data_dir=tmp_path_factory.mktemp("here"),
             jwt_secret=SecretStr(SECRET),
-            llm_base_url=house.llm.url,
+            llm_base_url=services.llm.url,
             llm_model=MODEL,
         )
         async with opened(settings) as context:

@@ -20,7 +20,7 @@ from resolvers.core.errors import Code, Problem
 from resolvers.core.rate_limit import POINTS, Allowance, Meter
 from tests.resolvers.helpers import Place, make_place, refused, statements, with_limits
 from tests.support.clock import pass_seconds
-from tests.support.house import SECRET
+from tests.support.servers import SECRET
 
 LIMIT = POINTS[Plan.ENTERPRISE]
 

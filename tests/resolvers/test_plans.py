@@ -31,7 +31,7 @@ from resolvers.core.pagination import Window
 from resolvers.notes import folders, tags
 from resolvers.webhooks import deliveries, endpoints, outcomes
 from resolvers.workspaces import api_keys, groups, invites, members, workspaces
-from tests.conftest import House
+from tests.conftest import Services
 from tests.resolvers.helpers import executed, make_place
 from tests.support.scratch import scratch_database
 
@@ -118,9 +118,9 @@ class Big:
 
 
 @pytest.fixture(scope="module")
-async def big(house: House, ctx: Context) -> AsyncIterator[Big]:
+async def big(services: Services, ctx: Context) -> AsyncIterator[Big]:
     """On a database of its own: nobody else's lists are to be as long."""
-    async with scratch_database(house.database_url) as url:
+    async with scratch_database(services.database_url) as url:
         await migrate(url)
         opened = Database(engine(url))
         place = await make_place(replace(ctx, database=opened))

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from models import Role
 from tests.conftest import make_tenant
 from tests.rest.told import NEVER, NOTES, invalid, ordered, refusal, told
-from tests.support.house import Served
+from tests.support.servers import RunningServer
 
 
 @dataclass
@@ -27,7 +27,7 @@ class Shelf:
 
 
 @pytest.fixture(scope="module")
-async def shelf(server: Served, database: AsyncEngine) -> AsyncIterator[Shelf]:
+async def shelf(server: RunningServer, database: AsyncEngine) -> AsyncIterator[Shelf]:
     tenant = await make_tenant(server, database)
     person = await tenant.user(Role.ADMIN)
     http = person.http

@@ -14,9 +14,9 @@ from caret.trusted_documents import MAX_FILE, trusted
 from resolvers.core.errors import Problem
 from schema.execution.persisted_documents import MAX_PERSISTED, MAX_PERSISTED_BYTES, Persisted
 from schema.transports.requests import Operation
-from tests.conftest import House, Tenant, make_tenant
+from tests.conftest import Services, Tenant, make_tenant
 from tests.support.clients import Caller
-from tests.support.house import Served, serving
+from tests.support.servers import RunningServer, server_process
 
 NAME = "query Name{__typename}"
 LIVE = "subscription Live{workspaceEvents{id}}"
@@ -119,18 +119,18 @@ def test_the_least_used_are_forgotten() -> None:
 
 
 @pytest.fixture(scope="module")
-def strict(house: House, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+def strict(services: Services, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     """A server where only these documents run, and nobody may ask for the schema."""
     folder = tmp_path_factory.mktemp("strict")
     path = folder / "documents.json"
     path.write_text(json.dumps({"name": NAME, "live": LIVE, f"sha256:{digest('{a:__typename}')}": "{a:__typename}"}))
     more = {"data_dir": str(folder), "trusted_documents": str(path), "introspection": "0"}
-    with serving(**house.settings, **more) as served:
+    with server_process(**services.settings, **more) as served:
         yield served
 
 
 @pytest.fixture
-async def insider(strict: Served, database: AsyncEngine) -> AsyncIterator[Caller]:
+async def insider(strict: RunningServer, database: AsyncEngine) -> AsyncIterator[Caller]:
     made = await make_tenant(strict, database)
     caller = await made.key()
     yield caller
@@ -163,8 +163,8 @@ async def test_nothing_else_runs(insider: Caller) -> None:
         assert error["extensions"]["code"] == "PERSISTED_QUERY_ID_REQUIRED"
 
 
-async def test_introspection_that_is_switched_off(house: House, tmp_path: Path, database: AsyncEngine) -> None:
-    with serving(**house.settings, data_dir=str(tmp_path), introspection="0") as served:
+async def test_introspection_that_is_switched_off(services: Services, tmp_path: Path, database: AsyncEngine) -> None:
+    with server_process(**services.settings, data_dir=str(tmp_path), introspection="0") as served:
         caller = await (await make_tenant(served, database)).key()
         for query, field in (("{__schema{queryType{name}}}", "__schema"), ('{__type(name:"Note"){name}}', "__type")):
             status, answer = await sent(caller, "application/graphql-response+json", query=query)

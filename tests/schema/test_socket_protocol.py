@@ -23,9 +23,9 @@ from schema.transports.credentials import MAX_STRANGERS, Connections
 from schema.transports.requests import MAX_ITEMS, STRANGERS_BODY
 from schema.transports.websocket import AT_A_TIME, Connection, Sockets
 from schema.types.base import Options, Request
-from tests.conftest import House, Tenant, make_tenant, token
+from tests.conftest import Services, Tenant, make_tenant, token
 from tests.support.clients import PROTOCOL, Caller
-from tests.support.house import Served, serving
+from tests.support.servers import RunningServer, server_process
 
 INIT = '{"type":"connection_init"}'
 SUBSCRIBE = '{"id":"1","type":"subscribe","payload":{"query":"subscription { workspaceEvents { id } }"}}'
@@ -145,8 +145,8 @@ async def test_others_have_their_turn_while_messages_wait() -> None:
     await socket.accept()
     request: Any = Request(Context.__new__(Context))
     connection = Connection(socket, request, Connections(), asyncio.Semaphore(), ExitStack())
-    turns, serving = 0, asyncio.create_task(connection.serve())
-    while not serving.done():
+    turns, server_process = 0, asyncio.create_task(connection.serve())
+    while not server_process.done():
         await asyncio.sleep(0)
         turns += 1
     assert turns >= 2_000 // AT_A_TIME
@@ -294,10 +294,10 @@ async def test_operations_of_one_connection_are_limited(tenant: Tenant) -> None:
 
 
 @pytest.fixture(scope="module")
-async def small(house: House, database: Any, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Tenant]:
+async def small(services: Services, database: Any, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Tenant]:
     """A server that lets each caller have two connections."""
     folder = str(tmp_path_factory.mktemp("small"))
-    with serving(**house.settings, data_dir=folder, connections_per_caller="2") as served:
+    with server_process(**services.settings, data_dir=folder, connections_per_caller="2") as served:
         yield await make_tenant(served, database)
 
 
@@ -378,14 +378,14 @@ async def test_a_silent_connection_is_told_that_it_makes_room() -> None:
 
     state = {"context": Context.__new__(Context)}
     scope = {"type": "websocket", "headers": [], "subprotocols": [PROTOCOL], "state": state}
-    serving = asyncio.create_task(Sockets(Options(), connections)(scope, receive, send))
+    server_process = asyncio.create_task(Sockets(Options(), connections)(scope, receive, send))
     await accepted.wait()
     await asyncio.sleep(0)
     with ExitStack() as strangers:
         for _ in range(MAX_STRANGERS):
             strangers.enter_context(connections.stranger(lambda: None))
         async with asyncio.timeout(30):
-            await serving
+            await server_process
     text = "Too many connections wait to be let in. Try again later."
     assert closes == [{"type": "websocket.close", "code": 1013, "reason": text}]
 
@@ -422,9 +422,9 @@ async def test_a_connection_that_ends_takes_its_operations_with_it(tenant: Tenan
         assert payload.keys() == {"data"}
 
 
-async def test_the_server_says_that_it_restarts(house: House, database: Any, tmp_path: Path) -> None:
-    served: Served
-    with serving(**house.settings, data_dir=str(tmp_path)) as served:
+async def test_the_server_says_that_it_restarts(services: Services, database: Any, tmp_path: Path) -> None:
+    served: RunningServer
+    with server_process(**services.settings, data_dir=str(tmp_path)) as served:
         key = await (await make_tenant(served, database)).key()
         async with key.socket() as socket:
             name = await socket.begun(EVENTS)

@@ -80,11 +80,11 @@ async def test_who_does_not_read_is_given_up() -> None:
 
 async def test_who_leaves_is_forgotten_at_once() -> None:
     client = Client()
-    serving = asyncio.create_task(serve(Source(0, for_ever=True), client))
+    server_process = asyncio.create_task(serve(Source(0, for_ever=True), client))
     while not client.heard:
         await asyncio.sleep(0)
     client.left.set()
-    await serving
+    await server_process
     assert not client.ended
 
 

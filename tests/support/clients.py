@@ -14,7 +14,7 @@ from httpx_sse import ServerSentEvent, aconnect_sse
 from websockets.asyncio.client import ClientConnection
 from websockets.typing import Subprotocol
 
-from tests.support.house import Served
+from tests.support.servers import RunningServer
 
 PROTOCOL = Subprotocol("graphql-transport-ws")
 NOBODY = "0198bbbb-0000-7000-8000-000000000000"
@@ -25,7 +25,7 @@ NOBODY = "0198bbbb-0000-7000-8000-000000000000"
 class Caller:
     """Somebody with a credential, talking to one server."""
 
-    served: Served
+    served: RunningServer
     credential: str
     user_id: uuid.UUID | None = None
     http: httpx.AsyncClient = field(init=False)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.house import ROOT
+from tests.support.servers import ROOT
 
 SCRIPTS = ROOT / "tests" / "contract" / "npm"
 NODE = shutil.which("node")

@@ -15,20 +15,20 @@ from caret.settings import Settings
 from caret.wiring import opened
 from models import Webhook
 from resolvers.core.context import Context
-from tests.conftest import House
-from tests.support.house import ENCRYPTION_KEY, SECRET
+from tests.conftest import Services
 from tests.support.receiver import Receiver
 from tests.support.scratch import scratch_database
+from tests.support.servers import ENCRYPTION_KEY, SECRET
 from tests.webhooks.helpers import PATIENCE, Clock
 
 
 @pytest.fixture(scope="session")
-async def process(house: House, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Context]:
-    async with scratch_database(house.database_url) as url:
+async def process(services: Services, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Context]:
+    async with scratch_database(services.database_url) as url:
         await migrate(url)
         settings = Settings(
             database_url=url,
-            nats_url=house.nats_url,
+            nats_url=services.nats_url,
             jwt_secret=SecretStr(SECRET),
             encryption_keys=ENCRYPTION_KEY,
             data_dir=Path(tmp_path_factory.mktemp("webhooks")),

@@ -17,11 +17,11 @@ from caret.wiring import opened
 from models import Delivery
 from models.webhook import DeliveryStatus
 from resolvers.core.context import Context
-from tests.conftest import House, make_tenant
+from tests.conftest import Services, make_tenant
 from tests.faults.helpers import parts, until
-from tests.support.house import ENCRYPTION_KEY, SECRET, Served, serving
 from tests.support.receiver import Receiver, answer, reset
 from tests.support.scratch import scratch_database
+from tests.support.servers import ENCRYPTION_KEY, SECRET, RunningServer, server_process
 from tests.webhooks.helpers import deliver, hook
 
 pytestmark = pytest.mark.timeout(300)
@@ -33,13 +33,13 @@ LOCAL = {"webhooks_allow_local": "1", "encryption_keys": ENCRYPTION_KEY}
 
 
 @pytest.fixture
-async def alone(house: House, tmp_path: Path) -> AsyncIterator[Context]:
+async def alone(services: Services, tmp_path: Path) -> AsyncIterator[Context]:
     """On a database whose work no other server's worker takes."""
-    async with scratch_database(house.database_url) as url:
+    async with scratch_database(services.database_url) as url:
         await migrate(url)
         settings = Settings(
             database_url=url,
-            nats_url=house.nats_url,
+            nats_url=services.nats_url,
             jwt_secret=SecretStr(SECRET),
             encryption_keys=ENCRYPTION_KEY,
             data_dir=tmp_path,
@@ -48,7 +48,7 @@ async def alone(house: House, tmp_path: Path) -> AsyncIterator[Context]:
             yield context
 
 
-async def kill_worker(served: Served, ctx: Context) -> None:
+async def kill_worker(served: RunningServer, ctx: Context) -> None:
     [worker] = parts(served, "worker")
     worker.kill()
     await until(lambda: [child.pid for child in parts(served, "worker")] not in ([], [worker.pid]), PATIENCE)
@@ -69,12 +69,12 @@ async def delivered(ctx: Context) -> int:
         return int((await tx.execute(query)).scalar_one())
 
 
-async def test_killed_again_and_again(house: House, alone: Context, receiver: Receiver, tmp_path: Path) -> None:
+async def test_killed_again_and_again(services: Services, alone: Context, receiver: Receiver, tmp_path: Path) -> None:
     places = [await hook(alone, receiver.url) for _ in range(ENDPOINTS)]
     ids = {ident for to in places for ident in await deliver(alone, to, EACH)}
     url = alone.database.engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
-    settings = {**house.settings, **LOCAL, "database_url": url, "data_dir": str(tmp_path)}
-    with serving(**settings) as served:
+    settings = {**services.settings, **LOCAL, "database_url": url, "data_dir": str(tmp_path)}
+    with server_process(**settings) as served:
         in_flight = 0
         for _ in range(3):
             # Each time it is killed with posts that were received and not answered.
@@ -101,10 +101,12 @@ async def test_killed_again_and_again(house: House, alone: Context, receiver: Re
     assert all(posts[str(ident)] <= attempts[ident] for ident in ids)
 
 
-async def test_from_a_note_to_the_receiver(house: House, alone: Context, receiver: Receiver, tmp_path: Path) -> None:
+async def test_from_a_note_to_the_receiver(
+    services: Services, alone: Context, receiver: Receiver, tmp_path: Path
+) -> None:
     """All of it together: an endpoint that was made by a caller, what a worker posts there, and its secret."""
     url = alone.database.engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
-    with serving(**{**house.settings, **LOCAL, "database_url": url, "data_dir": str(tmp_path)}) as served:
+    with server_process(**{**services.settings, **LOCAL, "database_url": url, "data_dir": str(tmp_path)}) as served:
         tenant = await make_tenant(served, alone.database.engine)
         key = await tenant.key()
         told = {"url": receiver.url, "events": ["note.created", "note.deleted"]}

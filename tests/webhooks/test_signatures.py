@@ -28,8 +28,8 @@ from caret.adapters.webhook_client import Outbound, PublicNetwork
 from models.webhook import DeliveryStatus
 from resolvers.core.context import Context
 from resolvers.webhooks.url_policy import Address
-from tests.support.house import ROOT
 from tests.support.receiver import Received, Receiver
+from tests.support.servers import ROOT
 from tests.webhooks.helpers import Clock, change, deliver, hook, new_secret, row, work
 
 

@@ -12,8 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from models.base import new_id
 from tests.conftest import Tenant
 from tests.support.clients import Caller
-from tests.support.house import Served
 from tests.support.secrets import TABLES, singular
+from tests.support.servers import RunningServer
 from tests.support.walk import PHRASE, Hole, Operation, Walk
 from tests.test_main_job import ASK, CONVERSE, CREATE, indexed
 
@@ -27,7 +27,7 @@ async def sql(database: AsyncEngine, statement: str, **values: Any) -> None:
         await connection.execute(text(statement), values)
 
 
-async def things_of(caller: Caller, tenant: Tenant, title: str) -> dict[str, str]:
+async def create_samples(caller: Caller, tenant: Tenant, title: str) -> dict[str, str]:
     """One of each thing that an operation may need an id of: a note, a conversation about it, its reply, a tag."""
     note = (await caller.data(CREATE, input={"title": title, "summary": title, "transcripts": [SEGMENT]}))["createNote"]
     await indexed(caller, note["id"])
@@ -66,8 +66,8 @@ async def things_of(caller: Caller, tenant: Tenant, title: str) -> dict[str, str
     made |= {"folder": folder, "suggestion": suggestion}
     return (
         made
-        | await people_of(tenant)
-        | await webhook_of(tenant)
+        | await create_people(tenant)
+        | await create_webhook(tenant)
         | {
             "user": author["note"]["createdBy"]["id"],
             "workspace": str(tenant.id),
@@ -76,7 +76,7 @@ async def things_of(caller: Caller, tenant: Tenant, title: str) -> dict[str, str
     )
 
 
-async def people_of(tenant: Tenant) -> dict[str, str]:
+async def create_people(tenant: Tenant) -> dict[str, str]:
     """A member in a group, an invite into it, and a key."""
     made = {kind: str(new_id()) for kind in ("group", "invite", "member", "api_key", "person")}
     values = made | {"workspace": tenant.id, "name": made["group"], "code": uuid4().hex, "digest": uuid4().bytes}
@@ -98,7 +98,7 @@ async def people_of(tenant: Tenant) -> dict[str, str]:
     return made
 
 
-async def webhook_of(tenant: Tenant) -> dict[str, str]:
+async def create_webhook(tenant: Tenant) -> dict[str, str]:
     """An endpoint that is switched off, and what it was sent before: no worker touches them."""
     made = {kind: str(new_id()) for kind in ("webhook", "delivery")}
     await sql(
@@ -121,7 +121,7 @@ async def webhook_of(tenant: Tenant) -> dict[str, str]:
     return made
 
 
-async def running(server: Served) -> Walk:
+async def running(server: RunningServer) -> Walk:
     """The schema as the running server tells it."""
     nobody = Caller(server, "")
     asked = await nobody.graphql(get_introspection_query())
@@ -129,7 +129,9 @@ async def running(server: Served) -> Walk:
     return Walk(build_client_schema(asked["data"]), frozenset(map(singular, TABLES)) | {"model"})
 
 
-def filled(operation: Operation, own: dict[str, str], at: Hole | None = None, ident: str = "") -> dict[str, Any]:
+def fill_variables(
+    operation: Operation, own: dict[str, str], at: Hole | None = None, ident: str = ""
+) -> dict[str, Any]:
     def fill(hole: Hole) -> str:
         if hole == at:
             return ident
@@ -139,5 +141,5 @@ def filled(operation: Operation, own: dict[str, str], at: Hole | None = None, id
     return operation.filled(fill)
 
 
-def answer_of(caller: Caller, operation: Operation, variables: dict[str, Any]) -> Awaitable[httpx.Response]:
+def send_operation(caller: Caller, operation: Operation, variables: dict[str, Any]) -> Awaitable[httpx.Response]:
     return caller.http.post("/graphql", json={"query": operation.text, "variables": variables})

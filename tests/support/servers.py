@@ -1,4 +1,4 @@
-"""A real house for the tests: Postgres and NATS of their own, and `caret serve` as a process."""
+"""Servers for the tests: `caret serve` as a process of its own."""
 
 import os
 import re
@@ -18,7 +18,7 @@ UNLIMITED = "free=1000000,pro=1000000,enterprise=1000000"
 
 
 @dataclass
-class Served:
+class RunningServer:
     """A running `caret serve`: its process, its address, and what it has said."""
 
     process: subprocess.Popen[str]
@@ -44,7 +44,7 @@ def environment(**settings: str) -> dict[str, str]:
 CARET = (sys.executable, "-m", "caret")
 
 
-def start(*arguments: str, command: Sequence[str] = (*CARET, "serve"), **settings: str) -> Served:
+def start(*arguments: str, command: Sequence[str] = (*CARET, "serve"), **settings: str) -> RunningServer:
     """Starts `caret serve`, or what starts it, and waits until it has said that it is ready."""
     process = subprocess.Popen(
         [*command, *arguments],
@@ -55,7 +55,7 @@ def start(*arguments: str, command: Sequence[str] = (*CARET, "serve"), **setting
         stderr=subprocess.STDOUT,
         text=True,
     )
-    served, ready = Served(process, ""), threading.Event()
+    served, ready = RunningServer(process, ""), threading.Event()
 
     def read() -> None:
         assert process.stdout is not None
@@ -76,7 +76,7 @@ def start(*arguments: str, command: Sequence[str] = (*CARET, "serve"), **setting
 
 
 @contextmanager
-def serving(*arguments: str, **settings: str) -> Iterator[Served]:
+def server_process(*arguments: str, **settings: str) -> Iterator[RunningServer]:
     served = start(*arguments, **settings)
     try:
         yield served
