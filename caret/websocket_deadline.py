@@ -44,3 +44,8 @@ class PatientSocket(WebSocketsSansIOProtocol):
         # To send on is refused from here. A plain close would wait for the client for ever.
         self.writable.set()
         self.close_timer = self.loop.call_later(LINGER, self.transport.abort)
+
+
+def with_patience(seconds: float) -> type[PatientSocket]:
+    """The protocol of one server, which uvicorn makes an instance of for each connection."""
+    return type("PatientSocket", (PatientSocket,), {"patience": seconds})

@@ -10,7 +10,7 @@ import uvicorn
 from caret.app import MAX_BODY, create_app
 from caret.logs import configure
 from caret.settings import Settings
-from caret.websocket_deadline import PatientSocket
+from caret.websocket_deadline import with_patience
 from resolvers.core.context import Context
 
 KEEP_ALIVE = 75
@@ -30,20 +30,13 @@ class Server(uvicorn.Server):
         await asyncio.gather(super().shutdown(sockets), context.runs.stop(self._grace))
 
 
-@click.command(hidden=True)
-@click.option("--fd", type=int, required=True, help="The listening socket, opened by the supervisor.")
-def command(fd: int) -> None:
-    """One web process of `caret serve`."""
-    settings = Settings.load()
-    configure(settings.log_level)
-    calm_the_collector()
-    PatientSocket.patience = settings.follower_patience
-    listener = socket.socket(fileno=os.dup(fd))
+def create_server(settings: Settings) -> Server:
+    """The web server of a process, for a listening socket that the caller opens; the logs are the caller's as well."""
     config = uvicorn.Config(
         create_app(settings),
         loop="uvloop",
         http="httptools",
-        ws=PatientSocket,
+        ws=with_patience(settings.follower_patience),
         ws_max_size=MAX_BODY,
         ws_per_message_deflate=False,
         # graphql-transport-ws has pings of its own, whose silence is answered with a code that clients come back from.
@@ -56,7 +49,17 @@ def command(fd: int) -> None:
         # Longer than the replies take, so that it cuts off only the streams of replies that run elsewhere.
         timeout_graceful_shutdown=ceil(settings.shutdown_grace) + 2,
     )
-    Server(config, settings.shutdown_grace).run(sockets=[listener])
+    return Server(config, settings.shutdown_grace)
+
+
+@click.command(hidden=True)
+@click.option("--fd", type=int, required=True, help="The listening socket, opened by the supervisor.")
+def command(fd: int) -> None:
+    """One web process of `caret serve`."""
+    settings = Settings.load()
+    configure(settings.log_level)
+    calm_the_collector()
+    create_server(settings).run(sockets=[socket.socket(fileno=os.dup(fd))])
 
 
 def calm_the_collector() -> None:
