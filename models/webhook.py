@@ -2,32 +2,16 @@
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Any, Literal
+from typing import Any
 from uuid import UUID
 
-from pydantic import AfterValidator, StringConstraints
-from pydantic import Field as Constraint
 from sqlalchemy import ARRAY, BigInteger, Boolean, Column, Index, Integer, LargeBinary, String, Uuid
 from sqlmodel import Field, SQLModel
 
-from models.base import Draft, Line, choice, json, key, new_id, reference, storable, string, timestamp
+from models.base import choice, json, key, new_id, reference, string, timestamp
 
 MAX_URL = 2_000
 """Characters of an endpoint's address."""
-WEBHOOK_EVENTS = ("note.created", "note.updated", "note.deleted", "note.completed", "note.audio_uploaded", "test")
-"""What an endpoint can be told of; `test` is what it is told on its creation and on request."""
-WEBHOOK_ALIASES = {"meeting.created": "note.created", "meeting.audio_uploaded": "note.audio_uploaded"}
-"""Older names: accepted when subscribing, and then sent under that name."""
-WebhookEventName = Literal[
-    "note.created",
-    "note.updated",
-    "note.deleted",
-    "note.completed",
-    "note.audio_uploaded",
-    "test",
-    "meeting.created",
-    "meeting.audio_uploaded",
-]
 
 
 class DeliveryStatus(StrEnum):
@@ -115,37 +99,3 @@ class WebhookPost(SQLModel, table=True):
     id: UUID = Field(default_factory=new_id, sa_column=key())
     workspace_id: UUID = Field(sa_column=reference("workspaces.id"))
     posted_at: datetime = Field(sa_column=timestamp())
-
-
-def once_each(events: list[WebhookEventName]) -> list[WebhookEventName]:
-    return list(dict.fromkeys(events))
-
-
-Url = Annotated[str, StringConstraints(min_length=1, max_length=MAX_URL), AfterValidator(storable)]
-Events = Annotated[
-    list[WebhookEventName],
-    Constraint(min_length=1, max_length=len(WEBHOOK_EVENTS) + len(WEBHOOK_ALIASES)),
-    AfterValidator(once_each),
-]
-
-
-class WebhookDraft(Draft):
-    url: Url
-    label: Line | None = None
-    events: Events
-    is_active: bool = True
-
-
-class WebhookChange(Draft):
-    """`model_fields_set` tells what was sent."""
-
-    url: Url = ""
-    label: Line | None = None
-    events: Events = []
-    is_active: bool = True
-
-
-class ZapierHook(Draft):
-    """An endpoint that is known by its address alone."""
-
-    hook_url: Url

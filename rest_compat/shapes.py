@@ -7,8 +7,9 @@ from pydantic import Field
 from typing_extensions import TypedDict  # pydantic reads no other before Python 3.12
 
 from models.note import NoteKind, NoteStatus, NoteVisibility
-from models.webhook import DeliveryStatus, WebhookEventName
+from models.webhook import DeliveryStatus
 from models.workspace import Plan, Role
+from resolvers.webhooks.events import WebhookEventName
 
 T = TypeVar("T")
 Moment = Annotated[str, Field(json_schema_extra={"format": "date-time"})]

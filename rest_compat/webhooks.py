@@ -1,8 +1,8 @@
 """`/v1/webhooks`, and the address at which Zapier comes and goes."""
 
 from models.base import Record
-from models.webhook import WebhookChange, WebhookDraft, ZapierHook
 from resolvers.webhooks import deliveries, endpoints, zapier
+from resolvers.webhooks.drafts import WebhookChange, WebhookDraft, ZapierHook
 from rest_compat import serializers, shapes
 from rest_compat.notes_api import V1
 from rest_compat.operations import changes, described, does, makes, reads, removes, shows

@@ -11,8 +11,8 @@ from sqlalchemy import text
 import rest_compat
 from models import Role
 from models.base import as_id
-from models.webhook import WEBHOOK_EVENTS
 from resolvers.notes.serialization import millis
+from resolvers.webhooks.events import EVENT_NAMES
 from rest_compat.openapi.document import document
 from tests.conftest import Tenant
 from tests.support.clients import Caller
@@ -124,7 +124,7 @@ WHOLE = {
 
 async def test_a_notes_life_is_told(tenant: Tenant, admin: Caller) -> None:
     edge, http = Edge("rest", admin), admin.http
-    made = (await edge.create(events=[name for name in WEBHOOK_EVENTS if name != "test"])).thing["id"]
+    made = (await edge.create(events=[name for name in EVENT_NAMES if name != "test"])).thing["id"]
     tag = (await http.post("/v1/workspace/tags", json={"name": "a", "color": "#112233"})).json()["tag"]["id"]
     created = (await http.post("/v1/notes", json={**WHOLE, "status": "idle", "tagIds": [tag]})).json()["note"]
     changed = (await http.patch(f"/v1/notes/{created['id']}", json={"status": "completed"})).json()["note"]

@@ -9,8 +9,9 @@ from sqlalchemy import text
 
 from models import Role
 from models.base import as_id
-from models.webhook import MAX_URL, WEBHOOK_ALIASES, WEBHOOK_EVENTS
+from models.webhook import MAX_URL
 from resolvers.webhooks.endpoints import MAX_WEBHOOKS
+from resolvers.webhooks.events import EVENT_NAMES
 from tests.conftest import Tenant
 from tests.support.clients import Caller
 from tests.support.rest import Told
@@ -99,7 +100,7 @@ BAD: list[tuple[str, Any]] = [
     ("url", "https://nul\x00.example"),
     ("label", "x" * 501),
     ("events", []),
-    ("events", ["test"] * (len(WEBHOOK_EVENTS) + len(WEBHOOK_ALIASES) + 1)),
+    ("events", ["test"] * (len(EVENT_NAMES) + 1)),
     ("events.0", ["note.indexed"]),
     ("events.1", ["test", ""]),
 ]
@@ -123,7 +124,7 @@ async def test_nulls_clear_the_label_alone(edge: Edge) -> None:
 
 async def test_the_longest_values(edge: Edge) -> None:
     url, label = f"https://x.example/{'x' * (MAX_URL - 18)}", "🙂" * 500
-    events = [*WEBHOOK_EVENTS, *WEBHOOK_ALIASES]
+    events = list(EVENT_NAMES)
     made = (await edge.create(url=url, label=label, events=events, isActive=False)).thing
     assert (made["url"], made["label"], made["events"]) == (url, label, events)
 
@@ -175,7 +176,18 @@ async def test_admins_only(tenant: Tenant, stranger: Tenant, admin: Caller) -> N
 
 async def test_the_events_there_are(admin: Caller) -> None:
     told = await admin.data("{ webhookEvents }")
-    assert told == {"webhookEvents": [*WEBHOOK_EVENTS, *WEBHOOK_ALIASES]}
+    assert told == {"webhookEvents": list(EVENT_NAMES)}
+
+
+async def test_a_repeated_create_returns_the_same_webhook(edge: Edge) -> None:
+    fields = {"label": "Once", "isActive": False}
+    first = await edge.create(idempotency_key="once", **fields)
+    assert first.thing["secret"].startswith("whsec_")
+    assert await edge.create(idempotency_key="once", **fields) == first
+    assert len(await edge.listed()) == 1
+    assert (await edge.create(idempotency_key="once", **{**fields, "label": "Other"})).code == "UNPROCESSABLE"
+    assert (await edge.create(idempotency_key="", **fields)).code == "BAD_USER_INPUT"
+    assert (await edge.create(idempotency_key="again", **fields)).thing["id"] != first.thing["id"]
 
 
 async def test_a_repeat_does_not_tell_a_newer_secret(tenant: Tenant, admin: Caller) -> None:

@@ -1,6 +1,6 @@
-"""Webhooks: the endpoints of a workspace, and what is posted to them."""
+"""Webhooks: the endpoints of a workspace, the events that they subscribe to, and what is posted to them."""
 
-from resolvers.events import outbox
-from resolvers.webhooks import payloads
+from resolvers.events import outbox as events_outbox
+from resolvers.webhooks import outbox
 
-outbox.register(payloads)
+events_outbox.register(outbox)

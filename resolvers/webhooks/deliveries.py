@@ -13,7 +13,9 @@ from resolvers.auth import access, roles
 from resolvers.core.context import Context, Transaction
 from resolvers.core.errors import Code, Problem, not_found
 from resolvers.core.pagination import Order, Page, Window, check_place, count
-from resolvers.webhooks.payloads import Test, delivery, greeting
+from resolvers.webhooks.events import TEST_EVENT
+from resolvers.webhooks.outbox import delivery_row
+from resolvers.webhooks.payloads import TestEvent, build_test
 
 BY_TIME = Order("delivery", col(Delivery.created_at), col(Delivery.id), descending=True)
 COLUMNS = tuple(column for column in Delivery.__table__.columns if column.key != "body")  # type: ignore[attr-defined]  # set on table classes
@@ -67,8 +69,9 @@ async def send_test(ctx: Context, webhook_id: UUID) -> Record:
 
 
 async def add_test(ctx: Context, tx: Transaction, webhook: Record) -> Record:
-    event = Test(new_id(), webhook.workspace_id, ctx.clock())
-    values = delivery(event, webhook.id, "test", greeting(webhook))
+    message = f"A test of the webhook {webhook.label or webhook.id}."
+    event = TestEvent(new_id(), webhook.workspace_id, ctx.clock(), {"message": message})
+    values = delivery_row(event, webhook.id, TEST_EVENT, await build_test(tx, event))
     _wake(tx, webhook.workspace_id)
     return (await tx.execute(insert(Delivery).values(values).returning(*COLUMNS, col(Delivery.body)))).one()
 

@@ -18,13 +18,14 @@ from sqlmodel import col
 
 from models import Webhook
 from models.base import Record, new_id
-from models.webhook import WEBHOOK_ALIASES, WEBHOOK_EVENTS, WebhookChange, WebhookDraft
 from resolvers.auth import access, roles
 from resolvers.core import locks
 from resolvers.core.context import Context, Transaction
 from resolvers.core.errors import Code, Problem, bad_input, not_found
 from resolvers.core.idempotency import claim
 from resolvers.webhooks.deliveries import add_test
+from resolvers.webhooks.drafts import WebhookChange, WebhookDraft
+from resolvers.webhooks.events import EVENT_NAMES
 from resolvers.webhooks.url_policy import refuse
 
 MAX_WEBHOOKS = 20
@@ -45,7 +46,7 @@ SHOWN: tuple[Any, ...] = tuple(
 def names(ctx: Context) -> list[str]:
     """The events that an endpoint can subscribe to, the older names last."""
     access.need(ctx.me, "webhooks")
-    return [*WEBHOOK_EVENTS, *WEBHOOK_ALIASES]
+    return list(EVENT_NAMES)
 
 
 async def listed(ctx: Context) -> Sequence[Record]:

@@ -10,11 +10,11 @@ from sqlmodel import col
 
 from models import Webhook
 from models.base import new_id
-from models.webhook import ZapierHook
 from resolvers.auth import access, roles
 from resolvers.core import locks
 from resolvers.core.context import Context, Transaction
 from resolvers.core.errors import Problem, bad_input, not_found
+from resolvers.webhooks.drafts import ZapierHook
 from resolvers.webhooks.endpoints import ACTIVATED, add, write
 from resolvers.webhooks.url_policy import refuse
 

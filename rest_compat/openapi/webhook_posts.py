@@ -1,4 +1,7 @@
-"""What OpenAPI tells of webhooks: the posts that a receiver gets, from `resolvers.webhooks.payloads`."""
+"""The `webhooks` of the OpenAPI document: the posts that a receiver gets.
+
+`resolvers.webhooks.events` lists the events; here is the schema of each payload.
+"""
 
 from collections.abc import Iterator
 from typing import Any, Generic, Protocol, TypeVar
@@ -7,7 +10,15 @@ from uuid import UUID
 from typing_extensions import TypedDict
 
 from models.note import NoteKind, NoteStatus, NoteVisibility
-from models.webhook import WebhookEventName
+from resolvers.webhooks.events import WEBHOOK_EVENTS, WebhookEventName
+from resolvers.webhooks.payloads import (
+    PayloadBuilder,
+    build_audio,
+    build_deleted_note,
+    build_meeting,
+    build_note,
+    build_test,
+)
 from rest_compat.headers import taken
 from rest_compat.shapes import Moment, Note, TagOfNote
 
@@ -24,7 +35,7 @@ class Envelope(TypedDict, Generic[T]):
     payload: T
 
 
-class NoteTold(TypedDict):
+class NotePayload(TypedDict):
     note: Note
 
 
@@ -32,17 +43,17 @@ class NoteId(TypedDict):
     id: UUID
 
 
-class NoteGone(TypedDict):
+class DeletedNotePayload(TypedDict):
     note: NoteId
 
 
-class AudioTold(TypedDict):
+class AudioPayload(TypedDict):
     noteId: UUID
     audioUrl: str
     audio_url: str
 
 
-class TestTold(TypedDict):
+class TestPayload(TypedDict):
     message: str
 
 
@@ -105,21 +116,20 @@ class Meeting(TypedDict):
     revision: int
 
 
-class MeetingTold(TypedDict):
+class MeetingPayload(TypedDict):
     meeting: Meeting
 
 
-POSTS: dict[str, tuple[str, Any]] = {
-    "note.created": ("A note was created.", Envelope[NoteTold]),
-    "note.updated": ("A note was changed.", Envelope[NoteTold]),
-    "note.deleted": ("A note was deleted.", Envelope[NoteGone]),
-    "note.completed": ("A note's status became `completed`.", Envelope[NoteTold]),
-    "note.audio_uploaded": ("A note is made of audio, or audio was added to it.", Envelope[AudioTold]),
-    "test": ("The webhook was created, or somebody tries it.", Envelope[TestTold]),
-    "meeting.created": ("A note was created: an older name of `note.created`.", Envelope[MeetingTold]),
-    "meeting.audio_uploaded": ("An older name of `note.audio_uploaded`.", Envelope[AudioTold]),
+SCHEMAS: dict[PayloadBuilder, Any] = {
+    build_note: Envelope[NotePayload],
+    build_deleted_note: Envelope[DeletedNotePayload],
+    build_audio: Envelope[AudioPayload],
+    build_meeting: Envelope[MeetingPayload],
+    build_test: Envelope[TestPayload],
 }
-"""Each event with when it comes and what is posted."""
+"""What is posted, by the function that builds its payload."""
+POSTS = [(event.name, event.description, SCHEMAS[event.build]) for event in WEBHOOK_EVENTS]
+"""The name of each event, when it is sent, and what is posted."""
 
 DESCRIPTION = (
     "Posted until it is acknowledged; `eventId` is the same on every attempt. A note is shown as it was at that event."
@@ -139,14 +149,12 @@ class Known(Protocol):
 
 def shapes() -> Iterator[tuple[Any, str]]:
     """Every type that the document must have for the posts."""
-    yield from ((shape, "serialization") for _, shape in POSTS.values())
+    yield from ((schema, "serialization") for _, _, schema in POSTS)
 
 
 def webhooks(known: Known) -> Json:
     """The `webhooks` of the document, by the name of their event."""
-    return {
-        name: {"post": _post(name, when, known.of(shape, "serialization"))} for name, (when, shape) in POSTS.items()
-    }
+    return {name: {"post": _post(name, when, known.of(schema, "serialization"))} for name, when, schema in POSTS}
 
 
 def _post(name: str, when: str, schema: Json) -> Json:

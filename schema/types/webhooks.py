@@ -11,13 +11,13 @@ from strawberry import UNSET
 from strawberry.scalars import JSON
 
 from models.base import Record, as_id
-from models.webhook import WebhookChange, WebhookDraft
 from resolvers.core.pagination import Page, Window
 from resolvers.webhooks import deliveries, endpoints
+from resolvers.webhooks.drafts import WebhookChange, WebhookDraft
 from schema.execution.selection import columns
 from schema.types.base import Connection, Info, Node, WebhookEventType, ident, or_none
 from schema.types.enums import DeliveryStatus
-from schema.types.inputs import draft
+from schema.types.inputs import draft, once
 
 
 @strawberry.type(description="One event for one endpoint, and what became of its last attempt.")
@@ -79,6 +79,7 @@ class CreateWebhookInput:
     label: str | None = UNSET
     events: list[WebhookEventType]
     is_active: bool | None = True
+    idempotency_key: str | None = UNSET
 
 
 @strawberry.input
@@ -115,7 +116,7 @@ class WebhookMutation:
     @strawberry.mutation(graphql_type=CreatedWebhook, description="An active one is sent a `test` at once.")
     @staticmethod
     async def create_webhook(info: Info, input: CreateWebhookInput) -> Created:  # noqa: A002 (the contract's name)
-        return Created(*await endpoints.create(info.context.ctx, draft(WebhookDraft, input)))
+        return Created(*await endpoints.create(info.context.ctx, draft(WebhookDraft, input), once(input)))
 
     @strawberry.mutation(graphql_type=Webhook, description="To switch it on forgets why it was disabled.")
     @staticmethod

@@ -1,6 +1,6 @@
 """What webhooks cost whoever has none, and what is told without anybody's reading it: audio, and secrets at rest."""
 
-from typing import Any
+from typing import Any, cast
 
 import orjson
 import pytest
@@ -13,13 +13,15 @@ from caret.adapters.encryption import FernetVault
 from models import Delivery, EventType, Webhook
 from models.base import Record
 from models.note import NoteStatus
-from models.webhook import WEBHOOK_EVENTS, WebhookDraft
 from resolvers import notes
 from resolvers.core.context import Context
 from resolvers.core.drafts import drafted
 from resolvers.core.errors import Code
 from resolvers.events import log as event_log
 from resolvers.webhooks import deliveries, endpoints
+from resolvers.webhooks.drafts import WebhookDraft
+from resolvers.webhooks.events import EVENT_NAMES, EVENTS_BY_TRIGGER, WEBHOOK_EVENTS, WebhookEvent, by_trigger
+from resolvers.webhooks.payloads import build_note
 from tests.resolvers.helpers import change, graphql, refused, spoken, statements, write
 
 URL = "https://hooks.example"
@@ -78,12 +80,44 @@ async def test_uploaded_audio(me: Context, name: str) -> None:
 
 
 async def test_what_is_completed_at_once_is_told_so_and_indexing_is_not(me: Context) -> None:
-    hook = await endpoint(me, *WEBHOOK_EVENTS)
+    hook = await endpoint(me, *EVENT_NAMES)
     note = await write(me, status=NoteStatus.COMPLETED)
     async with me.transaction() as tx:
         await event_log.publish(tx, None, EventType.NOTE_INDEXED, workspace_id=note.workspace_id, note_id=note.id)
     await notes.delete(me, note.id)
     assert [body["type"] for body in await told(me, hook)] == ["note.created", "note.completed", "note.deleted"]
+
+
+@pytest.mark.parametrize("event", [event for event in WEBHOOK_EVENTS if event.trigger], ids=lambda event: event.name)
+async def test_an_endpoint_receives_each_event_that_it_can_subscribe_to(me: Context, event: WebhookEvent) -> None:
+    hook, note = await endpoint(me, event.name), await write(me)
+    payload: dict[str, Any] = {"noteId": str(note.id), "audioUrl": "https://a.example/1", "audience": {}}
+    async with me.transaction() as tx:
+        ids = {"workspace_id": note.workspace_id, "note_id": note.id}
+        assert event.trigger is not None
+        await event_log.publish(tx, me.me, event.trigger, **ids, **payload)
+    assert {body["type"] for body in await told(me, hook)} == {event.name}
+
+
+async def test_one_declaration_makes_an_event_that_is_sent(me: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name and its payload are declared together, so no write can fail for want of a payload."""
+    event = WebhookEvent("note.indexed", EventType.NOTE_INDEXED, build_note, "A note was indexed.")
+    monkeypatch.setitem(cast(dict[Any, Any], EVENTS_BY_TRIGGER), EventType.NOTE_INDEXED, {event.name: event})
+    note, (hook, _) = (
+        await write(me),
+        await endpoints.create(me, WebhookDraft.model_construct(url=URL, events=[event.name])),
+    )
+    async with me.transaction() as tx:
+        await event_log.publish(tx, None, EventType.NOTE_INDEXED, workspace_id=note.workspace_id, note_id=note.id)
+    [body] = await told(me, hook)
+    assert (body["type"], body["payload"]["note"]["id"]) == ("note.indexed", str(note.id))
+
+
+def test_an_event_cannot_be_declared_without_a_payload_or_twice() -> None:
+    with pytest.raises(TypeError, match="build"):
+        WebhookEvent("note.indexed", EventType.NOTE_INDEXED, description="A note was indexed.")  # type: ignore[call-arg]
+    with pytest.raises(ValueError, match=r"two webhook events are named note\.created"):
+        by_trigger([*WEBHOOK_EVENTS, WEBHOOK_EVENTS[0]])
 
 
 async def test_a_page_of_webhooks_reads_no_bodies_that_nobody_wants(me: Context) -> None:

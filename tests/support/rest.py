@@ -31,9 +31,11 @@ async def mutated(caller: Caller, query: str, **variables: Any) -> Told:
     return Told(value)
 
 
-async def asked(caller: Caller, method: str, path: str, body: Any = None) -> Told:
+async def asked(
+    caller: Caller, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None
+) -> Told:
     """A request that writes, whose answer has the one thing that it is about."""
-    response = await caller.http.request(method, path, json=body)
+    response = await caller.http.request(method, path, json=body, headers=headers)
     answer = response.json()
     assert response.status_code < 500, answer
     if response.status_code >= 400:

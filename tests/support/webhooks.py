@@ -30,10 +30,13 @@ class Edge:
     def __init__(self, name: str, caller: Caller) -> None:
         self.name, self.caller, self.graphql = name, caller, name == "graphql"
 
-    async def create(self, **fields: Any) -> Told:
+    async def create(self, *, idempotency_key: str | None = None, **fields: Any) -> Told:
         values = {"url": URL, "events": ["note.created"], **fields}
         if not self.graphql:
-            return await asked(self.caller, "POST", "/v1/webhooks", values)
+            headers = None if idempotency_key is None else {"Idempotency-Key": idempotency_key}
+            return await asked(self.caller, "POST", "/v1/webhooks", values, headers)
+        if idempotency_key is not None:
+            values["idempotencyKey"] = idempotency_key
         told = await mutated(self.caller, MAKE, input=values)
         return Told({**told.value["webhook"], "secret": told.value["secret"]}) if told.value else told
 

@@ -10,12 +10,13 @@ from sqlmodel import col
 
 from models import Event, EventType, Plan, WebhookPost
 from models.base import new_id
-from models.webhook import DeliveryStatus, WebhookChange, WebhookDraft
+from models.webhook import DeliveryStatus
 from resolvers.core.context import Context
 from resolvers.core.ports.webhook_client import Answer
 from resolvers.core.rate_limit import DELIVERIES
 from resolvers.webhooks import backoff, deliveries, endpoints, outcomes
 from resolvers.webhooks.backoff import JITTER, MAX_ATTEMPTS, RETRIES
+from resolvers.webhooks.drafts import WebhookChange, WebhookDraft
 from resolvers.webhooks.queue import LEASE, PER_ENDPOINT, PER_WORKSPACE, Busy, claim
 from resolvers.webhooks.sender import AT_ONCE, Sender
 from tests.support.receiver import Receiver, answer, reset, silence
