@@ -279,7 +279,7 @@ class NoteFilter(Draft):
     participant_email: Email | None = None
 
 
-class TranscriptFilter(Draft):
+class TranscriptFilter(Draft, frozen=True):
     """`search`: the segments whose text has these very characters, in any case."""
 
     search: Line | None = None

@@ -24,7 +24,7 @@ Description = Annotated[Prose, StringConstraints(max_length=MAX_DESCRIPTION)]
 GroupIds = Annotated[list[Id], Constraint(max_length=MAX_GROUP_IDS)]
 
 
-class MemberFilter(Draft):
+class MemberFilter(Draft, frozen=True):
     """`search`: the members whose name or address has these very characters, in any case."""
 
     search: Line | None = None

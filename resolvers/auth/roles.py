@@ -4,6 +4,8 @@ Everybody in a workspace sees its members and groups; its admins see the rest, a
 A key acts as an admin of its workspace, and is no member.
 """
 
+from collections.abc import Sequence
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, case, literal, select
@@ -14,6 +16,7 @@ from models import ApiKey, Delivery, Group, Invite, Member, Role, Webhook, Works
 from models.base import Record
 from resolvers.core.context import Transaction, Viewer
 from resolvers.core.errors import forbidden, not_found
+from resolvers.core.nested_pages import Parents, any_of
 
 ROLE = Member.__table__.columns["role"].type  # type: ignore[attr-defined]  # set on table classes
 
@@ -38,8 +41,20 @@ async def workspace(tx: Transaction, viewer: Viewer, workspace_id: UUID, *, admi
     role: Role | None = (await tx.execute(query)).scalar_one_or_none()
     if role is None:
         raise not_found("Workspace", workspace_id)
+    _check_role(role, admin=admin)
+
+
+def _check_role(role: Role, *, admin: bool) -> None:
     if admin and role is not Role.ADMIN:
         raise forbidden("Workspace")
+
+
+def workspaces(viewer: Viewer, workspace_ids: Sequence[UUID], *, admin: bool = False) -> Parents:
+    """The same gate for the workspaces whose lists are read together."""
+    role = own_role(viewer, col(Workspace.id))
+    columns: list[Any] = [col(Workspace.id).label("parent_id"), role.label("own_role")]
+    query = select(*columns).where(col(Workspace.id) == any_of(workspace_ids), role.is_not(None))
+    return Parents(workspace_ids, query, "Workspace", lambda row: _check_role(row.own_role, admin=admin))
 
 
 async def part(

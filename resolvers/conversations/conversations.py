@@ -16,7 +16,8 @@ from resolvers.auth import access
 from resolvers.auth.access import Right
 from resolvers.core.context import Context, Transaction
 from resolvers.core.idempotency import claim
-from resolvers.core.pagination import Order, Page, Window, check_place, count
+from resolvers.core.nested_pages import Pages, Parents, any_of, read_pages
+from resolvers.core.pagination import Order, Window, check_place
 from resolvers.events.log import publish
 
 BY_USE = Order("conversation", col(Conversation.updated_at), col(Conversation.id), descending=True)
@@ -87,18 +88,18 @@ async def tell(ctx: Context, tx: Transaction, conversation: Record, kind: EventT
     )
 
 
-def _of_note(ctx: Context, note_id: UUID) -> Any:
+def _of_note(ctx: Context, note_id: Any) -> ColumnElement[bool]:
     return and_(col(Conversation.note_id) == note_id, access.owned(ctx.me))
 
 
-async def page(ctx: Context, note_id: UUID, view: Window) -> Page:
-    """The viewer's own conversations about a note, last used first."""
+async def pages(ctx: Context, note_ids: Sequence[UUID], window: Window) -> Pages:
+    """A page of the viewer's own conversations about each of the notes, last used first."""
     access.need(ctx.me, "notes")
-    query = select(Conversation).where(_of_note(ctx, note_id))
-    async with ctx.read() as tx:
-        await access.note(tx, ctx.me, note_id, Right.READ)
-        found = (await tx.execute(BY_USE.apply(query, view))).all()
-    return BY_USE.page(found, view, lambda: count(ctx, query))
+    readable = and_(col(Note.id) == any_of(note_ids), access.readable(ctx.me))
+    parents = Parents(note_ids, select(col(Note.id).label("parent_id")).where(readable), "Note")
+    return await read_pages(
+        ctx, parents, lambda note_id: select(Conversation).where(_of_note(ctx, note_id)), BY_USE, window
+    )
 
 
 async def window(ctx: Context, note_id: UUID, limit: int, offset: int) -> tuple[Sequence[Record], int]:
@@ -106,13 +107,21 @@ async def window(ctx: Context, note_id: UUID, limit: int, offset: int) -> tuple[
     return await _window(ctx, note_id, BY_USE.sorted(select(Conversation).where(_of_note(ctx, note_id))), limit, offset)
 
 
-async def messages(ctx: Context, conversation_id: UUID, view: Window) -> Page:
-    """The messages, oldest first."""
-    query = select(Message).where(col(Message.conversation_id) == conversation_id)
-    async with ctx.read() as tx:
-        await access.conversation(tx, ctx.me, conversation_id)
-        found = (await tx.execute(BY_TIME.apply(query, view))).all()
-    return BY_TIME.page(found, view, lambda: count(ctx, query))
+async def message_pages(ctx: Context, conversation_ids: Sequence[UUID], window: Window) -> Pages:
+    """A page of the messages of each of the conversations, oldest first."""
+    access.need(ctx.me, "notes")
+    readable: Select[Any] = (
+        select(col(Conversation.id).label("parent_id"))
+        .join(Note, col(Note.id) == col(Conversation.note_id))
+        .where(col(Conversation.id) == any_of(conversation_ids), access.owned(ctx.me), access.readable(ctx.me))
+    )
+    return await read_pages(
+        ctx,
+        Parents(conversation_ids, readable, "Conversation"),
+        lambda conversation_id: select(Message).where(col(Message.conversation_id) == conversation_id),
+        BY_TIME,
+        window,
+    )
 
 
 async def message_window(

@@ -1,6 +1,6 @@
 """Notes: reading them, and writing them."""
 
-from resolvers.notes.read import count, details, find, get, page, segments, tags_of, transcript, window
+from resolvers.notes.read import count, details, find, get, page, segments, tags_of, transcripts, window
 from resolvers.notes.shares import share, shares_of, unshare
 from resolvers.notes.write import append_transcript, create, delete, update
 
@@ -17,7 +17,7 @@ __all__ = [
     "share",
     "shares_of",
     "tags_of",
-    "transcript",
+    "transcripts",
     "unshare",
     "update",
     "window",

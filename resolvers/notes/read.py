@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Executable, and_, exists, func, select
+from sqlalchemy import ColumnElement, Executable, Select, and_, exists, func, select
 from sqlmodel import col
 
 from models import Folder, Note, NoteTag, TranscriptSegment
@@ -17,6 +17,7 @@ from resolvers.auth.access import Right
 from resolvers.core import pagination
 from resolvers.core.context import Context
 from resolvers.core.errors import Code, Problem, not_found
+from resolvers.core.nested_pages import Pages, checked_before, read_pages
 from resolvers.core.pagination import Order, Page, Window, check_place
 from resolvers.notes import serialization
 
@@ -25,6 +26,7 @@ COLUMNS = frozenset(Note.__table__.columns.keys()) - UNSHOWN  # type: ignore[att
 ALWAYS = frozenset({"id", "workspace_id", "created_at", "updated_at", "title"})
 """Read whatever is wanted: a list's cursors are made of them."""
 
+BY_POSITION = Order("segment", col(TranscriptSegment.position), col(TranscriptSegment.id))
 SORTED_BY = {
     NoteOrderField.CREATED_AT: col(Note.created_at),
     NoteOrderField.UPDATED_AT: col(Note.updated_at),
@@ -146,16 +148,16 @@ async def _grouped(ctx: Context, query: Executable) -> Mapping[UUID, list[Record
     return groups
 
 
-async def transcript(ctx: Context, note_id: UUID, view: Window, wanted: TranscriptFilter) -> Page:
-    """A page of the transcript of a note that was read before, in the order of speaking."""
-    condition = col(TranscriptSegment.note_id) == note_id
-    if wanted.search:
-        condition = and_(condition, col(TranscriptSegment.text).icontains(wanted.search, autoescape=True))
-    order = Order("segment", col(TranscriptSegment.position), col(TranscriptSegment.id))
-    async with ctx.read() as tx:
-        found = (await tx.execute(order.apply(select(TranscriptSegment).where(condition), view))).all()
-    counted = select(col(TranscriptSegment.id)).where(condition)
-    return order.page(found, view, lambda: pagination.count(ctx, counted))
+async def transcripts(ctx: Context, note_ids: Sequence[UUID], window: Window, filters: TranscriptFilter) -> Pages:
+    """A page of the transcript of each of the notes, which were read before, in the order of speaking."""
+
+    def segments_of(note_id: ColumnElement[UUID]) -> Select[Any]:
+        query = select(TranscriptSegment).where(col(TranscriptSegment.note_id) == note_id)
+        if not filters.search:
+            return query
+        return query.where(col(TranscriptSegment.text).icontains(filters.search, autoescape=True))
+
+    return await read_pages(ctx, checked_before(note_ids, "Note"), segments_of, BY_POSITION, window)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,8 @@ from models.base import Record, new_id
 from resolvers.auth import access, roles
 from resolvers.core.context import Context, Transaction
 from resolvers.core.errors import Code, Problem, not_found
-from resolvers.core.pagination import Order, Page, Window, check_place, count
+from resolvers.core.nested_pages import Pages, checked_before, read_pages
+from resolvers.core.pagination import Order, Window, check_place
 from resolvers.webhooks.events import TEST_EVENT
 from resolvers.webhooks.outbox import delivery_row
 from resolvers.webhooks.payloads import TestEvent, build_test
@@ -27,18 +28,18 @@ def columns(wanted: Collection[str] | None) -> tuple[Any, ...]:
     return (*COLUMNS, col(Delivery.body)) if wanted is not None and "payload" in wanted else COLUMNS
 
 
-def _of(ctx: Context, webhook_id: UUID, wanted: Collection[str] | None) -> Select[Any]:
+def _of(ctx: Context, webhook_id: Any, wanted: Collection[str] | None) -> Select[Any]:
     governed = roles.governs(ctx.me, col(Delivery.workspace_id))
     return select(*columns(wanted)).where(col(Delivery.webhook_id) == webhook_id, governed)
 
 
-async def page(ctx: Context, webhook_id: UUID, view: Window, wanted: Collection[str] | None = None) -> Page:
-    """The deliveries of an endpoint that was read before, newest first."""
+async def pages(
+    ctx: Context, webhook_ids: Sequence[UUID], window: Window, fields: Collection[str] | None = None
+) -> Pages:
+    """A page of the deliveries of each of the endpoints, which were read before, newest first."""
     access.need(ctx.me, "webhooks")
-    query = _of(ctx, webhook_id, wanted)
-    async with ctx.read() as tx:
-        found = (await tx.execute(BY_TIME.apply(query, view))).all()
-    return BY_TIME.page(found, view, lambda: count(ctx, _of(ctx, webhook_id, None)))
+    parents = checked_before(webhook_ids, "Webhook")
+    return await read_pages(ctx, parents, lambda webhook_id: _of(ctx, webhook_id, fields), BY_TIME, window)
 
 
 async def window(ctx: Context, webhook_id: UUID, limit: int, offset: int) -> tuple[Sequence[Record], bool]:

@@ -22,7 +22,8 @@ from resolvers.core import locks
 from resolvers.core.context import Context, Transaction
 from resolvers.core.errors import Code, Problem, bad_input, not_found
 from resolvers.core.idempotency import claim
-from resolvers.core.pagination import Order, Page, Window, check_place, count
+from resolvers.core.nested_pages import Pages, read_pages
+from resolvers.core.pagination import Order, Window, check_place
 from resolvers.workspaces import groups, members
 
 LIFETIME = timedelta(days=30)
@@ -37,18 +38,14 @@ BY_TIME = Order("invite", col(Invite.created_at), col(Invite.id), descending=Tru
 OPEN = col(Invite.expires_at) > func.now()
 
 
-def _pending(workspace_id: UUID) -> Select[Any]:
+def _pending(workspace_id: Any) -> Select[Any]:
     return select(Invite).where(col(Invite.workspace_id) == workspace_id, OPEN)
 
 
-async def page(ctx: Context, workspace_id: UUID, view: Window) -> Page:
-    """The open invites of a workspace, newest first."""
+async def pages(ctx: Context, workspace_ids: Sequence[UUID], window: Window) -> Pages:
+    """A page of the open invites of each of the workspaces, newest first. FORBIDDEN where the viewer is no admin."""
     access.need(ctx.me, "users")
-    query = _pending(workspace_id)
-    async with ctx.read() as tx:
-        await roles.workspace(tx, ctx.me, workspace_id, admin=True)
-        found = (await tx.execute(BY_TIME.apply(query, view))).all()
-    return BY_TIME.page(found, view, lambda: count(ctx, query))
+    return await read_pages(ctx, roles.workspaces(ctx.me, workspace_ids, admin=True), _pending, BY_TIME, window)
 
 
 async def window(ctx: Context, limit: int, offset: int) -> tuple[Sequence[Record], bool]:

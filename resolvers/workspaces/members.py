@@ -17,7 +17,8 @@ from resolvers.auth import access, roles
 from resolvers.core import locks
 from resolvers.core.context import Context, Transaction
 from resolvers.core.errors import Code, Problem, forbidden, not_found
-from resolvers.core.pagination import Order, Page, Window, check_place, count
+from resolvers.core.nested_pages import Pages, read_pages
+from resolvers.core.pagination import Order, Window, check_place
 from resolvers.workspaces import groups
 
 BY_TIME = Order("member", col(Member.created_at), col(Member.id))
@@ -26,8 +27,8 @@ SHOWN = select(*COLUMNS).join(User, col(User.id) == col(Member.user_id))
 """A member with what is shown of the person."""
 
 
-def _matching(workspace_id: UUID, wanted: MemberFilter) -> ColumnElement[bool]:
-    condition = col(Member.workspace_id) == workspace_id
+def _matching(workspace_id: Any, wanted: MemberFilter) -> ColumnElement[bool]:
+    condition: ColumnElement[bool] = col(Member.workspace_id) == workspace_id
     if wanted.search is None or not wanted.search.strip():
         return condition
     # The members of one workspace are few: they are found by its index, and then read.
@@ -35,14 +36,13 @@ def _matching(workspace_id: UUID, wanted: MemberFilter) -> ColumnElement[bool]:
     return and_(condition, or_(*named))
 
 
-async def page(ctx: Context, workspace_id: UUID, view: Window, wanted: MemberFilter) -> Page:
-    """The members of a workspace, first joined first."""
+async def pages(ctx: Context, workspace_ids: Sequence[UUID], window: Window, filters: MemberFilter) -> Pages:
+    """A page of the members of each of the workspaces, first joined first."""
     access.need(ctx.me, "users")
-    query = SHOWN.where(_matching(workspace_id, wanted))
-    async with ctx.read() as tx:
-        await roles.workspace(tx, ctx.me, workspace_id)
-        found = (await tx.execute(BY_TIME.apply(query, view))).all()
-    return BY_TIME.page(found, view, lambda: count(ctx, query))
+    parents = roles.workspaces(ctx.me, workspace_ids)
+    return await read_pages(
+        ctx, parents, lambda workspace_id: SHOWN.where(_matching(workspace_id, filters)), BY_TIME, window
+    )
 
 
 async def window(ctx: Context, limit: int, offset: int, wanted: MemberFilter) -> tuple[Sequence[Record], bool]:

@@ -90,7 +90,7 @@ class Conversation(Node):
         last: int | None = None,
         before: str | None = None,
     ) -> Page:
-        return await conversations.messages(info.context.ctx, root.id, Window(first, after, last, before))
+        return await info.context.loaders.messages.load((root.id, (Window(first, after, last, before),)))
 
     @strawberry.field(graphql_type=list[Suggestion], description=NEWEST)
     @staticmethod

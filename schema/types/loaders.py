@@ -1,23 +1,31 @@
 """Batches what sibling fields ask for into one read. Nothing is kept between reads, so nothing goes stale."""
 
-from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping, Sequence
 from functools import cached_property
-from typing import TypeVar
+from typing import TypeVar, TypeVarTuple
 from uuid import UUID
 
 from strawberry.dataloader import DataLoader
 
 from models.base import Record
 from models.conversation import SuggestionStatus
+from models.note import TranscriptFilter
+from models.people import MemberFilter
 from resolvers import notes
 from resolvers.conversations import conversations, suggestions
 from resolvers.core.context import Context
+from resolvers.core.errors import Problem
+from resolvers.core.nested_pages import Pages
+from resolvers.core.pagination import Page, Window
 from resolvers.notes import folders, tags
+from resolvers.webhooks import deliveries
 from resolvers.workspaces import api_keys as keys
-from resolvers.workspaces import groups, workspaces
+from resolvers.workspaces import groups, invites, members, workspaces
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
+Arguments = TypeVarTuple("Arguments")
 
 
 class Loaders:
@@ -32,6 +40,57 @@ class Loaders:
             return [found.get(key, absent) for key in keys]
 
         return DataLoader(load_fn=load, cache=False)
+
+    def _pages(
+        self, read: Callable[[Context, Sequence[UUID], *Arguments], Awaitable[Pages]]
+    ) -> DataLoader[tuple[UUID, tuple[*Arguments]], Page]:
+        """Pages by parent and arguments. Parents with the same arguments are read together."""
+
+        async def load(keys: list[tuple[UUID, tuple[*Arguments]]]) -> list[Page | Problem]:
+            parents: defaultdict[tuple[*Arguments], dict[UUID, None]] = defaultdict(dict)
+            for parent_id, arguments in keys:
+                parents[arguments][parent_id] = None
+            pages = {arguments: await read_together(list(ids), arguments) for arguments, ids in parents.items()}
+            return [pages[arguments][parent_id] for parent_id, arguments in keys]
+
+        async def read_together(parent_ids: list[UUID], arguments: tuple[*Arguments]) -> Pages:
+            try:
+                return await read(self._ctx, parent_ids, *arguments)
+            except Problem as problem:
+                # Only the fields with these arguments fail.
+                return dict.fromkeys(parent_ids, problem)
+
+        return DataLoader(load_fn=load, cache=False)
+
+    @cached_property
+    def transcripts(self) -> DataLoader[tuple[UUID, tuple[Window, TranscriptFilter]], Page]:
+        """By note."""
+        return self._pages(notes.transcripts)
+
+    @cached_property
+    def conversations(self) -> DataLoader[tuple[UUID, tuple[Window]], Page]:
+        """By note."""
+        return self._pages(conversations.pages)
+
+    @cached_property
+    def messages(self) -> DataLoader[tuple[UUID, tuple[Window]], Page]:
+        """By conversation."""
+        return self._pages(conversations.message_pages)
+
+    @cached_property
+    def deliveries(self) -> DataLoader[tuple[UUID, tuple[Window, frozenset[str]]], Page]:
+        """By webhook."""
+        return self._pages(deliveries.pages)
+
+    @cached_property
+    def members(self) -> DataLoader[tuple[UUID, tuple[Window, MemberFilter]], Page]:
+        """By workspace."""
+        return self._pages(members.pages)
+
+    @cached_property
+    def invites(self) -> DataLoader[tuple[UUID, tuple[Window]], Page]:
+        """By workspace."""
+        return self._pages(invites.pages)
 
     @cached_property
     def note(self) -> DataLoader[UUID, Record | None]:

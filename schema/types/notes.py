@@ -12,7 +12,6 @@ from models.note import NoteChange, NoteDraft, TranscriptDraft, TranscriptFilter
 from models.note import NoteFilter as FilterDraft
 from models.note import NoteOrder as OrderDraft
 from resolvers import notes
-from resolvers.conversations import conversations
 from resolvers.core.drafts import drafted
 from resolvers.core.pagination import Page, Window
 from schema.execution.selection import columns
@@ -120,8 +119,8 @@ class Note(Node):
         after: str | None = None,
         search: str | None = None,
     ) -> Page:
-        wanted = drafted(TranscriptFilter, {"search": search})
-        return await notes.transcript(info.context.ctx, root.id, Window(first=first, after=after), wanted)
+        filters = drafted(TranscriptFilter, {"search": search})
+        return await info.context.loaders.transcripts.load((root.id, (Window(first=first, after=after), filters)))
 
     @strawberry.field(
         graphql_type=Connection[Annotated["Conversation", strawberry.lazy("schema.types.conversations")]],  # type: ignore[name-defined]  # noqa: F821 (lazy)
@@ -131,7 +130,7 @@ class Note(Node):
     async def conversations(
         root: strawberry.Parent[Record], info: Info, first: int | None = None, after: str | None = None
     ) -> Page:
-        return await conversations.page(info.context.ctx, root.id, Window(first=first, after=after))
+        return await info.context.loaders.conversations.load((root.id, (Window(first=first, after=after),)))
 
 
 def filter_draft(given: NoteFilter | None) -> FilterDraft:

@@ -57,8 +57,8 @@ class Webhook(Node):
     async def deliveries(
         root: strawberry.Parent[Record], info: Info, first: int | None = None, after: str | None = None
     ) -> Page:
-        wanted = columns(info, ("nodes",), ("edges", "node"))
-        return await deliveries.page(info.context.ctx, root.id, Window(first=first, after=after), wanted)
+        fields = frozenset(columns(info, ("nodes",), ("edges", "node")))
+        return await info.context.loaders.deliveries.load((root.id, (Window(first=first, after=after), fields)))
 
 
 @strawberry.type(description="The only time the secret is told.")

@@ -11,7 +11,7 @@ from models.people import MemberFilter
 from resolvers.auth import access
 from resolvers.core.drafts import drafted
 from resolvers.core.pagination import Page, Window
-from resolvers.workspaces import invites, members, workspaces
+from resolvers.workspaces import workspaces
 from schema.types.base import Connection, Info, Node, or_none
 from schema.types.enums import Plan
 from schema.types.folders import Folder
@@ -91,8 +91,8 @@ class Workspace(Node):
         after: str | None = None,
         search: str | None = None,
     ) -> Page:
-        wanted = drafted(MemberFilter, {"search": search})
-        return await members.page(info.context.ctx, root.id, Window(first=first, after=after), wanted)
+        filters = drafted(MemberFilter, {"search": search})
+        return await info.context.loaders.members.load((root.id, (Window(first=first, after=after), filters)))
 
     @strawberry.field(
         graphql_type=list[Annotated["Group", strawberry.lazy("schema.types.groups")]]  # type: ignore[name-defined]  # noqa: F821 (lazy)
@@ -109,7 +109,7 @@ class Workspace(Node):
     async def invites(
         root: strawberry.Parent[Record], info: Info, first: int | None = None, after: str | None = None
     ) -> Page:
-        return await invites.page(info.context.ctx, root.id, Window(first=first, after=after))
+        return await info.context.loaders.invites.load((root.id, (Window(first=first, after=after),)))
 
 
 @strawberry.type

@@ -1,10 +1,10 @@
 """Short ways to say what the tests of the resolvers say often."""
 
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVarTuple
 
 import pytest
 from sqlalchemy import event, insert, select, update
@@ -18,8 +18,12 @@ from resolvers.auth import credentials
 from resolvers.core.context import Context, Viewer
 from resolvers.core.drafts import drafted
 from resolvers.core.errors import Code, Problem
+from resolvers.core.nested_pages import Pages
+from resolvers.core.pagination import Page
 from schema import schema
 from schema.types.base import Request
+
+Arguments = TypeVarTuple("Arguments")
 
 
 @dataclass
@@ -70,6 +74,19 @@ def spoken(*texts: str) -> list[dict[str, Any]]:
     return [
         {"speaker": "Ann", "text": text, "startTimestamp": "00:00:01", "endTimestamp": "00:00:02"} for text in texts
     ]
+
+
+async def page_of(
+    read: Callable[[Context, Sequence[uuid.UUID], *Arguments], Awaitable[Pages]],
+    ctx: Context,
+    parent_id: uuid.UUID,
+    *arguments: *Arguments,
+) -> Page:
+    """The page of one parent, by a function that reads those of many."""
+    page = (await read(ctx, [parent_id], *arguments))[parent_id]
+    if isinstance(page, Problem):
+        raise page
+    return page
 
 
 async def set_columns(ctx: Context, note: Record, **values: Any) -> None:

@@ -15,7 +15,7 @@ from resolvers.core.context import Context
 from resolvers.core.drafts import drafted
 from resolvers.core.errors import Code
 from resolvers.core.pagination import Window
-from tests.resolvers.helpers import refused, write
+from tests.resolvers.helpers import page_of, refused, write
 
 
 async def begin(ctx: Context, note: Record, title: str | None = None) -> Record:
@@ -58,13 +58,13 @@ async def test_the_list_is_in_the_order_of_last_use(me: Context) -> None:
     titles: list[str] = []
     after = None
     while True:
-        page = await conversations.page(me, note.id, Window(first=4, after=after))
+        page = await page_of(conversations.pages, me, note.id, Window(first=4, after=after))
         titles += [row.title for row in page.rows]
         if not page.has_next:
             break
         after = page.cursor(page.rows[-1])
     assert (titles, await page.total()) == (expected, 6)
-    back = await conversations.page(me, note.id, Window(last=2))
+    back = await page_of(conversations.pages, me, note.id, Window(last=2))
     assert [row.title for row in back.rows] == expected[-2:]
     windows = [await conversations.window(me, note.id, 4, offset) for offset in (0, 4, 6)]
     assert [[row.title for row in rows] for rows, _ in windows] == [expected[:4], expected[4:], []]
@@ -76,13 +76,13 @@ async def test_the_list_is_ones_own(me: Context, place: Any) -> None:
     member = await place.member()
     mine, theirs = await begin(me, note), await begin(member, note)
     for ctx, own, foreign in ((me, mine, theirs), (member, theirs, mine)):
-        assert [row.id for row in (await conversations.page(ctx, note.id, Window())).rows] == [own.id]
+        assert [row.id for row in (await page_of(conversations.pages, ctx, note.id, Window())).rows] == [own.id]
         for call in (
             conversations.get(ctx, foreign.id),
             conversations.touch(ctx, foreign.id),
             conversations.rename(ctx, foreign.id, "x"),
             conversations.delete(ctx, foreign.id),
-            conversations.messages(ctx, foreign.id, Window()),
+            page_of(conversations.message_pages, ctx, foreign.id, Window()),
         ):
             with refused(Code.NOT_FOUND):
                 await call
@@ -124,7 +124,7 @@ async def test_messages_are_paged_oldest_first(me: Context) -> None:
     forward: list[str] = []
     view = Window(first=4)
     while True:
-        page = await conversations.messages(me, talk.id, view)
+        page = await page_of(conversations.message_pages, me, talk.id, view)
         forward += [row.content for row in page.rows]
         if not page.has_next:
             break
@@ -132,9 +132,9 @@ async def test_messages_are_paged_oldest_first(me: Context) -> None:
         if len(forward) == 4:
             await say(me, talk, "said meanwhile")
     assert (forward, await page.total()) == ([*expected, "said meanwhile"], 10)
-    last = await conversations.messages(me, talk.id, Window(last=3))
+    last = await page_of(conversations.message_pages, me, talk.id, Window(last=3))
     assert [row.content for row in last.rows] == ["7", "8", "said meanwhile"]
-    before = await conversations.messages(me, talk.id, Window(last=2, before=last.cursor(last.rows[0])))
+    before = await page_of(conversations.message_pages, me, talk.id, Window(last=2, before=last.cursor(last.rows[0])))
     assert [row.content for row in before.rows] == ["5", "6"]
     rows, total = await conversations.message_window(me, talk.id, 3, 6)
     assert ([row.content for row in rows], total) == (["6", "7", "8"], 10)
@@ -160,11 +160,13 @@ async def test_delete_takes_the_messages(me: Context) -> None:
     talk, kept = await begin(me, note), await begin(me, note)
     await say(me, talk, "gone")
     await say(me, kept, "stays")
-    [message] = (await conversations.messages(me, talk.id, Window())).rows
+    [message] = (await page_of(conversations.message_pages, me, talk.id, Window())).rows
     await conversations.delete(me, talk.id)
     assert await conversations.find_messages(me, [message.id]) == {}
-    assert [row.id for row in (await conversations.page(me, note.id, Window())).rows] == [kept.id]
-    assert [row.content for row in (await conversations.messages(me, kept.id, Window())).rows] == ["stays"]
+    assert [row.id for row in (await page_of(conversations.pages, me, note.id, Window())).rows] == [kept.id]
+    assert [row.content for row in (await page_of(conversations.message_pages, me, kept.id, Window())).rows] == [
+        "stays"
+    ]
     for call in (conversations.get(me, talk.id), conversations.delete(me, talk.id)):
         with refused(Code.NOT_FOUND):
             await call

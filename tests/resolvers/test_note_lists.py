@@ -29,7 +29,7 @@ from resolvers.core.context import Context
 from resolvers.core.drafts import drafted
 from resolvers.core.errors import Code
 from resolvers.core.pagination import Page, Window
-from tests.resolvers.helpers import Place, make_place, refused, set_columns, spoken, statements, write
+from tests.resolvers.helpers import Place, make_place, page_of, refused, set_columns, spoken, statements, write
 from tests.support.clients import NOBODY
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -241,8 +241,8 @@ async def test_sizes_that_are_refused(me: Context, window: dict[str, Any], field
     note = await write(me)
     for call in (
         listed(me, **window),
-        notes.transcript(me, note.id, Window(**window), TranscriptFilter()),
-        conversations.page(me, note.id, Window(**window)),
+        page_of(notes.transcripts, me, note.id, Window(**window), TranscriptFilter()),
+        page_of(conversations.pages, me, note.id, Window(**window)),
     ):
         with refused(Code.BAD_USER_INPUT, field):
             await call
@@ -303,9 +303,9 @@ async def test_a_cursor_fits_its_own_order_only(me: Context) -> None:
         view = Window(after=page.cursor(page.rows[0]))
         calls: list[Coroutine[Any, Any, Page]] = [
             *(listed(me, other, after=view.after) for other in ORDERS if other != by),
-            notes.transcript(me, note.id, view, TranscriptFilter()),
-            conversations.page(me, note.id, view),
-            conversations.messages(me, talk.id, view),
+            page_of(notes.transcripts, me, note.id, view, TranscriptFilter()),
+            page_of(conversations.pages, me, note.id, view),
+            page_of(conversations.message_pages, me, talk.id, view),
         ]
         for call in calls:
             with refused(Code.BAD_USER_INPUT, "after"):
@@ -322,7 +322,7 @@ async def test_a_cursor_with_a_title_that_none_can_have(me: Context, title: str)
 async def test_a_cursor_with_a_position_that_no_segment_has(me: Context, position: object) -> None:
     note = await write(me)
     with refused(Code.BAD_USER_INPUT, "after"):
-        await notes.transcript(me, note.id, Window(after=cursor("segment", position, ID)), TranscriptFilter())
+        await page_of(notes.transcripts, me, note.id, Window(after=cursor("segment", position, ID)), TranscriptFilter())
 
 
 async def test_the_total_is_counted_when_it_is_asked_for(me: Context) -> None:

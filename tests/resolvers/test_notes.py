@@ -19,7 +19,7 @@ from resolvers.core.context import Context
 from resolvers.core.errors import Code, Problem
 from resolvers.core.pagination import Window
 from resolvers.search import indexing
-from tests.resolvers.helpers import Place, append, change, make_place, refused, set_columns, spoken, write
+from tests.resolvers.helpers import Place, append, change, make_place, page_of, refused, set_columns, spoken, write
 
 EMPTY: dict[str, Any] = {
     "kind": NoteKind.ONLINE,
@@ -266,7 +266,7 @@ async def test_appends_at_once_are_whole_and_in_a_row(me: Context) -> None:
     read: list[str] = []
     after = None
     while True:
-        page = await notes.transcript(me, note.id, Window(first=30, after=after), TranscriptFilter())
+        page = await page_of(notes.transcripts, me, note.id, Window(first=30, after=after), TranscriptFilter())
         read += [row.text for row in page.rows]
         if not page.has_next:
             break
@@ -295,7 +295,7 @@ async def test_updated_at_never_goes_back(me: Context) -> None:
 )
 async def test_a_transcript_is_searched_for_the_very_text(me: Context, search: str | None, found: list[str]) -> None:
     note = await write(me, transcripts=spoken("The Budget is 100%_ fine.", "Hello."))
-    page = await notes.transcript(me, note.id, Window(), TranscriptFilter(search=search))
+    page = await page_of(notes.transcripts, me, note.id, Window(), TranscriptFilter(search=search))
     assert ([row.text for row in page.rows], await page.total()) == (found, len(found))
 
 

@@ -32,7 +32,7 @@ from resolvers.notes import folders, tags
 from resolvers.webhooks import deliveries, endpoints, outcomes
 from resolvers.workspaces import api_keys, groups, invites, members, workspaces
 from tests.conftest import Services
-from tests.resolvers.helpers import executed, make_place
+from tests.resolvers.helpers import executed, make_place, page_of
 from tests.support.scratch import scratch_database
 
 NOTES = 100_000
@@ -203,10 +203,10 @@ Lists = dict[str, Callable[[Context], Awaitable[object]]]
 LISTS: Lists = {
     "tags of notes": lambda ctx: notes.tags_of(ctx, [NOTE, UUID(made("note", 4))]),
     "segments of notes": lambda ctx: notes.segments(ctx, [NOTE]),
-    "transcript": lambda ctx: notes.transcript(ctx, NOTE, Window(), TranscriptFilter(search="spoken")),
-    "conversations": lambda ctx: conversations.page(ctx, NOTE, Window()),
+    "transcript": lambda ctx: page_of(notes.transcripts, ctx, NOTE, Window(), TranscriptFilter(search="spoken")),
+    "conversations": lambda ctx: page_of(conversations.pages, ctx, NOTE, Window()),
     "conversations by offset": lambda ctx: conversations.window(ctx, NOTE, 20, 0),
-    "messages": lambda ctx: conversations.messages(ctx, TALK, Window(last=20)),
+    "messages": lambda ctx: page_of(conversations.message_pages, ctx, TALK, Window(last=20)),
     "messages by offset": lambda ctx: conversations.message_window(ctx, TALK, None, 0),
     "suggestions": lambda ctx: suggestions.of_conversation(ctx, TALK),
     "suggestions of a status": lambda ctx: suggestions.of_conversation(ctx, TALK, SuggestionStatus.DISMISSED),
@@ -215,16 +215,16 @@ LISTS: Lists = {
     "folders": folders.listed,
     "groups": lambda ctx: groups.of_workspaces(ctx, [ctx.me.workspace_id]),
     "groups of members": lambda ctx: groups.of_members(ctx, [UUID(made("member", 30))]),
-    "members": lambda ctx: members.page(ctx, ctx.me.workspace_id, Window(), MemberFilter(search="person")),
+    "members": lambda ctx: page_of(members.pages, ctx, ctx.me.workspace_id, Window(), MemberFilter(search="person")),
     "members by offset": lambda ctx: members.window(ctx, 20, 0, MemberFilter()),
-    "invites": lambda ctx: invites.page(ctx, ctx.me.workspace_id, Window()),
+    "invites": lambda ctx: page_of(invites.pages, ctx, ctx.me.workspace_id, Window()),
     "invites by offset": lambda ctx: invites.window(ctx, 20, 0),
     "keys": api_keys.all_keys,
     "nodes": lambda ctx: nodes.find(ctx, [NOTE, TALK, UUID(made("tag", 30)), UUID(made("folder", 30))]),
     "workspaces": workspaces.mine,
     "users": lambda ctx: workspaces.users(ctx, [ctx.me.user_id]),
     "webhooks": endpoints.listed,
-    "deliveries": lambda ctx: deliveries.page(ctx, HOOK, Window()),
+    "deliveries": lambda ctx: page_of(deliveries.pages, ctx, HOOK, Window()),
     "deliveries by offset": lambda ctx: deliveries.window(ctx, HOOK, 20, 0),
     "deliveries that are over": outcomes.tidy,
 }

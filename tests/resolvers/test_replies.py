@@ -25,7 +25,7 @@ from resolvers.replies.publisher import MAX_ANSWER
 from resolvers.replies.titles import give_title
 from resolvers.search import indexing
 from tests.conftest import Services
-from tests.resolvers.helpers import Place, refused, set_columns, write
+from tests.resolvers.helpers import Place, page_of, refused, set_columns, write
 from tests.support.llm import MODEL, TITLE_TASK, Script
 
 LISBON = "The heating in the Lisbon office is broken."
@@ -43,7 +43,7 @@ async def ask(ctx: Context, talk: Record, message: str, **fields: Any) -> list[r
 
 
 async def said(ctx: Context, talk: Record) -> list[tuple[str, str, str]]:
-    rows = (await conversations.messages(ctx, talk.id, Window(first=100))).rows
+    rows = (await page_of(conversations.message_pages, ctx, talk.id, Window(first=100))).rows
     return [(row.role.value, row.content, row.state.value) for row in rows]
 
 
@@ -86,7 +86,7 @@ async def test_a_reply_is_told_and_kept(me: Context, note: Record, word: str) ->
         (3, "delta", "well."),
         (4, "done", "All is well."),
     ]
-    rows = (await conversations.messages(me, talk.id, Window())).rows
+    rows = (await page_of(conversations.message_pages, me, talk.id, Window())).rows
     assert [(r.role.value, r.content, r.state.value, r.model_id, r.error, r.lease_until) for r in rows] == [
         ("user", f"How is it? {word}", "done", None, None, None),
         ("assistant", "All is well.", "done", MODEL, None, None),
