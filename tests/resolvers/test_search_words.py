@@ -169,6 +169,14 @@ async def test_any_query_is_answered(fake: Place, query: str) -> None:
         ("It is state-of-the-art", "art", "It is state-of-the-<mark>art</mark>"),
         ("No word of it", "something", None),
         ("Only this: it's O'Neill's", "o'neill", "Only this: it&#x27;s <mark>O</mark>&#x27;<mark>Neill</mark>&#x27;s"),
+        (
+            "What is the plan? It is on the wall.",
+            "what is on the wall",
+            "What is the plan? It is on the <mark>wall</mark>.",
+        ),
+        ("It is on.", "is it on the wall?", None),
+        ("The doe does.", "what does a doe do", "The <mark>doe</mark> <mark>does</mark>."),
+        ("It will be so", "will it", "<mark>It</mark> <mark>will</mark> be so"),
         ("a  b\tc\n\nd", "c", "a  b\t<mark>c</mark>\n\nd"),
     ],
 )

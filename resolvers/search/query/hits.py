@@ -14,7 +14,7 @@ from resolvers.core.context import Transaction
 from resolvers.search.query.highlights import END, OPTIONS, STAND_IN, START, highlighted
 from resolvers.search.query.scope import Key, Scope
 from resolvers.search.query.semantic import Question
-from resolvers.search.query.text import any_of
+from resolvers.search.query.text import highlight_query
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,9 @@ def shown(scope: Scope, chunks: Collection[Key], query: str, questions: Sequence
         col(Note.title).label("document_title"),
     )
     text = func.translate(col(DocumentEmbedding.chunk_text), START + END, STAND_IN)
-    marked = func.ts_headline(literal_column("'caret_stems'::regconfig"), text, any_of(query), OPTIONS).label("marked")
+    marked = func.ts_headline(literal_column("'caret_stems'::regconfig"), text, highlight_query(query), OPTIONS).label(
+        "marked"
+    )
     place = tuple_(col(DocumentEmbedding.document_id), col(DocumentEmbedding.chunk_index))
     return scope.chunks(*stored, similarity(questions).label("similarity"), marked).where(place.in_(list(chunks)))
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     ColumnElement,
     Float,
     Select,
@@ -50,10 +51,14 @@ RANK_OF_ONE = 0.1 / (math.pi**2 / 6)
 WORDS = col(DocumentEmbedding.words)
 PER_NOTE = func.greatest(col(Note.chunk_count), 1).label("per_note")
 # The words of a query as tsqueries, in their order. Quotes and backslashes are doubled as the syntax of queries wants.
+# A word is a stop word where `english`, which counts the same positions, has nothing at any of its own.
 TERMS = text(
     r"""SELECT ('''' || replace(replace(lexeme, '\', '\\'), '''', '''''') || '''')::tsquery AS term,
-    row_number() OVER (ORDER BY positions[1], lexeme) AS place
-    FROM unnest(to_tsvector('caret_stems', :query)) ORDER BY place LIMIT :most"""
+    row_number() OVER (ORDER BY positions[1], lexeme) AS position,
+    coalesce(positions && (
+        SELECT array_agg(one) FROM unnest(to_tsvector('english', :query)) AS english, unnest(english.positions) AS one
+    ), false) AS is_significant
+    FROM unnest(to_tsvector('caret_stems', :query)) ORDER BY position LIMIT :most"""
 )
 
 
@@ -67,16 +72,21 @@ class Term:
 
 
 def terms_of(query: str) -> Any:
-    """The words of a query, as a table of term and place."""
-    found = TERMS.bindparams(query=query, most=MAX_TERMS)
-    return found.columns(column("term", TSQUERY), column("place", BigInteger)).cte("terms")
+    """The words of a query, as a table of `term`, `position` and `is_significant`: it is no English stop word."""
+    terms = TERMS.bindparams(query=query, most=MAX_TERMS)
+    columns = (column("term", TSQUERY), column("position", BigInteger), column("is_significant", Boolean))
+    return terms.columns(*columns).cte("terms")
 
 
-def any_of(query: str) -> ColumnElement[Any]:
-    """The tsquery for any word of a query; NULL where it has none."""
+def highlight_query(query: str) -> ColumnElement[Any]:
+    """The tsquery of the words to highlight: any significant one, or any at all where a query has only stop words.
+
+    NULL where the query has no words.
+    """
     terms = terms_of(query)
     joined = func.string_agg(cast(terms.c.term, Text), " | ")
-    return select(cast(joined, TSQUERY)).scalar_subquery()
+    significant = joined.filter(terms.c.is_significant)
+    return select(cast(func.coalesce(significant, joined), TSQUERY)).scalar_subquery()
 
 
 async def by_words(tx: Transaction, scope: Scope, query: str, *, large: bool, grouped: bool) -> list[Record]:
@@ -122,8 +132,8 @@ def counting(scope: Scope, query: str, *, large: bool) -> Select[Any]:
             *ends,
         )
         .select_from(terms.join(counted, true(), isouter=True))
-        .group_by(terms.c.term, terms.c.place)
-        .order_by(terms.c.place)
+        .group_by(terms.c.term, terms.c.position)
+        .order_by(terms.c.position)
     )
 
 
