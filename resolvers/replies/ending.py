@@ -4,6 +4,7 @@ A reply has a lease for as long as its end is not told. Who clears the lease tel
 runs the reply, or the chore once that process is gone. A cancelled reply keeps its lease until then.
 """
 
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
@@ -67,26 +68,44 @@ async def exists(ctx: Context, message_id: UUID) -> bool:
 
 
 async def close_lost(ctx: Context, limit: int = 100) -> int:
-    """A chore: ends the replies whose process is gone, with what they had said. Returns how many."""
-    lost = (
-        select(Message)
+    """A chore: ends the replies whose process is gone, with the text they had. Returns how many it closed."""
+    lost = await _claim_lost(ctx, limit)
+    for message in lost:
+        await _close_lost(ctx, message)
+    return len(lost)
+
+
+async def _claim_lost(ctx: Context, limit: int) -> Sequence[Record]:
+    """Takes over the leases that ran out. The claim commits first: a reply that can't be closed delays no other."""
+    expired = (
+        select(col(Message.id))
         .where(col(Message.lease_until) < func.now())
         .order_by(col(Message.lease_until))
         .limit(limit)
         .with_for_update(skip_locked=True)
     )
+    claimed = change_rows(Message).where(col(Message.id).in_(expired))
     async with ctx.transaction() as tx:
-        closed = [await _close_lost(ctx, tx, message) for message in (await tx.execute(lost)).all()]
-    for message in filter(None, closed):
-        last = await ctx.bus.last_reply_event(message.id)
-        seq = ReplyEvent.decode(last).seq if last else 0
-        event = ReplyEvent(seq + 1, "error", message.id, content=message.error)
-        await ctx.bus.publish_reply(message.id, event.encode(), last=True)
-    return len(closed)
+        renewed = claimed.values(lease_until=func.now() + ctx.limits.reply_lease).returning(Message)
+        return (await tx.execute(renewed)).all()
 
 
-async def _close_lost(ctx: Context, tx: Transaction, message: Record) -> Record | None:
-    query = select(Conversation).where(col(Conversation.id) == message.conversation_id)
-    conversation = (await tx.execute(query)).one()
+async def _close_lost(ctx: Context, message: Record) -> None:
+    """One transaction for each reply: it holds its workspace's row, and two workers that each hold one and wait for
+    the other's would deadlock."""
     tokens = ctx.models.count_tokens(message.model_id, message.content)
-    return await close(tx, conversation, message.id, state=MessageState.FAILED, error=LOST, token_count=tokens)
+    query = select(Conversation).where(col(Conversation.id) == message.conversation_id)
+    async with ctx.transaction() as tx:
+        conversation = (await tx.execute(query)).one_or_none()
+        if conversation is None:  # deleted since the claim
+            return
+        row = await close(tx, conversation, message.id, state=MessageState.FAILED, error=LOST, token_count=tokens)
+    if row is not None:
+        await _publish_failure(ctx, row)
+
+
+async def _publish_failure(ctx: Context, message: Record) -> None:
+    last = await ctx.bus.last_reply_event(message.id)
+    seq = ReplyEvent.decode(last).seq if last else 0
+    event = ReplyEvent(seq + 1, "error", message.id, content=message.error)
+    await ctx.bus.publish_reply(message.id, event.encode(), last=True)

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Coroutine, Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
 import structlog
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
+T = TypeVar("T")
+
 CHECKPOINT = 1.0
 """Seconds between two looks at which partial texts must be saved."""
 TOGETHER = 100
@@ -41,6 +43,7 @@ class Runs:
         self._lease = lease
         self._runs: dict[asyncio.Task[None], Run] = {}
         self._others: set[asyncio.Task[None]] = set()
+        self._completing: set[asyncio.Task[Any]] = set()
         self._keepers: list[asyncio.Task[None]] = []
         self._pressure = Pressure()
 
@@ -60,6 +63,13 @@ class Runs:
         if not self._keepers:
             self._keepers = [asyncio.create_task(self._keep()), asyncio.create_task(self._pressure.watch())]
 
+    async def complete(self, work: Coroutine[Any, Any, T]) -> T:
+        """Runs `work` to its end, also where the caller is cancelled meanwhile."""
+        task = asyncio.create_task(work)
+        self._completing.add(task)
+        task.add_done_callback(self._completing.discard)
+        return await asyncio.shield(task)
+
     def cancel(self, message_id: UUID) -> None:
         """Stops the reply where this process runs it. Its row says already that it was cancelled."""
         for run in self._runs.values():
@@ -77,6 +87,8 @@ class Runs:
 
         What has not ended ENDING seconds later, because the database is away, is left to the lease chore.
         """
+        if self._completing:
+            await asyncio.wait(self._completing, timeout=ENDING)
         if self._runs:
             await asyncio.wait(self._runs, timeout=grace)
         for run in self._runs.values():
@@ -96,18 +108,31 @@ class Runs:
         longer read the note: to that row only it will write a reason."""
         while True:
             await asyncio.sleep(CHECKPOINT)
-            for run in list(self._runs.values()):
-                await run.telling.repeat()
-            everyone = [run for run in self._runs.values() if self._is_due(run)]
-            for due in (everyone[start : start + TOGETHER] for start in range(0, len(everyone), TOGETHER)):
-                try:
-                    alive = await self._save(due)
-                except Exception as error:  # noqa: BLE001 (without a keeper every reply would lose its lease)
-                    log.warning("reply.checkpoint_failed", replies=len(due), error=str(error))
-                    continue
-                for run in due:
-                    if run.id not in alive:
-                        run.interrupt(REVOKED)
+            try:
+                await self._look_after_all()
+            except Exception:
+                # Without a keeper every reply of this process would lose its lease.
+                log.exception("reply.keeper_failed", replies=len(self._runs))
+
+    async def _look_after_all(self) -> None:
+        for run in list(self._runs.values()):
+            await self._repeat(run)
+        everyone = [run for run in self._runs.values() if self._is_due(run)]
+        for due in (everyone[start : start + TOGETHER] for start in range(0, len(everyone), TOGETHER)):
+            try:
+                alive = await self._save(due)
+            except Exception:
+                log.exception("reply.checkpoint_failed", replies=len(due))
+                continue
+            for run in due:
+                if run.id not in alive:
+                    run.interrupt(REVOKED)
+
+    async def _repeat(self, run: "Run") -> None:
+        try:
+            await run.telling.repeat()
+        except Exception:
+            log.exception("reply.repeat_failed", message_id=str(run.id))
 
     def _is_due(self, run: "Run") -> bool:
         spent = asyncio.get_running_loop().time() - run.saved_at

@@ -32,10 +32,15 @@ class Sent:
 async def send(ctx: Context, conversation_id: UUID, draft: MessageDraft, key: str | None = None) -> Sent:
     """Stores the message and an empty reply, starts the reply in this process, and returns.
 
-    A draft without `note_id` searches around the conversation's own note, one with None searches nothing. With an
-    idempotency key it happens once: a repeat gets the same messages, as they are by then.
+    A draft without `note_id` searches around the conversation's own note; one whose `note_id` is None searches nothing.
+    With an idempotency key it happens once: a repeat gets the same messages in their current state.
     Raises NOT_FOUND, FORBIDDEN, ALREADY_REPLYING, RATE_LIMITED, BAD_USER_INPUT for a model that is not offered.
     """
+    # A caller who is cancelled after the commit must not leave a reply that nobody runs.
+    return await ctx.runs.complete(_send(ctx, conversation_id, draft, key))
+
+
+async def _send(ctx: Context, conversation_id: UUID, draft: MessageDraft, key: str | None) -> Sent:
     model_id = _model(ctx, draft.model_id)
     # In this order: messages of the same moment are sorted by their ids.
     user_message_id, reply_id = new_id(), new_id()
