@@ -18,9 +18,14 @@ from caret.token_issuer import issue
 from models import Plan, Role
 from resolvers.auth import credentials
 from resolvers.core.context import Transaction
+from tests.support import server_logs
 from tests.support.clients import Caller
 from tests.support.llm import MODEL, ScriptedModel
-from tests.support.servers import ENCRYPTION_KEY, SECRET, UNLIMITED, RunningServer, server_process
+from tests.support.servers import ENCRYPTION_KEY, SECRET, UNLIMITED, RunningServer, running_server
+
+
+def pytest_configure() -> None:
+    server_logs.install()
 
 
 @dataclass(frozen=True)
@@ -70,16 +75,16 @@ def services(tmp_path_factory: pytest.TempPathFactory, llm: ScriptedModel) -> It
 
 
 @pytest.fixture(scope="session")
-def server(services: Services, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    with server_process(**services.settings, data_dir=str(tmp_path_factory.mktemp("server"))) as served:
-        yield served
+def server(services: Services) -> Iterator[RunningServer]:
+    with running_server(**services.settings) as running:
+        yield running
 
 
 @pytest.fixture(scope="session")
-def other_server(services: Services, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+def other_server(services: Services) -> Iterator[RunningServer]:
     """A second server with the same database and bus, as on a second machine of a cluster."""
-    with server_process(**services.settings, data_dir=str(tmp_path_factory.mktemp("other"))) as served:
-        yield served
+    with running_server(**services.settings) as running:
+        yield running
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tests.conftest import Services, Tenant, make_tenant
-from tests.support.servers import RunningServer, server_process
+from tests.support.servers import RunningServer, running_server
 from tests.support.transcriber import MODEL, ScriptedTranscriber
 
 
@@ -33,7 +33,7 @@ def audio_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def audio_server(services: Services, hearing: dict[str, str], audio_folder: Path) -> Iterator[RunningServer]:
-    with server_process(**services.settings, **hearing, data_dir=str(audio_folder.parent)) as served:
+    with running_server(**services.settings, **hearing, data_dir=str(audio_folder.parent)) as served:
         yield served
 
 

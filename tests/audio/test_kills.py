@@ -15,7 +15,7 @@ from tests.conftest import Services, Tenant, make_tenant
 from tests.faults.helpers import parts, until
 from tests.support.llm import Script
 from tests.support.scratch import scratch_database
-from tests.support.servers import RunningServer, server_process
+from tests.support.servers import ServerProcess, running_server, server_process
 from tests.support.transcriber import Hearing, ScriptedTranscriber
 
 pytestmark = pytest.mark.timeout(300)
@@ -49,7 +49,7 @@ async def leases_run_out(tables: AsyncEngine) -> None:
         await connection.execute(text(later))
 
 
-async def kill_worker(served: RunningServer, tables: AsyncEngine) -> None:
+async def kill_worker(served: ServerProcess, tables: AsyncEngine) -> None:
     [worker] = parts(served, "worker")
     worker.kill()
     await until(lambda: [child.pid for child in parts(served, "worker")] not in ([], [worker.pid]), PATIENCE)
@@ -140,7 +140,7 @@ async def test_with_the_built_in_model_only(
     ears.on(marked, Hearing({"segments": pieces}))
     settings.pop("llm_base_url")
     settings.pop("llm_model")
-    with server_process(**settings) as served:
+    with running_server(**settings) as served:
         tenant = await make_tenant(served, tables)
         key = await tenant.key()
         note_id = await made(key, marked)

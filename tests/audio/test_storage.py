@@ -24,7 +24,7 @@ from resolvers.core.ports.audio import AudioStore
 from tests.audio.helpers import FROM_AUDIO, address, error, made, mark, put, reaches, recording, sound, uploaded
 from tests.conftest import Services, Tenant, make_tenant
 from tests.support.scratch import scratch_database
-from tests.support.servers import SECRET, RunningServer, server_process
+from tests.support.servers import SECRET, RunningServer, running_server
 from tests.support.transcriber import Hearing, ScriptedTranscriber
 
 KEYS = {"access_key_id": "id", "secret_access_key": SecretStr("secret")}
@@ -134,7 +134,7 @@ async def s3_place(
         await migrate(url)
         tables = engine(url)
         settings = {**services.settings, **hearing, **keys, **place, "database_url": url, "data_dir": str(tmp_path)}
-        with server_process(**settings) as served:
+        with running_server(**settings) as served:
             yield served, tables
         await tables.dispose()
 

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from models import Plan, Role
 from tests.conftest import Services, Tenant, make_tenant
 from tests.support.clients import Caller
-from tests.support.servers import server_process
+from tests.support.servers import running_server
 
 CLIENT = Path(__file__).with_name("client.mjs")
 
@@ -37,11 +37,9 @@ async def test_it_finds_every_answer_as_documented(tenant: Tenant) -> None:
     assert await says(await tenant.key(), "walk") == ""
 
 
-async def test_it_is_told_when_it_asks_too_often(
-    services: Services, database: AsyncEngine, tmp_path_factory: pytest.TempPathFactory
-) -> None:
+async def test_it_is_told_when_it_asks_too_often(services: Services, database: AsyncEngine) -> None:
     settings = {**services.settings, "rate_limits": "free=3,pro=3,enterprise=3"}
-    with server_process(**settings, data_dir=str(tmp_path_factory.mktemp("limited"))) as limited:
+    with running_server(**settings) as limited:
         caller = await (await make_tenant(limited, database, Plan.FREE)).key()
         assert await says(caller, "limits") == ""
         await caller.close()

@@ -12,7 +12,7 @@ import psutil  # type: ignore[import-untyped] # its stubs are no dependency of o
 
 from tests.conftest import Tenant
 from tests.support.clients import Caller, Socket
-from tests.support.servers import CARET, ROOT, RunningServer, environment
+from tests.support.servers import CARET, ROOT, RunningServer, ServerProcess, environment
 
 CREATE = "mutation($t: String!) { createNote(input: {title: $t}) { id } }"
 CONVERSE = "mutation($note: ID!) { createConversation(input: {noteId: $note}) { id } }"
@@ -154,7 +154,7 @@ def alive(process: psutil.Process) -> bool:
         return False
 
 
-def parts(served: RunningServer, command: str) -> list[psutil.Process]:
+def parts(served: ServerProcess, command: str) -> list[psutil.Process]:
     """The server's processes of that name: web, worker."""
     children = psutil.Process(served.process.pid).children()
     return [child for child in children if alive(child) and command in words(child)[1:4]]

@@ -14,7 +14,7 @@ from caret.embedded.nats import _binary
 from tests.conftest import Services, Tenant
 from tests.faults.helpers import Asked, Event, ask, cut, follow, listen, one_ending, text
 from tests.support.llm import Script
-from tests.support.servers import RunningServer, server_process
+from tests.support.servers import RunningServer, running_server
 
 
 @dataclass
@@ -51,15 +51,9 @@ def bus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nats]:
 
 
 @pytest.fixture(scope="module")
-def two(
-    services: Services, bus: Nats, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[tuple[RunningServer, RunningServer]]:
+def two(services: Services, bus: Nats) -> Iterator[tuple[RunningServer, RunningServer]]:
     settings = {**services.settings, "nats_url": bus.url}
-    folders = [str(tmp_path_factory.mktemp("served")) for _ in range(2)]
-    with (
-        server_process(**settings, data_dir=folders[0]) as one,
-        server_process(**settings, data_dir=folders[1]) as other,
-    ):
+    with running_server(**settings) as one, running_server(**settings) as other:
         yield one, other
 
 

@@ -1,13 +1,15 @@
-"""Ten thousand events, fifty followers on two servers that break off, stand still and come back: none is missed."""
+"""Many events, and followers on two servers that break off, stand still and come back: no event is missed."""
 
 import asyncio
 import json
 import random
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from uuid import UUID
 
 import orjson
+import pytest
 import websockets
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -21,12 +23,19 @@ from tests.conftest import Services, Tenant, make_tenant
 from tests.faults.helpers import CREATE, elsewhere, parts
 from tests.faults.test_events import log
 from tests.support.clients import PROTOCOL, Caller
-from tests.support.servers import RunningServer
+from tests.support.servers import RunningServer, ServerProcess, server_process
+from tests.support.sizes import size
 
-WORKSPACES, EVENTS, FOLLOWERS = 8, 10_000, 50
+WORKSPACES, EVENTS, FOLLOWERS = size((2, 2_400, 16), (8, 10_000, 50))
 AT_ONCE = 25
 """Events of one commit."""
 QUERY = "subscription($after: Cursor) { workspaceEvents(after: $after) { cursor id } }"
+
+
+@pytest.fixture
+def killed_server(services: Services) -> Iterator[ServerProcess]:
+    with server_process(**services.settings) as running:
+        yield running
 
 
 @dataclass
@@ -76,8 +85,9 @@ class Follower:
         self.cursor = event["cursor"]
 
 
-async def test_ten_thousand_events_and_followers_that_come_and_go(
-    services: Services, server: RunningServer, other_server: RunningServer, database: AsyncEngine
+@pytest.mark.soak
+async def test_followers_that_come_and_go_miss_no_event(
+    services: Services, server: RunningServer, killed_server: ServerProcess, database: AsyncEngine
 ) -> None:
     luck = random.Random(6)
     tenants = [await make_tenant(server, database) for _ in range(WORKSPACES)]
@@ -88,13 +98,13 @@ async def test_ten_thousand_events_and_followers_that_come_and_go(
     for number in range(FOLLOWERS):
         tenant = tenants[number % WORKSPACES]
         here = await (tenant.user() if number % 3 else tenant.key())
-        places = [here, elsewhere(tenant, here, other_server)]
+        places = [here, elsewhere(tenant, here, killed_server)]
         followers.append(Follower(places, tenant.id, random.Random(luck.random())))
     lasts = {tenant.id: asyncio.get_running_loop().create_future() for tenant in tenants}
     async with asyncio.timeout(280), asyncio.TaskGroup() as group:
         for follower in followers:
             group.create_task(follower.hear(lasts[follower.workspace_id]))
-        await write(services, database, dict(zip(lasts, notes, strict=True)), luck, other_server)
+        await write(services, database, dict(zip(lasts, notes, strict=True)), luck, killed_server)
         for tenant in tenants:
             lasts[tenant.id].set_result(len(await log(database, tenant.id)))
     for tenant in tenants:
@@ -116,7 +126,7 @@ async def write(
     database: AsyncEngine,
     notes: dict[UUID, UUID | None],
     luck: random.Random,
-    killed: RunningServer,
+    killed: ServerProcess,
 ) -> None:
     """The events, in any order of the workspaces. Halfway the web process of a server is killed."""
     bus = await NatsBus.connect(services.nats_url)

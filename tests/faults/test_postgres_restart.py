@@ -17,7 +17,7 @@ from tests.faults.helpers import SEND, Asked, Followers, ask, follow, one_ending
 from tests.support.clients import Caller
 from tests.support.llm import Script
 from tests.support.relay import Relay
-from tests.support.servers import server_process
+from tests.support.servers import running_server
 
 
 async def test_the_pool_replaces_what_the_server_has_closed(tmp_path: Path) -> None:
@@ -74,15 +74,14 @@ async def test_postgres_is_restarted(
     fragile: tuple[EmbeddedPostgres, Relay, dict[str, str]],
     services: Services,
     gate: threading.Event,
-    tmp_path: Path,
 ) -> None:
     """The model goes on meanwhile and has finished before the database is back: nothing of it is lost."""
     postgres, relay, settings = fragile
     services.llm.on("survive it", Script(["Before, ", "meanwhile, ", "after."], gate=gate))
     database = engine(settings["database_url"])
     with (
-        server_process(**settings, data_dir=str(tmp_path / "one")) as one,
-        server_process(**settings, data_dir=str(tmp_path / "two")) as two,
+        running_server(**settings) as one,
+        running_server(**settings) as two,
     ):
         tenant = await make_tenant(one, database)
         caller = await tenant.user()

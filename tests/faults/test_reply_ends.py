@@ -3,7 +3,6 @@
 import asyncio
 import signal
 import threading
-from pathlib import Path
 
 import pytest
 from sqlalchemy import update
@@ -116,10 +115,10 @@ async def test_a_second_question_waits(
 
 
 async def test_a_web_process_is_killed(
-    tenant: Tenant, services: Services, other_server: RunningServer, gate: threading.Event, tmp_path: Path
+    tenant: Tenant, services: Services, other_server: RunningServer, gate: threading.Event
 ) -> None:
     services.llm.on("kill the web", Script(["Up to ", "never said"], gate=gate))
-    with server_process(**services.settings, data_dir=str(tmp_path)) as victim:
+    with server_process(**services.settings) as victim:
         here = await ask(await tenant.user(server=victim), "kill the web")
         there = here.at(tenant, other_server)
         follower = asyncio.create_task(follow(there))
@@ -145,11 +144,11 @@ async def test_a_web_process_is_killed(
 
 
 async def test_a_server_is_stopped(
-    tenant: Tenant, services: Services, other_server: RunningServer, gate: threading.Event, tmp_path: Path
+    tenant: Tenant, services: Services, other_server: RunningServer, gate: threading.Event
 ) -> None:
     services.llm.on("stop the server", Script(["So far ", "never said"], gate=gate))
     services.llm.on("nearly done", Script(["One ", "two ", "three"], delay=0.4))
-    with server_process(**services.settings, data_dir=str(tmp_path)) as victim:
+    with server_process(**services.settings) as victim:
         caller = await tenant.user(server=victim)
         held, short = await ask(caller, "stop the server"), await ask(caller, "nearly done")
         there = held.at(tenant, other_server)

@@ -1,10 +1,8 @@
 """A reply loses its asker's right to it, its process, its time or its database: whoever follows hears one ending."""
 
 import asyncio
-import signal
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +12,7 @@ from models import Role
 from tests.conftest import Services, Tenant
 from tests.faults.helpers import CONVERSE, CREATE, SEND, Asked, Followers, ask, cut, follow, one_ending, parts
 from tests.support.llm import Script
-from tests.support.servers import RunningServer, server_process
+from tests.support.servers import RunningServer, running_server, server_process
 
 STOPPED = "The server was stopped before the answer was complete."
 LOST = "The server lost this reply before it was complete."
@@ -71,12 +69,12 @@ async def test_the_asker_loses_the_note(
 
 
 async def test_a_killed_process_is_noticed_within_a_minute(
-    tenant: Tenant, services: Services, other_server: RunningServer, gate: threading.Event, tmp_path: Path
+    tenant: Tenant, services: Services, other_server: RunningServer, gate: threading.Event
 ) -> None:
     """With the lease and the chore as they are. A reply that is cancelled after the death of its process is free at
     once, and ends as cancelled."""
     services.llm.on("be killed", Script(["Up to ", "never said"], gate=gate))
-    with server_process(**services.settings, data_dir=str(tmp_path)) as victim:
+    with server_process(**services.settings) as victim:
         caller = await tenant.user(server=victim)
         lost, cancelled = [(await ask(caller, "be killed")).at(tenant, other_server) for _ in range(2)]
         followers = [Followers(lost), Followers(cancelled)]
@@ -101,14 +99,14 @@ async def test_a_killed_process_is_noticed_within_a_minute(
 
 @pytest.mark.parametrize(("grace", "done"), [("0", False), ("15", True)])
 async def test_the_time_that_replies_get(
-    tenant: Tenant, services: Services, other_server: RunningServer, tmp_path: Path, *, grace: str, done: bool
+    tenant: Tenant, services: Services, other_server: RunningServer, *, grace: str, done: bool
 ) -> None:
     services.llm.on("take your time", Script(["word "] * 10, delay=0.5))
-    with server_process(**services.settings, data_dir=str(tmp_path), shutdown_grace=grace) as victim:
+    with running_server(**services.settings, shutdown_grace=grace) as victim:
         here = await ask(await tenant.user(server=victim), "take your time")
         everybody = Followers(here.at(tenant, other_server))
         await everybody.hear()
-        assert await asyncio.to_thread(victim.stop, signal.SIGTERM, 40) == 0
+        await asyncio.to_thread(victim.stop)
         said, end = await everybody.ending()
     assert end["message"] == {"content": said, "state": "DONE" if done else "FAILED"}
     assert (said == "word " * 10, end.get("reason")) == (done, None if done else STOPPED)

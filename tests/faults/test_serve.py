@@ -13,7 +13,7 @@ import pytest
 from tests.faults.helpers import CREATE, ask, caret, cut, follow, gone, listen, one_ending, parts, tree, until
 from tests.support.clients import Caller
 from tests.support.llm import MODEL, Script, ScriptedModel
-from tests.support.servers import RunningServer, server_process, start
+from tests.support.servers import ServerProcess, server_process, start_process
 
 VIEWER = "{ viewer { workspace { id name } user { email } apiKey { name } } }"
 NOTES = "{ notes(first: 100) { totalCount nodes { title } } }"
@@ -22,12 +22,12 @@ SECONDS = 30.0
 """What "ends promptly" may mean on a busy machine; a reply that runs gets 3 of them."""
 
 
-def printed(served: RunningServer, what: str) -> str:
+def printed(served: ServerProcess, what: str) -> str:
     [line] = [line for line in served.lines if what in line]
     return line.split()[-1]
 
 
-def key_of(served: RunningServer) -> str:
+def key_of(served: ServerProcess) -> str:
     return printed(served, "API key")
 
 
@@ -37,13 +37,13 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def demo(home: Path, llm: ScriptedModel) -> Iterator[RunningServer]:
+def demo(home: Path, llm: ScriptedModel) -> Iterator[ServerProcess]:
     """All that is embedded, two web processes, the demo workspace."""
     with server_process("--workers", "2", data_dir=str(home), llm_base_url=llm.url, llm_model=MODEL) as served:
         yield served
 
 
-async def test_the_first_start_prints_what_works(demo: RunningServer) -> None:
+async def test_the_first_start_prints_what_works(demo: ServerProcess) -> None:
     for credential, person in ((key_of(demo), False), (printed(demo, "User token"), True)):
         caller = Caller(demo, credential)
         viewer = (await caller.data(VIEWER))["viewer"]
@@ -54,7 +54,7 @@ async def test_the_first_start_prints_what_works(demo: RunningServer) -> None:
         await caller.close()
 
 
-async def test_twenty_followers_of_two_processes_hear_the_same(demo: RunningServer, llm: ScriptedModel) -> None:
+async def test_twenty_followers_of_two_processes_hear_the_same(demo: ServerProcess, llm: ScriptedModel) -> None:
     llm.on("twenty listen", Script([f"{number} " for number in range(20)], delay=0.05))
     asked = await ask(Caller(demo, key_of(demo)), "twenty listen")
     everyone = await asyncio.gather(*(follow(asked) for _ in range(20)))
@@ -64,7 +64,7 @@ async def test_twenty_followers_of_two_processes_hear_the_same(demo: RunningServ
     await asked.caller.close()
 
 
-async def test_commands_find_the_running_server(demo: RunningServer, home: Path) -> None:
+async def test_commands_find_the_running_server(demo: ServerProcess, home: Path) -> None:
     key = await asyncio.to_thread(caret, "key", "create", "--workspace", "Made by hand", data_dir=str(home))
     email = ("--email", "ada@people.example", "--workspace", "Made by hand", "--role", "admin")
     token = await asyncio.to_thread(caret, "token", "create", *email, data_dir=str(home))
@@ -79,7 +79,7 @@ async def test_commands_find_the_running_server(demo: RunningServer, home: Path)
 
 
 async def test_a_second_server_is_refused_and_the_first_goes_on(
-    demo: RunningServer, home: Path, tmp_path: Path
+    demo: ServerProcess, home: Path, tmp_path: Path
 ) -> None:
     same_folder = await asyncio.to_thread(caret, "serve", data_dir=str(home), port="0")
     port = demo.url.rpartition(":")[2]
@@ -95,7 +95,7 @@ async def test_a_second_server_is_refused_and_the_first_goes_on(
 
 
 @pytest.mark.parametrize("part", ["web", "worker"])
-async def test_a_killed_process_is_started_again(demo: RunningServer, part: str) -> None:
+async def test_a_killed_process_is_started_again(demo: ServerProcess, part: str) -> None:
     before = parts(demo, part)
     before[0].kill()
     killed = before[0].pid
@@ -115,17 +115,17 @@ async def test_a_killed_process_is_started_again(demo: RunningServer, part: str)
     await caller.close()
 
 
-def interrupted(served: RunningServer) -> None:
+def interrupted(served: ServerProcess) -> None:
     assert served.stop(signal.SIGINT, SECONDS) == 0
     assert not [line for line in served.lines if "Traceback" in line]
 
 
-def killed(served: RunningServer) -> None:
+def killed(served: ServerProcess) -> None:
     served.process.kill()
     served.process.wait()
 
 
-def database_lost(served: RunningServer) -> None:
+def database_lost(served: ServerProcess) -> None:
     [postgres] = [child for child in tree(served.process.pid)[1:] if "-D" in child.cmdline()]
     postgres.kill()
     assert served.process.wait(SECONDS) == 1
@@ -165,12 +165,12 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Kept:
     ],
 )
 async def test_an_end_leaves_no_process_and_all_data(
-    kept: Kept, llm: ScriptedModel, command: tuple[str, ...], end: Callable[[RunningServer], None]
+    kept: Kept, llm: ScriptedModel, command: tuple[str, ...], end: Callable[[ServerProcess], None]
 ) -> None:
     """With open subscriptions, an open stream and a reply that the model holds back."""
     llm.on("held at the end", Script(["Never ", *["ending "] * 200], delay=0.2))
     settings = {"data_dir": str(kept.folder), "llm_base_url": llm.url, "llm_model": MODEL}
-    served = await asyncio.to_thread(start, command=command, **settings)
+    served = await asyncio.to_thread(start_process, command=command, **settings)
     processes = tree(served.process.pid)
     try:
         caller = Caller(served, key_of(served))

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from pathlib import Path
 
 import websockets
 from websockets.asyncio.client import ClientConnection
@@ -12,7 +11,7 @@ from tests.conftest import Services, Tenant
 from tests.faults.helpers import REPLY, Event, ask, follow, one_ending, text
 from tests.support.clients import PROTOCOL
 from tests.support.llm import Script
-from tests.support.servers import server_process
+from tests.support.servers import running_server
 
 PIECES = [f"{number:05d}" + "x" * 20_000 for number in range(20)]
 WHOLE = "".join(PIECES)
@@ -20,9 +19,9 @@ OPERATIONS = 60
 """So many times the whole reply is more than the buffers of a connection hold, on both of its sides."""
 
 
-async def test_a_socket_that_is_not_read(tenant: Tenant, services: Services, tmp_path: Path) -> None:
+async def test_a_socket_that_is_not_read(tenant: Tenant, services: Services) -> None:
     services.llm.on("do not read", Script(PIECES))
-    with server_process(**services.settings, data_dir=str(tmp_path), follower_patience="1") as server:
+    with running_server(**services.settings, follower_patience="1") as server:
         here = await ask(await tenant.user(server=server), "do not read")
         slow = await websockets.connect(server.ws_url, subprotocols=[PROTOCOL], max_queue=1)
         await slow.send(

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from tests.conftest import Services, Tenant
 from tests.faults.helpers import Asked, ask, follow, one_ending, text
 from tests.support.llm import MODEL, Script
-from tests.support.servers import RunningServer, server_process
+from tests.support.servers import RunningServer, running_server
 
 OTHER = "another"
 MODELS = "query($c: ID!) { conversation(id: $c) { messages(last: 5) { nodes { id model { id name } } } } }"
@@ -25,7 +25,7 @@ def chained(services: Services, tmp_path_factory: pytest.TempPathFactory) -> Ite
     card = {"id": OTHER, "name": "Another", "provider": "Us", "gateway": "openai-compatible", "context_window": 8000}
     (folder / "models.json").write_text(json.dumps([card]))
     more = {"llm_fallbacks": OTHER, "llm_silence": "1", "models_file": str(folder / "models.json")}
-    with server_process(**services.settings, **more, data_dir=str(folder)) as served:
+    with running_server(**services.settings, **more) as served:
         yield served
 
 

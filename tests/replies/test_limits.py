@@ -13,7 +13,7 @@ from tests.conftest import Services, Tenant, make_tenant
 from tests.faults.helpers import Asked, conversation, elsewhere, follow
 from tests.support.clients import Caller
 from tests.support.llm import Script, ScriptedModel
-from tests.support.servers import RunningServer, server_process
+from tests.support.servers import RunningServer, running_server
 
 LIMITS = {"replies_per_user": "2", "replies_per_workspace": "3", "tokens_per_minute": "30"}
 SEND = """mutation($c: ID!, $input: SendMessageInput!) {
@@ -26,14 +26,10 @@ TOKENS = "A workspace may spend 30 tokens in 60 seconds. Try again in {} seconds
 
 
 @pytest.fixture(scope="module")
-def pair(services: Services, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[RunningServer, RunningServer]]:
+def pair(services: Services) -> Iterator[tuple[RunningServer, RunningServer]]:
     """Two servers with the same database and bus, and small limits."""
     settings = {**services.settings, **LIMITS}
-    folders = [str(tmp_path_factory.mktemp("limited")) for _ in range(2)]
-    with (
-        server_process(**settings, data_dir=folders[0]) as one,
-        server_process(**settings, data_dir=folders[1]) as other,
-    ):
+    with running_server(**settings) as one, running_server(**settings) as other:
         yield one, other
 
 

@@ -1,9 +1,7 @@
 """A conversation gets its title after the first answer, never at the cost of it, and whatever becomes of the model."""
 
 import asyncio
-import signal
 import threading
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +12,7 @@ from tests.conftest import Services, Tenant
 from tests.faults.helpers import ask, follow, one_ending
 from tests.support.clients import Caller
 from tests.support.llm import Script
-from tests.support.servers import RunningServer, server_process
+from tests.support.servers import RunningServer, running_server
 
 TITLE = "query($c: ID!) { conversation(id: $c) { title } }"
 
@@ -115,14 +113,14 @@ async def test_without_a_title_of_the_models_the_message_is_it(
 
 
 async def test_the_server_stops_before_it_is_made(
-    tenant: Tenant, services: Services, other_server: RunningServer, tmp_path: Path
+    tenant: Tenant, services: Services, other_server: RunningServer
 ) -> None:
     services.llm.on("stop before it has a name", Script(["Done."]))
     services.llm.title("stop before it has a name", Script(["Never ", "made"], stall_after=1))
-    with server_process(**services.settings, data_dir=str(tmp_path)) as victim:
+    with running_server(**services.settings) as victim:
         asked = await ask(await tenant.user(server=victim), "Please stop before it has a name!")
         there = asked.at(tenant, other_server)
         assert one_ending(await follow(there))["message"]["state"] == "DONE"
-        assert await asyncio.to_thread(victim.stop, signal.SIGTERM) == 0
+        await asyncio.to_thread(victim.stop)
     found = (await there.caller.data(TITLE, c=asked.conversation))["conversation"]["title"]
     assert found == "Please stop before it has a name"

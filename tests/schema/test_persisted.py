@@ -16,7 +16,7 @@ from schema.execution.persisted_documents import MAX_PERSISTED, MAX_PERSISTED_BY
 from schema.transports.requests import Operation
 from tests.conftest import Services, Tenant, make_tenant
 from tests.support.clients import Caller
-from tests.support.servers import RunningServer, server_process
+from tests.support.servers import RunningServer, running_server
 
 NAME = "query Name{__typename}"
 LIVE = "subscription Live{workspaceEvents{id}}"
@@ -124,8 +124,8 @@ def strict(services: Services, tmp_path_factory: pytest.TempPathFactory) -> Iter
     folder = tmp_path_factory.mktemp("strict")
     path = folder / "documents.json"
     path.write_text(json.dumps({"name": NAME, "live": LIVE, f"sha256:{digest('{a:__typename}')}": "{a:__typename}"}))
-    more = {"data_dir": str(folder), "trusted_documents": str(path), "introspection": "0"}
-    with server_process(**services.settings, **more) as served:
+    more = {"trusted_documents": str(path), "introspection": "0"}
+    with running_server(**services.settings, **more) as served:
         yield served
 
 
@@ -163,8 +163,8 @@ async def test_nothing_else_runs(insider: Caller) -> None:
         assert error["extensions"]["code"] == "PERSISTED_QUERY_ID_REQUIRED"
 
 
-async def test_introspection_that_is_switched_off(services: Services, tmp_path: Path, database: AsyncEngine) -> None:
-    with server_process(**services.settings, data_dir=str(tmp_path), introspection="0") as served:
+async def test_introspection_that_is_switched_off(services: Services, database: AsyncEngine) -> None:
+    with running_server(**services.settings, introspection="0") as served:
         caller = await (await make_tenant(served, database)).key()
         for query, field in (("{__schema{queryType{name}}}", "__schema"), ('{__type(name:"Note"){name}}', "__type")):
             status, answer = await sent(caller, "application/graphql-response+json", query=query)

@@ -7,7 +7,6 @@ import uuid
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager, suppress
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,7 +24,7 @@ from schema.transports.websocket import AT_A_TIME, Connection, Sockets
 from schema.types.base import Options, Request
 from tests.conftest import Services, Tenant, make_tenant, token
 from tests.support.clients import PROTOCOL, Caller
-from tests.support.servers import RunningServer, server_process
+from tests.support.servers import running_server
 
 INIT = '{"type":"connection_init"}'
 SUBSCRIBE = '{"id":"1","type":"subscribe","payload":{"query":"subscription { workspaceEvents { id } }"}}'
@@ -294,10 +293,9 @@ async def test_operations_of_one_connection_are_limited(tenant: Tenant) -> None:
 
 
 @pytest.fixture(scope="module")
-async def small(services: Services, database: Any, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Tenant]:
+async def small(services: Services, database: Any) -> AsyncIterator[Tenant]:
     """A server that lets each caller have two connections."""
-    folder = str(tmp_path_factory.mktemp("small"))
-    with server_process(**services.settings, data_dir=folder, connections_per_caller="2") as served:
+    with running_server(**services.settings, connections_per_caller="2") as served:
         yield await make_tenant(served, database)
 
 
@@ -422,9 +420,8 @@ async def test_a_connection_that_ends_takes_its_operations_with_it(tenant: Tenan
         assert payload.keys() == {"data"}
 
 
-async def test_the_server_says_that_it_restarts(services: Services, database: Any, tmp_path: Path) -> None:
-    served: RunningServer
-    with server_process(**services.settings, data_dir=str(tmp_path)) as served:
+async def test_the_server_says_that_it_restarts(services: Services, database: Any) -> None:
+    with running_server(**services.settings) as served:
         key = await (await make_tenant(served, database)).key()
         async with key.socket() as socket:
             name = await socket.begun(EVENTS)

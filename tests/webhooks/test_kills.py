@@ -21,7 +21,7 @@ from tests.conftest import Services, make_tenant
 from tests.faults.helpers import parts, until
 from tests.support.receiver import Receiver, answer, reset
 from tests.support.scratch import scratch_database
-from tests.support.servers import ENCRYPTION_KEY, SECRET, RunningServer, server_process
+from tests.support.servers import ENCRYPTION_KEY, SECRET, ServerProcess, running_server, server_process
 from tests.webhooks.helpers import deliver, hook
 
 pytestmark = pytest.mark.timeout(300)
@@ -48,7 +48,7 @@ async def alone(services: Services, tmp_path: Path) -> AsyncIterator[Context]:
             yield context
 
 
-async def kill_worker(served: RunningServer, ctx: Context) -> None:
+async def kill_worker(served: ServerProcess, ctx: Context) -> None:
     [worker] = parts(served, "worker")
     worker.kill()
     await until(lambda: [child.pid for child in parts(served, "worker")] not in ([], [worker.pid]), PATIENCE)
@@ -69,11 +69,11 @@ async def delivered(ctx: Context) -> int:
         return int((await tx.execute(query)).scalar_one())
 
 
-async def test_killed_again_and_again(services: Services, alone: Context, receiver: Receiver, tmp_path: Path) -> None:
+async def test_killed_again_and_again(services: Services, alone: Context, receiver: Receiver) -> None:
     places = [await hook(alone, receiver.url) for _ in range(ENDPOINTS)]
     ids = {ident for to in places for ident in await deliver(alone, to, EACH)}
     url = alone.database.engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
-    settings = {**services.settings, **LOCAL, "database_url": url, "data_dir": str(tmp_path)}
+    settings = {**services.settings, **LOCAL, "database_url": url}
     with server_process(**settings) as served:
         in_flight = 0
         for _ in range(3):
@@ -101,12 +101,10 @@ async def test_killed_again_and_again(services: Services, alone: Context, receiv
     assert all(posts[str(ident)] <= attempts[ident] for ident in ids)
 
 
-async def test_from_a_note_to_the_receiver(
-    services: Services, alone: Context, receiver: Receiver, tmp_path: Path
-) -> None:
+async def test_from_a_note_to_the_receiver(services: Services, alone: Context, receiver: Receiver) -> None:
     """All of it together: an endpoint that was made by a caller, what a worker posts there, and its secret."""
     url = alone.database.engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
-    with server_process(**{**services.settings, **LOCAL, "database_url": url, "data_dir": str(tmp_path)}) as served:
+    with running_server(**{**services.settings, **LOCAL, "database_url": url}) as served:
         tenant = await make_tenant(served, alone.database.engine)
         key = await tenant.key()
         told = {"url": receiver.url, "events": ["note.created", "note.deleted"]}
