@@ -29,8 +29,8 @@ class SearchHit:
         description="max(0, 1 - cosine distance) to the query. Null where the query or the chunk has no vector."
     )
     highlight: str | None = strawberry.field(
-        description="`chunkText` as HTML, with the query's words in `<mark>`. English stop words such as `is` are marked "
-        "only if the query has no other words. Null where the chunk has none of the words to mark."
+        description="`chunkText` as HTML, with the query's words in `<mark>`; English stop words such as `is` only if "
+        "the query has no other words. Null where the chunk has none of the words to mark."
     )
 
     @strawberry.field(graphql_type=Note)
