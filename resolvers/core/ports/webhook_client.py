@@ -1,28 +1,35 @@
-"""What webhooks ask of whoever posts for them; `caret.adapters.webhook_client` builds it."""
+"""The port through which webhooks are posted; `caret.adapters.webhook_client` implements it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-MOST_KEPT = 2_048
-"""Bytes of an answer's body that are kept, and as many of its headers."""
+from models.limits import limit
+
+MAX_STORED_RESPONSE_BYTES = limit(
+    2_048,
+    "A webhook response's body, and its headers, as the delivery log stores them",
+    area="Webhooks",
+    unit="bytes each",
+    beyond="cut",
+)
 
 
-class Unreachable(Exception):  # noqa: N818 (what happened: nobody answered)
-    """No answer. Its text is safe to show."""
+class EndpointUnreachable(Exception):  # noqa: N818 (says what is the matter, as Problem does)
+    """There was no response. The text is safe to show to the endpoint's owner."""
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """What the other side said, cut after MOST_KEPT. Names of headers are lower-case."""
+class WebhookResponse:
+    """An endpoint's response. Body and headers are cut after MAX_STORED_RESPONSE_BYTES; header names are lower-case."""
 
     status: int
     headers: Mapping[str, str]
     body: str
 
 
-class Poster(Protocol):
-    """Posts to the outside, and nowhere else."""
+class WebhookClient(Protocol):
+    """Posts to addresses of the public internet, and to no others."""
 
-    async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
-        """One attempt, of some seconds at most. Raises Unreachable."""
+    async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> WebhookResponse:
+        """Makes one attempt, which takes some seconds at most. Raises EndpointUnreachable."""
