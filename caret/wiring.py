@@ -13,7 +13,7 @@ from caret.adapters.encryption import FernetVault
 from caret.adapters.lazy_agents import LaterAgents
 from caret.adapters.nats_bus import NatsBus
 from caret.adapters.postgres import engine
-from caret.adapters.webhook_client import Outbound, PublicNetwork, Resolver
+from caret.adapters.webhook_client import HostResolver, HttpWebhookClient, PublicNetworkBackend
 from caret.providers import Catalogue, build_embedders, build_models, build_transcriber
 from caret.settings import Settings, SettingsError
 from models import Plan
@@ -49,11 +49,11 @@ async def opened(settings: Settings) -> AsyncIterator[Context]:
         if transcriber is not None:
             stack.push_async_callback(transcriber.aclose)
         http = await stack.enter_async_context(httpx.AsyncClient(timeout=10, follow_redirects=False))
-        resolver = Resolver()
+        resolver = HostResolver()
         stack.callback(resolver.close)
         allow_local = settings.webhooks_allow_local
-        network = PublicNetwork(resolver, httpcore2.AnyIOBackend(), allow_local=allow_local)
-        outbound = Outbound(network, allow_local=allow_local)
+        network = PublicNetworkBackend(resolver, httpcore2.AnyIOBackend(), allow_local=allow_local)
+        outbound = HttpWebhookClient(network, allow_local=allow_local)
         stack.push_async_callback(outbound.close)
         database, limits = Database(postgres), limits_of(settings)
         runs = Runs(database, limits.reply_lease)
@@ -71,7 +71,7 @@ async def opened(settings: Settings) -> AsyncIterator[Context]:
             runs=runs,
             audio=Audio(storage(settings), transcriber, settings.public_url),
             vault=FernetVault(settings.vault_keys),
-            poster=outbound,
+            webhook_client=outbound,
             limits=limits,
         )
 

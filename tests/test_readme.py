@@ -38,7 +38,7 @@ from resolvers.core.context import Limits
 from resolvers.core.embedding_cache import MAX_SPARE
 from resolvers.core.idempotency import KEPT, LONGEST
 from resolvers.core.pagination import MAX_PAGE, PAGE
-from resolvers.core.ports.webhook_client import MOST_KEPT
+from resolvers.core.ports.webhook_client import MAX_STORED_RESPONSE_BYTES
 from resolvers.core.rate_limit import DELIVERIES, POINTS
 from resolvers.events.feed import QUIET, RING
 from resolvers.nodes import MAX_NODES
@@ -156,7 +156,7 @@ def test_the_limits_of_posts_are_the_ones_in_force() -> None:
     sizes = f"{webhook_client.MOST_READ // 2**10} KiB; {webhook_client.MOST_UNASKED // 2**10} KiB"
     assert rows[f"{read} acknowledges what it is sent"] == f"{sizes}; {webhook_client.UNACKNOWLEDGED:.0f} s"
     kept = "An answer's body, and its headers, as they are kept; how long a delivery that is over is"
-    assert rows[kept] == f"{MOST_KEPT // 2**10} KiB each; {backoff.KEPT.days} days"
+    assert rows[kept] == f"{MAX_STORED_RESPONSE_BYTES // 2**10} KiB each; {backoff.KEPT.days} days"
 
 
 def test_the_limits_of_protocols_are_the_ones_in_force() -> None:

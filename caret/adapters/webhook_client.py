@@ -19,7 +19,7 @@ import httpcore2
 
 from models.base import mended
 from resolvers.core.errors import Problem
-from resolvers.core.ports.webhook_client import MOST_KEPT, Answer, Unreachable
+from resolvers.core.ports.webhook_client import MAX_STORED_RESPONSE_BYTES, EndpointUnreachable, WebhookResponse
 from resolvers.webhooks import url_policy
 from resolvers.webhooks.url_policy import Address
 
@@ -53,11 +53,11 @@ Resolve = Callable[[str, int], Awaitable[Sequence[Address]]]
 """All addresses of a host. Raises OSError."""
 
 
-class NotPublic(Exception):  # noqa: N818 (a host that is inside)
+class AddressNotPublic(Exception):  # noqa: N818 (a host that is inside)
     """An address that must not be connected to."""
 
 
-class Resolver:
+class HostResolver:
     """The system's own, in threads that nothing else waits for: a name server may take its time.
 
     All who ask for the same at once share one thread: a name whose server never answers holds no more.
@@ -98,7 +98,7 @@ def _resolve(host: str, port: int) -> Sequence[Address]:
     return list(dict.fromkeys(ip_address(address[0]) for *_, address in found))
 
 
-class Bounded(httpcore2.AsyncNetworkStream):
+class BoundedStream(httpcore2.AsyncNetworkStream):
     """A connection whose other side keeps nobody busy: what it sends is read little by little, with everybody else's
     turn in between, and ends the connection where it is far more than answers are."""
 
@@ -129,13 +129,13 @@ class Bounded(httpcore2.AsyncNetworkStream):
         server_hostname: str | None = None,
         timeout: float | None = None,  # noqa: ASYNC109 (its base's)
     ) -> httpcore2.AsyncNetworkStream:
-        return Bounded(await self._inner.start_tls(ssl_context, server_hostname, timeout))
+        return BoundedStream(await self._inner.start_tls(ssl_context, server_hostname, timeout))
 
     def get_extra_info(self, info: str) -> Any:
         return self._inner.get_extra_info(info)
 
 
-class PublicNetwork(httpcore2.AsyncNetworkBackend):
+class PublicNetworkBackend(httpcore2.AsyncNetworkBackend):
     """Resolves a name once, looks at every address of it, and connects to one of just these."""
 
     def __init__(self, resolve: Resolve, inner: httpcore2.AsyncNetworkBackend, *, allow_local: bool) -> None:
@@ -158,16 +158,16 @@ class PublicNetwork(httpcore2.AsyncNetworkBackend):
             raise httpcore2.ConnectTimeout from None
         # One address inside makes the name suspect: whom would the next answer lead to?
         if not found or not all(url_policy.may_connect(each, allow_local=self._allow_local) for each in found):
-            raise NotPublic
+            raise AddressNotPublic
         tried = [str(address) for address in found[:MOST_TRIED]]
         share = None if timeout is None else timeout / len(tried)
         for address in tried[:-1]:
             with suppress(httpcore2.ConnectError, httpcore2.ConnectTimeout):
-                return Bounded(await self._inner.connect_tcp(address, port, share, local_address, socket_options))
-        return Bounded(await self._inner.connect_tcp(tried[-1], port, share, local_address, socket_options))
+                return BoundedStream(await self._inner.connect_tcp(address, port, share, local_address, socket_options))
+        return BoundedStream(await self._inner.connect_tcp(tried[-1], port, share, local_address, socket_options))
 
 
-class Outbound:
+class HttpWebhookClient:
     """A Poster. Connections are kept and shared, with HTTP/2 where the other side speaks it."""
 
     def __init__(
@@ -196,22 +196,22 @@ class Outbound:
             network_backend=self._network,
         )
 
-    async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
+    async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> WebhookResponse:
         try:
             # Again at every post: what was allowed when it was entered may be forbidden since.
             url_policy.refuse(url, allow_local=self._allow_local)
             async with asyncio.timeout(self._patience + GRACE):
                 return await self._post(url, headers, body)
-        except (Problem, NotPublic):
-            raise Unreachable(INSIDE) from None
+        except (Problem, AddressNotPublic):
+            raise EndpointUnreachable(INSIDE) from None
         except httpcore2.ConnectTimeout:
-            raise Unreachable(f"There was no connection within {CONNECT:.0f} seconds.") from None
+            raise EndpointUnreachable(f"There was no connection within {CONNECT:.0f} seconds.") from None
         except (TimeoutError, httpcore2.TimeoutException):
-            raise Unreachable(f"There was no answer within {self._patience:.0f} seconds.") from None
+            raise EndpointUnreachable(f"There was no answer within {self._patience:.0f} seconds.") from None
         except (httpcore2.NetworkError, httpcore2.ProtocolError, OSError) as error:
-            raise Unreachable(_told(error)) from None
+            raise EndpointUnreachable(_told(error)) from None
 
-    async def _post(self, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
+    async def _post(self, url: str, headers: Mapping[str, str], body: bytes) -> WebhookResponse:
         until = asyncio.get_running_loop().time() + self._patience
         sent = {"Host": urlsplit(url).netloc, "Content-Length": str(len(body)), **headers}
         names = [(name.encode(), value.encode()) for name, value in sent.items()]
@@ -222,8 +222,8 @@ class Outbound:
             sending = self._pool.stream("POST", url, headers=names, content=body, extensions={"timeout": limits})
             async with sending as got:
                 if got.status not in STATUSES:
-                    raise Unreachable(LOST)
-                answer = Answer(got.status, _headers(got.headers), await _beginning(got, until))
+                    raise EndpointUnreachable(LOST)
+                answer = WebhookResponse(got.status, _headers(got.headers), await _beginning(got, until))
         except Exception:
             # Not even the end of its connection takes an answer back.
             if answer is None:
@@ -240,7 +240,7 @@ async def _beginning(answer: httpcore2.Response, until: float) -> str:
     with suppress(Exception):
         async with asyncio.timeout_at(until):
             async for chunk in answer.aiter_stream():
-                kept += chunk[: MOST_KEPT - len(kept)]
+                kept += chunk[: MAX_STORED_RESPONSE_BYTES - len(kept)]
                 read += max(len(chunk), LEAST_COUNTED)
                 if read >= MOST_READ:
                     break
@@ -251,7 +251,7 @@ async def _beginning(answer: httpcore2.Response, until: float) -> str:
 def _headers(given: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
     """As many as fit, what is acted upon before all others; those of one name in one line."""
     kept: dict[str, str] = {}
-    room = MOST_KEPT
+    room = MAX_STORED_RESPONSE_BYTES
     for name, value in sorted(given, key=lambda header: header[0].lower() != b"retry-after"):
         if len(name) + len(value) > room:
             continue

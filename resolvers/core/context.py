@@ -17,7 +17,7 @@ from resolvers.core.errors import Code, Problem
 from resolvers.core.ports.agents import Agents
 from resolvers.core.ports.ai import Embedder, Embedders, Models
 from resolvers.core.ports.audio import Audio
-from resolvers.core.ports.webhook_client import Poster
+from resolvers.core.ports.webhook_client import WebhookClient
 from resolvers.core.rate_limit import DELIVERIES, POINTS, Meter
 
 if TYPE_CHECKING:
@@ -181,7 +181,7 @@ class Context:
     runs: "Runs"
     audio: Audio
     vault: Vault
-    poster: Poster
+    webhook_client: WebhookClient
     limits: Limits = field(default_factory=Limits)
     viewer: Viewer | None = None
     meter: Meter = field(default_factory=Meter)

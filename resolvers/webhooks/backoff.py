@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from random import SystemRandom
 
-from resolvers.core.ports.webhook_client import Answer
+from resolvers.core.ports.webhook_client import WebhookResponse
 
 RETRIES = (
     timedelta(seconds=5),
@@ -50,7 +50,7 @@ def wait(attempts: int, wish: timedelta | None = None, chance: Chance = CHANCE) 
     return usual if wish is None else max(usual, min(wish, LONGEST_WISH))
 
 
-def wish(answer: Answer, now: datetime) -> timedelta | None:
+def wish(answer: WebhookResponse, now: datetime) -> timedelta | None:
     """How long the receiver asks to be left alone."""
     text = answer.headers.get("retry-after", "").strip()
     if answer.status not in ASKS_TO_WAIT or not text.isascii():

@@ -12,7 +12,7 @@ from models import Delivery, EventType, Webhook, WebhookPost
 from models.base import Record
 from models.webhook import DeliveryStatus
 from resolvers.core.context import Context, Transaction
-from resolvers.core.ports.webhook_client import Answer
+from resolvers.core.ports.webhook_client import WebhookResponse
 from resolvers.events.log import publish
 from resolvers.webhooks import backoff
 
@@ -28,7 +28,7 @@ class Outcome:
     """Of one attempt. `error` is safe to show; None: it was delivered. Without an answer nobody was reached."""
 
     sent: dict[str, str] = field(default_factory=dict)
-    answer: Answer | None = None
+    answer: WebhookResponse | None = None
     error: str | None = None
 
     @property

@@ -14,7 +14,7 @@ from sqlmodel import col
 from models import Delivery
 from models.base import Record
 from resolvers.core.context import Context
-from resolvers.core.ports.webhook_client import Answer, Unreachable
+from resolvers.core.ports.webhook_client import EndpointUnreachable, WebhookResponse
 from resolvers.webhooks import signatures
 from resolvers.webhooks.outcomes import Outcome, settle
 from resolvers.webhooks.queue import Busy, claim
@@ -77,8 +77,8 @@ async def post(ctx: Context, job: Record, body: bytes) -> Outcome:
         return Outcome(error="The server can't open the secret of this webhook any more: rotate it.")
     headers = CONSTANT | signatures.headers(secrets, job.event_id, now, body)
     try:
-        answer = await ctx.poster.post(job.url, headers, body)
-    except Unreachable as error:
+        answer = await ctx.webhook_client.post(job.url, headers, body)
+    except EndpointUnreachable as error:
         return Outcome(headers, error=str(error))
     except Exception as error:  # noqa: BLE001 (an odd answer is a failure like any other: it is tried again, and ends)
         log.warning("webhook.misunderstood", delivery=str(job.id), error=str(error) or type(error).__name__)
@@ -86,7 +86,7 @@ async def post(ctx: Context, job: Record, body: bytes) -> Outcome:
     return Outcome(headers, answer, _wrong(answer))
 
 
-def _wrong(answer: Answer) -> str | None:
+def _wrong(answer: WebhookResponse) -> str | None:
     if 200 <= answer.status < 300:
         return None
     redirect = " Redirects are not followed." if 300 <= answer.status < 400 else ""

@@ -9,7 +9,7 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy import delete
 
-from caret.adapters.webhook_client import Outbound, PublicNetwork, Resolver
+from caret.adapters.webhook_client import HostResolver, HttpWebhookClient, PublicNetworkBackend
 from caret.migrate import migrate
 from caret.settings import Settings
 from caret.wiring import opened
@@ -46,11 +46,11 @@ def clock() -> Clock:
 @pytest.fixture
 async def ctx(process: Context, clock: Clock) -> AsyncIterator[Context]:
     """Posts to this machine, with little patience."""
-    resolver = Resolver()
-    network = PublicNetwork(resolver, httpcore2.AnyIOBackend(), allow_local=True)
-    poster = Outbound(network, allow_local=True, patience=PATIENCE)
-    yield replace(process, poster=poster, clock=clock)
-    await poster.close()
+    resolver = HostResolver()
+    network = PublicNetworkBackend(resolver, httpcore2.AnyIOBackend(), allow_local=True)
+    webhook_client = HttpWebhookClient(network, allow_local=True, patience=PATIENCE)
+    yield replace(process, webhook_client=webhook_client, clock=clock)
+    await webhook_client.close()
     resolver.close()
     # All that is due is taken by whoever comes next: of another test as well.
     async with process.transaction() as tx:

@@ -10,7 +10,7 @@ import pytest
 from caret.adapters.webhook_client import LEAST_COUNTED, MOST_READ
 from models.webhook import DeliveryStatus
 from resolvers.core.context import Context
-from resolvers.core.ports.webhook_client import MOST_KEPT, Answer
+from resolvers.core.ports.webhook_client import MAX_STORED_RESPONSE_BYTES, WebhookResponse
 from resolvers.webhooks.backoff import JITTER, MAX_ATTEMPTS, RETRIES
 from tests.support.receiver import Behaviour, Receiver, answer, drip, flood, repeat, reset, say, silence
 from tests.webhooks.helpers import PATIENCE, Clock, change, deliver, endpoint, hook, row, work, work_until
@@ -21,7 +21,7 @@ DELIVERED: list[Case] = [
     ("200", answer(200, b"thanks"), 200, "thanks"),
     ("204", say(b"HTTP/1.1 204 No Content\r\n\r\n"), 204, ""),
     ("299", answer(299), 299, ""),
-    ("a body that never ends", flood, 200, "x" * MOST_KEPT),
+    ("a body that never ends", flood, 200, "x" * MAX_STORED_RESPONSE_BYTES),
     ("a body that is cut off", say(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf"), 200, "half"),
     ("a body that drips", drip(b"HTTP/1.1 200 OK\r\n\r\nhalf"), 200, "half"),
     ("NUL, half a character", answer(200, b"a\x00b\xc3"), 200, "ab"),
@@ -61,7 +61,7 @@ async def test_delivered(ctx: Context, clock: Clock, receiver: Receiver, case: C
     assert (got.status, got.attempts, got.due_at, got.error) == (DeliveryStatus.DELIVERED, 1, None, None)
     assert (got.attempted_at, got.delivered_at, got.response_status) == (clock.now, clock.now, status)
     assert got.response_body.startswith(text)
-    assert len(got.response_body) <= MOST_KEPT
+    assert len(got.response_body) <= MAX_STORED_RESPONSE_BYTES
     await work(ctx)
     assert len(receiver.received) == 1
 
@@ -119,7 +119,7 @@ async def test_what_the_log_shows(ctx: Context, receiver: Receiver) -> None:
         "webhook-timestamp",
     ]
     assert got.response_headers == {"content-length": "5000", "x-one": "1", "x-two": "caf\xe9"}
-    assert got.response_body == "y" * MOST_KEPT
+    assert got.response_body == "y" * MAX_STORED_RESPONSE_BYTES
 
 
 async def test_tiny_chunks_count_for_more(ctx: Context, receiver: Receiver) -> None:
@@ -135,12 +135,19 @@ async def test_many_headers_are_cut(ctx: Context, receiver: Receiver) -> None:
     await work(ctx)
     got = await row(ctx, ident)
     assert got.status is DeliveryStatus.DELIVERED
-    assert len(json.dumps(got.response_headers)) < 2 * MOST_KEPT
+    assert len(json.dumps(got.response_headers)) < 2 * MAX_STORED_RESPONSE_BYTES
 
 
 async def test_a_long_header_hides_no_other(ctx: Context, clock: Clock, receiver: Receiver) -> None:
     receiver.will(
-        answer(503, b"", x_long="v" * MOST_KEPT, x_first="v" * (MOST_KEPT - 100), x_next="1", Retry_After="60")
+        answer(
+            503,
+            b"",
+            x_long="v" * MAX_STORED_RESPONSE_BYTES,
+            x_first="v" * (MAX_STORED_RESPONSE_BYTES - 100),
+            x_next="1",
+            Retry_After="60",
+        )
     )
     [ident] = await deliver(ctx, await hook(ctx, receiver.url))
     await work(ctx)
@@ -180,9 +187,9 @@ async def test_a_secret_that_cannot_be_opened(ctx: Context, receiver: Receiver) 
 class Odd:
     """A poster that gives or raises what no poster should."""
 
-    what: Answer | Exception
+    what: WebhookResponse | Exception
 
-    async def post(self, _url: str, _headers: Mapping[str, str], _body: bytes) -> Answer:
+    async def post(self, _url: str, _headers: Mapping[str, str], _body: bytes) -> WebhookResponse:
         if isinstance(self.what, Exception):
             raise self.what
         return self.what
@@ -190,7 +197,7 @@ class Odd:
 
 async def test_an_error_that_nobody_thought_of(ctx: Context, clock: Clock) -> None:
     """It is a failure like any other, and ends as they do."""
-    here = replace(ctx, poster=Odd(RuntimeError("secret")))
+    here = replace(ctx, webhook_client=Odd(RuntimeError("secret")))
     [ident] = await deliver(ctx, await hook(ctx, "https://hooks.example.com/"))
     await work_until(here, clock, clock.now + timedelta(days=2))
     got = await row(ctx, ident)
@@ -209,7 +216,7 @@ async def test_an_answer_that_cannot_be_stored(
     ctx: Context, clock: Clock, status: int, verdict: DeliveryStatus, error: str | None
 ) -> None:
     """What counts is kept without it."""
-    here = replace(ctx, poster=Odd(Answer(status, {}, "a\x00b")))
+    here = replace(ctx, webhook_client=Odd(WebhookResponse(status, {}, "a\x00b")))
     [ident] = await deliver(ctx, await hook(ctx, "https://hooks.example.com/"))
     await work(here)
     got = await row(ctx, ident)

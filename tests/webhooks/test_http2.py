@@ -14,7 +14,7 @@ import pytest
 from caret.adapters.webhook_client import LOST
 from models.webhook import DeliveryStatus
 from resolvers.core.context import Context
-from resolvers.core.ports.webhook_client import MOST_KEPT, Unreachable
+from resolvers.core.ports.webhook_client import MAX_STORED_RESPONSE_BYTES, EndpointUnreachable
 from tests.webhooks.helpers import deliver, hook, row, rows, work
 from tests.webhooks.test_signatures import Trust, posting, trust
 
@@ -94,7 +94,7 @@ async def test_many_posts_share_a_connection(ctx: Context, trust: Trust, multipl
     assert (len(multiplexer.posts), multiplexer.connections) == (5, 1)
     for one in await rows(ctx, to):
         assert (one.response_status, one.response_headers) == (200, {"x-protocol": "h2"})
-        assert one.response_body == "z" * MOST_KEPT
+        assert one.response_body == "z" * MAX_STORED_RESPONSE_BYTES
 
 
 @pytest.mark.parametrize(
@@ -129,13 +129,13 @@ async def test_one_that_times_out_beside_one_that_is_answered_later(
     multiplexer.together = 3
     url = f"https://hooks.example.com:{multiplexer.port}/hooks"
     async with posting(ctx, trust.client) as here:
-        slow = asyncio.create_task(here.poster.post(url, {}, b"slow"))
+        slow = asyncio.create_task(here.webhook_client.post(url, {}, b"slow"))
         await arrived(multiplexer, 1)
         # So that the patience with the other ends later.
         await asyncio.sleep(2)
-        later = asyncio.create_task(here.poster.post(url, {}, b"later"))
+        later = asyncio.create_task(here.webhook_client.post(url, {}, b"later"))
         await arrived(multiplexer, 2)
-        with pytest.raises(Unreachable, match="no answer within"):
+        with pytest.raises(EndpointUnreachable, match="no answer within"):
             await slow
         multiplexer.answer()
         assert (await later).status == 200

@@ -17,14 +17,14 @@ from caret.adapters.webhook_client import (
     INSIDE,
     MOST_UNASKED,
     READ_AT_ONCE,
-    Bounded,
-    NotPublic,
-    Outbound,
-    PublicNetwork,
-    Resolver,
+    AddressNotPublic,
+    BoundedStream,
+    HostResolver,
+    HttpWebhookClient,
+    PublicNetworkBackend,
 )
 from resolvers.core.errors import Code, Problem
-from resolvers.core.ports.webhook_client import Answer, Unreachable
+from resolvers.core.ports.webhook_client import EndpointUnreachable, WebhookResponse
 from resolvers.webhooks import url_policy
 from resolvers.webhooks.url_policy import Address
 from tests.support.receiver import Receiver, answer
@@ -252,10 +252,12 @@ class Names:
 
 
 @asynccontextmanager
-async def outbound(network: httpcore2.AsyncNetworkBackend, *, allow_local: bool = False) -> AsyncIterator[Outbound]:
-    poster = Outbound(network, allow_local=allow_local, patience=2)
-    yield poster
-    await poster.close()
+async def outbound(
+    network: httpcore2.AsyncNetworkBackend, *, allow_local: bool = False
+) -> AsyncIterator[HttpWebhookClient]:
+    webhook_client = HttpWebhookClient(network, allow_local=allow_local, patience=2)
+    yield webhook_client
+    await webhook_client.close()
 
 
 @pytest.fixture
@@ -268,55 +270,55 @@ async def trap() -> AsyncIterator[Receiver]:
 
 
 @pytest.fixture(scope="module")
-async def resolver() -> AsyncIterator[Resolver]:
-    real = Resolver()
+async def resolver() -> AsyncIterator[HostResolver]:
+    real = HostResolver()
     yield real
     real.close()
 
 
-async def post(poster: Outbound, url: str) -> Answer:
-    return await poster.post(url, {"Content-Type": "application/json"}, b"{}")
+async def post(webhook_client: HttpWebhookClient, url: str) -> WebhookResponse:
+    return await webhook_client.post(url, {"Content-Type": "application/json"}, b"{}")
 
 
 @pytest.mark.parametrize("template", URLS + CONTROLS)
-async def test_hostile_urls(trap: Receiver, resolver: Resolver, template: str) -> None:
+async def test_hostile_urls(trap: Receiver, resolver: HostResolver, template: str) -> None:
     url, network = template.replace("{port}", str(trap.port)), Network()
     with pytest.raises(Problem) as caught:
         url_policy.refuse(url, allow_local=False)
     assert (caught.value.code, caught.value.field) == (Code.BAD_USER_INPUT, "url")
-    async with outbound(PublicNetwork(resolver, network, allow_local=False)) as poster:
-        with pytest.raises(Unreachable, match=INSIDE):
-            await post(poster, url)
+    async with outbound(PublicNetworkBackend(resolver, network, allow_local=False)) as webhook_client:
+        with pytest.raises(EndpointUnreachable, match=INSIDE):
+            await post(webhook_client, url)
     assert (network.connected, trap.connections) == ([], 0)
 
 
 @pytest.mark.parametrize("host", HOSTS)
-async def test_hosts_at_the_moment_of_the_connection(trap: Receiver, resolver: Resolver, host: str) -> None:
+async def test_hosts_at_the_moment_of_the_connection(trap: Receiver, resolver: HostResolver, host: str) -> None:
     network = Network()
-    with pytest.raises((NotPublic, OSError)):
-        await PublicNetwork(resolver, network, allow_local=False).connect_tcp(host, trap.port, 5)
+    with pytest.raises((AddressNotPublic, OSError)):
+        await PublicNetworkBackend(resolver, network, allow_local=False).connect_tcp(host, trap.port, 5)
     assert (network.connected, trap.connections) == ([], 0)
 
 
 @pytest.mark.parametrize("found", RESOLVED)
 async def test_names_that_lead_inside(trap: Receiver, found: list[str]) -> None:
     network = Network()
-    async with outbound(PublicNetwork(Names(found), network, allow_local=False)) as poster:
-        with pytest.raises(Unreachable, match=INSIDE):
-            await post(poster, f"https://rebound.example.com:{trap.port}/")
+    async with outbound(PublicNetworkBackend(Names(found), network, allow_local=False)) as webhook_client:
+        with pytest.raises(EndpointUnreachable, match=INSIDE):
+            await post(webhook_client, f"https://rebound.example.com:{trap.port}/")
     assert (network.connected, trap.connections) == ([], 0)
 
 
 async def test_names_that_change_between_check_and_connect(trap: Receiver) -> None:
     """The name is asked for once, and what was checked is what is connected to."""
     network, names = Network(), Names([PUBLIC, ALSO_PUBLIC], ["127.0.0.1"])
-    async with outbound(PublicNetwork(names, network, allow_local=False)) as poster:
-        with pytest.raises(Unreachable, match="No connection could be made"):
-            await post(poster, f"https://rebound.example.com:{trap.port}/")
+    async with outbound(PublicNetworkBackend(names, network, allow_local=False)) as webhook_client:
+        with pytest.raises(EndpointUnreachable, match="No connection could be made"):
+            await post(webhook_client, f"https://rebound.example.com:{trap.port}/")
         assert names.asked == ["rebound.example.com"]
         assert network.connected == [PUBLIC, ALSO_PUBLIC]
-        with pytest.raises(Unreachable, match=INSIDE):
-            await post(poster, f"https://rebound.example.com:{trap.port}/")
+        with pytest.raises(EndpointUnreachable, match=INSIDE):
+            await post(webhook_client, f"https://rebound.example.com:{trap.port}/")
     assert network.connected == [PUBLIC, ALSO_PUBLIC]
     assert trap.connections == 0
 
@@ -327,51 +329,53 @@ async def test_what_is_inside_and_what_is_nowhere_look_the_same(trap: Receiver) 
 
     texts = []
     for resolve in (nobody, Names(["10.0.0.1"])):
-        async with outbound(PublicNetwork(resolve, Network(), allow_local=False)) as poster:
-            with pytest.raises(Unreachable) as caught:
-                await post(poster, "https://db.corp.example.com/")
+        async with outbound(PublicNetworkBackend(resolve, Network(), allow_local=False)) as webhook_client:
+            with pytest.raises(EndpointUnreachable) as caught:
+                await post(webhook_client, "https://db.corp.example.com/")
         texts.append(str(caught.value))
     assert texts == [INSIDE] * 2
 
 
 @pytest.mark.parametrize("status", [300, 301, 302, 303, 304, 305, 307, 308])
-async def test_redirects(trap: Receiver, resolver: Resolver, status: int) -> None:
+async def test_redirects(trap: Receiver, resolver: HostResolver, status: int) -> None:
     lure, network = Receiver([answer(status, location=trap.url, refresh=f"0; url={trap.url}")]), Network()
     await lure.start()
-    async with outbound(PublicNetwork(resolver, network, allow_local=True), allow_local=True) as poster:
-        assert (await post(poster, lure.url)).status == status
+    async with outbound(PublicNetworkBackend(resolver, network, allow_local=True), allow_local=True) as webhook_client:
+        assert (await post(webhook_client, lure.url)).status == status
     await lure.stop()
     assert (network.connected, trap.connections) == (["127.0.0.1"], 0)
 
 
 @pytest.mark.parametrize("template", ["http://127.0.0.1:{port}/", "http://localhost:{port}/x?y=1"])
-async def test_this_machine_where_it_is_allowed(trap: Receiver, resolver: Resolver, template: str) -> None:
+async def test_this_machine_where_it_is_allowed(trap: Receiver, resolver: HostResolver, template: str) -> None:
     """The trap does notice what reaches it."""
-    async with outbound(PublicNetwork(resolver, Network(), allow_local=True), allow_local=True) as poster:
-        assert (await post(poster, template.replace("{port}", str(trap.port)))).status == 200
+    async with outbound(
+        PublicNetworkBackend(resolver, Network(), allow_local=True), allow_local=True
+    ) as webhook_client:
+        assert (await post(webhook_client, template.replace("{port}", str(trap.port)))).status == 200
     assert (trap.connections, len(trap.received)) == (1, 1)
 
 
 @pytest.mark.parametrize(
     "url", ["http://10.0.0.1/", "http://169.254.169.254/", "http://[fe80::1]/", "http://192.168.0.1:8080/"]
 )
-async def test_this_machine_alone_is_allowed_then(resolver: Resolver, url: str) -> None:
+async def test_this_machine_alone_is_allowed_then(resolver: HostResolver, url: str) -> None:
     network = Network()
-    async with outbound(PublicNetwork(resolver, network, allow_local=True), allow_local=True) as poster:
-        with pytest.raises(Unreachable, match=INSIDE):
-            await post(poster, url)
+    async with outbound(PublicNetworkBackend(resolver, network, allow_local=True), allow_local=True) as webhook_client:
+        with pytest.raises(EndpointUnreachable, match=INSIDE):
+            await post(webhook_client, url)
     assert network.connected == []
 
 
 @pytest.mark.parametrize("name", ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"])
 async def test_no_proxy_of_the_environment(
-    trap: Receiver, resolver: Resolver, monkeypatch: pytest.MonkeyPatch, name: str
+    trap: Receiver, resolver: HostResolver, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     monkeypatch.setenv(name, f"http://127.0.0.1:{trap.port}")
     network = Network()
-    async with outbound(PublicNetwork(Names([PUBLIC]), network, allow_local=False)) as poster:
-        with pytest.raises(Unreachable):
-            await post(poster, "https://hooks.example.com/")
+    async with outbound(PublicNetworkBackend(Names([PUBLIC]), network, allow_local=False)) as webhook_client:
+        with pytest.raises(EndpointUnreachable):
+            await post(webhook_client, "https://hooks.example.com/")
     assert (network.connected, trap.connections) == ([PUBLIC], 0)
 
 
@@ -399,7 +403,7 @@ async def test_a_resolver_that_never_answers(trap: Receiver) -> None:
         return await asyncio.Future()
 
     with pytest.raises(httpcore2.ConnectTimeout):
-        await PublicNetwork(never, Network(), allow_local=False).connect_tcp("hooks.example.com", 443, 0.1)
+        await PublicNetworkBackend(never, Network(), allow_local=False).connect_tcp("hooks.example.com", 443, 0.1)
 
 
 async def test_who_asks_for_the_same_name_shares_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -411,7 +415,7 @@ async def test_who_asks_for_the_same_name_shares_one_thread(monkeypatch: pytest.
         return [(0, 0, 0, "", (PUBLIC, port))]
 
     monkeypatch.setattr(socket, "getaddrinfo", slow)
-    resolver = Resolver()
+    resolver = HostResolver()
     for _ in range(3):
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(resolver("hooks.example.com", 443), 0.05)
@@ -453,7 +457,7 @@ async def test_others_have_their_turn_while_much_comes(tls: bool) -> None:
             turns += 1
             await asyncio.sleep(0)
 
-    stream: httpcore2.AsyncNetworkStream = Bounded(torrent)
+    stream: httpcore2.AsyncNetworkStream = BoundedStream(torrent)
     stream = await stream.start_tls(ssl.create_default_context()) if tls else stream
     turning = asyncio.create_task(other())
     for _ in range(2):

@@ -12,7 +12,7 @@ from models import Event, EventType, Plan, WebhookPost
 from models.base import new_id
 from models.webhook import DeliveryStatus
 from resolvers.core.context import Context
-from resolvers.core.ports.webhook_client import Answer
+from resolvers.core.ports.webhook_client import WebhookResponse
 from resolvers.core.rate_limit import DELIVERIES
 from resolvers.webhooks import backoff, deliveries, endpoints, outcomes
 from resolvers.webhooks.backoff import JITTER, MAX_ATTEMPTS, RETRIES
@@ -407,7 +407,7 @@ async def test_failures_at_an_address_that_was_left(ctx: Context, clock: Clock, 
     assert (await endpoint(ctx, to)).failing_since == since
     await endpoints.update(here, to.id, WebhookChange(url="https://new.example/"))
     assert (await endpoint(ctx, to)).failing_since is None
-    answer = Answer(answered, {}, "") if answered else None
+    answer = WebhookResponse(answered, {}, "") if answered else None
     await outcomes.settle(ctx, job, outcomes.Outcome(answer=answer, error="It is gone."))
     after, told = await endpoint(ctx, to), await row(ctx, ident)
     assert (after.failing_since, after.is_active) == (None, True)

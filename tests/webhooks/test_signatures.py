@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from standardwebhooks.webhooks import Webhook as Verifier
 from standardwebhooks.webhooks import WebhookVerificationError
 
-from caret.adapters.webhook_client import Outbound, PublicNetwork
+from caret.adapters.webhook_client import HttpWebhookClient, PublicNetworkBackend
 from models.webhook import DeliveryStatus
 from resolvers.core.context import Context
 from resolvers.webhooks.url_policy import Address
@@ -230,10 +230,10 @@ async def posting(ctx: Context, trusted: ssl.SSLContext | None) -> AsyncIterator
     async def here(_host: str, _port: int) -> Sequence[Address]:
         return [ip_address("127.0.0.1")]
 
-    network = PublicNetwork(here, httpcore2.AnyIOBackend(), allow_local=True)
-    poster = Outbound(network, allow_local=True, trusted=trusted, patience=5)
-    yield replace(ctx, poster=poster)
-    await poster.close()
+    network = PublicNetworkBackend(here, httpcore2.AnyIOBackend(), allow_local=True)
+    webhook_client = HttpWebhookClient(network, allow_local=True, trusted=trusted, patience=5)
+    yield replace(ctx, webhook_client=webhook_client)
+    await webhook_client.close()
 
 
 @pytest.mark.parametrize(
