@@ -25,7 +25,7 @@ ENDS = {"websocket": b'"complete"', "sse": b'"type":"done"', "model": b"[DONE]"}
 PIECE = re.compile(r"\d+:(\d+) ")
 
 
-class Follower(asyncio.Protocol):
+class Subscriber(asyncio.Protocol):
     def __init__(self, given: dict[str, Any]) -> None:
         self.given = given
         self.received: list[tuple[int, bytes]] = []
@@ -123,7 +123,7 @@ OPENINGS = {"websocket": opening_websocket, "sse": opening_sse, "model": opening
 async def follow(followers: list[dict[str, Any]]) -> list[dict[str, Any]]:
     loop, opened = asyncio.get_running_loop(), []
     for given in followers:
-        _, follower = await loop.create_connection(lambda given=given: Follower(given), given["host"], given["port"])  # type: ignore[misc]
+        _, follower = await loop.create_connection(lambda given=given: Subscriber(given), given["host"], given["port"])  # type: ignore[misc]
         opened.append(follower)
         # One after the other: who joins pays for the handshake, and that is not what is measured.
         await asyncio.sleep(JOINING)

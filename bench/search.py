@@ -130,7 +130,7 @@ async def recalled(corpus: Corpus, database: Database) -> dict[str, float]:
 
 
 async def near(database: Database, kept: Kept, question: Any) -> Any:
-    async with database.still.connect() as connection:
+    async with database.snapshot_reader.connect() as connection:
         tx, scope = Transaction(connection), kept.scope
         large = await is_large(tx, scope)
         here = scope.within(col(Note.embedder) == MiniLM.identity)

@@ -27,7 +27,7 @@ from caret.settings import Settings
 from caret.wiring import opened
 from models.base import new_id
 from resolvers.core.context import Context
-from resolvers.core.errors import Code, Problem
+from resolvers.core.errors import ErrorCode, Problem
 from resolvers.core.rate_limit import Meter
 from rest_compat.openapi import page
 from schema.endpoint import GraphQLEdge
@@ -92,7 +92,7 @@ async def ready(request: Request) -> JSONResponse:
     fine = all(checks.values())
     if fine:
         # Whoever asked knows now that this process serves: time for what only replies need.
-        context.agents.warm()
+        context.agents.preload()
     return JSONResponse({"status": "ok" if fine else "unavailable", "checks": checks}, 200 if fine else 503)
 
 
@@ -156,7 +156,7 @@ class BodyLimit:
             message = await receive() if announced <= MAX_BODY else {}
             read += len(message.get("body", b""))
             if max(announced, read) > MAX_BODY:
-                raise Problem(Code.PAYLOAD_TOO_LARGE, f"The request body is larger than {MAX_BODY} bytes.")
+                raise Problem(ErrorCode.PAYLOAD_TOO_LARGE, f"The request body is larger than {MAX_BODY} bytes.")
             return message
 
         await self.app(scope, limited, send)

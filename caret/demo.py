@@ -36,7 +36,7 @@ async def seed(ctx: Context, file: Path) -> bool:
         tags = {name: new_id() for name in TAGS}
         rows = [{"id": tags[name], "workspace_id": workspace_id, "name": name, "color": TAGS[name]} for name in TAGS]
         await tx.execute(insert(Tag), rows)
-    robin = ctx.acting_as(Viewer(user_id, workspace_id, Role.ADMIN))
+    robin = ctx.for_viewer(Viewer(user_id, workspace_id, Role.ADMIN))
     for note in json.loads(files("caret").joinpath("demo_notes.json").read_text()):
         tag_ids = [str(tags[name]) for name in note.pop("tags")]
         await notes.create(robin, NoteDraft.model_validate_json(json.dumps({**note, "tagIds": tag_ids})))

@@ -19,8 +19,8 @@ from caret.settings import Settings, SettingsError
 from models import Plan
 from resolvers.core.context import Context, Database, Limits
 from resolvers.core.ports.audio import Audio, AudioStore
-from resolvers.events.feed import Feeds
-from resolvers.replies import Runs
+from resolvers.events.feed import EventFeeds
+from resolvers.replies import ReplyRunner
 
 
 @asynccontextmanager
@@ -56,9 +56,9 @@ async def opened(settings: Settings) -> AsyncIterator[Context]:
         outbound = HttpWebhookClient(network, allow_local=allow_local)
         stack.push_async_callback(outbound.close)
         database, limits = Database(postgres), limits_of(settings)
-        runs = Runs(database, limits.reply_lease)
-        stack.push_async_callback(runs.stop, settings.shutdown_grace)
-        await stack.enter_async_context(bus.cancelled(runs.cancel))
+        runner = ReplyRunner(database, limits.reply_lease)
+        stack.push_async_callback(runner.stop, settings.shutdown_grace)
+        await stack.enter_async_context(bus.subscribe_cancellations(runner.cancel))
         yield Context(
             database=database,
             bus=bus,
@@ -66,9 +66,9 @@ async def opened(settings: Settings) -> AsyncIterator[Context]:
             embedders=embedders,
             models=offered,
             agents=LaterAgents(offered),
-            tokens=verifier(settings, http),
-            feeds=Feeds(database, bus),
-            runs=runs,
+            token_verifier=verifier(settings, http),
+            event_feeds=EventFeeds(database, bus),
+            reply_runner=runner,
             audio=Audio(storage(settings), transcriber, settings.public_url),
             vault=FernetVault(settings.vault_keys),
             webhook_client=outbound,
@@ -78,8 +78,8 @@ async def opened(settings: Settings) -> AsyncIterator[Context]:
 
 def limits_of(settings: Settings) -> Limits:
     return Limits(
-        points={Plan(name): points for name, points in settings.rate_limits.items()},
-        follower_patience=settings.follower_patience,
+        points_per_minute={Plan(name): points for name, points in settings.rate_limits.items()},
+        stall_timeout_seconds=settings.follower_patience,
         connections_per_caller=settings.connections_per_caller,
         event_retention=timedelta(days=settings.event_retention_days),
         replies_per_user=settings.replies_per_user,

@@ -43,7 +43,7 @@ async def run(ctx: Context) -> None:
         woken.set()
         due.set()
 
-    async with ctx.bus.wakeups(None, wake), asyncio.TaskGroup() as chores:
+    async with ctx.bus.subscribe_wakeups(None, wake), asyncio.TaskGroup() as chores:
         chores.create_task(register(ctx))
         chores.create_task(forever("index", lambda: index(ctx), IDLE, woken))
         chores.create_task(forever("outdated", lambda: renew(ctx), IDLE))

@@ -73,10 +73,12 @@ def whole(find: Callable[[Context, Iterable[UUID]], Awaitable[Mapping[UUID, Reco
 
 async def people(ctx: Context, ids: Iterable[UUID]) -> Mapping[UUID, Record]:
     """The viewer, their colleagues, and the own users of their workspaces."""
-    me = ctx.me
-    colleague = exists().where(col(Member.user_id) == col(User.id), access.inside(me, col(Member.workspace_id)))
-    own = exists().where(col(Workspace.user_id) == col(User.id), access.inside(me, col(Workspace.id)))
-    query = select(User).where(col(User.id).in_(list(ids)), or_(col(User.id) == me.user_id, colleague, own))
+    viewer = ctx.viewer
+    colleague = exists().where(
+        col(Member.user_id) == col(User.id), access.in_own_workspace(viewer, col(Member.workspace_id))
+    )
+    own = exists().where(col(Workspace.user_id) == col(User.id), access.in_own_workspace(viewer, col(Workspace.id)))
+    query = select(User).where(col(User.id).in_(list(ids)), or_(col(User.id) == viewer.user_id, colleague, own))
     async with ctx.read() as tx:
         return {row.id: row for row in await tx.execute(query)}
 
@@ -91,7 +93,7 @@ async def segments(ctx: Context, ids: Iterable[UUID]) -> Mapping[UUID, Record]:
     query = (
         select(TranscriptSegment)
         .join(Note, col(Note.id) == col(TranscriptSegment.note_id))
-        .where(col(TranscriptSegment.id).in_(list(ids)), access.readable(ctx.me))
+        .where(col(TranscriptSegment.id).in_(list(ids)), access.note_readable_by(ctx.viewer))
     )
     async with ctx.read() as tx:
         return {row.id: row for row in await tx.execute(query)}
@@ -134,7 +136,9 @@ async def find(ctx: Context, ids: Sequence[UUID | None], wanted: Columns = None)
 
 async def _kinds(ctx: Context, ids: set[UUID]) -> dict[str, list[UUID]]:
     """The ids by the kind of thing that has them, seen or not; without the kinds that a key has no scope for."""
-    open_kinds = {name: kind for name, kind in KINDS.items() if kind.scope is None or access.may(ctx.me, kind.scope)}
+    open_kinds = {
+        name: kind for name, kind in KINDS.items() if kind.scope is None or access.has_scope(ctx.viewer, kind.scope)
+    }
     among = any_(literal(list(ids), ARRAY(Uuid())))
     queries = [
         select(literal(name).label("name"), col(kind.table.id)).where(col(kind.table.id) == among)

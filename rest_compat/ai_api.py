@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from resolvers.core.context import Context
-from resolvers.core.errors import Code, Problem
+from resolvers.core.errors import ErrorCode, Problem
 from rest_compat.api import Family
 from rest_compat.errors import Flaw, Refusal, refusal_of
 from rest_compat.request import Call, acting, bearer, read_body, reply
@@ -41,9 +41,9 @@ def refuse(error: Exception) -> Response:
 def reworded(error: Exception) -> Exception:
     """The same error about a document where it was about a note."""
     match error:
-        case Problem(code=Code.NOT_FOUND, noun="Note"):
+        case Problem(code=ErrorCode.NOT_FOUND, noun="Note"):
             return replace(error, message=f"Document {error.ident} not found.")
-        case Problem(code=Code.FORBIDDEN, noun="Note"):
+        case Problem(code=ErrorCode.FORBIDDEN, noun="Note"):
             return replace(error, message="You do not have access to this document.")
         case _:
             return error

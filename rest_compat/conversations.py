@@ -19,7 +19,7 @@ from models.conversation import (
 )
 from resolvers import replies
 from resolvers.conversations import conversations
-from resolvers.core.pagination import MAX_PAGE
+from resolvers.core.pagination import MAX_PAGE_SIZE
 from rest_compat import ai_shapes, serializers
 from rest_compat.ai_api import AI, BODY, PUBLIC_AI
 from rest_compat.errors import bad
@@ -27,7 +27,7 @@ from rest_compat.operations import does, reads, removes
 from rest_compat.request import Call
 from rest_compat.sse import ReplyStream
 
-Limit = Annotated[int, Field(ge=1, le=MAX_PAGE)]
+Limit = Annotated[int, Field(ge=1, le=MAX_PAGE_SIZE)]
 Offset = Annotated[int, Field(ge=0, le=2**63 - 1)]
 
 
@@ -144,7 +144,7 @@ async def ask(call: Call, body: Question) -> ReplyStream:
     """Sends a message and streams the reply as server-sent events."""
     answer = (await replies.send(call.ctx, call.ident("Conversation"), body, call.idempotency_key)).reply
     events = await replies.follow(call.ctx, answer.id)
-    return ReplyStream(answer.id, events, patience=call.ctx.limits.follower_patience)
+    return ReplyStream(answer.id, events, patience=call.ctx.limits.stall_timeout_seconds)
 
 
 async def cancel(call: Call) -> None:
@@ -157,7 +157,7 @@ async def join(call: Call, query: ReplyQuery) -> ReplyStream:
     message_id, after = query.message_id, last_event(call.request)
     conversation = await conversations.get(call.ctx, call.ident("Conversation"))
     events = await replies.follow(call.ctx, message_id, after, conversation_id=conversation.id)
-    return ReplyStream(message_id, events, after=after, patience=call.ctx.limits.follower_patience)
+    return ReplyStream(message_id, events, after=after, patience=call.ctx.limits.stall_timeout_seconds)
 
 
 def last_event(request: Request) -> int:

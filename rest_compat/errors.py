@@ -10,7 +10,7 @@ import structlog
 from pydantic import ValidationError
 
 from resolvers.core import drafts
-from resolvers.core.errors import Code, Problem
+from resolvers.core.errors import ErrorCode, Problem
 
 log = structlog.get_logger()
 
@@ -21,11 +21,11 @@ LONGEST = 100
 
 # The REST contract's names where they are not the code's own in lower case.
 NAMES = {
-    Code.BAD_USER_INPUT: "invalid_parameter",
-    Code.UNAUTHENTICATED: "invalid_api_key",
-    Code.NOT_FOUND: "resource_not_found",
-    Code.RATE_LIMITED: "rate_limit_exceeded",
-    Code.INTERNAL_SERVER_ERROR: "internal_error",
+    ErrorCode.BAD_USER_INPUT: "invalid_parameter",
+    ErrorCode.UNAUTHENTICATED: "invalid_api_key",
+    ErrorCode.NOT_FOUND: "resource_not_found",
+    ErrorCode.RATE_LIMITED: "rate_limit_exceeded",
+    ErrorCode.INTERNAL_SERVER_ERROR: "internal_error",
 }
 
 
@@ -75,7 +75,7 @@ def refusal_of(error: Exception, spelled: Callable[[str], str] = str) -> Refusal
     return Refusal(error.code.status, name_of(error.code), error.message, flaws, error.retry_after)
 
 
-def name_of(code: Code) -> str:
+def name_of(code: ErrorCode) -> str:
     """A code as REST callers know it."""
     return NAMES.get(code, code.name.lower())
 

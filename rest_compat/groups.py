@@ -12,7 +12,7 @@ from rest_compat.shapes import OneGroup, Removed, UserGroups
 
 async def listed(call: Call) -> UserGroups:
     """Lists the workspace's groups in the order of their names."""
-    place = call.ctx.me.workspace_id
+    place = call.ctx.viewer.workspace_id
     rows = (await groups.of_workspaces(call.ctx, [place])).get(place, [])
     sizes = await groups.sizes(call.ctx, [row.id for row in rows])
     return {"userGroups": [{**shown(row), "memberCount": sizes.get(row.id, 0)} for row in rows]}

@@ -10,7 +10,7 @@ from rest_compat.request import Call
 
 async def me(call: Call) -> shapes.Me:
     """Who asks, from which workspace, and what they may do there."""
-    viewer = call.ctx.me
+    viewer = call.ctx.viewer
     workspace = await workspaces.get(call.ctx)
     own_key = await api_keys.actors(call.ctx, [viewer.api_key_id] if viewer.api_key_id else [])
     users = await workspaces.users(call.ctx, [] if viewer.api_key_id else [viewer.user_id])

@@ -22,7 +22,7 @@ from models.note import (
 )
 from resolvers import notes
 from resolvers.core.context import Context
-from resolvers.core.pagination import MAX_PAGE, PAGE
+from resolvers.core.pagination import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE
 from rest_compat import serializers, shapes
 from rest_compat.errors import bad
 from rest_compat.notes_api import V1
@@ -104,7 +104,7 @@ class NotesQuery(NoteFilter):
     ] = None
     tag_ids: Annotated[TagIds | None, BeforeValidator(_listed)] = None
     folder_ids: Annotated[FolderIds | None, BeforeValidator(_listed)] = None
-    limit: Annotated[int, Field(ge=1, le=MAX_PAGE)] = PAGE
+    limit: Annotated[int, Field(ge=1, le=MAX_PAGE_SIZE)] = DEFAULT_PAGE_SIZE
     offset: Annotated[int, Field(ge=0, le=MAX_OFFSET)] = 0
     sort_by: NoteOrderField = NoteOrderField.CREATED_AT
     sort_order: OrderDirection = OrderDirection.DESC

@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import ConfigDict, Field
 
 from models.base import Draft
-from resolvers.core.pagination import MAX_PAGE, PAGE
+from resolvers.core.pagination import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE
 
 MAX_OFFSET = 2**63 - 1
 
@@ -14,5 +14,5 @@ class Paging(Draft):
     """Which part of a list. A query may have parameters that nobody knows."""
 
     model_config = ConfigDict(extra="ignore", strict=False)
-    limit: Annotated[int, Field(ge=1, le=MAX_PAGE)] = PAGE
+    limit: Annotated[int, Field(ge=1, le=MAX_PAGE_SIZE)] = DEFAULT_PAGE_SIZE
     offset: Annotated[int, Field(ge=0, le=MAX_OFFSET)] = 0

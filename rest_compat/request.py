@@ -85,7 +85,7 @@ async def acting(request: Request, credential: str | None, workspace_id: UUID | 
     ctx: Context = request.state.context
     # Here the process finds what to tell in the headers of the reply, whatever becomes of the request.
     meter = request.state.meter = Meter()
-    return ctx.acting_as(await authenticate(ctx, credential, workspace_id, meter=meter), meter)
+    return ctx.for_viewer(await authenticate(ctx, credential, workspace_id, meter=meter), meter)
 
 
 def reply(content: object, status: int = 200, headers: dict[str, str] | None = None) -> Response:

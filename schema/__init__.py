@@ -56,7 +56,7 @@ class Mutation(
     pass
 
 
-documents = Documents(DocumentLimits(), is_known=lambda request: request.ctx.viewer is not None)
+documents = Documents(DocumentLimits(), is_known=lambda request: request.ctx.caller is not None)
 
 schema = MaskedSchema(
     query=Query,

@@ -217,4 +217,4 @@ async def test_a_key_is_kept_as_a_digest(tenant: Tenant, database: AsyncEngine) 
         [row] = await connection.execute(query, {"w": tenant.id})
     assert row.prefix == key[:17]
     assert key[17:] not in str(row)
-    assert row.digest == credentials.digest_of(key)
+    assert row.digest == credentials.hash_key(key)

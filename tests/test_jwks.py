@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from pydantic import SecretStr
 
 from caret.adapters.access_tokens import LEEWAY, LIFETIME, REFETCH, Jwks, JwtVerifier
-from resolvers.core.errors import Code, Problem
+from resolvers.core.errors import ErrorCode, Problem
 from tests.support.issuer import AUDIENCE, ISSUER, Issuer, claims, ec_key, forged, issuing, public, rsa_key, signed
 from tests.support.servers import SECRET
 
@@ -41,7 +41,7 @@ class Checked:
         try:
             return (await self.verifier.verify(token)).user_id == UUID(claims()["sub"])
         except Problem as problem:
-            return problem.code is not Code.UNAUTHENTICATED
+            return problem.code is not ErrorCode.UNAUTHENTICATED
 
 
 @pytest.fixture

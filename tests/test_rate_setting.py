@@ -5,7 +5,7 @@ from pydantic import ValidationError
 
 from caret.settings import RATE_LIMITS, Settings
 from models import Plan
-from resolvers.core.rate_limit import POINTS
+from resolvers.core.rate_limit import POINTS_PER_MINUTE
 
 
 def read(monkeypatch: pytest.MonkeyPatch, text: str) -> dict[str, int]:
@@ -14,7 +14,7 @@ def read(monkeypatch: pytest.MonkeyPatch, text: str) -> dict[str, int]:
 
 
 def test_what_is_set_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert Settings().rate_limits == read(monkeypatch, "") == read(monkeypatch, RATE_LIMITS) == POINTS
+    assert Settings().rate_limits == read(monkeypatch, "") == read(monkeypatch, RATE_LIMITS) == POINTS_PER_MINUTE
     given = {Plan.PRO: 1_000_000, Plan.FREE: 1, Plan.ENTERPRISE: 70}
     assert read(monkeypatch, "pro=1000000,free=1,enterprise=70") == given
 

@@ -37,9 +37,9 @@ from resolvers.conversations.suggestions import MAX_LISTED
 from resolvers.core.context import Limits
 from resolvers.core.embedding_cache import MAX_SPARE
 from resolvers.core.idempotency import KEPT, LONGEST
-from resolvers.core.pagination import MAX_PAGE, PAGE
+from resolvers.core.pagination import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE
 from resolvers.core.ports.webhook_client import MAX_STORED_RESPONSE_BYTES
-from resolvers.core.rate_limit import DELIVERIES, POINTS
+from resolvers.core.rate_limit import DELIVERIES_PER_MINUTE, POINTS_PER_MINUTE
 from resolvers.events.feed import QUIET, RING
 from resolvers.nodes import MAX_NODES
 from resolvers.notes.translation import BATCH
@@ -100,7 +100,7 @@ def test_the_limits_are_the_ones_in_force() -> None:
     assert rows[address] == f"{MAX_ADDRESS // 2**10} KiB; {MAX_PARAMETERS}"
     operations = "Operations on one WebSocket at a time; wait for `connection_init`"
     assert rows[operations] == f"{MAX_OPERATIONS}; {INIT_TIMEOUT:.0f} s"
-    assert rows["`first`, `last`, `limit` of a list"] == f"1 to {MAX_PAGE}, default {PAGE}"
+    assert rows["`first`, `last`, `limit` of a list"] == f"1 to {MAX_PAGE_SIZE}, default {DEFAULT_PAGE_SIZE}"
     assert rows["Title of a note; each of its long texts"] == f"500; {MAX_TEXT:,} characters"
     segments = "Transcript segments of a note; in one append; characters of one"
     assert rows[segments] == f"{MAX_SEGMENTS:,}; {SEGMENTS_PER_CALL:,}; 10,000"
@@ -142,7 +142,7 @@ def test_the_limits_of_what_is_live_are_the_ones_in_force() -> None:
 
 def test_the_limits_of_posts_are_the_ones_in_force() -> None:
     rows = {row.split("|")[1].strip(): row.split("|")[2].strip() for row in README.splitlines() if row.startswith("| ")}
-    rates = ", ".join(f"{number} {plan.value}" for plan, number in DELIVERIES.items())
+    rates = ", ".join(f"{number} {plan.value}" for plan, number in DELIVERIES_PER_MINUTE.items())
     assert rows["Webhooks posted for a workspace in 60 seconds"] == rates
     posts = "Posts at once: to one endpoint, of one workspace, of one worker; time for one; for its connection"
     times = f"{webhook_client.PATIENCE:.0f} s; {webhook_client.CONNECT:.0f} s"
@@ -234,8 +234,8 @@ def test_the_limits_of_suggestions_are_the_ones_in_force() -> None:
 def test_the_rate_limits_are_the_ones_in_force() -> None:
     rows = [[cell.strip() for cell in row.split("|")[1:-1]] for row in README.splitlines() if row.startswith("| ")]
     told = {row[0]: row[1] for row in rows}
-    assert {plan: int(told[plan.value]) for plan in POINTS} == POINTS
-    limits = ", ".join(str(points) for points in POINTS.values())
+    assert {plan: int(told[plan.value]) for plan in POINTS_PER_MINUTE} == POINTS_PER_MINUTE
+    limits = ", ".join(str(points) for points in POINTS_PER_MINUTE.values())
     assert told["Points of one caller in 60 seconds: free, pro, enterprise plan"] == limits
     assert told["`CARET_RATE_LIMITS`"] == f"`{RATE_LIMITS}`"
     once = told["An idempotency key; how long it stands for what it made"]

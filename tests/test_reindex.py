@@ -150,7 +150,7 @@ async def longest(ctx: Context) -> int:
     """Characters of the longest chunk of the workspace."""
     query = select(func.max(func.length(DocumentEmbedding.chunk_text)))
     async with ctx.read() as tx:
-        mine = query.where(col(DocumentEmbedding.workspace_id) == ctx.me.workspace_id)
+        mine = query.where(col(DocumentEmbedding.workspace_id) == ctx.viewer.workspace_id)
         return int((await tx.execute(mine)).scalar_one())
 
 
@@ -159,7 +159,7 @@ async def test_stopped_half_way_it_goes_on_where_it_stopped(
     here: Place, endpoint: EmbeddingServer, number: signal.Signals
 ) -> None:
     async with filled(here, 24) as ctx:
-        mine, before = ctx.me.workspace_id, await longest(ctx)
+        mine, before = ctx.viewer.workspace_id, await longest(ctx)
         endpoint.texts.clear()
         # More than the texts of the notes that are claimed first: those are done by then.
         endpoint.room, endpoint.gate = 160, threading.Event()
@@ -187,13 +187,13 @@ async def test_stopped_half_way_it_goes_on_where_it_stopped(
 
 async def own(here: Place, ctx: Context, **values: object) -> None:
     async with here.database.begin() as connection:
-        await connection.execute(update(Note).where(col(Note.workspace_id) == ctx.me.workspace_id).values(values))
+        await connection.execute(update(Note).where(col(Note.workspace_id) == ctx.viewer.workspace_id).values(values))
 
 
 async def test_while_the_provider_is_away_it_waits(here: Place, endpoint: EmbeddingServer) -> None:
     async with filled(here, 3) as ctx:
         endpoint.status = 503
-        name = str(ctx.me.workspace_id)
+        name = str(ctx.viewer.workspace_id)
         with reindexing("--workspace", name, **here.settings, chunk_size="128", chunk_overlap="0") as process:
             assert process.stderr is not None
             lines: list[str] = []
@@ -216,7 +216,7 @@ async def test_what_it_does_not_do(here: Place, endpoint: EmbeddingServer) -> No
         refused = caret("reindex", **here.settings | {"chunk_size": "128", "chunk_overlap": "0"})
         assert refused.returncode == 1
         assert "Error: The embedding endpoint refused the request: status 401" in refused.stderr
-        assert (await indexing.left(ctx, ctx.me.workspace_id)).notes == 1
+        assert (await indexing.left(ctx, ctx.viewer.workspace_id)).notes == 1
         async with here.database.begin() as connection:
             await connection.execute(update(Workspace).values(reindex_since=None))
 
@@ -226,7 +226,7 @@ async def test_another_model_while_the_server_runs(here: Place, endpoint: Embedd
     async with filled(here, 12) as ctx:
         async with here.database.begin() as connection:
             # What the other tests left would take its time.
-            await connection.execute(remove(Note).where(col(Note.workspace_id) != ctx.me.workspace_id))
+            await connection.execute(remove(Note).where(col(Note.workspace_id) != ctx.viewer.workspace_id))
         endpoint.texts.clear()
         with server_process(**here.settings | {"embedding_model": "other"}):
             query = select(func.count()).where(col(Note.embedder) != "other@127.0.0.1", col(Note.chunk_count) > 0)

@@ -14,7 +14,7 @@ from pydantic import SecretStr
 
 from models.base import as_id, storable
 from resolvers.core.context import Claims
-from resolvers.core.errors import Code, Problem
+from resolvers.core.errors import ErrorCode, Problem
 
 log = structlog.get_logger()
 
@@ -122,7 +122,7 @@ class JwtVerifier:
 
 
 def refused(message: str) -> Problem:
-    return Problem(Code.UNAUTHENTICATED, message)
+    return Problem(ErrorCode.UNAUTHENTICATED, message)
 
 
 def _text(value: object) -> str | None:

@@ -18,8 +18,8 @@ from obstore.store import LocalStore, S3Store
 from pydantic import SecretStr
 
 from models.base import new_id
-from resolvers.core.errors import Code, Problem
-from resolvers.core.ports.audio import Stored
+from resolvers.core.errors import ErrorCode, Problem
+from resolvers.core.ports.audio import StoredAudio
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,7 +50,7 @@ def reached() -> "Iterator[None]":
     except BaseError as error:
         # Its text may hold addresses with signatures: the class says enough.
         log.warning("storage.failed", error=type(error).__name__)
-        raise Problem(Code.UNAVAILABLE, "The audio storage is unavailable.") from error
+        raise Problem(ErrorCode.UNAVAILABLE, "The audio storage is unavailable.") from error
 
 
 class AudioFolder:
@@ -63,10 +63,10 @@ class AudioFolder:
         self._folder.chmod(0o700)
         self._store = LocalStore(self._folder, automatic_cleanup=False)
 
-    async def upload_address(self, name: str, seconds: int) -> str | None:  # noqa: ARG002 (the protocol's)
+    async def upload_url(self, name: str, seconds: int) -> str | None:  # noqa: ARG002 (the protocol's)
         return None
 
-    async def receive(self, name: str, chunks: AsyncIterator[bytes]) -> None:
+    async def write(self, name: str, chunks: AsyncIterator[bytes]) -> None:
         part = self._incoming / str(new_id())
         try:
             file = await asyncio.to_thread(create, part)
@@ -81,24 +81,24 @@ class AudioFolder:
             # Also when the task was cancelled: nothing that is not complete may stay.
             part.unlink(missing_ok=True)
 
-    async def find(self, name: str) -> Stored | None:
+    async def find(self, name: str) -> StoredAudio | None:
         return await found(self._store, name)
 
-    async def beginning(self, name: str, length: int) -> bytes:
+    async def read_start(self, name: str, length: int) -> bytes:
         return await first_bytes(self._store, name, length)
 
     @asynccontextmanager
-    async def opened(self, name: str, most: int) -> AsyncIterator[Path]:  # noqa: ARG002 (it was counted)
+    async def open(self, name: str, most: int) -> AsyncIterator[Path]:  # noqa: ARG002 (it was counted)
         yield self._folder / name
 
     async def delete(self, names: Sequence[str]) -> None:
         await delete(self._store, names)
 
-    async def everything(self) -> AsyncIterator[Sequence[Stored]]:
+    async def list_all(self) -> AsyncIterator[Sequence[StoredAudio]]:
         async for batch in listed(self._store):
             yield [one for one in batch if not one.name.startswith(f"{INCOMING}/")]
 
-    async def tidy(self) -> int:
+    async def delete_partial_uploads(self) -> int:
         return await asyncio.to_thread(sweep, self._incoming)
 
 
@@ -128,22 +128,22 @@ class AudioBucket:
             retry_config={"max_retries": 2, "retry_timeout": PATIENCE},
         )
 
-    async def upload_address(self, name: str, seconds: int) -> str | None:
+    async def upload_url(self, name: str, seconds: int) -> str | None:
         with reached():
             return await obstore.sign_async(self._store, "PUT", name, timedelta(seconds=seconds))
 
-    async def receive(self, name: str, chunks: AsyncIterator[bytes]) -> None:
+    async def write(self, name: str, chunks: AsyncIterator[bytes]) -> None:
         with reached():
             await obstore.put_async(self._store, name, chunks)
 
-    async def find(self, name: str) -> Stored | None:
+    async def find(self, name: str) -> StoredAudio | None:
         return await found(self._store, name)
 
-    async def beginning(self, name: str, length: int) -> bytes:
+    async def read_start(self, name: str, length: int) -> bytes:
         return await first_bytes(self._store, name, length)
 
     @asynccontextmanager
-    async def opened(self, name: str, most: int) -> AsyncIterator[Path]:
+    async def open(self, name: str, most: int) -> AsyncIterator[Path]:
         with tempfile.TemporaryDirectory(prefix="caret-audio-") as folder:
             copy = Path(folder) / name.rpartition("/")[2]
             with reached():
@@ -158,15 +158,15 @@ class AudioBucket:
     async def delete(self, names: Sequence[str]) -> None:
         await delete(self._store, names)
 
-    async def everything(self) -> AsyncIterator[Sequence[Stored]]:
+    async def list_all(self) -> AsyncIterator[Sequence[StoredAudio]]:
         async for batch in listed(self._store):
             yield batch
 
-    async def tidy(self) -> int:
+    async def delete_partial_uploads(self) -> int:
         return 0  # a PUT to S3 leaves nothing until it is complete
 
 
-async def found(store: LocalStore | S3Store, name: str) -> Stored | None:
+async def found(store: LocalStore | S3Store, name: str) -> StoredAudio | None:
     with reached():
         try:
             return stored(await obstore.head_async(store, name))
@@ -188,14 +188,14 @@ async def delete(store: LocalStore | S3Store, names: Sequence[str]) -> None:
                 continue
 
 
-async def listed(store: LocalStore | S3Store) -> AsyncIterator[Sequence[Stored]]:
+async def listed(store: LocalStore | S3Store) -> AsyncIterator[Sequence[StoredAudio]]:
     with reached():
         async for batch in obstore.list(store, chunk_size=LISTED):
             yield [stored(meta) for meta in batch]
 
 
-def stored(meta: "ObjectMeta") -> Stored:
-    return Stored(meta["path"], meta["size"], meta["last_modified"])
+def stored(meta: "ObjectMeta") -> StoredAudio:
+    return StoredAudio(meta["path"], meta["size"], meta["last_modified"])
 
 
 async def blocks(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

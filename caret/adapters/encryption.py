@@ -12,10 +12,10 @@ class FernetVault:
     def __init__(self, keys: Sequence[SecretStr]) -> None:
         self._keys = MultiFernet([Fernet(key.get_secret_value()) for key in keys])
 
-    def seal(self, text: str) -> bytes:
+    def encrypt(self, text: str) -> bytes:
         return self._keys.encrypt(text.encode())
 
-    def open(self, sealed: bytes) -> str:
+    def decrypt(self, sealed: bytes) -> str:
         try:
             return self._keys.decrypt(sealed).decode()
         except InvalidToken:

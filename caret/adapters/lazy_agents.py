@@ -6,7 +6,7 @@ from types import ModuleType
 
 from caret.providers import Catalogue
 from resolvers.core.context import Context
-from resolvers.core.ports.agents import Question, Teller
+from resolvers.core.ports.agents import ReplyRequest, ReplySink
 
 
 class LaterAgents:
@@ -16,16 +16,16 @@ class LaterAgents:
         self._models = models
         self._loading: asyncio.Future[ModuleType] | None = None
 
-    def warm(self) -> None:
+    def preload(self) -> None:
         self._load()
 
-    async def answer(self, question: Question, teller: Teller) -> None:
+    async def answer(self, request: ReplyRequest, sink: ReplySink) -> None:
         agents = await self._load()
-        await agents.answer(question, teller)
+        await agents.answer(request, sink)
 
-    async def write(self, ctx: Context, model_id: str, instructions: str, prompt: str) -> str:
+    async def complete(self, ctx: Context, model_id: str, instructions: str, prompt: str) -> str:
         agents = await self._load()
-        text: str = await agents.write(ctx, model_id, instructions, prompt)
+        text: str = await agents.complete(ctx, model_id, instructions, prompt)
         return text
 
     def _import(self) -> ModuleType:

@@ -37,18 +37,18 @@ HELD = 2_000
 """Events of a reply that may wait for one reader; one that is further behind reads them from the bus again."""
 
 
-class NatsReplyFeed:
+class NatsReplySubscription:
     def __init__(self, bus: "NatsBus") -> None:
-        self.kept = 0
-        self._bus, self._life = bus, bus.lives
+        self.retained = 0
+        self._bus, self._life = bus, bus.reconnects
         self._events: deque[bytes] = deque()
         self._arrived = asyncio.Event()
         self._cut = False
         self.deaf = False
 
     @property
-    def open(self) -> bool:
-        return bool(self._events) or not (self._cut or self._bus.lives != self._life)
+    def is_open(self) -> bool:
+        return bool(self._events) or not (self._cut or self._bus.reconnects != self._life)
 
     def wake(self) -> None:
         self._arrived.set()
@@ -59,11 +59,11 @@ class NatsReplyFeed:
             self._events.append(message.data)
             self.wake()
 
-    async def next(self, patience: float) -> bytes | None:
+    async def next(self, timeout_seconds: float) -> bytes | None:
         if not self._events:
             self._arrived.clear()
             with suppress(TimeoutError):
-                async with asyncio.timeout(patience):
+                async with asyncio.timeout(timeout_seconds):
                     await self._arrived.wait()
         # A deaf one is for one wait alone: the bus may be back by then.
         self._cut = self._cut or self.deaf
@@ -74,8 +74,8 @@ class NatsBus:
     def __init__(self, client: Client) -> None:
         self._client = client
         self._stream: JetStreamContext = client.jetstream()
-        self.lives = 0
-        self._feeds: set[NatsReplyFeed] = set()
+        self.reconnects = 0
+        self._feeds: set[NatsReplySubscription] = set()
 
     @classmethod
     async def connect(cls, url: str) -> "NatsBus":
@@ -90,7 +90,7 @@ class NatsBus:
                 await bus.prepare()
             except (NatsError, TimeoutError) as error:
                 await told(error)
-            bus.lives += 1
+            bus.reconnects += 1
             for feed in bus._feeds:
                 feed.wake()
 
@@ -154,14 +154,14 @@ class NatsBus:
     async def close(self) -> None:
         await self._client.close()
 
-    async def wake(self, workspace_id: UUID, seq: int) -> None:
+    async def publish_wakeup(self, workspace_id: UUID, seq: int) -> None:
         try:
             await self._client.publish(f"events.{workspace_id}", str(seq).encode())
         except NatsError as error:
             log.warning("bus.wake_lost", workspace_id=str(workspace_id), error=str(error))
 
     @asynccontextmanager
-    async def wakeups(self, workspace_id: UUID | None, on_wake: Callable[[int], None]) -> AsyncIterator[None]:
+    async def subscribe_wakeups(self, workspace_id: UUID | None, on_wake: Callable[[int], None]) -> AsyncIterator[None]:
         """Calls `on_wake(seq)` for each wake-up of the workspace; None: of every workspace."""
 
         async def heard(message: Msg) -> None:
@@ -174,14 +174,14 @@ class NatsBus:
             with suppress(NatsError):
                 await subscription.unsubscribe()
 
-    async def cancel(self, message_id: UUID) -> None:
+    async def publish_cancellation(self, message_id: UUID) -> None:
         try:
             await self._client.publish(CANCELS, str(message_id).encode())
         except NatsError as error:
             log.warning("bus.cancel_lost", message_id=str(message_id), error=str(error))
 
     @asynccontextmanager
-    async def cancelled(self, on_cancel: Callable[[UUID], None]) -> AsyncIterator[None]:
+    async def subscribe_cancellations(self, on_cancel: Callable[[UUID], None]) -> AsyncIterator[None]:
         """Calls `on_cancel(message_id)` for each reply that is cancelled, by whatever process."""
 
         async def heard(message: Msg) -> None:
@@ -215,7 +215,7 @@ class NatsBus:
         except NotFoundError:
             return None
 
-    async def _subscribe(self, message_id: UUID, feed: NatsReplyFeed) -> JetStreamContext.PushSubscription:
+    async def _subscribe(self, message_id: UUID, feed: NatsReplySubscription) -> JetStreamContext.PushSubscription:
         subject = f"reply.{message_id}"
         listen = partial(self._stream.subscribe, subject, stream=STREAM, cb=feed.put, ordered_consumer=True)
         try:
@@ -226,16 +226,16 @@ class NatsBus:
             return await listen()
 
     @asynccontextmanager
-    async def reply(self, message_id: UUID) -> AsyncIterator[NatsReplyFeed]:
+    async def subscribe_reply(self, message_id: UUID) -> AsyncIterator[NatsReplySubscription]:
         """A reader of a reply's events. While the bus is away it hears nothing, and is soon to be replaced."""
-        feed = NatsReplyFeed(self)
+        feed = NatsReplySubscription(self)
         subscription = None
         self._feeds.add(feed)
         try:
             try:
                 subscription = await self._subscribe(message_id, feed)
                 info = await subscription.consumer_info()
-                feed.kept = (info.num_pending or 0) + (info.delivered.consumer_seq if info.delivered else 0)
+                feed.retained = (info.num_pending or 0) + (info.delivered.consumer_seq if info.delivered else 0)
             except (NatsError, TimeoutError) as error:
                 log.warning("bus.no_feed", message_id=str(message_id), error=str(error) or type(error).__name__)
                 feed.deaf = True

@@ -27,7 +27,7 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         context: Context = self.lifespan.state["context"]
-        await asyncio.gather(super().shutdown(sockets), context.runs.stop(self._grace))
+        await asyncio.gather(super().shutdown(sockets), context.reply_runner.stop(self._grace))
 
 
 def create_server(settings: Settings) -> Server:

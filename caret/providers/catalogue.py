@@ -13,7 +13,7 @@ from caret.providers.extractive import CARD as EXTRACTIVE
 from caret.providers.extractive import extractive_model
 from caret.providers.model_list import ADDRESSES, COMPATIBLE, OPENAI, OPENROUTER, gateway_at, known
 from caret.providers.openai_client import checked
-from resolvers.core.ports.ai import BUILT_IN, ModelCard
+from resolvers.core.ports.ai import BUILT_IN_GATEWAY, ModelCard
 
 if TYPE_CHECKING:
     from pydantic_ai.models import Model
@@ -104,7 +104,7 @@ class Catalogue:
 
     def chain(self, model_id: str) -> tuple[str, ...]:
         """The model, then those to try in its place. Who asks the built-in one asks nobody outside."""
-        if self._cards[model_id].gateway == BUILT_IN:
+        if self._cards[model_id].gateway == BUILT_IN_GATEWAY:
             return (model_id,)
         return tuple(dict.fromkeys((model_id, *self._fallbacks)))
 

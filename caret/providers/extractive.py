@@ -7,7 +7,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from caret.providers.quotes import answer, digest, read_passages, title, without_passages
-from resolvers.core.ports.ai import BUILT_IN, ModelCard, Passage, speaking
+from resolvers.core.ports.ai import BUILT_IN_GATEWAY, ModelCard, Passage, text_listener
 
 if TYPE_CHECKING:
     from pydantic_ai.messages import ModelMessage, ModelRequestPart, ModelResponse, UserPromptPart
@@ -23,7 +23,7 @@ CARD = ModelCard(
     id="caret/extractive",
     name="Caret Extractive",
     provider="Caret",
-    gateway=BUILT_IN,
+    gateway=BUILT_IN_GATEWAY,
     is_free=True,
     is_stealth=False,
     context_window=32_768,
@@ -42,7 +42,7 @@ def extractive_model() -> "Model":
       `resolvers.core.ports.ai.passages_block`) and in this turn's tool results, a list of
       `{title, chunk_index, text, note_id, score}`.
 
-    Who listens (`speaking`) hears the text in one piece per word. The usage is FunctionModel's rough estimate.
+    Who listens (`text_listener`) hears the text in one piece per word. The usage is FunctionModel's rough estimate.
     """
     from pydantic_ai.messages import ModelResponse, TextPart, ToolCallPart  # noqa: PLC0415 (over a second to import)
     from pydantic_ai.models.function import FunctionModel  # noqa: PLC0415
@@ -51,7 +51,7 @@ def extractive_model() -> "Model":
         turn = _Turn(messages, info)
         if turn.wants_search:
             return ModelResponse(parts=[ToolCallPart(SEARCH_TOOL, turn.search_arguments)])
-        text, say = await asyncio.to_thread(turn.text), speaking.get()
+        text, say = await asyncio.to_thread(turn.text), text_listener.get()
         if say is not None:
             for piece in re.findall(r"\S+\s*", text):
                 await say(piece)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict, SecretStr
 
 from caret.providers.openai_client import LaterClient
-from resolvers.core.ports.audio import AudioRefused, Spoken, TranscriberUnavailable, Transcription
+from resolvers.core.ports.audio import AudioRefused, TranscriberUnavailable, Transcription, TranscriptPiece
 
 if TYPE_CHECKING:
     from openai import APIStatusError
@@ -95,9 +95,9 @@ def transcription(content: bytes) -> Transcription:
     except (ValueError, RecursionError):
         raise TranscriberUnavailable(NO_FORMAT) from None
     if answer.segments:
-        pieces = [Spoken(piece.text, piece.start, piece.end, piece.speaker) for piece in answer.segments]
+        pieces = [TranscriptPiece(piece.text, piece.start, piece.end, piece.speaker) for piece in answer.segments]
     else:
-        pieces = [Spoken(answer.text, 0.0, answer.duration or 0.0)]
+        pieces = [TranscriptPiece(answer.text, 0.0, answer.duration or 0.0)]
     return Transcription(pieces, answer.language, answer.duration)
 
 

@@ -1,5 +1,5 @@
 """An OpenAI client that tells an answer while it is made: to its caller it is a request like any other, and who listens
-(`resolvers.core.ports.ai.speaking`) hears each piece of text as the provider sends it.
+(`resolvers.core.ports.ai.text_listener`) hears each piece of text as the provider sends it.
 
 The pieces take this short way because the long one, the library's objects for each chunk and the agent's events about
 them, costs half a millisecond of CPU a piece, eight times as much. The whole answer goes on to the agent as ever.
@@ -18,7 +18,7 @@ from openai.types.chat import ChatCompletion
 from openai.types.responses import Response
 
 from caret.providers.stream_chunks import Answer, Broken, ChatAnswer, Lines, ResponsesAnswer
-from resolvers.core.ports.ai import Say, speaking
+from resolvers.core.ports.ai import TextListener, text_listener
 
 USAGE = {"include_usage": True}
 LINGER = 0.25
@@ -44,7 +44,7 @@ class _Chat(AsyncChat):
 class _Completions(AsyncCompletions):
     async def create(self, *, stream: Any = False, stream_options: Any = openai.omit, **asked: Any) -> Any:
         # Any: the overloads tell apart what is decided here.
-        say, create = speaking.get(), cast(Any, super().create)
+        say, create = text_listener.get(), cast(Any, super().create)
         if stream or say is None:
             return await create(stream=stream, stream_options=stream_options, **asked)
         sent = await create(stream=True, stream_options=USAGE, **asked)
@@ -53,14 +53,14 @@ class _Completions(AsyncCompletions):
 
 class _Responses(AsyncResponses):
     async def create(self, *, stream: Any = False, **asked: Any) -> Any:
-        say, create = speaking.get(), cast(Any, super().create)
+        say, create = text_listener.get(), cast(Any, super().create)
         if stream or say is None:
             return await create(stream=stream, **asked)
         sent = await create(stream=True, **asked)
         return Response.construct(**await heard(sent.response, ResponsesAnswer(), say))
 
 
-async def heard(response: httpx2.Response, answer: Answer, say: Say) -> dict[str, Any]:
+async def heard(response: httpx2.Response, answer: Answer, say: TextListener) -> dict[str, Any]:
     """Tells the answer to its end and returns the whole of it. Raises openai.APIError, and closes the response
     whatever happens."""
     try:
@@ -81,7 +81,7 @@ async def heard(response: httpx2.Response, answer: Answer, say: Say) -> dict[str
     return whole
 
 
-async def _hear(response: httpx2.Response, answer: Answer, say: Say) -> None:
+async def _hear(response: httpx2.Response, answer: Answer, say: TextListener) -> None:
     lines, clock = Lines(), asyncio.get_running_loop().time
     try:
         async with asyncio.timeout(None) as patience:
@@ -101,7 +101,7 @@ async def _hear(response: httpx2.Response, answer: Answer, say: Say) -> None:
             raise
 
 
-async def _tell(chunks: Iterable[dict[str, Any]], answer: Answer, say: Say) -> None:
+async def _tell(chunks: Iterable[dict[str, Any]], answer: Answer, say: TextListener) -> None:
     """Tells the text of chunks that came together, also of those before one that is broken."""
     pieces, broken = [], None
     try:

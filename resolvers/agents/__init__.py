@@ -1,6 +1,6 @@
 """The agents: all that talks to models through pydantic-ai. Nothing else in `resolvers` imports this package."""
 
 from resolvers.agents.chat import answer
-from resolvers.agents.completion import write
+from resolvers.agents.completion import complete
 
-__all__ = ["answer", "write"]
+__all__ = ["answer", "complete"]

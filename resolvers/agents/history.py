@@ -20,7 +20,7 @@ from models import Message
 from models.base import Record
 from models.conversation import MessageRole
 from resolvers.agents.tool_results import bounded
-from resolvers.core.ports.agents import Question
+from resolvers.core.ports.agents import ReplyRequest
 
 RECALLED_MESSAGES = 100
 """Messages of a conversation that a model may get back, the newest."""
@@ -34,7 +34,7 @@ Exchange = Sequence[Record]
 """A user's message and the reply to it; without a reply where it failed before its first word."""
 
 
-async def history(question: Question, instructions: str, tools: Collection[str]) -> list[ModelMessage]:
+async def history(question: ReplyRequest, instructions: str, tools: Collection[str]) -> list[ModelMessage]:
     """The exchanges before the question, oldest first: as many of the newest as fit into the model's window."""
     left, numbers = _room(question, instructions), count(1)
     exchanges = [_told(exchange, tools, numbers) for exchange in _exchanges(await _earlier(question))]
@@ -47,7 +47,7 @@ async def history(question: Question, instructions: str, tools: Collection[str])
     return kept
 
 
-def _room(question: Question, instructions: str) -> int:
+def _room(question: ReplyRequest, instructions: str) -> int:
     """Tokens that the history may take."""
     models, model_id = question.ctx.models, question.model_id
     window = next(card.context_window for card in models.cards if card.id == model_id)
@@ -55,7 +55,7 @@ def _room(question: Question, instructions: str) -> int:
     return window - taken - min(RESERVE, window // 2)
 
 
-async def _earlier(question: Question) -> Sequence[Record]:
+async def _earlier(question: ReplyRequest) -> Sequence[Record]:
     """The messages before the question, oldest first."""
     query = (
         select(col(Message.role), col(Message.content), col(Message.tool_calls))
@@ -114,7 +114,7 @@ def _short(value: Any) -> Any:
     return bounded(value, RECALLED_RESULT)
 
 
-def _tokens(question: Question, message: ModelMessage) -> int:
+def _tokens(question: ReplyRequest, message: ModelMessage) -> int:
     """About what a message takes of the window, also where a provider counted its hidden reasoning with it."""
     return sum(question.ctx.models.count_tokens(question.model_id, text) for text in _texts(message))
 

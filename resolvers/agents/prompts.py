@@ -3,7 +3,7 @@
 from html import escape
 
 from models.conversation import AgentType
-from resolvers.core.ports.agents import Question
+from resolvers.core.ports.agents import ReplyRequest
 from resolvers.core.ports.ai import passages_block
 
 SHARED = """Answer in the language of the question. Use Markdown sparingly.
@@ -24,7 +24,7 @@ ROLES: dict[AgentType | None, str] = {
 }
 
 
-def instructions(question: Question) -> str:
+def instructions(question: ReplyRequest) -> str:
     """All that a user wrote is escaped, so that no text can end its element or open another."""
     parts = [ROLES[question.agent_type], SHARED]
     document = question.document

@@ -21,7 +21,7 @@ from pydantic_ai.exceptions import (
     UsageLimitExceeded,
 )
 
-from resolvers.core.ports.agents import FAILED, AnswerFailed
+from resolvers.core.ports.agents import DEFAULT_FAILURE_TEXT, ReplyFailed
 
 log = structlog.get_logger()
 
@@ -76,12 +76,12 @@ async def attempted(chain: Sequence[str], silent: Callable[[], bool], attempt: C
             note(model_id, number, failure)
             # Another model would take as many steps.
             if not silent() or isinstance(failure, UsageLimitExceeded):
-                raise AnswerFailed(reason(failure)) from failure
+                raise ReplyFailed(reason(failure)) from failure
             wait = pause(failure, number)
             if wait is None or clock() + wait > until:
                 break
             await asyncio.sleep(wait)
-    raise AnswerFailed(FAILED if failure is None else reason(failure)) from failure
+    raise ReplyFailed(DEFAULT_FAILURE_TEXT if failure is None else reason(failure)) from failure
 
 
 def note(model_id: str, number: int, failure: Exception) -> None:
@@ -112,4 +112,4 @@ def is_transient(failure: ModelAPIError) -> bool:
 
 
 def reason(failure: Exception) -> str:
-    return next((text for kind, text in REASONS if isinstance(failure, kind)), FAILED)
+    return next((text for kind, text in REASONS if isinstance(failure, kind)), DEFAULT_FAILURE_TEXT)

@@ -16,7 +16,7 @@ from resolvers import notes
 from resolvers.agents import text_statistics
 from resolvers.conversations import suggestions
 from resolvers.core.errors import Problem
-from resolvers.core.ports.agents import Question, Teller
+from resolvers.core.ports.agents import ReplyRequest, ReplySink
 from resolvers.search.query import MAX_HITS, search
 
 SHOWN = MAX_CONTEXT
@@ -27,8 +27,8 @@ UNREADABLE = "The document can't be read any more."
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    question: Question
-    teller: Teller
+    question: ReplyRequest
+    sink: ReplySink
 
 
 Run = RunContext[Turn]
@@ -80,7 +80,7 @@ async def propose_document_replacement(run: Run, proposed_text: str) -> ToolRetu
         )
     except Problem as problem:
         raise ModelRetry(problem.message) from problem
-    await run.deps.teller.change(suggestion)
+    await run.deps.sink.write_suggestion(suggestion)
     return ToolReturn("Proposed. The user decides whether to apply it.", metadata="Proposed")
 
 
@@ -155,7 +155,7 @@ async def _counted(run: Run, count: Callable[[str], int], unit: str) -> ToolRetu
     return ToolReturn(number, metadata=_quantity(number, unit))
 
 
-async def _document(question: Question) -> str:
+async def _document(question: ReplyRequest) -> str:
     """The document as it was sent with the question, else the note's text as it is now.
 
     Raises ToolFailed where who asks may no longer read the note.

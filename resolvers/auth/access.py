@@ -22,7 +22,7 @@ from models import Conversation, Folder, Member, Message, Note, NoteShare, Role,
 from models.base import Record
 from models.note import NoteVisibility
 from resolvers.core.context import Transaction, Viewer
-from resolvers.core.errors import Code, Problem, forbidden, not_found
+from resolvers.core.errors import ErrorCode, Problem, forbidden, not_found
 
 SCOPES = ("users", "notes", "folders", "webhooks")
 """What a key may be limited to; each also as `<scope>:read`."""
@@ -37,31 +37,31 @@ class Right(IntEnum):
     MANAGE = 3
 
 
-def may(viewer: Viewer, scope: str, *, write: bool = False) -> bool:
+def has_scope(viewer: Viewer, scope: str, *, write: bool = False) -> bool:
     """Whether the scopes of a key, if it is one, include `scope` (or, for reading, `scope:read`)."""
     return viewer.scopes is None or scope in viewer.scopes or (not write and f"{scope}:read" in viewer.scopes)
 
 
-def need(viewer: Viewer, scope: str, *, write: bool = False) -> None:
+def require_scope(viewer: Viewer, scope: str, *, write: bool = False) -> None:
     """Refuses a key that lacks the scope."""
-    if may(viewer, scope, write=write):
+    if has_scope(viewer, scope, write=write):
         return
     wanted = scope if write else f"{scope}:read"
-    raise Problem(Code.INSUFFICIENT_SCOPE, f"This API key lacks the scope {wanted}.")
+    raise Problem(ErrorCode.INSUFFICIENT_SCOPE, f"This API key lacks the scope {wanted}.")
 
 
-def shared_with(viewer: Viewer) -> ColumnElement[bool]:
+def note_shared_with(viewer: Viewer) -> ColumnElement[bool]:
     return exists().where(col(NoteShare.note_id) == col(Note.id), col(NoteShare.user_id) == viewer.user_id)
 
 
-def readable(viewer: Viewer) -> ColumnElement[bool]:
+def note_readable_by(viewer: Viewer) -> ColumnElement[bool]:
     """The condition on `notes` that holds for the notes this viewer may read, in any workspace."""
     if viewer.api_key_id is not None:
         return col(Note.workspace_id) == viewer.workspace_id
-    return or_(_as_member(viewer.user_id), shared_with(viewer))
+    return or_(_as_member(viewer.user_id), note_shared_with(viewer))
 
 
-def readable_to(user_id: Any) -> ColumnElement[bool]:
+def note_readable_by_user(user_id: Any) -> ColumnElement[bool]:
     """The same for a user that a column names, be it a person or a workspace's own."""
     own = exists().where(col(Workspace.id) == col(Note.workspace_id), col(Workspace.user_id) == user_id)
     shared = exists().where(col(NoteShare.note_id) == col(Note.id), col(NoteShare.user_id) == user_id)
@@ -80,12 +80,12 @@ def _as_member(user_id: Any) -> ColumnElement[bool]:
     )
 
 
-async def note(tx: Transaction, viewer: Viewer, note_id: UUID, right: Right, *, lock: bool = False) -> Record:
+async def require_note(tx: Transaction, viewer: Viewer, note_id: UUID, right: Right, *, lock: bool = False) -> Record:
     """The note's row for the gate (id, workspace_id, visibility, created_by_id, revision), if the right is there.
 
     `lock` holds the row until the end of the transaction. Raises NOT_FOUND, FORBIDDEN, INSUFFICIENT_SCOPE.
     """
-    need(viewer, "notes", write=right > Right.READ)
+    require_scope(viewer, "notes", write=right > Right.READ)
     membership = and_(col(Member.workspace_id) == col(Note.workspace_id), col(Member.user_id) == viewer.user_id)
     query = (
         select(
@@ -95,7 +95,7 @@ async def note(tx: Transaction, viewer: Viewer, note_id: UUID, right: Right, *, 
             col(Note.created_by_id),
             col(Note.revision),
             col(Member.role),
-            shared_with(viewer).label("shared"),
+            note_shared_with(viewer).label("shared"),
         )
         .join(Member, membership, isouter=True)
         .where(col(Note.id) == note_id)
@@ -103,24 +103,24 @@ async def note(tx: Transaction, viewer: Viewer, note_id: UUID, right: Right, *, 
     row = (await tx.execute(query.with_for_update(of=Note) if lock else query)).one_or_none()
     if row is None:
         raise not_found("Note", note_id)
-    return permit(viewer, row, right)
+    return check_note_right(viewer, row, right)
 
 
-def permit(viewer: Viewer, row: Record, right: Right) -> Record:
-    inside = within(viewer, row)
+def check_note_right(viewer: Viewer, row: Record, right: Right) -> Record:
+    inside = is_in_workspace_of(viewer, row)
     if not inside and not row.shared:
         raise not_found("Note", row.id)
-    if rights_on(viewer, row, inside) < right:
+    if right_on_note(viewer, row, inside) < right:
         raise forbidden("Note")
     return row
 
 
-def within(viewer: Viewer, row: Record) -> bool:
+def is_in_workspace_of(viewer: Viewer, row: Record) -> bool:
     """Whether the viewer is in the workspace of a row that tells their `role` there (keys have none)."""
     return row.workspace_id == viewer.workspace_id if viewer.api_key_id else row.role is not None
 
 
-def rights_on(viewer: Viewer, row: Record, inside: bool) -> Right:
+def right_on_note(viewer: Viewer, row: Record, inside: bool) -> Right:
     if not inside:
         return Right.READ if row.shared else Right.NONE
     if viewer.api_key_id or row.role is Role.ADMIN or row.created_by_id == viewer.user_id:
@@ -130,7 +130,7 @@ def rights_on(viewer: Viewer, row: Record, inside: bool) -> Right:
     return Right.EDIT
 
 
-def inside(viewer: Viewer, workspace_id: Mapped[UUID]) -> ColumnElement[bool]:
+def in_own_workspace(viewer: Viewer, workspace_id: Mapped[UUID]) -> ColumnElement[bool]:
     """The condition that holds for what is in the viewer's own workspaces, by the column that tells its workspace."""
     if viewer.api_key_id is not None:
         return workspace_id == viewer.workspace_id
@@ -138,7 +138,7 @@ def inside(viewer: Viewer, workspace_id: Mapped[UUID]) -> ColumnElement[bool]:
     return exists().where(col(mine.workspace_id) == workspace_id, col(mine.user_id) == viewer.user_id)
 
 
-def managed(viewer: Viewer, table: Any) -> ColumnElement[bool]:
+def managed_by(viewer: Viewer, table: Any) -> ColumnElement[bool]:
     """The condition on `notes` or `folders` that holds for those this viewer manages, in any workspace."""
     if viewer.api_key_id is not None:
         return col(table.workspace_id) == viewer.workspace_id
@@ -150,17 +150,17 @@ def managed(viewer: Viewer, table: Any) -> ColumnElement[bool]:
     )
 
 
-def seen(viewer: Viewer, folder: Any = Folder) -> ColumnElement[bool]:
+def folder_visible_to(viewer: Viewer, folder: Any = Folder) -> ColumnElement[bool]:
     """The condition on `folders` that holds for those this viewer sees, in any workspace."""
-    for_all = and_(col(folder.is_private).is_(False), inside(viewer, col(folder.workspace_id)))
-    return or_(managed(viewer, folder), for_all)
+    for_all = and_(col(folder.is_private).is_(False), in_own_workspace(viewer, col(folder.workspace_id)))
+    return or_(managed_by(viewer, folder), for_all)
 
 
-async def folder(tx: Transaction, viewer: Viewer, folder_id: UUID, *, change: bool = False) -> Record:
+async def require_folder(tx: Transaction, viewer: Viewer, folder_id: UUID, *, change: bool = False) -> Record:
     """The folder's row for the gate (id, workspace_id). Raises NOT_FOUND, and FORBIDDEN for a change of another's."""
-    need(viewer, "folders", write=change)
-    query = select(col(Folder.id), col(Folder.workspace_id), managed(viewer, Folder).label("managed"))
-    row = (await tx.execute(query.where(col(Folder.id) == folder_id, seen(viewer)))).one_or_none()
+    require_scope(viewer, "folders", write=change)
+    query = select(col(Folder.id), col(Folder.workspace_id), managed_by(viewer, Folder).label("managed"))
+    row = (await tx.execute(query.where(col(Folder.id) == folder_id, folder_visible_to(viewer)))).one_or_none()
     if row is None:
         raise not_found("Folder", folder_id)
     if change and not row.managed:
@@ -168,60 +168,60 @@ async def folder(tx: Transaction, viewer: Viewer, folder_id: UUID, *, change: bo
     return row
 
 
-async def tag(tx: Transaction, viewer: Viewer, tag_id: UUID, *, change: bool = False) -> Record:
+async def require_tag(tx: Transaction, viewer: Viewer, tag_id: UUID, *, change: bool = False) -> Record:
     """The whole row of a tag of the viewer's workspaces. Raises NOT_FOUND."""
-    need(viewer, "notes", write=change)
-    query = select(Tag).where(col(Tag.id) == tag_id, inside(viewer, col(Tag.workspace_id)))
+    require_scope(viewer, "notes", write=change)
+    query = select(Tag).where(col(Tag.id) == tag_id, in_own_workspace(viewer, col(Tag.workspace_id)))
     row = (await tx.execute(query)).one_or_none()
     if row is None:
         raise not_found("Tag", tag_id)
     return row
 
 
-async def conversation(tx: Transaction, viewer: Viewer, conversation_id: UUID, *, lock: bool = False) -> Record:
+async def require_conversation(tx: Transaction, viewer: Viewer, conversation_id: UUID, *, lock: bool = False) -> Record:
     """The viewer's own conversation, if they may still read its note. Raises NOT_FOUND (also for someone else's).
 
     `lock` holds the row for a change, for which a key needs the scope to write.
     """
-    need(viewer, "notes", write=lock)
-    query = select(Conversation).where(col(Conversation.id) == conversation_id, owned(viewer))
+    require_scope(viewer, "notes", write=lock)
+    query = select(Conversation).where(col(Conversation.id) == conversation_id, conversation_owned_by(viewer))
     row = (await tx.execute(query.with_for_update(of=Conversation) if lock else query)).one_or_none()
     if row is None:
         raise not_found("Conversation", conversation_id)
-    await note(tx, viewer, row.note_id, Right.READ)
+    await require_note(tx, viewer, row.note_id, Right.READ)
     return row
 
 
-async def message(tx: Transaction, viewer: Viewer, message_id: UUID) -> tuple[Record, Record]:
+async def require_message(tx: Transaction, viewer: Viewer, message_id: UUID) -> tuple[Record, Record]:
     """A message of the viewer's own conversations, and its conversation. Raises NOT_FOUND."""
-    return await _said(tx, viewer, Message, message_id)
+    return await _require_in_conversation(tx, viewer, Message, message_id)
 
 
-async def suggestion(
+async def require_suggestion(
     tx: Transaction, viewer: Viewer, suggestion_id: UUID, *, lock: bool = False
 ) -> tuple[Record, Record]:
     """A suggestion in the viewer's own conversations, and its conversation. Raises NOT_FOUND.
 
     `lock` holds the conversation's row for a change of the suggestion, whose row may be older than the lock.
     """
-    return await _said(tx, viewer, Suggestion, suggestion_id, lock=lock)
+    return await _require_in_conversation(tx, viewer, Suggestion, suggestion_id, lock=lock)
 
 
-async def _said(
+async def _require_in_conversation(
     tx: Transaction, viewer: Viewer, table: type[Message | Suggestion], ident: UUID, *, lock: bool = False
 ) -> tuple[Record, Record]:
-    need(viewer, "notes", write=lock)
+    require_scope(viewer, "notes", write=lock)
     row = (await tx.execute(select(table).where(col(table.id) == ident))).one_or_none()
     if row is None:
         raise not_found(table.__name__, ident)
     try:
-        return row, await conversation(tx, viewer, row.conversation_id, lock=lock)
+        return row, await require_conversation(tx, viewer, row.conversation_id, lock=lock)
     except Problem as problem:
         # Neither may the answer tell of what is not theirs, nor of its conversation.
-        raise not_found(table.__name__, ident) if problem.code is Code.NOT_FOUND else problem from None
+        raise not_found(table.__name__, ident) if problem.code is ErrorCode.NOT_FOUND else problem from None
 
 
-def owned(viewer: Viewer) -> ColumnElement[bool]:
+def conversation_owned_by(viewer: Viewer) -> ColumnElement[bool]:
     """The condition on `conversations` that holds for this viewer's own."""
     mine = col(Conversation.user_id) == viewer.user_id
     # The workspace's own user belongs to all keys of that workspace, and to no other workspace.

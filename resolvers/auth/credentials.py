@@ -18,8 +18,8 @@ from models import ApiKey, Member, Plan, Role, User, Workspace
 from models.base import Record, as_id, new_id
 from resolvers.auth.access import SCOPES
 from resolvers.core.context import Claims, Context, Transaction, Viewer
-from resolvers.core.errors import Code, Problem, bad_input
-from resolvers.core.rate_limit import AT_THE_DOOR, Meter, charge, prices
+from resolvers.core.errors import ErrorCode, Problem, bad_input
+from resolvers.core.rate_limit import REQUEST_COST_POINTS, Meter, build_charge, charge_parameters
 
 KEY_PREFIX = "sk-caret-api-"
 SHOWN = len(KEY_PREFIX) + 4
@@ -29,7 +29,7 @@ USE_NOTED = timedelta(minutes=1)
 
 
 def refused(message: str) -> Problem:
-    return Problem(Code.UNAUTHENTICATED, message)
+    return Problem(ErrorCode.UNAUTHENTICATED, message)
 
 
 async def authenticate(ctx: Context, credential: str, workspace_id: UUID | None = None, *, meter: Meter) -> Viewer:
@@ -40,26 +40,28 @@ async def authenticate(ctx: Context, credential: str, workspace_id: UUID | None 
     """
     if credential.startswith(KEY_PREFIX):
         return await _by_key(ctx, credential, meter)
-    claims = await ctx.tokens.verify(credential)
+    claims = await ctx.token_verifier.verify(credential)
     member = await _by_membership(ctx, claims.user_id, workspace_id)
     if member is None and workspace_id is None:
         await _first_seen(ctx, claims)
         member = await _by_membership(ctx, claims.user_id, None)
     if member is None:
-        raise Problem(Code.FORBIDDEN, f"You are not a member of workspace {workspace_id}.")
-    meter.read(member)
+        raise Problem(ErrorCode.FORBIDDEN, f"You are not a member of workspace {workspace_id}.")
+    meter.record(member)
     return Viewer(claims.user_id, member.workspace_id, member.role, expires_at=claims.expires_at)
 
 
-def digest_of(key: str) -> bytes:
+def hash_key(key: str) -> bytes:
     # Plain SHA-256 is enough: a key is 256 random bits, so there is nothing to guess from a dictionary.
     return hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()
 
 
 async def _by_key(ctx: Context, key: str, meter: Meter) -> Viewer:
-    digest = digest_of(key)
+    digest = hash_key(key)
     async with ctx.read() as tx:
-        row = (await tx.execute(_key_query(), {"presented": digest, **prices(ctx.limits, AT_THE_DOOR)})).one_or_none()
+        row = (
+            await tx.execute(_key_query(), {"presented": digest, **charge_parameters(ctx.limits, REQUEST_COST_POINTS)})
+        ).one_or_none()
         if row is None or not hmac.compare_digest(row.digest, digest):
             raise refused("This API key is unknown or was revoked.")
         if row.unnoted:
@@ -67,7 +69,7 @@ async def _by_key(ctx: Context, key: str, meter: Meter) -> Viewer:
             # writes: the others wait for its row, look again and find it noted.
             noted = update(ApiKey).where(col(ApiKey.id) == row.id, _unnoted()).values(last_used_at=func.now())
             await tx.execute(noted)
-    meter.read(row)
+    meter.record(row)
     scopes = None if row.scopes is None else frozenset(row.scopes)
     return Viewer(row.user_id, row.workspace_id, Role.ADMIN, row.id, scopes)
 
@@ -78,7 +80,7 @@ def _unnoted() -> ColumnElement[bool]:
 
 @cache
 def _key_query() -> Select[*tuple[Any, ...]]:
-    spent, charged = charge(col(Workspace.id), col(ApiKey.id))
+    spent, charged = build_charge(col(Workspace.id), col(ApiKey.id))
     columns = (ApiKey.id, ApiKey.digest, ApiKey.scopes, ApiKey.workspace_id, Workspace.user_id)
     return (
         select(*map(col, columns), _unnoted().label("unnoted"), *charged)
@@ -92,14 +94,14 @@ async def _by_membership(ctx: Context, user_id: UUID, workspace_id: UUID | None)
     caller = {"user": user_id} if workspace_id is None else {"user": user_id, "workspace": workspace_id}
     query = _member_query(picked=workspace_id is not None)
     async with ctx.read() as tx:
-        return (await tx.execute(query, {**caller, **prices(ctx.limits, AT_THE_DOOR)})).one_or_none()
+        return (await tx.execute(query, {**caller, **charge_parameters(ctx.limits, REQUEST_COST_POINTS)})).one_or_none()
 
 
 @cache
 def _member_query(*, picked: bool) -> Select[*tuple[Any, ...]]:
     # The place is found first and by itself: a sort and a limit around the charge would charge for every workspace.
     place = _place(bindparam("user"), bindparam("workspace") if picked else None).subquery("place")
-    spent, charged = charge(place.c.workspace_id, place.c.user_id)
+    spent, charged = build_charge(place.c.workspace_id, place.c.user_id)
     return (
         select(place.c.workspace_id, place.c.role, *charged)
         .join(Workspace, col(Workspace.id) == place.c.workspace_id)
@@ -132,24 +134,24 @@ async def _first_seen(ctx: Context, claims: Claims) -> None:
             await join(tx, workspace_id, claims.user_id, Role.ADMIN)
 
 
-async def standing(tx: Transaction, viewer: Viewer) -> Viewer:
+async def refresh_viewer(tx: Transaction, viewer: Viewer) -> Viewer:
     """The viewer as they are now: their role may have changed, or their place may be gone, since they came."""
     if viewer.api_key_id is not None:
         alive = select(col(ApiKey.id)).where(col(ApiKey.id) == viewer.api_key_id, col(ApiKey.revoked_at).is_(None))
         if (await tx.execute(alive)).one_or_none() is None:
-            raise place_lost(viewer)
+            raise access_revoked(viewer)
         return viewer
     member = await _membership(tx, viewer.user_id, viewer.workspace_id)
     if member is None:
-        raise place_lost(viewer)
+        raise access_revoked(viewer)
     return replace(viewer, role=member.role)
 
 
-def place_lost(viewer: Viewer) -> Problem:
+def access_revoked(viewer: Viewer) -> Problem:
     """What is told to who was let in once: UNAUTHENTICATED to a key, FORBIDDEN to a person."""
     if viewer.api_key_id is not None:
         return refused("This API key is unknown or was revoked.")
-    return Problem(Code.FORBIDDEN, f"You are not a member of workspace {viewer.workspace_id}.")
+    return Problem(ErrorCode.FORBIDDEN, f"You are not a member of workspace {viewer.workspace_id}.")
 
 
 async def ensure_user(tx: Transaction, user_id: UUID, email: str | None, name: str | None) -> None:
@@ -185,7 +187,7 @@ async def create_key(tx: Transaction, workspace_id: UUID, name: str, scopes: Seq
         "workspace_id": workspace_id,
         "name": name,
         "prefix": key[:SHOWN],
-        "digest": digest_of(key),
+        "digest": hash_key(key),
         "scopes": None if scopes is None else list(scopes),
     }
     await tx.execute(insert(ApiKey).values(values))

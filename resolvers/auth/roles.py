@@ -21,7 +21,7 @@ from resolvers.core.nested_pages import Parents, any_of
 ROLE = Member.__table__.columns["role"].type  # type: ignore[attr-defined]  # set on table classes
 
 
-def own_role(viewer: Viewer, workspace_id: Mapped[UUID]) -> ColumnElement[Role | None]:
+def viewer_role(viewer: Viewer, workspace_id: Mapped[UUID]) -> ColumnElement[Role | None]:
     """What the viewer is in a workspace at this moment; NULL for an outsider."""
     if viewer.api_key_id is not None:
         return case((workspace_id == viewer.workspace_id, literal(Role.ADMIN, ROLE)))
@@ -30,14 +30,14 @@ def own_role(viewer: Viewer, workspace_id: Mapped[UUID]) -> ColumnElement[Role |
     return select(col(mine.role)).where(*place).scalar_subquery()
 
 
-def governs(viewer: Viewer, workspace_id: Mapped[UUID]) -> ColumnElement[bool]:
+def is_admin(viewer: Viewer, workspace_id: Mapped[UUID]) -> ColumnElement[bool]:
     """The condition that holds for what is in the workspaces whose admin the viewer is."""
-    return own_role(viewer, workspace_id) == Role.ADMIN
+    return viewer_role(viewer, workspace_id) == Role.ADMIN
 
 
-async def workspace(tx: Transaction, viewer: Viewer, workspace_id: UUID, *, admin: bool = False) -> None:
+async def require_workspace(tx: Transaction, viewer: Viewer, workspace_id: UUID, *, admin: bool = False) -> None:
     """Lets those pass who are in the workspace. Raises NOT_FOUND to outsiders, FORBIDDEN where an `admin` is needed."""
-    query = select(own_role(viewer, col(Workspace.id))).where(col(Workspace.id) == workspace_id)
+    query = select(viewer_role(viewer, col(Workspace.id))).where(col(Workspace.id) == workspace_id)
     role: Role | None = (await tx.execute(query)).scalar_one_or_none()
     if role is None:
         raise not_found("Workspace", workspace_id)
@@ -51,13 +51,13 @@ def _check_role(role: Role, *, admin: bool) -> None:
 
 def workspaces(viewer: Viewer, workspace_ids: Sequence[UUID], *, admin: bool = False) -> Parents:
     """The same gate for the workspaces whose lists are read together."""
-    role = own_role(viewer, col(Workspace.id))
+    role = viewer_role(viewer, col(Workspace.id))
     columns: list[Any] = [col(Workspace.id).label("parent_id"), role.label("own_role")]
     query = select(*columns).where(col(Workspace.id) == any_of(workspace_ids), role.is_not(None))
-    return Parents(workspace_ids, query, "Workspace", lambda row: _check_role(row.own_role, admin=admin))
+    return Parents(workspace_ids, query, "Workspace", lambda row: _check_role(row.viewer_role, admin=admin))
 
 
-async def part(
+async def require_row(
     tx: Transaction,
     viewer: Viewer,
     table: type[Member | Group | Invite | ApiKey | Webhook | Delivery],
@@ -65,14 +65,14 @@ async def part(
     *,
     admin: bool = False,
 ) -> Record:
-    """A row of one of the viewer's workspaces, with `own_role`, what the viewer is there.
+    """A row of one of the viewer's workspaces, with `viewer_role`, what the viewer is there.
 
     Raises NOT_FOUND to outsiders, FORBIDDEN where an `admin` is needed.
     """
-    role = own_role(viewer, col(table.workspace_id)).label("own_role")
+    role = viewer_role(viewer, col(table.workspace_id)).label("own_role")
     row = (await tx.execute(select(table, role).where(col(table.id) == ident))).one_or_none()
-    if row is None or row.own_role is None:
+    if row is None or row.viewer_role is None:
         raise not_found(table.__name__, ident)
-    if admin and row.own_role is not Role.ADMIN:
+    if admin and row.viewer_role is not Role.ADMIN:
         raise forbidden(table.__name__)
     return row

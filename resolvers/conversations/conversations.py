@@ -17,7 +17,7 @@ from resolvers.auth.access import Right
 from resolvers.core.context import Context, Transaction
 from resolvers.core.idempotency import claim
 from resolvers.core.nested_pages import Pages, Parents, any_of, read_pages
-from resolvers.core.pagination import Order, Window, check_place
+from resolvers.core.pagination import Order, PageArguments, check_limit_and_offset
 from resolvers.events.log import publish
 
 BY_USE = Order("conversation", col(Conversation.updated_at), col(Conversation.id), descending=True)
@@ -27,13 +27,13 @@ BY_TIME = Order("message", col(Message.created_at), col(Message.id))
 
 async def create(ctx: Context, draft: ConversationDraft, key: str | None = None) -> Record:
     """Begins a conversation about a note; with an idempotency key only once."""
-    me, conversation_id = ctx.me, new_id()
-    access.need(me, "notes", write=True)
+    viewer, conversation_id = ctx.viewer, new_id()
+    access.require_scope(viewer, "notes", write=True)
     async with ctx.transaction() as tx:
-        note = await access.note(tx, me, draft.note_id, Right.READ)
-        made_id = await claim(tx, me, key, conversation_id, operation="createConversation", draft=draft)
+        note = await access.require_note(tx, viewer, draft.note_id, Right.READ)
+        made_id = await claim(tx, viewer, key, conversation_id, operation="createConversation", draft=draft)
         if made_id == conversation_id:
-            values = {"workspace_id": note.workspace_id, "note_id": note.id, "user_id": me.user_id}
+            values = {"workspace_id": note.workspace_id, "note_id": note.id, "user_id": viewer.user_id}
             values |= {"id": conversation_id, "title": draft.title}
             row = (await tx.execute(insert(Conversation).values(values).returning(Conversation))).one()
             await tell(ctx, tx, row, EventType.CONVERSATION_CREATED)
@@ -43,7 +43,7 @@ async def create(ctx: Context, draft: ConversationDraft, key: str | None = None)
 
 async def get(ctx: Context, conversation_id: UUID) -> Record:
     async with ctx.read() as tx:
-        return await access.conversation(tx, ctx.me, conversation_id)
+        return await access.require_conversation(tx, ctx.viewer, conversation_id)
 
 
 async def touch(ctx: Context, conversation_id: UUID) -> Record:
@@ -57,7 +57,7 @@ async def rename(ctx: Context, conversation_id: UUID, title: str) -> Record:
 
 async def _change(ctx: Context, conversation_id: UUID, values: dict[str, Any]) -> Record:
     async with ctx.transaction() as tx:
-        await access.conversation(tx, ctx.me, conversation_id, lock=True)
+        await access.require_conversation(tx, ctx.viewer, conversation_id, lock=True)
         mine = col(Conversation.id) == conversation_id
         # The clock, not now(): who waited for the row is the later one.
         changed = change_rows(Conversation).where(mine).values(**values, updated_at=func.clock_timestamp())
@@ -69,7 +69,7 @@ async def _change(ctx: Context, conversation_id: UUID, values: dict[str, Any]) -
 async def delete(ctx: Context, conversation_id: UUID) -> None:
     """Deletes the conversation with its messages and suggestions; a running reply ends with an error."""
     async with ctx.transaction() as tx:
-        row = await access.conversation(tx, ctx.me, conversation_id, lock=True)
+        row = await access.require_conversation(tx, ctx.viewer, conversation_id, lock=True)
         await tx.execute(remove(Conversation).where(col(Conversation.id) == conversation_id))
         await tell(ctx, tx, row, EventType.CONVERSATION_DELETED)
 
@@ -78,7 +78,7 @@ async def tell(ctx: Context, tx: Transaction, conversation: Record, kind: EventT
     """Publishes an event about a conversation, which only its owner sees."""
     await publish(
         tx,
-        ctx.me,
+        ctx.viewer,
         kind,
         workspace_id=conversation.workspace_id,
         note_id=conversation.note_id,
@@ -89,13 +89,13 @@ async def tell(ctx: Context, tx: Transaction, conversation: Record, kind: EventT
 
 
 def _of_note(ctx: Context, note_id: Any) -> ColumnElement[bool]:
-    return and_(col(Conversation.note_id) == note_id, access.owned(ctx.me))
+    return and_(col(Conversation.note_id) == note_id, access.conversation_owned_by(ctx.viewer))
 
 
-async def pages(ctx: Context, note_ids: Sequence[UUID], window: Window) -> Pages:
+async def pages(ctx: Context, note_ids: Sequence[UUID], window: PageArguments) -> Pages:
     """A page of the viewer's own conversations about each of the notes, last used first."""
-    access.need(ctx.me, "notes")
-    readable = and_(col(Note.id) == any_of(note_ids), access.readable(ctx.me))
+    access.require_scope(ctx.viewer, "notes")
+    readable = and_(col(Note.id) == any_of(note_ids), access.note_readable_by(ctx.viewer))
     parents = Parents(note_ids, select(col(Note.id).label("parent_id")).where(readable), "Note")
     return await read_pages(
         ctx, parents, lambda note_id: select(Conversation).where(_of_note(ctx, note_id)), BY_USE, window
@@ -107,13 +107,17 @@ async def window(ctx: Context, note_id: UUID, limit: int, offset: int) -> tuple[
     return await _window(ctx, note_id, BY_USE.sorted(select(Conversation).where(_of_note(ctx, note_id))), limit, offset)
 
 
-async def message_pages(ctx: Context, conversation_ids: Sequence[UUID], window: Window) -> Pages:
+async def message_pages(ctx: Context, conversation_ids: Sequence[UUID], window: PageArguments) -> Pages:
     """A page of the messages of each of the conversations, oldest first."""
-    access.need(ctx.me, "notes")
+    access.require_scope(ctx.viewer, "notes")
     readable: Select[Any] = (
         select(col(Conversation.id).label("parent_id"))
         .join(Note, col(Note.id) == col(Conversation.note_id))
-        .where(col(Conversation.id) == any_of(conversation_ids), access.owned(ctx.me), access.readable(ctx.me))
+        .where(
+            col(Conversation.id) == any_of(conversation_ids),
+            access.conversation_owned_by(ctx.viewer),
+            access.note_readable_by(ctx.viewer),
+        )
     )
     return await read_pages(
         ctx,
@@ -136,9 +140,9 @@ async def message_window(
 async def _window(
     ctx: Context, note_id: UUID, query: Select[Any], limit: int | None, offset: int
 ) -> tuple[Sequence[Record], int]:
-    check_place(limit, offset)
+    check_limit_and_offset(limit, offset)
     async with ctx.read() as tx:
-        await access.note(tx, ctx.me, note_id, Right.READ)
+        await access.require_note(tx, ctx.viewer, note_id, Right.READ)
         rows = (await tx.execute(query.limit(limit).offset(offset))).all()
         total = (await tx.execute(select(func.count()).select_from(query.order_by(None).subquery()))).scalar_one()
     return rows, total
@@ -163,8 +167,10 @@ async def active_replies(ctx: Context, conversation_ids: Iterable[UUID]) -> Mapp
 
 
 async def _own(ctx: Context, query: Select[Any], wanted: ColumnElement[bool], key: str) -> Mapping[UUID, Record]:
-    access.need(ctx.me, "notes")
+    access.require_scope(ctx.viewer, "notes")
     query = query.join(Note, col(Note.id) == col(Conversation.note_id))
     async with ctx.read() as tx:
-        found = await tx.execute(query.where(wanted, access.owned(ctx.me), access.readable(ctx.me)))
+        found = await tx.execute(
+            query.where(wanted, access.conversation_owned_by(ctx.viewer), access.note_readable_by(ctx.viewer))
+        )
         return {getattr(row, key): row for row in found}

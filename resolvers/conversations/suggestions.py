@@ -19,8 +19,8 @@ from models.conversation import SuggestionDraft, SuggestionStatus
 from resolvers.auth import access
 from resolvers.conversations.conversations import tell
 from resolvers.core.context import Context, Transaction
-from resolvers.core.drafts import drafted
-from resolvers.core.errors import Code, Problem, bad_input, not_found
+from resolvers.core.drafts import parse_draft
+from resolvers.core.errors import ErrorCode, Problem, bad_input, not_found
 from resolvers.core.idempotency import claim
 
 MAX_LISTED = 100
@@ -33,13 +33,13 @@ async def create(ctx: Context, draft: SuggestionDraft, key: str | None = None) -
     Raises NOT_FOUND, FORBIDDEN, and BAD_USER_INPUT for another note than the conversation's, or a message that is not
     in it.
     """
-    me, suggestion_id = ctx.me, new_id()
+    viewer, suggestion_id = ctx.viewer, new_id()
     async with ctx.transaction() as tx:
         conversation = await _held(tx, ctx, draft.conversation_id)
         await _check(tx, conversation, draft)
-        made_id = await claim(tx, me, key, suggestion_id, operation="createSuggestion", draft=draft)
+        made_id = await claim(tx, viewer, key, suggestion_id, operation="createSuggestion", draft=draft)
         if made_id != suggestion_id:
-            return (await access.suggestion(tx, me, made_id))[0]
+            return (await access.require_suggestion(tx, viewer, made_id))[0]
         return await _propose(ctx, tx, conversation, {"id": suggestion_id, **draft.model_dump()})
 
 
@@ -67,7 +67,7 @@ async def propose(
         "positionStart": position_start,
         "positionEnd": position_end,
     }
-    return await create(ctx, drafted(SuggestionDraft, given))
+    return await create(ctx, parse_draft(SuggestionDraft, given))
 
 
 async def _held(tx: Transaction, ctx: Context, conversation_id: UUID) -> Record:
@@ -76,11 +76,11 @@ async def _held(tx: Transaction, ctx: Context, conversation_id: UUID) -> Record:
     note = (
         select(col(Note.id))
         .join(Conversation, col(Conversation.note_id) == col(Note.id))
-        .where(col(Conversation.id) == conversation_id, access.owned(ctx.me))
+        .where(col(Conversation.id) == conversation_id, access.conversation_owned_by(ctx.viewer))
         .with_for_update(of=Note, read=True, key_share=True)
     )
     await tx.execute(note)
-    return await access.conversation(tx, ctx.me, conversation_id, lock=True)
+    return await access.require_conversation(tx, ctx.viewer, conversation_id, lock=True)
 
 
 async def _check(tx: Transaction, conversation: Record, draft: SuggestionDraft) -> None:
@@ -117,13 +117,13 @@ async def set_status(ctx: Context, suggestion_id: UUID, status: SuggestionStatus
     """
     mine = col(Suggestion.id) == suggestion_id
     async with ctx.transaction() as tx:
-        _, conversation = await access.suggestion(tx, ctx.me, suggestion_id, lock=True)
+        _, conversation = await access.require_suggestion(tx, ctx.viewer, suggestion_id, lock=True)
         # Read again: another may have decided while this one waited for the conversation.
         row = await _there(tx, suggestion_id, select(Suggestion).where(mine))
         if row.status is status:
             return row
         if row.status is not SuggestionStatus.PROPOSED:
-            raise Problem(Code.CONFLICT, f"The suggestion is {row.status} already: it can't become {status}.")
+            raise Problem(ErrorCode.CONFLICT, f"The suggestion is {row.status} already: it can't become {status}.")
         decided = change_rows(Suggestion).where(mine).values(status=status, updated_at=func.statement_timestamp())
         row = await _there(tx, suggestion_id, decided.returning(Suggestion))
         await tell(ctx, tx, conversation, EventType.SUGGESTION_UPDATED, suggestion=suggestion_id)
@@ -139,12 +139,12 @@ async def _there(tx: Transaction, suggestion_id: UUID, statement: Executable) ->
 
 async def get(ctx: Context, suggestion_id: UUID) -> Record:
     async with ctx.read() as tx:
-        return (await access.suggestion(tx, ctx.me, suggestion_id))[0]
+        return (await access.require_suggestion(tx, ctx.viewer, suggestion_id))[0]
 
 
 async def find(ctx: Context, ids: Iterable[UUID]) -> Mapping[UUID, Record]:
     """Those of the suggestions that are in the viewer's own conversations about notes they may read, by id."""
-    access.need(ctx.me, "notes")
+    access.require_scope(ctx.viewer, "notes")
     async with ctx.read() as tx:
         return {row.id: row for row in await tx.execute(_own(ctx).where(col(Suggestion.id).in_(list(ids))))}
 
@@ -154,7 +154,7 @@ def _own(ctx: Context) -> Select[Any]:
         select(Suggestion)
         .join(Conversation, col(Conversation.id) == col(Suggestion.conversation_id))
         .join(Note, col(Note.id) == col(Conversation.note_id))
-        .where(access.owned(ctx.me), access.readable(ctx.me))
+        .where(access.conversation_owned_by(ctx.viewer), access.note_readable_by(ctx.viewer))
     )
 
 
@@ -163,7 +163,7 @@ async def of_conversation(
 ) -> Sequence[Record]:
     """The newest MAX_LISTED suggestions of a conversation, oldest first; of one status where it is told."""
     async with ctx.read() as tx:
-        await access.conversation(tx, ctx.me, conversation_id)
+        await access.require_conversation(tx, ctx.viewer, conversation_id)
         return (await tx.execute(_listed(ctx, col(Suggestion.conversation_id), [conversation_id], status))).all()
 
 
@@ -171,7 +171,7 @@ async def of_conversations(
     ctx: Context, wanted: Iterable[tuple[UUID, SuggestionStatus | None]]
 ) -> Mapping[tuple[UUID, SuggestionStatus | None], list[Record]]:
     """The same for several conversations of the viewer's, by conversation and status."""
-    access.need(ctx.me, "notes")
+    access.require_scope(ctx.viewer, "notes")
     asked: defaultdict[SuggestionStatus | None, list[UUID]] = defaultdict(list)
     for conversation_id, status in wanted:
         asked[status].append(conversation_id)
@@ -185,7 +185,7 @@ async def of_conversations(
 
 async def of_messages(ctx: Context, message_ids: Iterable[UUID]) -> Mapping[UUID, list[Record]]:
     """The newest MAX_LISTED suggestions of each of the messages in the viewer's conversations, oldest first."""
-    access.need(ctx.me, "notes")
+    access.require_scope(ctx.viewer, "notes")
     found: defaultdict[UUID, list[Record]] = defaultdict(list)
     async with ctx.read() as tx:
         for row in await tx.execute(_listed(ctx, col(Suggestion.message_id), list(message_ids))):

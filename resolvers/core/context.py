@@ -12,17 +12,17 @@ from sqlalchemy.engine import CursorResult
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from models import Plan, Role
-from resolvers.core.embedding_cache import Spare
-from resolvers.core.errors import Code, Problem
+from resolvers.core.embedding_cache import EmbeddingCache
+from resolvers.core.errors import ErrorCode, Problem
 from resolvers.core.ports.agents import Agents
 from resolvers.core.ports.ai import Embedder, Embedders, Models
 from resolvers.core.ports.audio import Audio
 from resolvers.core.ports.webhook_client import WebhookClient
-from resolvers.core.rate_limit import DELIVERIES, POINTS, Meter
+from resolvers.core.rate_limit import DELIVERIES_PER_MINUTE, POINTS_PER_MINUTE, Meter
 
 if TYPE_CHECKING:
-    from resolvers.events.feed import Feeds
-    from resolvers.replies import Runs
+    from resolvers.events.feed import EventFeeds
+    from resolvers.replies import ReplyRunner
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,28 +60,28 @@ class TokenVerifier(Protocol):
         """Raises Problem UNAUTHENTICATED."""
 
 
-class Vault(Protocol):
+class SecretsVault(Protocol):
     """Keeps secrets that the server itself must be able to read again."""
 
-    def seal(self, text: str) -> bytes: ...
-    def open(self, sealed: bytes) -> str:
+    def encrypt(self, text: str) -> bytes: ...
+    def decrypt(self, sealed: bytes) -> str:
         """Raises ValueError where none of the keys that the server has opens it."""
 
 
-class ReplyFeed(Protocol):
+class ReplySubscription(Protocol):
     """One reader of a reply's events, positioned at the first that the bus still keeps."""
 
     @property
-    def kept(self) -> int:
+    def retained(self) -> int:
         """How many events the bus still had when this reader came."""
 
     @property
-    def open(self) -> bool:
+    def is_open(self) -> bool:
         """False when there is nothing more to come here: the bus came back without its memory, or had more to tell
         than a reader may keep waiting. Another feed goes on."""
 
-    async def next(self, patience: float) -> bytes | None:
-        """The next event, or None after `patience` seconds of silence."""
+    async def next(self, timeout_seconds: float) -> bytes | None:
+        """The next event, or None after `timeout_seconds` of silence."""
 
 
 OnWake = Callable[[int], None]
@@ -94,20 +94,20 @@ class Bus(Protocol):
     def connected(self) -> bool: ...
 
     @property
-    def lives(self) -> int:
+    def reconnects(self) -> int:
         """How often the bus has come back after it was away; what it kept may then be gone."""
 
-    async def wake(self, workspace_id: UUID, seq: int) -> None: ...
-    def wakeups(
+    async def publish_wakeup(self, workspace_id: UUID, seq: int) -> None: ...
+    def subscribe_wakeups(
         self, workspace_id: UUID | None, on_wake: Callable[[int], None]
     ) -> AbstractAsyncContextManager[None]: ...
     async def publish_reply(self, message_id: UUID, event: bytes, *, last: bool) -> None: ...
     async def last_reply_event(self, message_id: UUID) -> bytes | None: ...
-    def reply(self, message_id: UUID) -> AbstractAsyncContextManager[ReplyFeed]: ...
-    async def cancel(self, message_id: UUID) -> None:
+    def subscribe_reply(self, message_id: UUID) -> AbstractAsyncContextManager[ReplySubscription]: ...
+    async def publish_cancellation(self, message_id: UUID) -> None:
         """Tells every process that this reply was cancelled."""
 
-    def cancelled(self, on_cancel: Callable[[UUID], None]) -> AbstractAsyncContextManager[None]: ...
+    def subscribe_cancellations(self, on_cancel: Callable[[UUID], None]) -> AbstractAsyncContextManager[None]: ...
 
 
 class Transaction:
@@ -123,41 +123,42 @@ class Transaction:
 
 @dataclass(frozen=True, slots=True)
 class Database:
-    """`engine` for writing; of the same pool `reader`, without BEGIN and COMMIT around single reads, and `still`, for
-    reads that must all see the same moment."""
+    """The connection pool in three forms: `engine` writes; `reader` runs single reads without BEGIN and COMMIT;
+    `snapshot_reader` runs several reads that must all see the same state."""
 
     engine: AsyncEngine
     reader: AsyncEngine = field(init=False)
-    still: AsyncEngine = field(init=False)
+    snapshot_reader: AsyncEngine = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "reader", self.engine.execution_options(isolation_level="AUTOCOMMIT"))
-        still = self.engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
-        object.__setattr__(self, "still", still)
+        snapshot_reader = self.engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+        object.__setattr__(self, "snapshot_reader", snapshot_reader)
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Sizes and times a deployment may change; the defaults are documented in the README.
+    """Sizes and times that a deployment may change through its settings.
 
-    `points` is what one caller may spend in 60 seconds, `tokens_per_minute` what the replies of a workspace may; 0 is
-    no limit. A user's `replies_per_user` are counted in each workspace by itself. `deliveries` is how many webhooks are
-    posted for a workspace in 60 seconds; `webhooks_allow_local` admits http and loopback for them.
+    `points_per_minute`: what one caller may spend in 60 seconds, by plan. `tokens_per_minute`: what the replies of a
+    workspace may use; 0 means no limit. `replies_per_user` counts a user's replies in each workspace separately.
+    `deliveries_per_minute`: webhook requests of a workspace in 60 seconds, by plan. `webhooks_allow_local` admits
+    endpoints with http and on loopback.
     """
 
     chunk_size: int = 512
     chunk_overlap: int = 64
     passages: int = 5
     reply_lease: timedelta = timedelta(seconds=30)
-    reply_silence: float = 5.0
-    follower_patience: float = 30.0
+    reply_poll_seconds: float = 5.0
+    stall_timeout_seconds: float = 30.0
     event_retention: timedelta = timedelta(days=30)
     connections_per_caller: int = 100
     replies_per_user: int = 20
     replies_per_workspace: int = 200
     tokens_per_minute: int = 1_000_000
-    points: Mapping[Plan, int] = field(default_factory=lambda: POINTS)
-    deliveries: Mapping[Plan, int] = field(default_factory=lambda: DELIVERIES)
+    points_per_minute: Mapping[Plan, int] = field(default_factory=lambda: POINTS_PER_MINUTE)
+    deliveries_per_minute: Mapping[Plan, int] = field(default_factory=lambda: DELIVERIES_PER_MINUTE)
     webhooks_allow_local: bool = False
 
 
@@ -176,26 +177,26 @@ class Context:
     embedders: Embedders
     models: Models
     agents: Agents
-    tokens: TokenVerifier
-    feeds: "Feeds"
-    runs: "Runs"
+    token_verifier: TokenVerifier
+    event_feeds: "EventFeeds"
+    reply_runner: "ReplyRunner"
     audio: Audio
-    vault: Vault
+    vault: SecretsVault
     webhook_client: WebhookClient
     limits: Limits = field(default_factory=Limits)
-    viewer: Viewer | None = None
+    caller: Viewer | None = None
     meter: Meter = field(default_factory=Meter)
-    spare: Spare = field(default_factory=Spare)
+    embedding_cache: EmbeddingCache = field(default_factory=EmbeddingCache)
     clock: Callable[[], datetime] = now
 
-    def acting_as(self, viewer: Viewer, meter: Meter | None = None) -> "Context":
-        return replace(self, viewer=viewer, meter=meter or Meter())
+    def for_viewer(self, viewer: Viewer, meter: Meter | None = None) -> "Context":
+        return replace(self, caller=viewer, meter=meter or Meter())
 
     @property
-    def me(self) -> Viewer:
-        if self.viewer is None:
-            raise Problem(Code.UNAUTHENTICATED, "Authentication is required.")
-        return self.viewer
+    def viewer(self) -> Viewer:
+        if self.caller is None:
+            raise Problem(ErrorCode.UNAUTHENTICATED, "Authentication is required.")
+        return self.caller
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[Transaction]:
@@ -205,7 +206,7 @@ class Context:
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[Transaction]:
         """Several reads of one moment: what others commit in between is not seen."""
-        async with self.database.still.connect() as connection:
+        async with self.database.snapshot_reader.connect() as connection:
             yield Transaction(connection)
 
     @asynccontextmanager
@@ -215,4 +216,4 @@ class Context:
             tx = Transaction(connection)
             yield tx
         for workspace_id, seq in tx.wakeups.items():
-            await self.bus.wake(workspace_id, seq)
+            await self.bus.publish_wakeup(workspace_id, seq)

@@ -21,7 +21,7 @@ WORDS = {
 DraftType = TypeVar("DraftType", bound=BaseModel)
 
 
-def drafted(kind: type[DraftType], values: Mapping[str, Any]) -> DraftType:
+def parse_draft(kind: type[DraftType], values: Mapping[str, Any]) -> DraftType:
     """The draft from a caller's values. Raises BAD_USER_INPUT that names the first bad field in camelCase."""
     try:
         return kind.model_validate(values)

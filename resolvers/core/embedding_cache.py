@@ -12,7 +12,7 @@ MAX_SPARE = 2_000
 
 
 @dataclass(slots=True)
-class Spare:
+class EmbeddingCache:
     """Of one process. A workspace gets back only what was made for its own texts."""
 
     _kept: OrderedDict[tuple[UUID, bytes], Vector] = field(default_factory=OrderedDict)

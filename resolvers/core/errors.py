@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 
-class Code(Enum):
+class ErrorCode(Enum):
     """Every code a caller can meet, with the HTTP status it travels under."""
 
     # Apollo's clients want 200 here: it is how they learn to send the text along.
@@ -47,7 +47,7 @@ class Problem(Exception):  # noqa: N818 (the field's name for it: RFC 9457, Prob
     `noun` and `ident` say which row was missed (an API may have another word for it).
     """
 
-    code: Code
+    code: ErrorCode
     message: str
     field: str | None = None
     retry_after: int | None = None
@@ -59,12 +59,12 @@ class Problem(Exception):  # noqa: N818 (the field's name for it: RFC 9457, Prob
 
 
 def not_found(noun: str, ident: object) -> Problem:
-    return Problem(Code.NOT_FOUND, f"{noun} {ident} not found.", noun=noun, ident=ident)
+    return Problem(ErrorCode.NOT_FOUND, f"{noun} {ident} not found.", noun=noun, ident=ident)
 
 
 def forbidden(noun: str) -> Problem:
-    return Problem(Code.FORBIDDEN, f"You do not have access to this {noun.lower()}.", noun=noun)
+    return Problem(ErrorCode.FORBIDDEN, f"You do not have access to this {noun.lower()}.", noun=noun)
 
 
 def bad_input(field: str, message: str) -> Problem:
-    return Problem(Code.BAD_USER_INPUT, message, field)
+    return Problem(ErrorCode.BAD_USER_INPUT, message, field)

@@ -16,7 +16,7 @@ from sqlmodel import col
 from models import IdempotencyKey
 from models.base import Record, storable
 from resolvers.core.context import Context, Transaction, Viewer
-from resolvers.core.errors import Code, Problem, bad_input
+from resolvers.core.errors import ErrorCode, Problem, bad_input
 
 KEPT = timedelta(hours=24)
 """How long a key stands for what it made; later it is free again."""
@@ -53,7 +53,7 @@ async def claim(
 
 def _made(earlier: Record, fingerprint: bytes) -> UUID:
     if earlier.fingerprint != fingerprint:
-        raise Problem(Code.UNPROCESSABLE, "This idempotency key was used for another request before.", FIELD)
+        raise Problem(ErrorCode.UNPROCESSABLE, "This idempotency key was used for another request before.", FIELD)
     made: UUID = earlier.result_id
     return made
 

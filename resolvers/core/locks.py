@@ -7,7 +7,7 @@ from sqlalchemy import func, select
 from resolvers.core.context import Transaction
 
 
-async def hold(tx: Transaction, what: str, workspace_id: UUID) -> None:
+async def acquire_lock(tx: Transaction, what: str, workspace_id: UUID) -> None:
     """Waits until nobody else holds this name in this workspace: "folders", whose tree no two changes may bend.
 
     Taken before any row is locked, so that two who want the same rows can't wait for each other.

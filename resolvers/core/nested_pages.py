@@ -24,7 +24,7 @@ from sqlalchemy.sql.selectable import LateralFromClause
 from models.base import Record
 from resolvers.core.context import Context
 from resolvers.core.errors import Problem, not_found
-from resolvers.core.pagination import Order, Page, Window
+from resolvers.core.pagination import Order, Page, PageArguments
 
 Pages: TypeAlias = Mapping[UUID, Page | Problem]
 """The page of each parent, or why the viewer may not read it."""
@@ -57,7 +57,7 @@ def checked_before(ids: Sequence[UUID], noun: str) -> Parents:
     return Parents(ids, select(all_ids.label("parent_id")), noun)
 
 
-async def read_pages(ctx: Context, parents: Parents, children: Children, order: Order, window: Window) -> Pages:
+async def read_pages(ctx: Context, parents: Parents, children: Children, order: Order, window: PageArguments) -> Pages:
     """Reads a page of each parent's list in one statement. Their totals are one more, if any is asked for."""
     selected = parents.query.subquery("parents")
     page = order.apply(children(selected.c.parent_id), window).lateral("page")
@@ -70,7 +70,7 @@ async def read_pages(ctx: Context, parents: Parents, children: Children, order: 
     return {ident: by_parent.get(ident) or not_found(parents.noun, ident) for ident in parents.ids}
 
 
-def _query(selected: Subquery, page: LateralFromClause, order: Order, window: Window) -> Select[Any]:
+def _query(selected: Subquery, page: LateralFromClause, order: Order, window: PageArguments) -> Select[Any]:
     """The rows of all pages, each with its parent's columns. A parent with an empty page has one row without an id."""
     keys = (page.c[order.column.key], page.c[order.ident.key])
     descending = order.descending is not window.backward
@@ -82,7 +82,9 @@ def _query(selected: Subquery, page: LateralFromClause, order: Order, window: Wi
     )
 
 
-def _page(parents: Parents, rows: Sequence[Record], order: Order, window: Window, totals: "Totals") -> Page | Problem:
+def _page(
+    parents: Parents, rows: Sequence[Record], order: Order, window: PageArguments, totals: "Totals"
+) -> Page | Problem:
     parent = rows[0]
     if parents.gate is not None:
         try:

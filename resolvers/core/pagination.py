@@ -17,8 +17,8 @@ from resolvers.core import cursors
 from resolvers.core.context import Context
 from resolvers.core.errors import bad_input
 
-PAGE = 20
-MAX_PAGE = 100
+DEFAULT_PAGE_SIZE = 20
+MAX_PAGE_SIZE = 100
 """Rows of one page at most; more is BAD_USER_INPUT."""
 
 # What a column of each type can hold: whoever makes up a cursor must not reach the database with more.
@@ -30,7 +30,7 @@ KEYS: dict[type, TypeAdapter[Any]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
+class PageArguments:
     """Which part of a list: the `first` after a cursor, or the `last` before one."""
 
     first: int | None = None
@@ -48,16 +48,16 @@ class Window:
         name = "last" if self.backward else "first"
         size = self.last if self.backward else self.first
         if size is None:
-            return PAGE
-        if not 1 <= size <= MAX_PAGE:
-            raise bad_input(name, f"`{name}` must be between 1 and {MAX_PAGE}.")
+            return DEFAULT_PAGE_SIZE
+        if not 1 <= size <= MAX_PAGE_SIZE:
+            raise bad_input(name, f"`{name}` must be between 1 and {MAX_PAGE_SIZE}.")
         return size
 
 
-def check_place(limit: int | None, offset: int) -> None:
+def check_limit_and_offset(limit: int | None, offset: int) -> None:
     """Refuses a limit or an offset that a page by offset can't have."""
-    if limit is not None and not 1 <= limit <= MAX_PAGE:
-        raise bad_input("limit", f"`limit` must be between 1 and {MAX_PAGE}.")
+    if limit is not None and not 1 <= limit <= MAX_PAGE_SIZE:
+        raise bad_input("limit", f"`limit` must be between 1 and {MAX_PAGE_SIZE}.")
     if offset < 0:
         raise bad_input("offset", "`offset` must not be negative.")
 
@@ -104,7 +104,7 @@ class Order:
         except ValidationError:
             raise cursors.invalid(field) from None
 
-    def apply(self, query: Select[Any], window: Window) -> Select[Any]:
+    def apply(self, query: Select[Any], window: PageArguments) -> Select[Any]:
         """The query for the window's rows and one more, which tells whether there are more."""
         key = tuple_(self.column, self.ident)
         for cursor, field, beyond in ((window.after, "after", True), (window.before, "before", False)):
@@ -118,7 +118,7 @@ class Order:
             return query.order_by(self.column.desc(), self.ident.desc())
         return query.order_by(self.column.asc(), self.ident.asc())
 
-    def page(self, found: Sequence[Record], window: Window, total: Callable[[], Awaitable[int]]) -> Page:
+    def page(self, found: Sequence[Record], window: PageArguments, total: Callable[[], Awaitable[int]]) -> Page:
         more = len(found) > window.size()
         rows = found[: window.size()]
         if window.backward:

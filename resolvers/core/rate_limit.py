@@ -16,16 +16,16 @@ from sqlmodel import col
 
 from models import Plan, Workspace
 from models.base import Record
-from resolvers.core.errors import Code, Problem, not_found
+from resolvers.core.errors import ErrorCode, Problem, not_found
 
 if TYPE_CHECKING:
     from resolvers.core.context import Context, Limits
 
-POINTS = {Plan.FREE: 60, Plan.PRO: 120, Plan.ENTERPRISE: 300}
+POINTS_PER_MINUTE = {Plan.FREE: 60, Plan.PRO: 120, Plan.ENTERPRISE: 300}
 """What one caller may spend in 60 seconds: one API key, or one person in one workspace."""
-DELIVERIES = {Plan.FREE: 20, Plan.PRO: 40, Plan.ENTERPRISE: 100}
+DELIVERIES_PER_MINUTE = {Plan.FREE: 20, Plan.PRO: 40, Plan.ENTERPRISE: 100}
 """How many webhooks of a workspace are posted in 60 seconds; what exceeds it waits."""
-AT_THE_DOOR = 1
+REQUEST_COST_POINTS = 1
 """What every request costs that comes with a good credential, and every connection_init of a socket."""
 
 
@@ -44,22 +44,22 @@ class Meter:
 
     allowance: Allowance | None = None
 
-    def read(self, row: Record, points: int = AT_THE_DOOR) -> Allowance:
-        """Takes the allowance from a row with the columns of `charge`. Raises RATE_LIMITED where it was refused."""
+    def record(self, row: Record, points: int = REQUEST_COST_POINTS) -> Allowance:
+        """Takes the allowance from a row of a query with a charge. Raises RATE_LIMITED if the charge was refused."""
         self.allowance = Allowance(row.allowed, row.remaining, row.reset_at)
         if row.granted:
             return self.allowance
-        wanted = "" if points == AT_THE_DOOR else f" This needs {points} points, {row.remaining} are left."
+        wanted = "" if points == REQUEST_COST_POINTS else f" This needs {points} points, {row.remaining} are left."
         text = f"The limit is {row.allowed} points in 60 seconds.{wanted} Try again in {row.retry_after} seconds."
-        raise Problem(Code.RATE_LIMITED, text, retry_after=row.retry_after)
+        raise Problem(ErrorCode.RATE_LIMITED, text, retry_after=row.retry_after)
 
 
-def charge(workspace_id: Any, actor_id: Any) -> tuple[FromClause, list[Any]]:
+def build_charge(workspace_id: Any, actor_id: Any) -> tuple[FromClause, list[Any]]:
     """Spends points within a query over the caller's row of `workspaces`, once for each row that is found.
 
-    Returns what to join laterally and the columns for a Meter; such a query runs with `prices`. At least one of the ids
-    must be a column of the table that says who calls: what is spent then waits for that row. Build a query once: to
-    build it takes the process as long as to run it.
+    Returns the table to join laterally and the columns for a Meter. Run such a query with `charge_parameters`. At least
+    one of the ids must be a column of the table that identifies the caller: the charge then waits for that row. Build a
+    query once: building it takes as much CPU as running it.
     """
     allowed = case(*((col(Workspace.plan) == plan, bindparam(plan.value, type_=Integer)) for plan in Plan))
     points = bindparam("points", type_=Integer)
@@ -71,12 +71,12 @@ def charge(workspace_id: Any, actor_id: Any) -> tuple[FromClause, list[Any]]:
     return spent, [allowed.label("allowed"), *spent.c, wait.label("retry_after")]
 
 
-def prices(limits: "Limits", points: int) -> dict[str, Any]:
+def charge_parameters(limits: "Limits", points: int) -> dict[str, Any]:
     """The parameters of a query with a charge."""
-    return {"points": points, **{plan.value: allowed for plan, allowed in limits.points.items()}}
+    return {"points": points, **{plan.value: allowed for plan, allowed in limits.points_per_minute.items()}}
 
 
-_SPENT, _CHARGED = charge(col(Workspace.id), bindparam("actor_id", type_=Uuid()))
+_SPENT, _CHARGED = build_charge(col(Workspace.id), bindparam("actor_id", type_=Uuid()))
 _PAY = (
     select(*_CHARGED)
     .select_from(Workspace)
@@ -85,23 +85,23 @@ _PAY = (
 )
 
 
-async def pay(ctx: "Context", cost: int, paid: int) -> Allowance:
+async def spend(ctx: "Context", cost: int, paid: int) -> Allowance:
     """Spends what an operation costs beyond what was paid for it before.
 
     Raises RATE_LIMITED, or QUERY_TOO_COMPLEX where it costs more than the whole limit and so could never run.
     """
-    me, points = ctx.me, cost - paid
-    caller = {"workspace_id": me.workspace_id, "actor_id": me.actor_id}
+    viewer, points = ctx.viewer, cost - paid
+    caller = {"workspace_id": viewer.workspace_id, "actor_id": viewer.actor_id}
     async with ctx.read() as tx:
-        row = (await tx.execute(_PAY, {**prices(ctx.limits, points), **caller})).one_or_none()
+        row = (await tx.execute(_PAY, {**charge_parameters(ctx.limits, points), **caller})).one_or_none()
     if row is None:
-        raise not_found("Workspace", me.workspace_id)
+        raise not_found("Workspace", viewer.workspace_id)
     if cost > row.allowed:
         text = f"The operation costs {cost} points, this workspace's plan allows {row.allowed} in 60 seconds."
-        raise Problem(Code.QUERY_TOO_COMPLEX, text)
-    return ctx.meter.read(row, points)
+        raise Problem(ErrorCode.QUERY_TOO_COMPLEX, text)
+    return ctx.meter.record(row, points)
 
 
-async def left(ctx: "Context") -> Allowance:
+async def remaining_allowance(ctx: "Context") -> Allowance:
     """The caller's allowance after all that was paid so far."""
-    return ctx.meter.allowance or await pay(ctx, 0, 0)
+    return ctx.meter.allowance or await spend(ctx, 0, 0)

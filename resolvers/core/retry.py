@@ -14,7 +14,7 @@ AGAIN = 1.0
 T = TypeVar("T")
 
 
-async def patiently(what: str, read: Callable[[], Awaitable[T]]) -> T:
+async def retry_until_available(what: str, read: Callable[[], Awaitable[T]]) -> T:
     """What `read` finds, as often as it must be tried. `what` is its name in the log."""
     while True:
         try:

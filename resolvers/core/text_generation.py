@@ -5,7 +5,7 @@ import asyncio
 from resolvers.core.context import Context
 
 
-async def written(ctx: Context, instructions: str, prompt: str, seconds: float) -> str:
+async def generate_text(ctx: Context, instructions: str, prompt: str, seconds: float) -> str:
     """The model's text. Raises whatever went wrong, TimeoutError after so many seconds."""
     async with asyncio.timeout(seconds):
-        return await ctx.agents.write(ctx, ctx.models.default_id, instructions, prompt)
+        return await ctx.agents.complete(ctx, ctx.models.default_id, instructions, prompt)

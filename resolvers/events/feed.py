@@ -20,9 +20,9 @@ from sqlmodel import col
 from models import Event
 from models.base import Record
 from resolvers.core.context import Bus, Database, Transaction, Viewer
-from resolvers.core.errors import Code, Problem
-from resolvers.core.retry import patiently
-from resolvers.events.permissions import Checks, Facts, Question
+from resolvers.core.errors import ErrorCode, Problem
+from resolvers.core.retry import retry_until_available
+from resolvers.events.permissions import PermissionQuery, PermissionReader, PermissionSnapshot
 
 RING = 1_000
 """Events of one workspace that a process keeps for its followers; who is further behind reads the table."""
@@ -37,7 +37,7 @@ READS = 8
 
 def expired() -> Problem:
     text = "The log no longer reaches back to this cursor: events after it were dropped. Read anew what you follow."
-    return Problem(Code.CURSOR_EXPIRED, text, "after")
+    return Problem(ErrorCode.CURSOR_EXPIRED, text, "after")
 
 
 async def read_after(tx: Transaction, workspace_id: UUID, seq: int, limit: int = BATCH) -> Sequence[Record]:
@@ -46,7 +46,7 @@ async def read_after(tx: Transaction, workspace_id: UUID, seq: int, limit: int =
 
 
 @dataclass(frozen=True, slots=True)
-class Follower:
+class Subscriber:
     """Who follows a workspace's log; `note_id`: for one note's events."""
 
     viewer: Viewer
@@ -59,30 +59,30 @@ class Batch:
     """`facts` were read after the events, for all who followed then; None where that is not so."""
 
     events: Sequence[Record]
-    facts: Facts | None = None
+    facts: PermissionSnapshot | None = None
 
 
-class Feed:
+class EventFeed:
     """One workspace's log as this process follows it: a ring of the newest events, and a bell."""
 
     def __init__(self, last: int) -> None:
         self.last = last
         self.ring: deque[Record] = deque(maxlen=RING)
-        self.followers: Counter[Follower] = Counter()
+        self.followers: Counter[Subscriber] = Counter()
         self.silences = 0
-        self.facts: Facts | None = None
+        self.facts: PermissionSnapshot | None = None
         self._bell = asyncio.Event()
         self.heard = asyncio.Event()
 
-    def question(self, events: Iterable[Record]) -> Question:
+    def question(self, events: Iterable[Record]) -> PermissionQuery:
         """What all the followers must know to be told of the events."""
-        question, told = Question(), {event.note_id for event in events if event.note_id}
+        question, told = PermissionQuery(), {event.note_id for event in events if event.note_id}
         for each in self.followers:
             question.add(each.viewer, each.workspace_id, (each.note_id,) if each.note_id else ())
         question.notes |= told
         return question
 
-    def add(self, events: Iterable[Record], facts: Facts) -> None:
+    def add(self, events: Iterable[Record], facts: PermissionSnapshot) -> None:
         self.facts = facts
         for event in events:
             if event.seq != self.last + 1:
@@ -118,17 +118,17 @@ class Feed:
         self.heard.clear()
 
 
-class Feeds:
+class EventFeeds:
     """The feeds of this process: one per followed workspace, however many follow it."""
 
     def __init__(self, database: Database, bus: Bus) -> None:
         self._database = database
         self._bus = bus
-        self._feeds: dict[UUID, tuple[Feed, asyncio.Task[None]]] = {}
+        self._feeds: dict[UUID, tuple[EventFeed, asyncio.Task[None]]] = {}
         self._turns = asyncio.Semaphore(READS)
-        self.checks = Checks(database)
+        self.permissions = PermissionReader(database)
 
-    async def follow(self, follower: Follower, after: int, newest: int = 0) -> AsyncGenerator[Batch, None]:
+    async def subscribe(self, follower: Subscriber, after: int, newest: int = 0) -> AsyncGenerator[Batch, None]:
         """Batches of the events after `after`, for ever, without a gap; an empty one after QUIET seconds without any.
 
         `newest` is the log's last event as the caller knows it: nobody waits until who came first with an old cursor
@@ -152,17 +152,17 @@ class Feeds:
 
     async def _behind(self, workspace_id: UUID, after: int) -> Sequence[Record]:
         async with self._turns:
-            batch = await patiently("events", partial(self._read, workspace_id, after))
+            batch = await retry_until_available("events", partial(self._read, workspace_id, after))
         if not batch or batch[0].seq != after + 1:
             raise expired()
         return batch
 
     @asynccontextmanager
-    async def _joined(self, follower: Follower, last: int) -> AsyncIterator[Feed]:
+    async def _joined(self, follower: Subscriber, last: int) -> AsyncIterator[EventFeed]:
         workspace_id = follower.workspace_id
         if workspace_id not in self._feeds:
-            feed = Feed(last)
-            running = patiently("feed", partial(self._run, workspace_id, feed))
+            feed = EventFeed(last)
+            running = retry_until_available("feed", partial(self._run, workspace_id, feed))
             self._feeds[workspace_id] = feed, asyncio.create_task(running)
         feed, task = self._feeds[workspace_id]
         feed.followers[follower] += 1
@@ -177,15 +177,15 @@ class Feeds:
                 del self._feeds[workspace_id]
                 task.cancel()
 
-    async def _run(self, workspace_id: UUID, feed: Feed) -> None:
+    async def _run(self, workspace_id: UUID, feed: EventFeed) -> None:
         def hear(_seq: int) -> None:
             feed.heard.set()
 
-        async with self._bus.wakeups(workspace_id, hear):
+        async with self._bus.subscribe_wakeups(workspace_id, hear):
             since = time.monotonic()
             while True:
                 while events := await self._read(workspace_id, feed.last):
-                    feed.add(events, await self.checks.look(feed.question(events)))
+                    feed.add(events, await self.permissions.read_now(feed.question(events)))
                     since = time.monotonic()
                 if time.monotonic() - since >= QUIET:
                     feed.silences += 1

@@ -21,17 +21,17 @@ from sqlmodel import col
 from models import ApiKey, Member, Note, NoteShare, Role
 from models.base import Record
 from resolvers.auth import access
-from resolvers.auth.credentials import place_lost
+from resolvers.auth.credentials import access_revoked
 from resolvers.core.context import Database, Transaction, Viewer
-from resolvers.core.retry import patiently
+from resolvers.core.retry import retry_until_available
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class PermissionSnapshot:
     """As of the moment `at`, on the monotonic clock. `notes` has those that exist, `roles` is by workspace and user."""
 
     at: float
-    asked: "Question"
+    asked: "PermissionQuery"
     notes: Mapping[UUID, Record]
     roles: Mapping[tuple[UUID, UUID], Role]
     keys: Set[UUID]
@@ -40,7 +40,7 @@ class Facts:
         """Raises for who has lost their place: UNAUTHENTICATED to a key, FORBIDDEN to a person."""
         place = (viewer.workspace_id, viewer.user_id)
         if viewer.api_key_id not in self.keys if viewer.api_key_id else place not in self.roles:
-            raise place_lost(viewer)
+            raise access_revoked(viewer)
 
     def role(self, viewer: Viewer, workspace_id: UUID) -> Role | None:
         """What the viewer is in a workspace; a key is an admin of its own. None for an outsider."""
@@ -58,12 +58,12 @@ class Facts:
         return SimpleNamespace(**known, role=role, shared=viewer.user_id in row.users)
 
     def reads(self, viewer: Viewer, note: Any) -> bool:
-        """The same as the condition `access.readable`."""
-        return access.rights_on(viewer, note, access.within(viewer, note)) >= access.Right.READ
+        """The same as the condition `access.note_readable_by`."""
+        return access.right_on_note(viewer, note, access.is_in_workspace_of(viewer, note)) >= access.Right.READ
 
 
 @dataclass(slots=True)
-class Question:
+class PermissionQuery:
     """Whom and what to look at."""
 
     notes: set[UUID] = field(default_factory=set)
@@ -87,11 +87,11 @@ class Question:
             return viewer.api_key_id in self.keys
         return viewer.user_id in self.users and {workspace_id, viewer.workspace_id} <= self.workspaces
 
-    async def look(self, database: Database) -> Facts:
+    async def execute(self, database: Database) -> PermissionSnapshot:
         begun = time.monotonic()
         async with database.reader.connect() as connection:
             tx = Transaction(connection)
-            return Facts(
+            return PermissionSnapshot(
                 at=begun,
                 asked=self,
                 notes={row.id: row for row in await self._notes(tx)},
@@ -123,12 +123,12 @@ class Question:
 
 
 @dataclass(slots=True)
-class Round:
+class PendingRead:
     """What is read next, for all who have asked until then."""
 
-    question: Question = field(default_factory=Question)
+    question: PermissionQuery = field(default_factory=PermissionQuery)
     read: asyncio.Event = field(default_factory=asyncio.Event)
-    facts: Facts | None = None
+    facts: PermissionSnapshot | None = None
 
 
 IDS = ARRAY(Uuid())
@@ -140,22 +140,22 @@ def among(column: Any, ids: Set[UUID]) -> ColumnElement[bool]:
     return condition
 
 
-class Checks:
+class PermissionReader:
     """The checks of this process, one read at a time."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._next: Round | None = None
+        self._next: PendingRead | None = None
         self._reading: asyncio.Task[None] | None = None
 
-    async def look(self, question: Question) -> Facts:
+    async def read_now(self, question: PermissionQuery) -> PermissionSnapshot:
         """The answer as of now. It waits while the database is away."""
-        return await patiently("checks", partial(question.look, self._database))
+        return await retry_until_available("checks", partial(question.execute, self._database))
 
-    async def facts(self, viewer: Viewer, workspace_id: UUID, note_ids: Iterable[UUID]) -> Facts:
+    async def read(self, viewer: Viewer, workspace_id: UUID, note_ids: Iterable[UUID]) -> PermissionSnapshot:
         """What is true of the viewer and the notes now: it is read after this was called. `workspace_id`: the log's."""
         if self._next is None:
-            self._next = Round()
+            self._next = PendingRead()
         asked = self._next
         asked.question.add(viewer, workspace_id, note_ids)
         if self._reading is None:
@@ -170,7 +170,7 @@ class Checks:
         try:
             while (asked := self._next) is not None:
                 self._next = None
-                asked.facts = await self.look(asked.question)
+                asked.facts = await self.read_now(asked.question)
                 asked.read.set()
         finally:
             self._reading = None

@@ -25,30 +25,33 @@ from resolvers.core import cursors
 from resolvers.core.context import Context, Transaction, Viewer
 from resolvers.core.errors import not_found
 from resolvers.events import log as event_log
-from resolvers.events.feed import Follower, expired
-from resolvers.events.permissions import Facts
+from resolvers.events.feed import Subscriber, expired
+from resolvers.events.permissions import PermissionSnapshot
 
 FRESH = 1.0
 """Seconds for which a check holds while a slow follower takes the events of one batch."""
 
 
-async def follow_workspace(
+async def subscribe_to_workspace(
     ctx: Context, *, types: Sequence[EventType] | None = None, after: str | None = None
 ) -> AsyncGenerator[Record, None]:
     """The viewer's workspace's events, from now or after a cursor. What is refused is refused before the first event.
 
     Raises BAD_USER_INPUT for another log's cursor, CURSOR_EXPIRED for one that is older than the log.
     """
-    access.need(ctx.me, "notes")
+    access.require_scope(ctx.viewer, "notes")
     async with ctx.read() as tx:
-        place = await _place(tx, ctx.me.workspace_id, after)
+        place = await _place(tx, ctx.viewer.workspace_id, after)
     return _following(ctx, place, _Wanted(None, types))
 
 
-async def follow_note(ctx: Context, note_id: UUID, *, after: str | None = None) -> AsyncGenerator[Record, None]:
-    """A note's events, to its deletion. Raises what the gate does, and what `follow_workspace` does for a cursor."""
+async def subscribe_to_note(ctx: Context, note_id: UUID, *, after: str | None = None) -> AsyncGenerator[Record, None]:
+    """A note's events, up to its deletion.
+
+    Raises what `access.require_note` raises, and what `subscribe_to_workspace` raises for a cursor.
+    """
     async with ctx.read() as tx:
-        note = await access.note(tx, ctx.me, note_id, Right.READ)
+        note = await access.require_note(tx, ctx.viewer, note_id, Right.READ)
         place = await _place(tx, note.workspace_id, after)
     return _following(ctx, place, _Wanted(note_id, None))
 
@@ -83,16 +86,16 @@ class _Wanted:
 
 
 async def _following(ctx: Context, place: _Place, wanted: _Wanted) -> AsyncGenerator[Record, None]:
-    follower = Follower(ctx.me, place.workspace_id, wanted.note_id)
+    follower = Subscriber(ctx.viewer, place.workspace_id, wanted.note_id)
     # Closed at once with its follower: a feed that nobody follows any more must not go on.
-    async with aclosing(ctx.feeds.follow(follower, place.seq, place.last)) as batches:
+    async with aclosing(ctx.event_feeds.subscribe(follower, place.seq, place.last)) as batches:
         async for batch in batches:
             mine = [event for event in batch.events if event in wanted]
             facts = await _checked(ctx, follower, mine, batch.facts)
             for number, event in enumerate(mine):
                 if number and not _is_fresh(facts):
                     facts = await _checked(ctx, follower, mine[number:])
-                seen = may_see(ctx.me, event, facts)
+                seen = may_see(ctx.viewer, event, facts)
                 if seen:
                     if number:
                         # Who has much to catch up with must not keep everybody else waiting.
@@ -104,31 +107,33 @@ async def _following(ctx: Context, place: _Place, wanted: _Wanted) -> AsyncGener
                     raise not_found("Note", event.note_id)
 
 
-def _is_fresh(facts: Facts) -> bool:
+def _is_fresh(facts: PermissionSnapshot) -> bool:
     return time.monotonic() - facts.at <= FRESH
 
 
-async def _checked(ctx: Context, follower: Follower, batch: Sequence[Record], known: Facts | None = None) -> Facts:
+async def _checked(
+    ctx: Context, follower: Subscriber, batch: Sequence[Record], known: PermissionSnapshot | None = None
+) -> PermissionSnapshot:
     """What tells who may see the events: what is known of that already, if it will do. Raises where the viewer may no
     longer follow at all."""
-    me, place, followed = ctx.me, follower.workspace_id, follower.note_id
+    viewer, place, followed = ctx.viewer, follower.workspace_id, follower.note_id
     noted = {event.note_id for event in batch if event.note_id} | ({followed} if followed else set())
     facts = known
-    if facts is None or not _is_fresh(facts) or not facts.asked.covers(me, place, noted):
-        facts = await ctx.feeds.checks.facts(me, place, noted)
-    facts.check(me)
-    note = facts.note(me, followed)
+    if facts is None or not _is_fresh(facts) or not facts.asked.covers(viewer, place, noted):
+        facts = await ctx.event_feeds.permissions.read(viewer, place, noted)
+    facts.check(viewer)
+    note = facts.note(viewer, followed)
     if note is not None:
-        access.permit(me, note, Right.READ)
+        access.check_note_right(viewer, note, Right.READ)
     return facts
 
 
-def may_see(viewer: Viewer, event: Record, facts: Facts) -> bool:
+def may_see(viewer: Viewer, event: Record, facts: PermissionSnapshot) -> bool:
     if event.owner_id is not None and event.owner_id != viewer.user_id:
         return False
     role = facts.role(viewer, event.workspace_id)
     if "webhook" in event.payload:
-        return role is Role.ADMIN and access.may(viewer, "webhooks")
+        return role is Role.ADMIN and access.has_scope(viewer, "webhooks")
     if event.note_id is None:
         return True
     note = facts.note(viewer, event.note_id)

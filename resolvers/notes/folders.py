@@ -16,9 +16,9 @@ from models.base import Record, new_id
 from models.folder import MAX_FOLDER_DEPTH, MAX_FOLDERS, FolderChange, FolderDraft
 from resolvers.auth import access
 from resolvers.core.context import Context, Transaction, Viewer
-from resolvers.core.errors import Code, Problem, not_found
+from resolvers.core.errors import ErrorCode, Problem, not_found
 from resolvers.core.idempotency import claim
-from resolvers.core.locks import hold
+from resolvers.core.locks import acquire_lock
 
 COLUMNS = ("id", "workspace_id", "name", "icon", "color", "is_private", "created_at")
 
@@ -55,21 +55,25 @@ def shown(viewer: Viewer, place: ColumnElement[bool]) -> Select[Any]:
         )
         .join(people, people.c.workspace_id == col(Folder.workspace_id), isouter=True)
         .join(creator, plain_creator, isouter=True)
-        .join(parent, and_(col(parent.id) == col(Folder.parent_id), access.seen(viewer, parent)), isouter=True)
-        .where(place, access.seen(viewer))
+        .join(
+            parent,
+            and_(col(parent.id) == col(Folder.parent_id), access.folder_visible_to(viewer, parent)),
+            isouter=True,
+        )
+        .where(place, access.folder_visible_to(viewer))
     )
 
 
 async def listed(ctx: Context) -> Sequence[Record]:
     """The folders of the viewer's workspace that they see, in the order of their names."""
-    here = ctx.me.workspace_id
+    here = ctx.viewer.workspace_id
     return (await of_workspaces(ctx, [here])).get(here, [])
 
 
 async def of_workspaces(ctx: Context, workspace_ids: Iterable[UUID]) -> Mapping[UUID, list[Record]]:
     """The folders that the viewer sees in these workspaces, by workspace, in the order of their names."""
-    access.need(ctx.me, "folders")
-    query = shown(ctx.me, col(Folder.workspace_id).in_(list(workspace_ids)))
+    access.require_scope(ctx.viewer, "folders")
+    query = shown(ctx.viewer, col(Folder.workspace_id).in_(list(workspace_ids)))
     folders: defaultdict[UUID, list[Record]] = defaultdict(list)
     async with ctx.read() as tx:
         for row in await tx.execute(query.order_by(col(Folder.name), col(Folder.id))):
@@ -79,9 +83,9 @@ async def of_workspaces(ctx: Context, workspace_ids: Iterable[UUID]) -> Mapping[
 
 async def find(ctx: Context, folder_ids: Iterable[UUID]) -> Mapping[UUID, Record]:
     """Those of the folders that the viewer sees, by id."""
-    access.need(ctx.me, "folders")
+    access.require_scope(ctx.viewer, "folders")
     async with ctx.read() as tx:
-        found = await tx.execute(shown(ctx.me, col(Folder.id).in_(list(folder_ids))))
+        found = await tx.execute(shown(ctx.viewer, col(Folder.id).in_(list(folder_ids))))
         return {row.id: row for row in found}
 
 
@@ -97,21 +101,21 @@ async def create(ctx: Context, draft: FolderDraft, key: str | None = None) -> Re
 
     Raises UNPROCESSABLE for a parent that is not there, and beyond MAX_FOLDERS and MAX_FOLDER_DEPTH.
     """
-    me = ctx.me
-    access.need(me, "folders", write=True)
+    viewer = ctx.viewer
+    access.require_scope(viewer, "folders", write=True)
     folder_id = new_id()
     async with ctx.transaction() as tx:
-        made_id = await claim(tx, me, key, folder_id, operation="createFolder", draft=draft)
+        made_id = await claim(tx, viewer, key, folder_id, operation="createFolder", draft=draft)
         if made_id == folder_id:
-            await hold(tx, "folders", me.workspace_id)
-            tree = await _tree(tx, me.workspace_id)
+            await acquire_lock(tx, "folders", viewer.workspace_id)
+            tree = await _tree(tx, viewer.workspace_id)
             if len(tree) >= MAX_FOLDERS:
-                raise Problem(Code.UNPROCESSABLE, f"A workspace has at most {MAX_FOLDERS:,} folders.")
-            await _check_parent(tx, me, me.workspace_id, draft.parent_folder_id)
-            check_place(tree, folder_id, draft.parent_folder_id)
-            place = {"id": folder_id, "workspace_id": me.workspace_id, "created_by_id": me.user_id}
+                raise Problem(ErrorCode.UNPROCESSABLE, f"A workspace has at most {MAX_FOLDERS:,} folders.")
+            await _check_parent(tx, viewer, viewer.workspace_id, draft.parent_folder_id)
+            check_limit_and_offset(tree, folder_id, draft.parent_folder_id)
+            place = {"id": folder_id, "workspace_id": viewer.workspace_id, "created_by_id": viewer.user_id}
             await tx.execute(insert(Folder).values(**place, **_values(draft, set(FolderDraft.model_fields))))
-        return await _get(tx, me, made_id)
+        return await _get(tx, viewer, made_id)
 
 
 async def update(ctx: Context, folder_id: UUID, change: FolderChange) -> Record:
@@ -121,19 +125,19 @@ async def update(ctx: Context, folder_id: UUID, change: FolderChange) -> Record:
     """
     values = _values(change, change.model_fields_set)
     async with ctx.transaction() as tx:
-        folder = await _held(tx, ctx.me, folder_id)
+        folder = await _held(tx, ctx.viewer, folder_id)
         if "parent_id" in values:
-            await _check_parent(tx, ctx.me, folder.workspace_id, change.parent_folder_id)
-            check_place(await _tree(tx, folder.workspace_id), folder_id, change.parent_folder_id)
+            await _check_parent(tx, ctx.viewer, folder.workspace_id, change.parent_folder_id)
+            check_limit_and_offset(await _tree(tx, folder.workspace_id), folder_id, change.parent_folder_id)
         if values:
             await tx.execute(change_rows(Folder).where(col(Folder.id) == folder_id).values(**values))
-        return await _get(tx, ctx.me, folder_id)
+        return await _get(tx, ctx.viewer, folder_id)
 
 
 async def delete(ctx: Context, folder_id: UUID) -> None:
     """Deletes a folder; its notes and folders move up to its parent. It is no change of the notes' own."""
     async with ctx.transaction() as tx:
-        await _held(tx, ctx.me, folder_id)
+        await _held(tx, ctx.viewer, folder_id)
         # Who is putting a note into the folder at this moment is waited for, or finds it gone.
         this = select(col(Folder.parent_id)).where(col(Folder.id) == folder_id).with_for_update()
         parent_id = (await tx.execute(this)).scalar_one()
@@ -144,10 +148,10 @@ async def delete(ctx: Context, folder_id: UUID) -> None:
 
 async def _held(tx: Transaction, viewer: Viewer, folder_id: UUID) -> Record:
     """The folder as the gate lets it pass, and the tree around it still until the end of the transaction."""
-    folder = await access.folder(tx, viewer, folder_id, change=True)
-    await hold(tx, "folders", folder.workspace_id)
+    folder = await access.require_folder(tx, viewer, folder_id, change=True)
+    await acquire_lock(tx, "folders", folder.workspace_id)
     # Looked at again: whoever held the tree before may have deleted it, or made it private.
-    return await access.folder(tx, viewer, folder_id, change=True)
+    return await access.require_folder(tx, viewer, folder_id, change=True)
 
 
 def _values(draft: FolderDraft, fields: set[str]) -> dict[str, Any]:
@@ -159,7 +163,7 @@ async def _check_parent(tx: Transaction, viewer: Viewer, workspace_id: UUID, par
     if parent_id is None:
         return
     here = and_(col(Folder.id) == parent_id, col(Folder.workspace_id) == workspace_id)
-    if (await tx.execute(select(col(Folder.id)).where(here, access.seen(viewer)))).one_or_none() is None:
+    if (await tx.execute(select(col(Folder.id)).where(here, access.folder_visible_to(viewer)))).one_or_none() is None:
         raise refused(f"Unknown folder {parent_id}.")
 
 
@@ -169,7 +173,7 @@ async def _tree(tx: Transaction, workspace_id: UUID) -> dict[UUID, UUID | None]:
     return {row.id: row.parent_id for row in await tx.execute(query)}
 
 
-def check_place(tree: Mapping[UUID, UUID | None], folder_id: UUID, parent_id: UUID | None) -> None:
+def check_limit_and_offset(tree: Mapping[UUID, UUID | None], folder_id: UUID, parent_id: UUID | None) -> None:
     """Refuses a parent that would make a circle, or a branch that is too long."""
     above = path(tree, parent_id)
     if folder_id in above:
@@ -192,4 +196,4 @@ def path(tree: Mapping[UUID, UUID | None], folder_id: UUID | None) -> list[UUID]
 
 
 def refused(message: str) -> Problem:
-    return Problem(Code.UNPROCESSABLE, message, "parentFolderId")
+    return Problem(ErrorCode.UNPROCESSABLE, message, "parentFolderId")

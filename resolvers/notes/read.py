@@ -16,9 +16,9 @@ from resolvers.auth import access
 from resolvers.auth.access import Right
 from resolvers.core import pagination
 from resolvers.core.context import Context
-from resolvers.core.errors import Code, Problem, not_found
+from resolvers.core.errors import ErrorCode, Problem, not_found
 from resolvers.core.nested_pages import Pages, checked_before, read_pages
-from resolvers.core.pagination import Order, Page, Window, check_place
+from resolvers.core.pagination import Order, Page, PageArguments, check_limit_and_offset
 from resolvers.notes import serialization
 
 UNSHOWN = {"words", "index_content", "embedder", "translate_after", "translate_failures"}
@@ -42,7 +42,7 @@ def columns(wanted: Collection[str] | None) -> list[Any]:
 
 async def get(ctx: Context, note_id: UUID, wanted: Collection[str] | None = None) -> Record:
     async with ctx.read() as tx:
-        await access.note(tx, ctx.me, note_id, Right.READ)
+        await access.require_note(tx, ctx.viewer, note_id, Right.READ)
         row = (await tx.execute(select(*columns(wanted)).where(col(Note.id) == note_id))).one_or_none()
     if row is None:  # deleted since the gate let it pass
         raise not_found("Note", note_id)
@@ -51,15 +51,17 @@ async def get(ctx: Context, note_id: UUID, wanted: Collection[str] | None = None
 
 async def find(ctx: Context, note_ids: Iterable[UUID], wanted: Collection[str] | None = None) -> dict[UUID, Record]:
     """Those of the notes that exist and that the viewer may read, by id."""
-    access.need(ctx.me, "notes")
-    query = select(*columns(wanted)).where(col(Note.id).in_(list(note_ids)), access.readable(ctx.me))
+    access.require_scope(ctx.viewer, "notes")
+    query = select(*columns(wanted)).where(col(Note.id).in_(list(note_ids)), access.note_readable_by(ctx.viewer))
     async with ctx.read() as tx:
         return {row.id: row for row in await tx.execute(query)}
 
 
 def matching(ctx: Context, wanted: NoteFilter) -> ColumnElement[bool]:
     """The condition for the notes of the viewer's workspace that they may read and that the filter keeps."""
-    return and_(col(Note.workspace_id) == ctx.me.workspace_id, access.readable(ctx.me), *kept(ctx, wanted))
+    return and_(
+        col(Note.workspace_id) == ctx.viewer.workspace_id, access.note_readable_by(ctx.viewer), *kept(ctx, wanted)
+    )
 
 
 def kept(ctx: Context, wanted: NoteFilter) -> list[ColumnElement[bool]]:
@@ -80,7 +82,9 @@ def kept(ctx: Context, wanted: NoteFilter) -> list[ColumnElement[bool]]:
         tagged = and_(col(NoteTag.note_id) == col(Note.id), col(NoteTag.tag_id).in_(wanted.tag_ids))
         conditions.append(exists().where(tagged))
     if wanted.folder_ids is not None:
-        known = select(col(Folder.id)).where(col(Folder.id).in_(wanted.folder_ids), access.seen(ctx.me))
+        known = select(col(Folder.id)).where(
+            col(Folder.id).in_(wanted.folder_ids), access.folder_visible_to(ctx.viewer)
+        )
         conditions.append(col(Note.folder_id).in_(known))
     if wanted.participant_email is not None:
         conditions.append(col(Note.participants).contains([{"email_key": wanted.participant_email.lower()}]))
@@ -93,7 +97,7 @@ def kept(ctx: Context, wanted: NoteFilter) -> list[ColumnElement[bool]]:
 def checked(wanted: NoteFilter) -> NoteFilter:
     start, end = wanted.created_from, wanted.created_to
     if start is not None and end is not None and start > end:
-        raise Problem(Code.UNPROCESSABLE, "The first date must not be after the last.", "createdFrom")
+        raise Problem(ErrorCode.UNPROCESSABLE, "The first date must not be after the last.", "createdFrom")
     return wanted
 
 
@@ -103,9 +107,9 @@ def order(by: NoteOrder) -> Order:
 
 
 async def page(
-    ctx: Context, view: Window, wanted: NoteFilter, by: NoteOrder, needed: Collection[str] | None = None
+    ctx: Context, view: PageArguments, wanted: NoteFilter, by: NoteOrder, needed: Collection[str] | None = None
 ) -> Page:
-    access.need(ctx.me, "notes")
+    access.require_scope(ctx.viewer, "notes")
     condition = matching(ctx, checked(wanted))
     query = order(by).apply(select(*columns(needed)).where(condition), view)
     async with ctx.read() as tx:
@@ -114,7 +118,7 @@ async def page(
 
 
 async def count(ctx: Context, wanted: NoteFilter) -> int:
-    access.need(ctx.me, "notes")
+    access.require_scope(ctx.viewer, "notes")
     return await pagination.count(ctx, select(col(Note.id)).where(matching(ctx, checked(wanted))))
 
 
@@ -122,11 +126,11 @@ async def window(
     ctx: Context, limit: int, offset: int, wanted: NoteFilter, by: NoteOrder
 ) -> tuple[Sequence[Record], bool]:
     """A page by offset, as REST callers ask for it, and whether it is the last."""
-    access.need(ctx.me, "notes")
-    check_place(limit, offset)
+    access.require_scope(ctx.viewer, "notes")
+    check_limit_and_offset(limit, offset)
     query = select(*columns(None)).where(matching(ctx, checked(wanted)))
     async with ctx.read() as tx:
-        found = (await tx.execute(order(by).apply(query, Window(first=limit)).offset(offset))).all()
+        found = (await tx.execute(order(by).apply(query, PageArguments(first=limit)).offset(offset))).all()
     return found[:limit], len(found) <= limit
 
 
@@ -148,7 +152,9 @@ async def _grouped(ctx: Context, query: Executable) -> Mapping[UUID, list[Record
     return groups
 
 
-async def transcripts(ctx: Context, note_ids: Sequence[UUID], window: Window, filters: TranscriptFilter) -> Pages:
+async def transcripts(
+    ctx: Context, note_ids: Sequence[UUID], window: PageArguments, filters: TranscriptFilter
+) -> Pages:
     """A page of the transcript of each of the notes, which were read before, in the order of speaking."""
 
     def segments_of(note_id: ColumnElement[UUID]) -> Select[Any]:

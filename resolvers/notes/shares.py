@@ -15,7 +15,7 @@ from models.note import MAX_SHARES
 from resolvers.auth import access
 from resolvers.auth.access import Right
 from resolvers.core.context import Context, Transaction
-from resolvers.core.errors import Code, Problem
+from resolvers.core.errors import ErrorCode, Problem
 from resolvers.events.log import audience, publish
 from resolvers.notes.read import columns
 
@@ -26,23 +26,23 @@ async def share(ctx: Context, note_id: UUID, user_id: UUID | None) -> Record:
     Raises UNPROCESSABLE for who is not there (also None: what can't be an id), and beyond MAX_SHARES.
     """
     async with ctx.transaction() as tx:
-        note = await access.note(tx, ctx.me, note_id, Right.MANAGE, lock=True)
+        note = await access.require_note(tx, ctx.viewer, note_id, Right.MANAGE, lock=True)
         if user_id is None or not await _is_person(tx, user_id):
-            raise Problem(Code.UNPROCESSABLE, "Unknown user.", "userId")
+            raise Problem(ErrorCode.UNPROCESSABLE, "Unknown user.", "userId")
         row = insert(NoteShare).values(id=new_id(), workspace_id=note.workspace_id, note_id=note_id, user_id=user_id)
         made = await tx.execute(row.on_conflict_do_nothing(constraint="note_shares_once"))
         if made.rowcount:
             # Counted under the note's lock: two shares at once do not both take the last place.
             counted = select(func.count()).select_from(NoteShare).where(col(NoteShare.note_id) == note_id)
             if (await tx.execute(counted)).scalar_one() > MAX_SHARES:
-                raise Problem(Code.UNPROCESSABLE, f"A note is shared with at most {MAX_SHARES} people.", "userId")
+                raise Problem(ErrorCode.UNPROCESSABLE, f"A note is shared with at most {MAX_SHARES} people.", "userId")
         return await _told(ctx, tx, note, changed=bool(made.rowcount))
 
 
 async def unshare(ctx: Context, note_id: UUID, user_id: UUID | None) -> Record:
     """Withdraws a share. Where there is none, nothing changes."""
     async with ctx.transaction() as tx:
-        note = await access.note(tx, ctx.me, note_id, Right.MANAGE, lock=True)
+        note = await access.require_note(tx, ctx.viewer, note_id, Right.MANAGE, lock=True)
         mine = (col(NoteShare.note_id) == note_id, col(NoteShare.user_id) == user_id)
         gone = await tx.execute(remove(NoteShare).where(*mine))
         return await _told(ctx, tx, note, changed=bool(gone.rowcount))
@@ -52,7 +52,7 @@ async def _told(ctx: Context, tx: Transaction, note: Record, *, changed: bool) -
     row = (await tx.execute(select(*columns(None)).where(col(Note.id) == note.id))).one()
     if changed:
         place = {"workspace_id": note.workspace_id, "note_id": note.id}
-        await publish(tx, ctx.me, EventType.NOTE_UPDATED, **place, audience=audience(note))
+        await publish(tx, ctx.viewer, EventType.NOTE_UPDATED, **place, audience=audience(note))
     return row
 
 
@@ -65,11 +65,11 @@ async def _is_person(tx: Transaction, user_id: UUID) -> bool:
 
 async def shares_of(ctx: Context, note_ids: Iterable[UUID]) -> Mapping[UUID, list[UUID]]:
     """Whom those of the notes that the viewer manages are shared with, by note, first shared first."""
-    access.need(ctx.me, "notes")
+    access.require_scope(ctx.viewer, "notes")
     query = (
         select(col(NoteShare.note_id), col(NoteShare.user_id))
         .join(Note, col(Note.id) == col(NoteShare.note_id))
-        .where(col(NoteShare.note_id).in_(list(note_ids)), access.managed(ctx.me, Note))
+        .where(col(NoteShare.note_id).in_(list(note_ids)), access.managed_by(ctx.viewer, Note))
         .order_by(col(NoteShare.created_at), col(NoteShare.id))
     )
     people: defaultdict[UUID, list[UUID]] = defaultdict(list)

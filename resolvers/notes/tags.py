@@ -16,22 +16,26 @@ from models.base import Record, new_id
 from models.tag import MAX_WORKSPACE_TAGS, TagChange, TagDraft
 from resolvers.auth import access
 from resolvers.core.context import Context
-from resolvers.core.errors import Code, Problem
+from resolvers.core.errors import ErrorCode, Problem
 from resolvers.core.idempotency import claim
-from resolvers.core.locks import hold
+from resolvers.core.locks import acquire_lock
 
 
 async def listed(ctx: Context) -> Sequence[Record]:
     """The tags of the viewer's workspace, in the order of their names."""
-    here = ctx.me.workspace_id
+    here = ctx.viewer.workspace_id
     return (await of_workspaces(ctx, [here])).get(here, [])
 
 
 async def of_workspaces(ctx: Context, workspace_ids: Iterable[UUID]) -> Mapping[UUID, list[Record]]:
     """The tags of those of the workspaces that the viewer is in, by workspace, in the order of their names."""
-    access.need(ctx.me, "notes")
+    access.require_scope(ctx.viewer, "notes")
     place = col(Tag.workspace_id).in_(list(workspace_ids))
-    query = select(Tag).where(place, access.inside(ctx.me, col(Tag.workspace_id))).order_by(col(Tag.name), col(Tag.id))
+    query = (
+        select(Tag)
+        .where(place, access.in_own_workspace(ctx.viewer, col(Tag.workspace_id)))
+        .order_by(col(Tag.name), col(Tag.id))
+    )
     tags: defaultdict[UUID, list[Record]] = defaultdict(list)
     async with ctx.read() as tx:
         for row in await tx.execute(query):
@@ -41,8 +45,10 @@ async def of_workspaces(ctx: Context, workspace_ids: Iterable[UUID]) -> Mapping[
 
 async def find(ctx: Context, tag_ids: Iterable[UUID]) -> Mapping[UUID, Record]:
     """Those of the tags that are of the viewer's workspaces, by id."""
-    access.need(ctx.me, "notes")
-    query = select(Tag).where(col(Tag.id).in_(list(tag_ids)), access.inside(ctx.me, col(Tag.workspace_id)))
+    access.require_scope(ctx.viewer, "notes")
+    query = select(Tag).where(
+        col(Tag.id).in_(list(tag_ids)), access.in_own_workspace(ctx.viewer, col(Tag.workspace_id))
+    )
     async with ctx.read() as tx:
         return {row.id: row for row in await tx.execute(query)}
 
@@ -52,18 +58,18 @@ async def create(ctx: Context, draft: TagDraft, key: str | None = None) -> Recor
 
     Raises ALREADY_EXISTS for a name that is taken there, UNPROCESSABLE beyond MAX_WORKSPACE_TAGS.
     """
-    me = ctx.me
-    access.need(me, "notes", write=True)
+    viewer = ctx.viewer
+    access.require_scope(viewer, "notes", write=True)
     tag_id = new_id()
     async with ctx.transaction() as tx:
-        made_id = await claim(tx, me, key, tag_id, operation="createTag", draft=draft)
+        made_id = await claim(tx, viewer, key, tag_id, operation="createTag", draft=draft)
         if made_id != tag_id:
-            return await access.tag(tx, me, made_id)
-        await hold(tx, "tags", me.workspace_id)
-        mine = select(func.count()).select_from(Tag).where(col(Tag.workspace_id) == me.workspace_id)
+            return await access.require_tag(tx, viewer, made_id)
+        await acquire_lock(tx, "tags", viewer.workspace_id)
+        mine = select(func.count()).select_from(Tag).where(col(Tag.workspace_id) == viewer.workspace_id)
         if (await tx.execute(mine)).scalar_one() >= MAX_WORKSPACE_TAGS:
-            raise Problem(Code.UNPROCESSABLE, f"A workspace has at most {MAX_WORKSPACE_TAGS:,} tags.")
-        row = insert(Tag).values(id=tag_id, workspace_id=me.workspace_id, **draft.model_dump()).returning(Tag)
+            raise Problem(ErrorCode.UNPROCESSABLE, f"A workspace has at most {MAX_WORKSPACE_TAGS:,} tags.")
+        row = insert(Tag).values(id=tag_id, workspace_id=viewer.workspace_id, **draft.model_dump()).returning(Tag)
         with named_once(draft.name):
             return (await tx.execute(row)).one()
 
@@ -72,22 +78,22 @@ async def update(ctx: Context, tag_id: UUID, change: TagChange) -> Record:
     """Changes the fields that were sent. Raises ALREADY_EXISTS for a name that another tag has."""
     values = change.model_dump(exclude_unset=True)
     async with ctx.transaction() as tx:
-        tag = await access.tag(tx, ctx.me, tag_id, change=True)
+        tag = await access.require_tag(tx, ctx.viewer, tag_id, change=True)
         if not values:
             return tag
         # One at a time: two that take each other's names would wait for each other.
-        await hold(tx, "tags", tag.workspace_id)
+        await acquire_lock(tx, "tags", tag.workspace_id)
         written = change_rows(Tag).where(col(Tag.id) == tag_id).values(**values).returning(Tag)
         with named_once(change.name):
             row = (await tx.execute(written)).one_or_none()
         # Gone where it was deleted since the gate let it pass.
-        return row or await access.tag(tx, ctx.me, tag_id, change=True)
+        return row or await access.require_tag(tx, ctx.viewer, tag_id, change=True)
 
 
 async def delete(ctx: Context, tag_id: UUID) -> None:
     """Deletes a tag, also from its notes. It is no change of theirs: their revisions stay."""
     async with ctx.transaction() as tx:
-        await access.tag(tx, ctx.me, tag_id, change=True)
+        await access.require_tag(tx, ctx.viewer, tag_id, change=True)
         await tx.execute(remove(Tag).where(col(Tag.id) == tag_id))
 
 
@@ -97,4 +103,4 @@ def named_once(name: str) -> Iterator[None]:
     try:
         yield
     except IntegrityError:
-        raise Problem(Code.ALREADY_EXISTS, f"There is a tag named {name} already.", "name") from None
+        raise Problem(ErrorCode.ALREADY_EXISTS, f"There is a tag named {name} already.", "name") from None

@@ -23,7 +23,7 @@ from models.note import (
 from resolvers.auth import access
 from resolvers.auth.access import Right
 from resolvers.core.context import Context, Transaction
-from resolvers.core.errors import Code, Problem, bad_input
+from resolvers.core.errors import ErrorCode, Problem, bad_input
 from resolvers.core.idempotency import claim
 from resolvers.events.log import audience, publish
 from resolvers.notes.read import columns, get
@@ -39,23 +39,23 @@ async def create(ctx: Context, draft: NoteDraft, key: str | None = None) -> Reco
 
     Raises UNPROCESSABLE for a tag or a folder that is not there.
     """
-    me = ctx.me
-    access.need(me, "notes", write=True)
+    viewer = ctx.viewer
+    access.require_scope(viewer, "notes", write=True)
     values = _values(draft, set(type(draft).model_fields))
     values["status"] = draft.status or (NoteStatus.COMPLETED if draft.transcripts else NoteStatus.IDLE)
     values["translate_after"] = to_translate(draft.translation_language if draft.transcripts else None)
     note_id = new_id()
     async with ctx.transaction() as tx:
-        made_id = await claim(tx, me, key, note_id, operation="createNote", draft=draft)
+        made_id = await claim(tx, viewer, key, note_id, operation="createNote", draft=draft)
         if made_id == note_id:
             return await _create(ctx, tx, draft, {"id": note_id, **values})
     return await get(ctx, made_id)
 
 
 async def _create(ctx: Context, tx: Transaction, draft: NoteDraft, values: dict[str, Any]) -> Record:
-    _check_folder(draft, await _folder(ctx, tx, draft), ctx.me.workspace_id)
-    await _check_tags(tx, ctx.me.workspace_id, draft.tag_ids)
-    created = insert(Note).values(workspace_id=ctx.me.workspace_id, created_by_id=ctx.me.user_id, **values)
+    _check_folder(draft, await _folder(ctx, tx, draft), ctx.viewer.workspace_id)
+    await _check_tags(tx, ctx.viewer.workspace_id, draft.tag_ids)
+    created = insert(Note).values(workspace_id=ctx.viewer.workspace_id, created_by_id=ctx.viewer.user_id, **values)
     row = (await tx.execute(created.returning(*columns(None)))).one()
     await _tag(tx, row, draft.tag_ids)
     await add_segments(tx, row, draft.transcripts, 0)
@@ -74,9 +74,9 @@ async def update(ctx: Context, note_id: UUID, change: NoteChange, if_revision: i
     async with ctx.transaction() as tx:
         # Before the note, as whoever deletes a folder locks it before its notes.
         folder = await _folder(ctx, tx, change)
-        note = await access.note(tx, ctx.me, note_id, right, lock=True)
+        note = await access.require_note(tx, ctx.viewer, note_id, right, lock=True)
         if if_revision is not None and if_revision != note.revision:
-            raise Problem(Code.STALE_REVISION, f"The note is at revision {note.revision}, not {if_revision}.")
+            raise Problem(ErrorCode.STALE_REVISION, f"The note is at revision {note.revision}, not {if_revision}.")
         before = (await tx.execute(select(*columns(None)).where(col(Note.id) == note_id))).one()
         if not fields:
             return before
@@ -98,13 +98,13 @@ async def update(ctx: Context, note_id: UUID, change: NoteChange, if_revision: i
 async def append_transcript(ctx: Context, note_id: UUID, draft: TranscriptDraft) -> Record:
     """Adds segments at the end of the transcript. Raises UNPROCESSABLE beyond MAX_SEGMENTS."""
     async with ctx.transaction() as tx:
-        note = await access.note(tx, ctx.me, note_id, Right.EDIT, lock=True)
+        note = await access.require_note(tx, ctx.viewer, note_id, Right.EDIT, lock=True)
         last = select(func.max(col(TranscriptSegment.position)), func.count()).where(
             col(TranscriptSegment.note_id) == note_id
         )
         position, size = (await tx.execute(last)).one()
         if size + len(draft.segments) > MAX_SEGMENTS:
-            raise Problem(Code.UNPROCESSABLE, f"A transcript has at most {MAX_SEGMENTS} segments.", "segments")
+            raise Problem(ErrorCode.UNPROCESSABLE, f"A transcript has at most {MAX_SEGMENTS} segments.", "segments")
         await add_segments(tx, note, draft.segments, 0 if position is None else position + 1)
         row = await advance(tx, note_id, {}, reindex=True, retranslate=True)
         await _publish(ctx, tx, row, EventType.NOTE_UPDATED)
@@ -114,12 +114,12 @@ async def append_transcript(ctx: Context, note_id: UUID, draft: TranscriptDraft)
 async def delete(ctx: Context, note_id: UUID) -> None:
     """Deletes a note with its conversations, chunks and links."""
     async with ctx.transaction() as tx:
-        note = await access.note(tx, ctx.me, note_id, Right.MANAGE, lock=True)
+        note = await access.require_note(tx, ctx.viewer, note_id, Right.MANAGE, lock=True)
         shares = await tx.execute(select(col(NoteShare.user_id)).where(col(NoteShare.note_id) == note_id))
         told = audience(note, shares.scalars().all())
         await tx.execute(remove(Note).where(col(Note.id) == note_id))
         await publish(
-            tx, ctx.me, EventType.NOTE_DELETED, workspace_id=note.workspace_id, note_id=note_id, audience=told
+            tx, ctx.viewer, EventType.NOTE_DELETED, workspace_id=note.workspace_id, note_id=note_id, audience=told
         )
 
 
@@ -153,7 +153,7 @@ def to_translate(language: Any) -> ColumnElement[Any]:
 
 async def _publish(ctx: Context, tx: Transaction, note: Record, kind: EventType, *, completed: bool = False) -> None:
     for event in (kind, EventType.NOTE_COMPLETED) if completed else (kind,):
-        await publish(tx, ctx.me, event, workspace_id=note.workspace_id, note_id=note.id, audience=audience(note))
+        await publish(tx, ctx.viewer, event, workspace_id=note.workspace_id, note_id=note.id, audience=audience(note))
 
 
 def _refuse_nulls(change: NoteChange, fields: set[str]) -> None:
@@ -182,13 +182,13 @@ async def _folder(ctx: Context, tx: Transaction, draft: NoteDraft) -> Record | N
     if draft.folder_id is None:
         return None
     here = select(col(Folder.id), col(Folder.workspace_id)).where(col(Folder.id) == draft.folder_id)
-    held = here.where(access.seen(ctx.me)).with_for_update(read=True, key_share=True, of=Folder)
+    held = here.where(access.folder_visible_to(ctx.viewer)).with_for_update(read=True, key_share=True, of=Folder)
     return (await tx.execute(held)).one_or_none()
 
 
 def _check_folder(draft: NoteDraft, folder: Record | None, workspace_id: UUID) -> None:
     if draft.folder_id is not None and (folder is None or folder.workspace_id != workspace_id):
-        raise Problem(Code.UNPROCESSABLE, f"Unknown folder {draft.folder_id}.", "folderId")
+        raise Problem(ErrorCode.UNPROCESSABLE, f"Unknown folder {draft.folder_id}.", "folderId")
 
 
 async def _check_tags(tx: Transaction, workspace_id: UUID, tag_ids: Sequence[UUID]) -> None:
@@ -199,7 +199,7 @@ async def _check_tags(tx: Transaction, workspace_id: UUID, tag_ids: Sequence[UUI
     mine = select(col(Tag.id)).where(col(Tag.id).in_(wanted), col(Tag.workspace_id) == workspace_id)
     known = set((await tx.execute(mine.with_for_update(read=True, key_share=True))).scalars())
     if wanted - known:
-        raise Problem(Code.UNPROCESSABLE, f"Unknown tag {min(wanted - known)}.", "tagIds")
+        raise Problem(ErrorCode.UNPROCESSABLE, f"Unknown tag {min(wanted - known)}.", "tagIds")
 
 
 async def _tag(tx: Transaction, note: Record, tag_ids: Sequence[UUID]) -> None:

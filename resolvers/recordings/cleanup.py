@@ -9,7 +9,7 @@ from sqlmodel import col
 from models import Recording
 from models.base import as_id
 from resolvers.core.context import Context
-from resolvers.core.ports.audio import Stored
+from resolvers.core.ports.audio import StoredAudio
 from resolvers.recordings.create import UNUSED
 from resolvers.recordings.upload_urls import name_of
 
@@ -39,13 +39,13 @@ async def forget_orphans(ctx: Context) -> int:
 
     Looks through the whole store. Returns 0: there is nothing to be done again at once.
     """
-    await ctx.audio.store.tidy()
-    async for batch in ctx.audio.store.everything():
+    await ctx.audio.store.delete_partial_uploads()
+    async for batch in ctx.audio.store.list_all():
         await ctx.audio.store.delete(await _orphans(ctx, batch))
     return 0
 
 
-async def _orphans(ctx: Context, batch: Sequence[Stored]) -> list[str]:
+async def _orphans(ctx: Context, batch: Sequence[StoredAudio]) -> list[str]:
     """The names among these that are the form of a recording's, of one that is not there."""
     ids = {stored.name: as_id(stored.name.rpartition("/")[2].partition(".")[0]) for stored in batch}
     known = select(col(Recording.id)).where(col(Recording.id).in_([one for one in ids.values() if one]))

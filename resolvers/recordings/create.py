@@ -14,7 +14,7 @@ from models.recording import FromAudioDraft, RecordingState
 from resolvers.auth import access
 from resolvers.auth.access import Right
 from resolvers.core.context import Context, Transaction
-from resolvers.core.errors import Code, Problem, not_found
+from resolvers.core.errors import ErrorCode, Problem, not_found
 from resolvers.core.idempotency import claim
 from resolvers.events.log import audience, publish
 from resolvers.notes.read import columns
@@ -40,7 +40,7 @@ async def from_audio(ctx: Context, draft: FromAudioDraft, key: str | None = None
     await _arrived(ctx, recording)
     attempt = new_id()
     async with ctx.transaction() as tx:
-        if await claim(tx, ctx.me, key, attempt, operation="createNoteFromAudio", draft=draft) != attempt:
+        if await claim(tx, ctx.viewer, key, attempt, operation="createNoteFromAudio", draft=draft) != attempt:
             return await _made_before(tx, recording)
         # The folder before the note, as whoever deletes a folder locks it before its notes.
         await _check_folder(ctx, tx, draft.folder_id)
@@ -67,7 +67,7 @@ async def _given_out(ctx: Context, audio_url: str) -> Record:
     """The workspace's recording that was given out under this very address. No other address is ever looked at."""
     mine = (
         col(Recording.id) == as_id(audio_url.rpartition("/")[2]),
-        col(Recording.workspace_id) == ctx.me.workspace_id,
+        col(Recording.workspace_id) == ctx.viewer.workspace_id,
         col(Recording.audio_url) == audio_url,
     )
     async with ctx.read() as tx:
@@ -88,7 +88,7 @@ async def _arrived(ctx: Context, recording: Record) -> None:
     limit = most(recording.duration_sec)
     fits = stored.size <= limit
     # No store gives a part of nothing.
-    start = await ctx.audio.store.beginning(name, ENOUGH) if stored.size else b""
+    start = await ctx.audio.store.read_start(name, ENOUGH) if stored.size else b""
     if fits and is_it(recording.extension, start):
         return
     await ctx.audio.store.delete([name])
@@ -96,7 +96,7 @@ async def _arrived(ctx: Context, recording: Record) -> None:
 
 
 def unprocessable(message: str, field: str = FIELD) -> Problem:
-    return Problem(Code.UNPROCESSABLE, message, field)
+    return Problem(ErrorCode.UNPROCESSABLE, message, field)
 
 
 async def _made_before(tx: Transaction, recording: Record) -> UUID:
@@ -107,12 +107,12 @@ async def _made_before(tx: Transaction, recording: Record) -> UUID:
 
 async def _free_note(ctx: Context, tx: Transaction, note_id: UUID) -> Record:
     """The note, held, if it is the workspace's and no other recording is on its way to it."""
-    note = await access.note(tx, ctx.me, note_id, Right.EDIT, lock=True)
-    if note.workspace_id != ctx.me.workspace_id:
+    note = await access.require_note(tx, ctx.viewer, note_id, Right.EDIT, lock=True)
+    if note.workspace_id != ctx.viewer.workspace_id:
         raise not_found("Note", note_id)
     busy = select(col(Recording.id)).where(col(Recording.note_id) == note_id, col(Recording.state).in_(BUSY))
     if (await tx.execute(busy.limit(1))).one_or_none() is not None:
-        raise Problem(Code.CONFLICT, "Another recording is being added to this note.", "noteId")
+        raise Problem(ErrorCode.CONFLICT, "Another recording is being added to this note.", "noteId")
     return (await tx.execute(select(*columns(None)).where(col(Note.id) == note_id))).one()
 
 
@@ -122,7 +122,7 @@ async def _take(tx: Transaction, recording: Record) -> None:
     if state is None:  # removed since it was looked up
         raise unprocessable("The audio has not been uploaded.")
     if state not in UNUSED:
-        raise Problem(Code.CONFLICT, "This audio was made a note of already.", FIELD)
+        raise Problem(ErrorCode.CONFLICT, "This audio was made a note of already.", FIELD)
 
 
 def _values(draft: FromAudioDraft, recording: Record, old: Record | None) -> dict[str, Any]:
@@ -142,8 +142,10 @@ def _values(draft: FromAudioDraft, recording: Record, old: Record | None) -> dic
 async def _check_folder(ctx: Context, tx: Transaction, folder_id: UUID | None) -> None:
     if folder_id is None:
         return
-    here = (col(Folder.id) == folder_id, col(Folder.workspace_id) == ctx.me.workspace_id)
-    seen = select(col(Folder.id)).where(*here, access.seen(ctx.me)).with_for_update(read=True, of=Folder)
+    here = (col(Folder.id) == folder_id, col(Folder.workspace_id) == ctx.viewer.workspace_id)
+    seen = (
+        select(col(Folder.id)).where(*here, access.folder_visible_to(ctx.viewer)).with_for_update(read=True, of=Folder)
+    )
     if (await tx.execute(seen)).one_or_none() is None:
         raise unprocessable(f"Unknown folder {folder_id}.", "folderId")
 
@@ -158,8 +160,8 @@ def _event(event_id: str, title: str, recording: Record) -> dict[str, Any]:
 async def _create(ctx: Context, tx: Transaction, values: dict[str, Any]) -> Record:
     place = {
         "id": new_id(),
-        "workspace_id": ctx.me.workspace_id,
-        "created_by_id": ctx.me.user_id,
+        "workspace_id": ctx.viewer.workspace_id,
+        "created_by_id": ctx.viewer.user_id,
         "visibility": NoteVisibility.WORKSPACE,
     }
     return (await tx.execute(insert(Note).values(**place, **values).returning(*columns(None)))).one()
@@ -167,4 +169,4 @@ async def _create(ctx: Context, tx: Transaction, values: dict[str, Any]) -> Reco
 
 async def _tell(ctx: Context, tx: Transaction, note: Record, kind: EventType, **payload: Any) -> None:
     place = {"workspace_id": note.workspace_id, "note_id": note.id}
-    await publish(tx, ctx.me, kind, **place, **payload, audience=audience(note))
+    await publish(tx, ctx.viewer, kind, **place, **payload, audience=audience(note))

@@ -17,7 +17,7 @@ from models import Note, Recording
 from models.base import Record
 from models.recording import RecordingState
 from resolvers.core.context import Context
-from resolvers.core.ports.ai import writes
+from resolvers.core.ports.ai import has_generative_model
 from resolvers.core.ports.audio import AudioRefused, TranscriberUnavailable
 from resolvers.recordings.stages import give_up
 from resolvers.recordings.summarize import summarize
@@ -43,7 +43,7 @@ ENDS = {
 async def claim(ctx: Context) -> Record | None:
     """Takes a recording that waits, for the length of a lease."""
     # A summary comes after the translation, where there is somebody to translate.
-    translated = col(Note.translate_after).is_(None) if writes(ctx.models) else true()
+    translated = col(Note.translate_after).is_(None) if has_generative_model(ctx.models) else true()
     ready = and_(col(Recording.state) == RecordingState.SUMMARIZING, translated)
     # Audio is left to those who have a transcriber, should this process have none.
     if ctx.audio.transcriber is not None:

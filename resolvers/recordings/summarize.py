@@ -13,7 +13,7 @@ from models.note import NoteStatus
 from models.recording import RecordingState
 from resolvers.core.context import Context
 from resolvers.core.ports.ai import Passage, passages_block
-from resolvers.core.text_generation import written
+from resolvers.core.text_generation import generate_text
 from resolvers.recordings.create import default_title
 from resolvers.recordings.stages import end_stage, still
 from resolvers.replies.titles import INSTRUCTIONS as TITLE_INSTRUCTIONS
@@ -41,7 +41,7 @@ async def summarize(ctx: Context, job: Record) -> None:
     # Where nothing was said there is nothing to summarise.
     if turns:
         shown = Passage(title, 0, str(job.note_id), "\n".join(shortened(ctx, turns)))
-        summary = await written(ctx, INSTRUCTIONS, passages_block([shown]), SUMMARY_SECONDS)
+        summary = await generate_text(ctx, INSTRUCTIONS, passages_block([shown]), SUMMARY_SECONDS)
         if not summary:
             raise ValueError("the model wrote no summary")
         values["summary"] = summary[:MAX_TEXT]
@@ -92,7 +92,7 @@ def fitting(sizes: Sequence[int], room: int) -> int:
 
 async def _title(ctx: Context, summary: str) -> str | None:
     try:
-        return cleaned(await written(ctx, TITLE_INSTRUCTIONS, summary[:TITLED_BY], TITLE_SECONDS))
+        return cleaned(await generate_text(ctx, TITLE_INSTRUCTIONS, summary[:TITLED_BY], TITLE_SECONDS))
     except Exception as error:  # noqa: BLE001 (a title is never worth a failure: there is the date)
         log.warning("recording.title", error=str(error) or type(error).__name__)
         return None

@@ -10,7 +10,7 @@ from models import NoteTag, Tag
 from models.base import Record, as_id
 from models.note import MAX_TAGS
 from resolvers.core.context import Transaction
-from resolvers.core.errors import Code, Problem
+from resolvers.core.errors import ErrorCode, Problem
 
 FIELD = "tags"
 
@@ -26,9 +26,9 @@ async def add_tags(tx: Transaction, note: Record, wanted: Sequence[str]) -> None
     known = {tag.name for tag in found} | {tag.id for tag in found}
     for one in wanted:
         if one not in known and as_id(one) not in known:
-            raise Problem(Code.UNPROCESSABLE, f"Unknown tag {one[:100]}.", FIELD)
+            raise Problem(ErrorCode.UNPROCESSABLE, f"Unknown tag {one[:100]}.", FIELD)
     rows = [{"note_id": note.id, "tag_id": tag.id, "workspace_id": note.workspace_id} for tag in found]
     await tx.execute(insert(NoteTag).on_conflict_do_nothing(), rows)
     count = select(func.count()).select_from(NoteTag).where(col(NoteTag.note_id) == note.id)
     if (await tx.execute(count)).scalar_one() > MAX_TAGS:
-        raise Problem(Code.UNPROCESSABLE, f"A note has at most {MAX_TAGS} tags.", FIELD)
+        raise Problem(ErrorCode.UNPROCESSABLE, f"A note has at most {MAX_TAGS} tags.", FIELD)

@@ -52,7 +52,7 @@ async def _heard(ctx: Context, job: Record) -> Transcription:
     if ctx.audio.transcriber is None:
         raise TranscriberUnavailable("no transcriber is configured")
     try:
-        async with ctx.audio.store.opened(name_of(job), most(job.duration_sec)) as audio:
+        async with ctx.audio.store.open(name_of(job), most(job.duration_sec)) as audio:
             return await ctx.audio.transcriber.transcribe(audio, job.content_type)
     except FileNotFoundError:
         # Another machine may have it, should they not share one store as they must.

@@ -11,7 +11,7 @@ from models import Recording
 from models.base import Record
 from models.recording import RecordingState
 from resolvers.core.context import Context
-from resolvers.core.errors import Code, Problem, bad_input
+from resolvers.core.errors import ErrorCode, Problem, bad_input
 from resolvers.recordings.audio_format import ENOUGH, is_it
 from resolvers.recordings.upload_urls import Ticket, is_signed, name_of
 
@@ -40,7 +40,7 @@ async def receive(
     """
     recording = await admitted(ctx, ticket)
     if content_type != recording.content_type:
-        raise Problem(Code.UNSUPPORTED_MEDIA_TYPE, f"The Content-Type must be {recording.content_type}.")
+        raise Problem(ErrorCode.UNSUPPORTED_MEDIA_TYPE, f"The Content-Type must be {recording.content_type}.")
     limit = most(recording.duration_sec)
     if announced > limit:
         raise too_large(limit)
@@ -55,7 +55,7 @@ async def receive(
             yield chunk
 
     try:
-        await ctx.audio.store.receive(name_of(recording), counted())
+        await ctx.audio.store.write(name_of(recording), counted())
     except FileExistsError:
         raise used() from None
     arrived = {"state": RecordingState.UPLOADED, "size": size, "updated_at": func.now()}
@@ -70,20 +70,20 @@ async def admitted(ctx: Context, ticket: Ticket) -> Record:
         recording = (await tx.execute(query)).one_or_none()
     # The same words whether there is such a recording or not: a guess reveals nothing.
     if recording is None or not is_signed(recording.upload_key, ticket):
-        raise Problem(Code.FORBIDDEN, "This upload address was not given out by this server.")
+        raise Problem(ErrorCode.FORBIDDEN, "This upload address was not given out by this server.")
     if ticket.expires < time.time():
-        raise Problem(Code.FORBIDDEN, "This upload address has expired.")
+        raise Problem(ErrorCode.FORBIDDEN, "This upload address has expired.")
     if recording.state is not RecordingState.AWAITED:
         raise used()
     return recording
 
 
 def used() -> Problem:
-    return Problem(Code.CONFLICT, "This upload address was used already.")
+    return Problem(ErrorCode.CONFLICT, "This upload address was used already.")
 
 
 def too_large(limit: int) -> Problem:
-    return Problem(Code.PAYLOAD_TOO_LARGE, f"Audio of the announced duration has at most {limit} bytes.")
+    return Problem(ErrorCode.PAYLOAD_TOO_LARGE, f"Audio of the announced duration has at most {limit} bytes.")
 
 
 def not_that_kind(extension: str) -> str:
@@ -98,7 +98,7 @@ async def begun(chunks: AsyncIterator[bytes], extension: str) -> AsyncIterator[b
         if len(start) >= ENOUGH:
             break
     if not is_it(extension, start):
-        raise Problem(Code.UNSUPPORTED_MEDIA_TYPE, not_that_kind(extension))
+        raise Problem(ErrorCode.UNSUPPORTED_MEDIA_TYPE, not_that_kind(extension))
     yield start
     async for chunk in chunks:
         yield chunk

@@ -19,7 +19,7 @@ from models.base import Record, new_id
 from models.recording import RecordingState, UploadDraft
 from resolvers.auth import access
 from resolvers.core.context import Context
-from resolvers.core.errors import Code, Problem
+from resolvers.core.errors import ErrorCode, Problem
 from resolvers.recordings.audio_format import CONTENT_TYPES
 
 UPLOAD_SECONDS = 600
@@ -46,13 +46,15 @@ class Ticket:
 
 async def may_record(ctx: Context) -> None:
     """Raises INSUFFICIENT_SCOPE, PLAN_REQUIRED, TRANSCRIBER_NOT_CONFIGURED."""
-    access.need(ctx.me, "notes", write=True)
+    access.require_scope(ctx.viewer, "notes", write=True)
     async with ctx.read() as tx:
-        plan = (await tx.execute(select(col(Workspace.plan)).where(col(Workspace.id) == ctx.me.workspace_id))).scalar()
+        plan = (
+            await tx.execute(select(col(Workspace.plan)).where(col(Workspace.id) == ctx.viewer.workspace_id))
+        ).scalar()
     if plan is not Plan.ENTERPRISE:
-        raise Problem(Code.PLAN_REQUIRED, "Notes from audio need the enterprise plan.")
+        raise Problem(ErrorCode.PLAN_REQUIRED, "Notes from audio need the enterprise plan.")
     if ctx.audio.transcriber is None:
-        raise Problem(Code.TRANSCRIBER_NOT_CONFIGURED, "This server has no transcriber configured.")
+        raise Problem(ErrorCode.TRANSCRIBER_NOT_CONFIGURED, "This server has no transcriber configured.")
 
 
 async def prepare(ctx: Context, draft: UploadDraft, base: str) -> Address:
@@ -61,15 +63,15 @@ async def prepare(ctx: Context, draft: UploadDraft, base: str) -> Address:
     recording_id, key = new_id(), secrets.token_bytes(32)
     base = base if ctx.audio.public_url is None else f"{ctx.audio.public_url.rstrip('/')}/v1/uploads"
     extension, audio_url = draft.file_extension.value, f"{base}/{recording_id}"
-    name = audio_name(ctx.me.workspace_id, recording_id, extension)
-    address = await ctx.audio.store.upload_address(name, UPLOAD_SECONDS)
+    name = audio_name(ctx.viewer.workspace_id, recording_id, extension)
+    address = await ctx.audio.store.upload_url(name, UPLOAD_SECONDS)
     if address is None:
         expires = int(time.time()) + UPLOAD_SECONDS
         address = f"{audio_url}?expires={expires}&signature={signature(key, recording_id, expires)}"
     values = {
         "id": recording_id,
-        "workspace_id": ctx.me.workspace_id,
-        "created_by_id": ctx.me.user_id,
+        "workspace_id": ctx.viewer.workspace_id,
+        "created_by_id": ctx.viewer.user_id,
         "state": RecordingState.AWAITED,
         "content_type": CONTENT_TYPES[extension],
         "extension": extension,

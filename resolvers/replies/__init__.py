@@ -3,13 +3,13 @@
 from resolvers.replies.cancel import cancel, cancel_in
 from resolvers.replies.ending import close_lost
 from resolvers.replies.events import ReplyEvent, Unstored
-from resolvers.replies.runner import Runs
+from resolvers.replies.runner import ReplyRunner
 from resolvers.replies.send import Sent, send
 from resolvers.replies.subscribe import follow, follow_cursor, reply_cursor
 
 __all__ = [
     "ReplyEvent",
-    "Runs",
+    "ReplyRunner",
     "Sent",
     "Unstored",
     "cancel",

@@ -25,9 +25,9 @@ async def cancel(ctx: Context, message_id: UUID) -> Record:
     Its conversation can be asked again at once. The message that is returned has its final text, but where the process
     that ran it is gone. Raises NOT_FOUND for what is no reply.
     """
-    access.need(ctx.me, "notes", write=True)
+    access.require_scope(ctx.viewer, "notes", write=True)
     async with ctx.transaction() as tx:
-        message, conversation = await access.message(tx, ctx.me, message_id)
+        message, conversation = await access.require_message(tx, ctx.viewer, message_id)
         if message.role is not MessageRole.ASSISTANT:
             raise not_found("Message", message_id)
         stopped = await _stop(tx, conversation, col(Message.id) == message_id)
@@ -36,9 +36,9 @@ async def cancel(ctx: Context, message_id: UUID) -> Record:
 
 async def cancel_in(ctx: Context, conversation_id: UUID) -> None:
     """The same for the reply that is running in a conversation; where none is, nothing happens."""
-    access.need(ctx.me, "notes", write=True)
+    access.require_scope(ctx.viewer, "notes", write=True)
     async with ctx.transaction() as tx:
-        conversation = await access.conversation(tx, ctx.me, conversation_id)
+        conversation = await access.require_conversation(tx, ctx.viewer, conversation_id)
         stopped = await _stop(tx, conversation, col(Message.conversation_id) == conversation_id)
     if stopped is not None:
         await _settled(ctx, stopped, tell=True)
@@ -57,7 +57,7 @@ async def _stop(tx: Transaction, conversation: Record, which: ColumnElement[bool
 async def _settled(ctx: Context, message_id: UUID, *, tell: bool) -> Record:
     """The message as it is once its end was written, or after all the looks."""
     if tell:
-        await ctx.bus.cancel(message_id)
+        await ctx.bus.publish_cancellation(message_id)
     row = await _row(ctx, message_id)
     for pause in LOOKS:
         if not running(row):

@@ -26,8 +26,8 @@ from models import Conversation, Message
 from models.base import Record
 from models.conversation import MessageRole, MessageState
 from resolvers.core.context import Context, Transaction
-from resolvers.core.errors import Code, Problem
-from resolvers.core.locks import hold
+from resolvers.core.errors import ErrorCode, Problem
+from resolvers.core.locks import acquire_lock
 
 WINDOW = 60
 """Seconds for which the tokens of a reply count, from its end."""
@@ -85,7 +85,7 @@ _STANDING = (
 async def make_room(ctx: Context, tx: Transaction, conversation: Record) -> None:
     """Refuses a reply beyond the limits with RATE_LIMITED. Until the transaction ends no other can slip in."""
     limits = ctx.limits
-    await hold(tx, "replies", conversation.workspace_id)
+    await acquire_lock(tx, "replies", conversation.workspace_id)
     asker = {"workspace_id": conversation.workspace_id, "user_id": conversation.user_id}
     row = (await tx.execute(_STANDING, {**asker, "tokens": limits.tokens_per_minute or UNLIMITED})).one()
     if row.own >= limits.replies_per_user:
@@ -98,4 +98,4 @@ async def make_room(ctx: Context, tx: Transaction, conversation: Record) -> None
 
 
 def _limited(text: str, seconds: int) -> Problem:
-    return Problem(Code.RATE_LIMITED, f"{text} Try again in {seconds} seconds.", retry_after=seconds)
+    return Problem(ErrorCode.RATE_LIMITED, f"{text} Try again in {seconds} seconds.", retry_after=seconds)

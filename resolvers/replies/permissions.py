@@ -10,7 +10,7 @@ from models.base import Record
 from resolvers.auth import access
 from resolvers.auth.access import Right
 from resolvers.core.context import Context, Viewer
-from resolvers.events.permissions import Facts
+from resolvers.events.permissions import PermissionSnapshot
 from resolvers.replies.events import ReplyEvent
 
 FRESH = 1.0
@@ -29,10 +29,12 @@ async def admitted(
         async with aclosing(events) as told:
             async for event in told:
                 if looking is not None and looking.done():
-                    _permit(ctx.me, conversation.note_id, looking.result())
+                    _permit(ctx.viewer, conversation.note_id, looking.result())
                     looked, looking = time.monotonic(), None
                 elif looking is None and time.monotonic() - looked > FRESH:
-                    facts = ctx.feeds.checks.facts(ctx.me, conversation.workspace_id, (conversation.note_id,))
+                    facts = ctx.event_feeds.permissions.read(
+                        ctx.viewer, conversation.workspace_id, (conversation.note_id,)
+                    )
                     looking = asyncio.create_task(facts)
                 yield event
     finally:
@@ -40,9 +42,9 @@ async def admitted(
             looking.cancel()
 
 
-def _permit(viewer: Viewer, note_id: UUID, facts: Facts) -> None:
+def _permit(viewer: Viewer, note_id: UUID, facts: PermissionSnapshot) -> None:
     facts.check(viewer)
     note = facts.note(viewer, note_id)
     # Of a note that is gone the reply itself tells, in its end.
     if note is not None:
-        access.permit(viewer, note, Right.READ)
+        access.check_note_right(viewer, note, Right.READ)

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from models.base import Record, mended
 from resolvers.core.context import Bus
-from resolvers.core.ports.agents import AnswerFailed, ToolUse, Usage
+from resolvers.core.ports.agents import ReplyFailed, ToolCall, Usage
 from resolvers.replies.buffer import ReplyLog
 from resolvers.replies.events import ReplyEvent
 
@@ -17,7 +17,7 @@ TOO_LONG = "The answer became too long."
 
 
 class Telling:
-    """A Teller. What was told so far is `said` and `tools`; `silent` until the first of it."""
+    """A Teller. What was told so far is `said` and `tools`; `is_empty` until the first of it."""
 
     def __init__(self, bus: Bus, message_id: UUID, rest: Callable[[], float]) -> None:
         self.id = message_id
@@ -30,7 +30,7 @@ class Telling:
         self._text: list[str] = []
         self._tools: dict[str, dict[str, Any]] = {}
         # Which life of the bus has heard all that was told.
-        self._heard_by = bus.lives
+        self._heard_by = bus.reconnects
 
     @property
     def said(self) -> str:
@@ -41,10 +41,10 @@ class Telling:
         return list(self._tools.values())
 
     @property
-    def silent(self) -> bool:
+    def is_empty(self) -> bool:
         return not self.log.events
 
-    async def text(self, *pieces: str) -> None:
+    async def write_text(self, *pieces: str) -> None:
         rest = self._rest()
         for piece in ("".join(pieces),) if rest else pieces:
             await self._delta(mended(piece))
@@ -54,31 +54,31 @@ class Telling:
 
     async def _delta(self, piece: str) -> None:
         if self.length + len(piece) > MAX_ANSWER:
-            raise AnswerFailed(TOO_LONG)
+            raise ReplyFailed(TOO_LONG)
         if piece:
             self._text.append(piece)
             self.length += len(piece)
             await self.event("delta", content=piece)
 
-    async def tool(self, use: ToolUse) -> None:
-        if use.finished:
+    async def write_tool_call(self, call: ToolCall) -> None:
+        if call.finished:
             # A new value: the event of the beginning may still be on its way out.
-            call = {**self._tools[use.id], "result": use.result, "result_summary": use.summary}
+            row = {**self._tools[call.id], "result": call.result, "result_summary": call.summary}
         else:
-            call = {
-                "id": use.id,
-                "tool_name": use.name,
+            row = {
+                "id": call.id,
+                "tool_name": call.name,
                 "text_offset": self.length,
                 # For the model on later turns; the edges do not show it.
-                "step": use.step,
-                "arguments": use.arguments,
+                "step": call.step,
+                "arguments": call.arguments,
                 "result_summary": None,
                 "result": None,
             }
-        self._tools[use.id] = call
-        await self.event("tool_call", tool_call=call)
+        self._tools[call.id] = row
+        await self.event("tool_call", tool_call=row)
 
-    def used(self, model_id: str, usage: Usage) -> None:
+    def record_usage(self, model_id: str, usage: Usage) -> None:
         self.model_id, before = model_id, self.used_by_all
         self.used_by_all = Usage(
             before.input_tokens + usage.input_tokens,
@@ -86,13 +86,13 @@ class Telling:
             before.requests + usage.requests,
         )
 
-    async def change(self, suggestion: Record) -> None:
+    async def write_suggestion(self, suggestion: Record) -> None:
         await self.event("document_change", document_change=changed(suggestion))
 
     async def event(self, kind: str, **told: Any) -> None:
         event = ReplyEvent(len(self.log.events) + 1, kind, self.id, **told)
         self.log.add(event)
-        if self._heard_by != self._bus.lives:
+        if self._heard_by != self._bus.reconnects:
             await self.repeat()
         else:
             await self._bus.publish_reply(self.id, event.encode(), last=event.terminal)
@@ -100,7 +100,7 @@ class Telling:
     async def repeat(self) -> None:
         """Tells the bus everything again, once it has come back without it; followers know by the numbers what is new
         to them."""
-        lives = self._bus.lives
+        lives = self._bus.reconnects
         if lives == self._heard_by:
             return
         self._heard_by = lives

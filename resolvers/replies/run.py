@@ -9,7 +9,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from models.base import Record
 from models.conversation import MessageState
-from resolvers.core.ports.agents import FAILED, AnswerFailed, Question
+from resolvers.core.ports.agents import DEFAULT_FAILURE_TEXT, ReplyFailed, ReplyRequest
 from resolvers.core.ports.ai import Passage
 from resolvers.replies.ending import GONE, STOPPED, close, exists
 from resolvers.replies.publisher import Telling
@@ -24,13 +24,13 @@ in all as the lease, after which the chore ends it as lost."""
 
 
 class Run:
-    def __init__(self, question: Question, conversation: Record, *, grounded: bool) -> None:
+    def __init__(self, question: ReplyRequest, conversation: Record, *, grounded: bool) -> None:
         self._ctx = question.ctx
         self._question = question
         self._conversation = conversation
         self.id = question.reply_id
         self._grounded = grounded
-        self.telling = Telling(self._ctx.bus, self.id, self._ctx.runs.rest)
+        self.telling = Telling(self._ctx.bus, self.id, self._ctx.reply_runner.rest)
         # What was saved last, and when (the loop's clock); kept by Runs.
         self.saved_length, self.saved_at = 0, asyncio.get_running_loop().time()
         self._answering: asyncio.Task[None] | None = None
@@ -52,13 +52,13 @@ class Run:
             state = MessageState.DONE
         except asyncio.CancelledError:
             error = self._reason or STOPPED
-        except AnswerFailed as failure:
+        except ReplyFailed as failure:
             log.warning("reply.failed", message_id=str(self.id), error=str(failure))
             error = failure.reason
         except Exception:
             # Whatever went wrong, the reply must get its end; the cause is for the log only.
             log.exception("reply.failed", message_id=str(self.id), model_id=self._question.model_id)
-            error = FAILED
+            error = DEFAULT_FAILURE_TEXT
         try:
             await self._finish(state, error)
         finally:
@@ -68,7 +68,7 @@ class Run:
         """Streams the answer to the followers."""
         await self._ctx.agents.answer(await self._prepared(), self.telling)
 
-    async def _prepared(self) -> Question:
+    async def _prepared(self) -> ReplyRequest:
         """The question with the passages that were found for it."""
         return replace(self._question, passages=await self._passages() if self._grounded else [])
 
@@ -103,7 +103,7 @@ class Run:
             await self.telling.event("done", content=closed.content)
             if self._conversation.title is None:
                 asked = replace(self._question, model_id=closed.model_id)
-                self._ctx.runs.spawn(give_title(self._ctx, self._conversation, asked))
+                self._ctx.reply_runner.spawn(give_title(self._ctx, self._conversation, asked))
         else:
             await self.telling.event("error", content=closed.error)
 

@@ -16,9 +16,9 @@ from resolvers.auth import access
 from resolvers.auth.access import Right
 from resolvers.conversations.conversations import tell
 from resolvers.core.context import Context, Transaction
-from resolvers.core.errors import Code, Problem, bad_input
+from resolvers.core.errors import ErrorCode, Problem, bad_input
 from resolvers.core.idempotency import claim
-from resolvers.core.ports.agents import Question
+from resolvers.core.ports.agents import ReplyRequest
 from resolvers.replies.limits import make_room
 from resolvers.replies.run import Run
 
@@ -49,18 +49,18 @@ async def _send(ctx: Context, conversation_id: UUID, draft: MessageDraft, key: s
     answered = {"id": reply_id, "role": MessageRole.ASSISTANT, "state": MessageState.STREAMING, "model_id": model_id}
     answered |= {"agent_type": draft.agent_type, "lease_until": func.now() + ctx.limits.reply_lease}
     async with ctx.transaction() as tx:
-        conversation = await access.conversation(tx, ctx.me, conversation_id, lock=True)
+        conversation = await access.require_conversation(tx, ctx.viewer, conversation_id, lock=True)
         if draft.note_id is not None:
-            await access.note(tx, ctx.me, draft.note_id, Right.READ)
+            await access.require_note(tx, ctx.viewer, draft.note_id, Right.READ)
         around = draft.note_id if "note_id" in draft.model_fields_set else conversation.note_id
         sending = f"sendMessage {conversation_id} {around}"
-        made_id = await claim(tx, ctx.me, key, reply_id, operation=sending, draft=draft)
+        made_id = await claim(tx, ctx.viewer, key, reply_id, operation=sending, draft=draft)
         if made_id != reply_id:
             return await _sent(tx, made_id)
         await _refuse_second(tx, conversation)
         await make_room(ctx, tx, conversation)
         sent = await _write(ctx, tx, conversation, asked, answered)
-    question = Question(
+    question = ReplyRequest(
         ctx=ctx,
         text=draft.message,
         note_id=around or conversation.note_id,
@@ -71,7 +71,7 @@ async def _send(ctx: Context, conversation_id: UUID, draft: MessageDraft, key: s
         message_id=user_message_id,
         reply_id=reply_id,
     )
-    ctx.runs.start(Run(question, conversation, grounded=around is not None))
+    ctx.reply_runner.start(Run(question, conversation, grounded=around is not None))
     return sent
 
 
@@ -110,7 +110,7 @@ async def _refuse_second(tx: Transaction, conversation: Record) -> None:
         col(Message.conversation_id) == conversation.id, col(Message.state) == MessageState.STREAMING
     )
     if (await tx.execute(running)).first() is not None:
-        raise Problem(Code.ALREADY_REPLYING, "A reply is still running in this conversation.")
+        raise Problem(ErrorCode.ALREADY_REPLYING, "A reply is still running in this conversation.")
 
 
 async def _insert(tx: Transaction, conversation: Record, values: Mapping[str, Any]) -> Record:

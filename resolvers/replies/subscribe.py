@@ -51,7 +51,7 @@ async def follow(
     the viewer may hear it no longer.
     """
     async with ctx.read() as tx:
-        message, conversation = await access.message(tx, ctx.me, message_id)
+        message, conversation = await access.require_message(tx, ctx.viewer, message_id)
     if message.role is not MessageRole.ASSISTANT or conversation_id not in {None, conversation.id}:
         raise not_found("Message", message_id)
     return admitted(ctx, conversation, _events(ctx, message, after))
@@ -59,7 +59,7 @@ async def follow(
 
 async def _events(ctx: Context, message: Record, after: int) -> AsyncGenerator[ReplyEvent, None]:
     message_id = message.id
-    run = ctx.runs.find(message_id)
+    run = ctx.reply_runner.find(message_id)
     if run is not None:
         async with aclosing(run.telling.log.follow(after)) as told:
             async for event in told:
@@ -79,11 +79,11 @@ async def _elsewhere(ctx: Context, message: Record, after: int) -> AsyncGenerato
     more = True
     while more:
         # The feed is open before the row is read: what ends in between is in one or the other.
-        async with ctx.bus.reply(message_id) as feed:
+        async with ctx.bus.subscribe_reply(message_id) as feed:
             row = await _look(ctx, message_id, row)
-            more = feed.kept > 0 or _running(row)
-            while more and feed.open:
-                data = await feed.next(ctx.limits.reply_silence)
+            more = feed.retained > 0 or _running(row)
+            while more and feed.is_open:
+                data = await feed.next(ctx.limits.reply_poll_seconds)
                 told = heard.skip() if data is None else heard.take(ReplyEvent.decode(data))
                 for event in told:
                     yield event

@@ -12,7 +12,7 @@ from models import Conversation, EventType
 from models.base import Record, mended
 from resolvers.conversations.conversations import tell
 from resolvers.core.context import Context
-from resolvers.core.ports.agents import Question
+from resolvers.core.ports.agents import ReplyRequest
 
 log = structlog.get_logger()
 
@@ -33,7 +33,7 @@ EDGES = " \t\"'“”„«»‹›‘’‚`*_#.!?。！？…:;,、，：；"
 LABEL = re.compile(r"^\W*title\s*[:：]\s*", re.IGNORECASE)
 
 
-async def give_title(ctx: Context, conversation: Record, question: Question) -> None:
+async def give_title(ctx: Context, conversation: Record, question: ReplyRequest) -> None:
     """Titles an untitled conversation; whoever titled it meanwhile wins."""
     title = plain(question.text)
     try:
@@ -53,10 +53,10 @@ async def _name(ctx: Context, conversation: Record, title: str) -> None:
             await tell(ctx, tx, row, EventType.CONVERSATION_UPDATED)
 
 
-async def _made(ctx: Context, question: Question) -> str | None:
+async def _made(ctx: Context, question: ReplyRequest) -> str | None:
     try:
         async with asyncio.timeout(SECONDS):
-            title = await ctx.agents.write(ctx, question.model_id, INSTRUCTIONS, question.text[:SHOWN])
+            title = await ctx.agents.complete(ctx, question.model_id, INSTRUCTIONS, question.text[:SHOWN])
     except Exception as error:  # noqa: BLE001 (a title is never worth a failure: there is a fallback)
         log.warning("title.failed", conversation_id=str(question.conversation_id), error=type(error).__name__)
         return None

@@ -11,9 +11,9 @@ from models import Delivery, DeliveryStatus, Webhook
 from models.base import Record, new_id
 from resolvers.auth import access, roles
 from resolvers.core.context import Context, Transaction
-from resolvers.core.errors import Code, Problem, not_found
+from resolvers.core.errors import ErrorCode, Problem, not_found
 from resolvers.core.nested_pages import Pages, checked_before, read_pages
-from resolvers.core.pagination import Order, Window, check_place
+from resolvers.core.pagination import Order, PageArguments, check_limit_and_offset
 from resolvers.webhooks.events import TEST_EVENT
 from resolvers.webhooks.outbox import delivery_row
 from resolvers.webhooks.payloads import TestEvent, build_test
@@ -29,42 +29,42 @@ def columns(wanted: Collection[str] | None) -> tuple[Any, ...]:
 
 
 def _of(ctx: Context, webhook_id: Any, wanted: Collection[str] | None) -> Select[Any]:
-    governed = roles.governs(ctx.me, col(Delivery.workspace_id))
+    governed = roles.is_admin(ctx.viewer, col(Delivery.workspace_id))
     return select(*columns(wanted)).where(col(Delivery.webhook_id) == webhook_id, governed)
 
 
 async def pages(
-    ctx: Context, webhook_ids: Sequence[UUID], window: Window, fields: Collection[str] | None = None
+    ctx: Context, webhook_ids: Sequence[UUID], window: PageArguments, fields: Collection[str] | None = None
 ) -> Pages:
     """A page of the deliveries of each of the endpoints, which were read before, newest first."""
-    access.need(ctx.me, "webhooks")
+    access.require_scope(ctx.viewer, "webhooks")
     parents = checked_before(webhook_ids, "Webhook")
     return await read_pages(ctx, parents, lambda webhook_id: _of(ctx, webhook_id, fields), BY_TIME, window)
 
 
 async def window(ctx: Context, webhook_id: UUID, limit: int, offset: int) -> tuple[Sequence[Record], bool]:
     """A page by offset, newest first, and whether it is the last."""
-    access.need(ctx.me, "webhooks")
-    check_place(limit, offset)
-    query = BY_TIME.apply(_of(ctx, webhook_id, None), Window(first=limit)).offset(offset)
+    access.require_scope(ctx.viewer, "webhooks")
+    check_limit_and_offset(limit, offset)
+    query = BY_TIME.apply(_of(ctx, webhook_id, None), PageArguments(first=limit)).offset(offset)
     async with ctx.read() as tx:
-        await roles.part(tx, ctx.me, Webhook, webhook_id, admin=True)
+        await roles.require_row(tx, ctx.viewer, Webhook, webhook_id, admin=True)
         found = (await tx.execute(query)).all()
     return found[:limit], len(found) <= limit
 
 
 async def find(ctx: Context, ids: Iterable[UUID], wanted: Collection[str] | None = None) -> Mapping[UUID, Record]:
     """Those of the deliveries whose workspace the viewer governs, by id."""
-    mine = and_(col(Delivery.id).in_(list(ids)), roles.governs(ctx.me, col(Delivery.workspace_id)))
+    mine = and_(col(Delivery.id).in_(list(ids)), roles.is_admin(ctx.viewer, col(Delivery.workspace_id)))
     async with ctx.read() as tx:
         return {row.id: row for row in await tx.execute(select(*columns(wanted)).where(mine))}
 
 
 async def send_test(ctx: Context, webhook_id: UUID) -> Record:
     """The delivery of a test, which is sent at once. Raises CONFLICT where the endpoint is switched off."""
-    access.need(ctx.me, "webhooks", write=True)
+    access.require_scope(ctx.viewer, "webhooks", write=True)
     async with ctx.transaction() as tx:
-        webhook = await roles.part(tx, ctx.me, Webhook, webhook_id, admin=True)
+        webhook = await roles.require_row(tx, ctx.viewer, Webhook, webhook_id, admin=True)
         await _hold(tx, webhook_id)
         return await add_test(ctx, tx, webhook)
 
@@ -82,9 +82,9 @@ async def redeliver(ctx: Context, delivery_id: UUID, webhook_id: UUID | None = N
 
     `webhook_id` names the endpoint that it must be of. Raises CONFLICT where that is switched off.
     """
-    access.need(ctx.me, "webhooks", write=True)
+    access.require_scope(ctx.viewer, "webhooks", write=True)
     async with ctx.transaction() as tx:
-        row = await roles.part(tx, ctx.me, Delivery, delivery_id, admin=True)
+        row = await roles.require_row(tx, ctx.viewer, Delivery, delivery_id, admin=True)
         if webhook_id not in (None, row.webhook_id):
             raise not_found("Delivery", delivery_id)
         await _hold(tx, row.webhook_id)
@@ -104,7 +104,7 @@ async def _hold(tx: Transaction, webhook_id: UUID) -> None:
     if active is None:
         raise not_found("Webhook", webhook_id)
     if not active:
-        raise Problem(Code.CONFLICT, "This webhook is switched off: nothing is sent to it.")
+        raise Problem(ErrorCode.CONFLICT, "This webhook is switched off: nothing is sent to it.")
 
 
 def _wake(tx: Transaction, workspace_id: UUID) -> None:

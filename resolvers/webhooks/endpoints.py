@@ -21,7 +21,7 @@ from models.base import Record, new_id
 from resolvers.auth import access, roles
 from resolvers.core import locks
 from resolvers.core.context import Context, Transaction
-from resolvers.core.errors import Code, Problem, bad_input, not_found
+from resolvers.core.errors import ErrorCode, Problem, bad_input, not_found
 from resolvers.core.idempotency import claim
 from resolvers.webhooks.deliveries import add_test
 from resolvers.webhooks.drafts import WebhookChange, WebhookDraft
@@ -45,29 +45,29 @@ SHOWN: tuple[Any, ...] = tuple(
 
 def names(ctx: Context) -> list[str]:
     """The events that an endpoint can subscribe to, the older names last."""
-    access.need(ctx.me, "webhooks")
+    access.require_scope(ctx.viewer, "webhooks")
     return list(EVENT_NAMES)
 
 
 async def listed(ctx: Context) -> Sequence[Record]:
     """The endpoints of the viewer's workspace, newest first; Zapier's are known by their address alone."""
-    me = ctx.me
-    access.need(me, "webhooks")
-    query = select(*SHOWN).where(col(Webhook.workspace_id) == me.workspace_id, col(Webhook.is_zapier).is_(False))
+    viewer = ctx.viewer
+    access.require_scope(viewer, "webhooks")
+    query = select(*SHOWN).where(col(Webhook.workspace_id) == viewer.workspace_id, col(Webhook.is_zapier).is_(False))
     async with ctx.read() as tx:
-        await roles.workspace(tx, me, me.workspace_id, admin=True)
+        await roles.require_workspace(tx, viewer, viewer.workspace_id, admin=True)
         return (await tx.execute(query.order_by(col(Webhook.created_at).desc(), col(Webhook.id).desc()))).all()
 
 
 async def get(ctx: Context, webhook_id: UUID) -> Record:
-    access.need(ctx.me, "webhooks")
+    access.require_scope(ctx.viewer, "webhooks")
     async with ctx.read() as tx:
-        return await roles.part(tx, ctx.me, Webhook, webhook_id, admin=True)
+        return await roles.require_row(tx, ctx.viewer, Webhook, webhook_id, admin=True)
 
 
 async def find(ctx: Context, ids: Iterable[UUID]) -> Mapping[UUID, Record]:
     """Those of the endpoints whose workspace the viewer governs, by id."""
-    query = select(*SHOWN).where(col(Webhook.id).in_(list(ids)), roles.governs(ctx.me, col(Webhook.workspace_id)))
+    query = select(*SHOWN).where(col(Webhook.id).in_(list(ids)), roles.is_admin(ctx.viewer, col(Webhook.workspace_id)))
     async with ctx.read() as tx:
         return {row.id: row for row in await tx.execute(query)}
 
@@ -78,15 +78,15 @@ async def create(ctx: Context, draft: WebhookDraft, key: str | None = None) -> t
     With an idempotency key only once: the repeat gets the same endpoint and its secret. Raises BAD_USER_INPUT for a URL
     that can't be posted to, UNPROCESSABLE beyond MAX_WEBHOOKS, CONFLICT to a repeat after the secret was replaced.
     """
-    me, webhook_id = ctx.me, new_id()
-    access.need(me, "webhooks", write=True)
+    viewer, webhook_id = ctx.viewer, new_id()
+    access.require_scope(viewer, "webhooks", write=True)
     refuse(draft.url, allow_local=ctx.limits.webhooks_allow_local)
     async with ctx.transaction() as tx:
-        await roles.workspace(tx, me, me.workspace_id, admin=True)
-        await locks.hold(tx, "webhooks", me.workspace_id)
-        made_id = await claim(tx, me, key, webhook_id, operation="createWebhook", draft=draft)
+        await roles.require_workspace(tx, viewer, viewer.workspace_id, admin=True)
+        await locks.acquire_lock(tx, "webhooks", viewer.workspace_id)
+        made_id = await claim(tx, viewer, key, webhook_id, operation="createWebhook", draft=draft)
         if made_id != webhook_id:
-            made = await roles.part(tx, me, Webhook, made_id, admin=True)
+            made = await roles.require_row(tx, viewer, Webhook, made_id, admin=True)
             return made, _first_secret(ctx, made)
         row, secret = await add(ctx, tx, {"id": webhook_id, **draft.model_dump()})
         if row.is_active:
@@ -98,17 +98,17 @@ def _first_secret(ctx: Context, made: Record) -> str:
     """What the create told. A newer secret is for whoever rotated it."""
     if made.previous_secret is None:
         with suppress(ValueError):
-            return ctx.vault.open(made.secret)
-    raise Problem(Code.CONFLICT, "This webhook was made before, and its first secret can't be told again.")
+            return ctx.vault.decrypt(made.secret)
+    raise Problem(ErrorCode.CONFLICT, "This webhook was made before, and its first secret can't be told again.")
 
 
 async def add(ctx: Context, tx: Transaction, values: dict[str, Any]) -> tuple[Record, str]:
     """Adds an endpoint with a fresh secret. The workspace's endpoints are held, so that what was counted stays so."""
-    me, secret = ctx.me, new_secret()
-    mine = select(func.count()).select_from(Webhook).where(col(Webhook.workspace_id) == me.workspace_id)
+    viewer, secret = ctx.viewer, new_secret()
+    mine = select(func.count()).select_from(Webhook).where(col(Webhook.workspace_id) == viewer.workspace_id)
     if (await tx.execute(mine)).scalar_one() >= MAX_WEBHOOKS:
-        raise Problem(Code.UNPROCESSABLE, f"A workspace has at most {MAX_WEBHOOKS} webhooks.")
-    place = {"workspace_id": me.workspace_id, "created_by_id": me.user_id, "secret": ctx.vault.seal(secret)}
+        raise Problem(ErrorCode.UNPROCESSABLE, f"A workspace has at most {MAX_WEBHOOKS} webhooks.")
+    place = {"workspace_id": viewer.workspace_id, "created_by_id": viewer.user_id, "secret": ctx.vault.encrypt(secret)}
     row = (await tx.execute(insert(Webhook).values(**values, **place).returning(*SHOWN))).one()
     return row, secret
 
@@ -121,14 +121,14 @@ def new_secret() -> str:
 async def update(ctx: Context, webhook_id: UUID, change: WebhookChange) -> Record:
     """Changes the fields that were sent. Raises BAD_USER_INPUT for a URL that can't be posted to, and for any of a
     Zapier hook, which is known by it."""
-    access.need(ctx.me, "webhooks", write=True)
+    access.require_scope(ctx.viewer, "webhooks", write=True)
     values = change.model_dump(exclude_unset=True)
     if "url" in values:
         refuse(change.url, allow_local=ctx.limits.webhooks_allow_local)
     if values.get("is_active"):
         values |= ACTIVATED
     async with ctx.transaction() as tx:
-        row = await roles.part(tx, ctx.me, Webhook, webhook_id, admin=True)
+        row = await roles.require_row(tx, ctx.viewer, Webhook, webhook_id, admin=True)
         if "url" in values and row.is_zapier:
             raise bad_input("url", "Must not be changed: a Zapier hook is known by it.")
         if values.get("url", row.url) != row.url:
@@ -147,20 +147,20 @@ async def write(tx: Transaction, webhook_id: UUID, values: dict[str, Any]) -> Re
 
 async def delete(ctx: Context, webhook_id: UUID) -> None:
     """Deletes an endpoint with its deliveries: what waited for it is sent no more."""
-    access.need(ctx.me, "webhooks", write=True)
+    access.require_scope(ctx.viewer, "webhooks", write=True)
     async with ctx.transaction() as tx:
-        await roles.part(tx, ctx.me, Webhook, webhook_id, admin=True)
+        await roles.require_row(tx, ctx.viewer, Webhook, webhook_id, admin=True)
         await tx.execute(remove(Webhook).where(col(Webhook.id) == webhook_id))
 
 
 async def rotate(ctx: Context, webhook_id: UUID) -> tuple[Record, str]:
     """The endpoint and its new secret, which signs from now on; the one before it signs too during OVERLAP."""
-    access.need(ctx.me, "webhooks", write=True)
+    access.require_scope(ctx.viewer, "webhooks", write=True)
     secret = new_secret()
     async with ctx.transaction() as tx:
-        await roles.part(tx, ctx.me, Webhook, webhook_id, admin=True)
+        await roles.require_row(tx, ctx.viewer, Webhook, webhook_id, admin=True)
         values = {
-            "secret": ctx.vault.seal(secret),
+            "secret": ctx.vault.encrypt(secret),
             "previous_secret": col(Webhook.secret),
             "previous_until": ctx.clock() + OVERLAP,
             "updated_at": func.now(),

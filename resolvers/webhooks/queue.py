@@ -85,7 +85,7 @@ async def claim(ctx: Context, free: int, busy: Busy) -> Claimed:
         due = await _due(tx, now, busy)
         if not due:
             return Claimed()
-        rates = {row.workspace_id: Rate(ctx.limits.deliveries[row.plan], now) for row in due}
+        rates = {row.workspace_id: Rate(ctx.limits.deliveries_per_minute[row.plan], now) for row in due}
         for row in await _spent(tx, now, list(rates)):
             rates[row.workspace_id].count(row.spent, row.first)
         taken, later = _choose(due, rates, free, busy.copy())

@@ -12,16 +12,16 @@ from datetime import datetime
 from uuid import UUID
 
 from models.base import Record
-from resolvers.core.context import Vault
+from resolvers.core.context import SecretsVault
 
 PREFIX = "whsec_"
 
 
-def secrets_of(vault: Vault, webhook: Record, now: datetime) -> list[str]:
+def secrets_of(vault: SecretsVault, webhook: Record, now: datetime) -> list[str]:
     """The secrets in use, the newest first. Raises ValueError where this server can't open them."""
-    secrets = [vault.open(webhook.secret)]
+    secrets = [vault.decrypt(webhook.secret)]
     if webhook.previous_secret is not None and webhook.previous_until is not None and now < webhook.previous_until:
-        secrets.append(vault.open(webhook.previous_secret))
+        secrets.append(vault.decrypt(webhook.previous_secret))
     return secrets
 
 

@@ -26,7 +26,7 @@ async def hook(ctx: Context, draft: ZapierHook) -> None:
 
     Raises BAD_USER_INPUT for an address that can't be posted to, UNPROCESSABLE beyond MAX_WEBHOOKS.
     """
-    access.need(ctx.me, "webhooks", write=True)
+    access.require_scope(ctx.viewer, "webhooks", write=True)
     try:
         refuse(draft.hook_url, allow_local=ctx.limits.webhooks_allow_local)
     except Problem as problem:
@@ -42,7 +42,7 @@ async def hook(ctx: Context, draft: ZapierHook) -> None:
 
 async def unhook(ctx: Context, draft: ZapierHook) -> None:
     """Tells the address no more. Raises NOT_FOUND where it was not told."""
-    access.need(ctx.me, "webhooks", write=True)
+    access.require_scope(ctx.viewer, "webhooks", write=True)
     async with ctx.transaction() as tx:
         found = await _held(ctx, tx, draft)
         if not found:
@@ -52,8 +52,8 @@ async def unhook(ctx: Context, draft: ZapierHook) -> None:
 
 async def _held(ctx: Context, tx: Transaction, draft: ZapierHook) -> Sequence[UUID]:
     """The endpoints of this address, of which nothing keeps a workspace from having several; they all are held."""
-    me = ctx.me
-    await roles.workspace(tx, me, me.workspace_id, admin=True)
-    await locks.hold(tx, "webhooks", me.workspace_id)
-    mine = col(Webhook.workspace_id) == me.workspace_id, col(Webhook.is_zapier), col(Webhook.url) == draft.hook_url
+    viewer = ctx.viewer
+    await roles.require_workspace(tx, viewer, viewer.workspace_id, admin=True)
+    await locks.acquire_lock(tx, "webhooks", viewer.workspace_id)
+    mine = col(Webhook.workspace_id) == viewer.workspace_id, col(Webhook.is_zapier), col(Webhook.url) == draft.hook_url
     return (await tx.execute(select(col(Webhook.id)).where(*mine))).scalars().all()

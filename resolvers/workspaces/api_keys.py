@@ -14,7 +14,7 @@ from models.people import ApiKeyDraft
 from resolvers.auth import access, credentials, roles
 from resolvers.core import locks
 from resolvers.core.context import Context, Viewer
-from resolvers.core.errors import Code, Problem
+from resolvers.core.errors import ErrorCode, Problem
 
 MAX_KEYS = 100
 """Keys of a workspace that are not revoked."""
@@ -28,11 +28,11 @@ SHOWN: tuple[Any, ...] = tuple(
 
 async def all_keys(ctx: Context) -> Sequence[Record]:
     """The keys of the viewer's workspace, newest first; the revoked ones too."""
-    me = ctx.me
-    access.need(me, "users")
-    query = select(*SHOWN).where(col(ApiKey.workspace_id) == me.workspace_id)
+    viewer = ctx.viewer
+    access.require_scope(viewer, "users")
+    query = select(*SHOWN).where(col(ApiKey.workspace_id) == viewer.workspace_id)
     async with ctx.read() as tx:
-        await roles.workspace(tx, me, me.workspace_id, admin=True)
+        await roles.require_workspace(tx, viewer, viewer.workspace_id, admin=True)
         return (await tx.execute(query.order_by(col(ApiKey.created_at).desc(), col(ApiKey.id).desc()))).all()
 
 
@@ -42,17 +42,17 @@ async def create(ctx: Context, draft: ApiKeyDraft) -> tuple[Record, str]:
     Raises BAD_USER_INPUT for an unknown scope, INSUFFICIENT_SCOPE to a key that has less than what it asks for,
     UNPROCESSABLE beyond MAX_KEYS.
     """
-    me = ctx.me
-    access.need(me, "users", write=True)
+    viewer = ctx.viewer
+    access.require_scope(viewer, "users", write=True)
     async with ctx.transaction() as tx:
-        await roles.workspace(tx, me, me.workspace_id, admin=True)
-        await locks.hold(tx, "api keys", me.workspace_id)
-        live = col(ApiKey.workspace_id) == me.workspace_id, col(ApiKey.revoked_at).is_(None)
+        await roles.require_workspace(tx, viewer, viewer.workspace_id, admin=True)
+        await locks.acquire_lock(tx, "api keys", viewer.workspace_id)
+        live = col(ApiKey.workspace_id) == viewer.workspace_id, col(ApiKey.revoked_at).is_(None)
         if (await tx.execute(select(func.count()).select_from(ApiKey).where(*live))).scalar_one() >= MAX_KEYS:
-            raise Problem(Code.UNPROCESSABLE, f"A workspace has at most {MAX_KEYS} live keys.")
-        key = await credentials.create_key(tx, me.workspace_id, draft.name, draft.scopes)
-        _check_covered(me, draft.scopes)
-        made = select(*SHOWN).where(col(ApiKey.digest) == credentials.digest_of(key))
+            raise Problem(ErrorCode.UNPROCESSABLE, f"A workspace has at most {MAX_KEYS} live keys.")
+        key = await credentials.create_key(tx, viewer.workspace_id, draft.name, draft.scopes)
+        _check_covered(viewer, draft.scopes)
+        made = select(*SHOWN).where(col(ApiKey.digest) == credentials.hash_key(key))
         return (await tx.execute(made)).one(), key
 
 
@@ -62,16 +62,16 @@ def _check_covered(viewer: Viewer, scopes: Sequence[str] | None) -> None:
     if own is None:
         return
     if scopes is None or not all(scope in own or scope.removesuffix(":read") in own for scope in scopes):
-        raise Problem(Code.INSUFFICIENT_SCOPE, "A key can't make another with more scopes than its own.", "scopes")
+        raise Problem(ErrorCode.INSUFFICIENT_SCOPE, "A key can't make another with more scopes than its own.", "scopes")
 
 
 async def revoke(ctx: Context, key_id: UUID) -> Record:
     """Ends a key at once and for good; to do it again is no change. A key may revoke itself, whatever its scopes."""
-    me = ctx.me
-    if key_id != me.api_key_id:
-        access.need(me, "users", write=True)
+    viewer = ctx.viewer
+    if key_id != viewer.api_key_id:
+        access.require_scope(viewer, "users", write=True)
     async with ctx.transaction() as tx:
-        await roles.part(tx, me, ApiKey, key_id, admin=True)
+        await roles.require_row(tx, viewer, ApiKey, key_id, admin=True)
         ended = func.coalesce(col(ApiKey.revoked_at), func.now())
         revoked = change_rows(ApiKey).where(col(ApiKey.id) == key_id).values(revoked_at=ended)
         return (await tx.execute(revoked.returning(*SHOWN))).one()
@@ -79,12 +79,12 @@ async def revoke(ctx: Context, key_id: UUID) -> Record:
 
 async def find(ctx: Context, ids: Iterable[UUID]) -> Mapping[UUID, Record]:
     """Those of the keys whose workspace the viewer governs, by id."""
-    return await _by_id(ctx, ids, roles.governs(ctx.me, col(ApiKey.workspace_id)))
+    return await _by_id(ctx, ids, roles.is_admin(ctx.viewer, col(ApiKey.workspace_id)))
 
 
 async def actors(ctx: Context, ids: Iterable[UUID]) -> Mapping[UUID, Record]:
     """The keys behind ids that were read before, as everybody in their workspace may see them."""
-    return await _by_id(ctx, ids, col(ApiKey.workspace_id) == ctx.me.workspace_id)
+    return await _by_id(ctx, ids, col(ApiKey.workspace_id) == ctx.viewer.workspace_id)
 
 
 async def _by_id(ctx: Context, ids: Iterable[UUID], condition: Any) -> Mapping[UUID, Record]:

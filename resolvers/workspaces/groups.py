@@ -16,7 +16,7 @@ from models.people import GroupChange, GroupDraft
 from resolvers.auth import access, roles
 from resolvers.core import locks
 from resolvers.core.context import Context, Transaction
-from resolvers.core.errors import Code, Problem
+from resolvers.core.errors import ErrorCode, Problem
 from resolvers.core.idempotency import claim
 
 MAX_GROUPS = 1_000
@@ -28,24 +28,24 @@ async def create(ctx: Context, draft: GroupDraft, key: str | None = None) -> Rec
 
     Raises ALREADY_EXISTS for a name that is taken, UNPROCESSABLE beyond MAX_GROUPS.
     """
-    me, group_id = ctx.me, new_id()
-    access.need(me, "users", write=True)
+    viewer, group_id = ctx.viewer, new_id()
+    access.require_scope(viewer, "users", write=True)
     async with ctx.transaction() as tx:
-        await roles.workspace(tx, me, me.workspace_id, admin=True)
-        await locks.hold(tx, "groups", me.workspace_id)
-        made_id = await claim(tx, me, key, group_id, operation="createGroup", draft=draft)
+        await roles.require_workspace(tx, viewer, viewer.workspace_id, admin=True)
+        await locks.acquire_lock(tx, "groups", viewer.workspace_id)
+        made_id = await claim(tx, viewer, key, group_id, operation="createGroup", draft=draft)
         if made_id != group_id:
-            return await roles.part(tx, me, Group, made_id)
-        await _check_room(tx, me.workspace_id)
-        await _check_name(tx, me.workspace_id, group_id, draft.name)
-        values = {"id": group_id, "workspace_id": me.workspace_id, **draft.model_dump()}
+            return await roles.require_row(tx, viewer, Group, made_id)
+        await _check_room(tx, viewer.workspace_id)
+        await _check_name(tx, viewer.workspace_id, group_id, draft.name)
+        values = {"id": group_id, "workspace_id": viewer.workspace_id, **draft.model_dump()}
         return (await tx.execute(insert(Group).values(values).returning(Group))).one()
 
 
 async def _check_room(tx: Transaction, workspace_id: UUID) -> None:
     counted = select(func.count()).select_from(Group).where(col(Group.workspace_id) == workspace_id)
     if (await tx.execute(counted)).scalar_one() >= MAX_GROUPS:
-        raise Problem(Code.UNPROCESSABLE, f"A workspace has at most {MAX_GROUPS:,} groups.")
+        raise Problem(ErrorCode.UNPROCESSABLE, f"A workspace has at most {MAX_GROUPS:,} groups.")
 
 
 async def _check_name(tx: Transaction, workspace_id: UUID, group_id: UUID, name: str) -> None:
@@ -54,45 +54,47 @@ async def _check_name(tx: Transaction, workspace_id: UUID, group_id: UUID, name:
         col(Group.workspace_id) == workspace_id, col(Group.name) == name, col(Group.id) != group_id
     )
     if (await tx.execute(taken)).one_or_none() is not None:
-        raise Problem(Code.ALREADY_EXISTS, "The workspace has a group of this name already.", "name")
+        raise Problem(ErrorCode.ALREADY_EXISTS, "The workspace has a group of this name already.", "name")
 
 
 async def update(ctx: Context, group_id: UUID, change: GroupChange) -> Record:
     """Changes the fields that were sent; none is no change."""
-    me = ctx.me
-    access.need(me, "users", write=True)
+    viewer = ctx.viewer
+    access.require_scope(viewer, "users", write=True)
     values = change.model_dump(exclude_unset=True)
     async with ctx.transaction() as tx:
-        group = await roles.part(tx, me, Group, group_id, admin=True)
+        group = await roles.require_row(tx, viewer, Group, group_id, admin=True)
         if not values:
             return group
-        await locks.hold(tx, "groups", group.workspace_id)
+        await locks.acquire_lock(tx, "groups", group.workspace_id)
         if "name" in values:
             await _check_name(tx, group.workspace_id, group_id, change.name)
         changed = change_rows(Group).where(col(Group.id) == group_id).values(values).returning(Group)
         # Gone if somebody has deleted it since the gate.
-        return (await tx.execute(changed)).one_or_none() or await roles.part(tx, me, Group, group_id)
+        return (await tx.execute(changed)).one_or_none() or await roles.require_row(tx, viewer, Group, group_id)
 
 
 async def delete(ctx: Context, group_id: UUID) -> None:
     """Deletes the group; its members stay members of the workspace."""
-    access.need(ctx.me, "users", write=True)
+    access.require_scope(ctx.viewer, "users", write=True)
     async with ctx.transaction() as tx:
-        await roles.part(tx, ctx.me, Group, group_id, admin=True)
+        await roles.require_row(tx, ctx.viewer, Group, group_id, admin=True)
         await tx.execute(remove(Group).where(col(Group.id) == group_id))
 
 
 async def find(ctx: Context, ids: Iterable[UUID]) -> Mapping[UUID, Record]:
     """Those of the groups that are in the viewer's workspaces, by id."""
-    query = select(Group).where(col(Group.id).in_(list(ids)), access.inside(ctx.me, col(Group.workspace_id)))
+    query = select(Group).where(
+        col(Group.id).in_(list(ids)), access.in_own_workspace(ctx.viewer, col(Group.workspace_id))
+    )
     async with ctx.read() as tx:
         return {row.id: row for row in await tx.execute(query)}
 
 
 async def of_workspaces(ctx: Context, workspace_ids: Iterable[UUID]) -> Mapping[UUID, list[Record]]:
     """The groups of those of the workspaces that the viewer is in, by workspace, in the order of their names."""
-    access.need(ctx.me, "users")
-    mine = access.inside(ctx.me, col(Group.workspace_id))
+    access.require_scope(ctx.viewer, "users")
+    mine = access.in_own_workspace(ctx.viewer, col(Group.workspace_id))
     query = select(Group).where(col(Group.workspace_id).in_(list(workspace_ids)), mine)
     return await _grouped(ctx, query.order_by(col(Group.name), col(Group.id)), "workspace_id")
 
@@ -143,5 +145,5 @@ async def kept(tx: Transaction, workspace_id: UUID, ids: Sequence[UUID]) -> set[
     locked = query.order_by(col(Group.id)).with_for_update(read=True, key_share=True)
     known = set((await tx.execute(locked)).scalars())
     if wanted - known:
-        raise Problem(Code.UNPROCESSABLE, f"Unknown group {min(wanted - known)}.", "groupIds")
+        raise Problem(ErrorCode.UNPROCESSABLE, f"Unknown group {min(wanted - known)}.", "groupIds")
     return wanted

@@ -20,10 +20,10 @@ from models.people import AcceptDraft, InviteDraft
 from resolvers.auth import access, roles
 from resolvers.core import locks
 from resolvers.core.context import Context, Transaction
-from resolvers.core.errors import Code, Problem, bad_input, not_found
+from resolvers.core.errors import ErrorCode, Problem, bad_input, not_found
 from resolvers.core.idempotency import claim
 from resolvers.core.nested_pages import Pages, read_pages
-from resolvers.core.pagination import Order, Window, check_place
+from resolvers.core.pagination import Order, PageArguments, check_limit_and_offset
 from resolvers.workspaces import groups, members
 
 LIFETIME = timedelta(days=30)
@@ -42,26 +42,28 @@ def _pending(workspace_id: Any) -> Select[Any]:
     return select(Invite).where(col(Invite.workspace_id) == workspace_id, OPEN)
 
 
-async def pages(ctx: Context, workspace_ids: Sequence[UUID], window: Window) -> Pages:
+async def pages(ctx: Context, workspace_ids: Sequence[UUID], window: PageArguments) -> Pages:
     """A page of the open invites of each of the workspaces, newest first. FORBIDDEN where the viewer is no admin."""
-    access.need(ctx.me, "users")
-    return await read_pages(ctx, roles.workspaces(ctx.me, workspace_ids, admin=True), _pending, BY_TIME, window)
+    access.require_scope(ctx.viewer, "users")
+    return await read_pages(ctx, roles.workspaces(ctx.viewer, workspace_ids, admin=True), _pending, BY_TIME, window)
 
 
 async def window(ctx: Context, limit: int, offset: int) -> tuple[Sequence[Record], bool]:
     """A page of the viewer's workspace by offset, and whether it is the last."""
-    access.need(ctx.me, "users")
-    check_place(limit, offset)
-    query = BY_TIME.apply(_pending(ctx.me.workspace_id), Window(first=limit)).offset(offset)
+    access.require_scope(ctx.viewer, "users")
+    check_limit_and_offset(limit, offset)
+    query = BY_TIME.apply(_pending(ctx.viewer.workspace_id), PageArguments(first=limit)).offset(offset)
     async with ctx.read() as tx:
-        await roles.workspace(tx, ctx.me, ctx.me.workspace_id, admin=True)
+        await roles.require_workspace(tx, ctx.viewer, ctx.viewer.workspace_id, admin=True)
         found = (await tx.execute(query)).all()
     return found[:limit], len(found) <= limit
 
 
 async def find(ctx: Context, ids: Iterable[UUID]) -> Mapping[UUID, Record]:
     """Those of the invites that are open and in workspaces whose admin the viewer is, by id."""
-    query = select(Invite).where(col(Invite.id).in_(list(ids)), OPEN, roles.governs(ctx.me, col(Invite.workspace_id)))
+    query = select(Invite).where(
+        col(Invite.id).in_(list(ids)), OPEN, roles.is_admin(ctx.viewer, col(Invite.workspace_id))
+    )
     async with ctx.read() as tx:
         return {row.id: row for row in await tx.execute(query)}
 
@@ -72,18 +74,18 @@ async def create(ctx: Context, draft: InviteDraft, key: str | None = None) -> Re
     Raises ALREADY_EXISTS where the address has an open invite, UNPROCESSABLE for a domain that is not allowed, for
     a group that is not there, and beyond MAX_INVITES.
     """
-    me, invite_id = ctx.me, new_id()
-    access.need(me, "users", write=True)
+    viewer, invite_id = ctx.viewer, new_id()
+    access.require_scope(viewer, "users", write=True)
     if draft.email is None and not draft.is_url_invite:
         raise bad_input("email", "An invite that is no URL invite needs an address.")
     async with ctx.transaction() as tx:
-        await roles.workspace(tx, me, me.workspace_id, admin=True)
-        await locks.hold(tx, "invites", me.workspace_id)
-        made_id = await claim(tx, me, key, invite_id, operation="createInvite", draft=draft)
+        await roles.require_workspace(tx, viewer, viewer.workspace_id, admin=True)
+        await locks.acquire_lock(tx, "invites", viewer.workspace_id)
+        made_id = await claim(tx, viewer, key, invite_id, operation="createInvite", draft=draft)
         if made_id != invite_id:
-            return await roles.part(tx, me, Invite, made_id, admin=True)
-        await _check(tx, me.workspace_id, draft)
-        values = {"id": invite_id, "workspace_id": me.workspace_id, "created_by_id": me.user_id}
+            return await roles.require_row(tx, viewer, Invite, made_id, admin=True)
+        await _check(tx, viewer.workspace_id, draft)
+        values = {"id": invite_id, "workspace_id": viewer.workspace_id, "created_by_id": viewer.user_id}
         return await _create(tx, draft, {**values, **draft.model_dump(exclude={"group_ids"})})
 
 
@@ -110,15 +112,15 @@ async def _check(tx: Transaction, workspace_id: UUID, draft: InviteDraft) -> Non
     # What has expired is in nobody's way: not in that of the count, nor of another invite of the same address.
     await tx.execute(remove(Invite).where(mine, col(Invite.expires_at) <= func.now()))
     if (await tx.execute(select(func.count()).select_from(Invite).where(mine))).scalar_one() >= MAX_INVITES:
-        raise Problem(Code.UNPROCESSABLE, f"A workspace has at most {MAX_INVITES:,} open invites.")
+        raise Problem(ErrorCode.UNPROCESSABLE, f"A workspace has at most {MAX_INVITES:,} open invites.")
     if draft.email is None:
         return
     domains = select(col(Workspace.allowed_email_domains)).where(col(Workspace.id) == workspace_id)
     if not allowed(draft.email, (await tx.execute(domains)).scalar_one()):
-        raise Problem(Code.UNPROCESSABLE, "The workspace does not allow addresses of this domain.", "email")
+        raise Problem(ErrorCode.UNPROCESSABLE, "The workspace does not allow addresses of this domain.", "email")
     same = and_(mine, func.lower(col(Invite.email)) == draft.email.lower(), col(Invite.is_url_invite).is_(False))
     if not draft.is_url_invite and (await tx.execute(select(col(Invite.id)).where(same))).first():
-        raise Problem(Code.ALREADY_EXISTS, "This address has an open invite already.", "email")
+        raise Problem(ErrorCode.ALREADY_EXISTS, "This address has an open invite already.", "email")
 
 
 def allowed(email: str | None, domains: Sequence[str]) -> bool:
@@ -129,9 +131,9 @@ def allowed(email: str | None, domains: Sequence[str]) -> bool:
 
 async def delete(ctx: Context, invite_id: UUID) -> None:
     """Withdraws an open invite."""
-    access.need(ctx.me, "users", write=True)
+    access.require_scope(ctx.viewer, "users", write=True)
     async with ctx.transaction() as tx:
-        await roles.part(tx, ctx.me, Invite, invite_id, admin=True)
+        await roles.require_row(tx, ctx.viewer, Invite, invite_id, admin=True)
         gone = remove(Invite).where(col(Invite.id) == invite_id).returning(OPEN)
         if not (await tx.execute(gone)).scalar_one_or_none():
             raise not_found("Invite", invite_id)
@@ -143,17 +145,17 @@ async def accept(ctx: Context, draft: AcceptDraft) -> Record:
     No gate of `access` or `roles`: who comes with a code is an outsider still, and the code is what lets them in.
     Raises NOT_FOUND where the code is not for them, FORBIDDEN for keys and for an address of the wrong domain.
     """
-    me = ctx.me
-    if me.api_key_id is not None:
-        raise Problem(Code.FORBIDDEN, "Only a person can accept an invite, with their own token.")
+    viewer = ctx.viewer
+    if viewer.api_key_id is not None:
+        raise Problem(ErrorCode.FORBIDDEN, "Only a person can accept an invite, with their own token.")
     async with ctx.transaction() as tx:
-        email = (await tx.execute(select(col(User.email)).where(col(User.id) == me.user_id))).scalar_one()
+        email = (await tx.execute(select(col(User.email)).where(col(User.id) == viewer.user_id))).scalar_one()
         invite = await _usable(tx, draft.code, email)
-        place = and_(col(Member.workspace_id) == invite.workspace_id, col(Member.user_id) == me.user_id)
+        place = and_(col(Member.workspace_id) == invite.workspace_id, col(Member.user_id) == viewer.user_id)
         if (await tx.execute(select(col(Member.id)).where(place))).first() is None:
             if not allowed(email, invite.allowed_email_domains):
-                raise Problem(Code.FORBIDDEN, "The workspace does not allow addresses of your domain.")
-            await _join(tx, invite, me.user_id)
+                raise Problem(ErrorCode.FORBIDDEN, "The workspace does not allow addresses of your domain.")
+            await _join(tx, invite, viewer.user_id)
         return (await tx.execute(members.SHOWN.where(place))).one()
 
 

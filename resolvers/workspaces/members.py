@@ -16,9 +16,9 @@ from models.people import MemberChange, MemberFilter
 from resolvers.auth import access, roles
 from resolvers.core import locks
 from resolvers.core.context import Context, Transaction
-from resolvers.core.errors import Code, Problem, forbidden, not_found
+from resolvers.core.errors import ErrorCode, Problem, forbidden, not_found
 from resolvers.core.nested_pages import Pages, read_pages
-from resolvers.core.pagination import Order, Window, check_place
+from resolvers.core.pagination import Order, PageArguments, check_limit_and_offset
 from resolvers.workspaces import groups
 
 BY_TIME = Order("member", col(Member.created_at), col(Member.id))
@@ -36,10 +36,10 @@ def _matching(workspace_id: Any, wanted: MemberFilter) -> ColumnElement[bool]:
     return and_(condition, or_(*named))
 
 
-async def pages(ctx: Context, workspace_ids: Sequence[UUID], window: Window, filters: MemberFilter) -> Pages:
+async def pages(ctx: Context, workspace_ids: Sequence[UUID], window: PageArguments, filters: MemberFilter) -> Pages:
     """A page of the members of each of the workspaces, first joined first."""
-    access.need(ctx.me, "users")
-    parents = roles.workspaces(ctx.me, workspace_ids)
+    access.require_scope(ctx.viewer, "users")
+    parents = roles.workspaces(ctx.viewer, workspace_ids)
     return await read_pages(
         ctx, parents, lambda workspace_id: SHOWN.where(_matching(workspace_id, filters)), BY_TIME, window
     )
@@ -47,12 +47,12 @@ async def pages(ctx: Context, workspace_ids: Sequence[UUID], window: Window, fil
 
 async def window(ctx: Context, limit: int, offset: int, wanted: MemberFilter) -> tuple[Sequence[Record], bool]:
     """A page of the viewer's workspace by offset, and whether it is the last."""
-    access.need(ctx.me, "users")
-    check_place(limit, offset)
-    query = SHOWN.where(_matching(ctx.me.workspace_id, wanted))
+    access.require_scope(ctx.viewer, "users")
+    check_limit_and_offset(limit, offset)
+    query = SHOWN.where(_matching(ctx.viewer.workspace_id, wanted))
     async with ctx.read() as tx:
-        await roles.workspace(tx, ctx.me, ctx.me.workspace_id)
-        found = (await tx.execute(BY_TIME.apply(query, Window(first=limit)).offset(offset))).all()
+        await roles.require_workspace(tx, ctx.viewer, ctx.viewer.workspace_id)
+        found = (await tx.execute(BY_TIME.apply(query, PageArguments(first=limit)).offset(offset))).all()
     return found[:limit], len(found) <= limit
 
 
@@ -65,8 +65,8 @@ async def get(ctx: Context, member_id: UUID) -> Record:
 
 async def find(ctx: Context, ids: Iterable[UUID]) -> Mapping[UUID, Record]:
     """Those of the members that are in the viewer's workspaces, by id."""
-    access.need(ctx.me, "users")
-    query = SHOWN.where(col(Member.id).in_(list(ids)), access.inside(ctx.me, col(Member.workspace_id)))
+    access.require_scope(ctx.viewer, "users")
+    query = SHOWN.where(col(Member.id).in_(list(ids)), access.in_own_workspace(ctx.viewer, col(Member.workspace_id)))
     async with ctx.read() as tx:
         return {row.id: row for row in await tx.execute(query)}
 
@@ -76,11 +76,11 @@ async def update(ctx: Context, member_id: UUID, change: MemberChange) -> Record:
 
     Raises CONFLICT for the demotion of the last admin, UNPROCESSABLE for a group that is not there.
     """
-    me, fields = ctx.me, change.model_fields_set
-    access.need(me, "users", write=True)
+    viewer, fields = ctx.viewer, change.model_fields_set
+    access.require_scope(viewer, "users", write=True)
     async with ctx.transaction() as tx:
-        member = await roles.part(tx, me, Member, member_id, admin=True)
-        await locks.hold(tx, "members", member.workspace_id)
+        member = await roles.require_row(tx, viewer, Member, member_id, admin=True)
+        await locks.acquire_lock(tx, "members", member.workspace_id)
         if "role" in fields:
             if change.role is not Role.ADMIN:
                 await _keep_an_admin(tx, member)
@@ -95,13 +95,13 @@ async def update(ctx: Context, member_id: UUID, change: MemberChange) -> Record:
 
 async def remove(ctx: Context, member_id: UUID) -> None:
     """Removes a member, whose notes stay; everybody may remove themself. Raises CONFLICT for the last admin."""
-    me = ctx.me
-    access.need(me, "users", write=True)
+    viewer = ctx.viewer
+    access.require_scope(viewer, "users", write=True)
     async with ctx.transaction() as tx:
-        member = await roles.part(tx, me, Member, member_id)
-        if member.user_id != me.user_id and member.own_role is not Role.ADMIN:
+        member = await roles.require_row(tx, viewer, Member, member_id)
+        if member.user_id != viewer.user_id and member.viewer_role is not Role.ADMIN:
             raise forbidden("Member")
-        await locks.hold(tx, "members", member.workspace_id)
+        await locks.acquire_lock(tx, "members", member.workspace_id)
         await _keep_an_admin(tx, member)
         await tx.execute(remove_rows(Member).where(col(Member.id) == member_id))
 
@@ -112,7 +112,7 @@ async def _keep_an_admin(tx: Transaction, member: Record) -> None:
         col(Member.workspace_id) == member.workspace_id, col(Member.role) == Role.ADMIN
     )
     if (await tx.execute(admins.limit(2))).scalars().all() == [member.id]:
-        raise Problem(Code.CONFLICT, "The last admin of a workspace can't be removed or demoted.")
+        raise Problem(ErrorCode.CONFLICT, "The last admin of a workspace can't be removed or demoted.")
 
 
 async def _regroup(tx: Transaction, member: Record, group_ids: Sequence[UUID]) -> None:

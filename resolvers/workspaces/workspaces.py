@@ -20,7 +20,7 @@ DEFAULT_SETTINGS = {"default_language": "en", "brand_color": "#111827", "enable_
 
 async def get(ctx: Context, workspace_id: UUID | None = None) -> Record:
     """A workspace of the viewer's; without an id the one they are in. Raises NOT_FOUND."""
-    wanted = ctx.me.workspace_id if workspace_id is None else workspace_id
+    wanted = ctx.viewer.workspace_id if workspace_id is None else workspace_id
     for row in await mine(ctx):
         if row.id == wanted:
             return row
@@ -29,14 +29,14 @@ async def get(ctx: Context, workspace_id: UUID | None = None) -> Record:
 
 async def mine(ctx: Context) -> Sequence[Record]:
     """All workspaces of the viewer, first joined first; for a key its one."""
-    me = ctx.me
-    if me.api_key_id is not None:
-        query = select(Workspace).where(col(Workspace.id) == me.workspace_id)
+    viewer = ctx.viewer
+    if viewer.api_key_id is not None:
+        query = select(Workspace).where(col(Workspace.id) == viewer.workspace_id)
     else:
         query = (
             select(Workspace)
             .join(Member, col(Member.workspace_id) == col(Workspace.id))
-            .where(col(Member.user_id) == me.user_id)
+            .where(col(Member.user_id) == viewer.user_id)
             .order_by(col(Member.created_at), col(Member.id))
         )
     async with ctx.read() as tx:
@@ -45,17 +45,17 @@ async def mine(ctx: Context) -> Sequence[Record]:
 
 async def update(ctx: Context, change: WorkspaceChange) -> Record:
     """Changes what was sent of the viewer's workspace, of its settings too. Raises FORBIDDEN to all but its admins."""
-    me = ctx.me
-    access.need(me, "users", write=True)
+    viewer = ctx.viewer
+    access.require_scope(viewer, "users", write=True)
     values: dict[str, Any] = change.model_dump(exclude_unset=True)
     if settings := values.pop("settings", None):
         values["settings"] = col(Workspace.settings).op("||")(settings)
     async with ctx.transaction() as tx:
-        await roles.workspace(tx, me, me.workspace_id, admin=True)
+        await roles.require_workspace(tx, viewer, viewer.workspace_id, admin=True)
         if values:
-            changed = change_rows(Workspace).where(col(Workspace.id) == me.workspace_id)
+            changed = change_rows(Workspace).where(col(Workspace.id) == viewer.workspace_id)
             await tx.execute(changed.values(**values, updated_at=func.clock_timestamp()))
-        return (await tx.execute(select(Workspace).where(col(Workspace.id) == me.workspace_id))).one()
+        return (await tx.execute(select(Workspace).where(col(Workspace.id) == viewer.workspace_id))).one()
 
 
 def settings(row: Record) -> dict[str, Any]:
@@ -65,9 +65,11 @@ def settings(row: Record) -> dict[str, Any]:
 
 async def users(ctx: Context, ids: Iterable[UUID]) -> Mapping[UUID, Record]:
     """The people behind ids that were read before. Only colleagues, and they themselves, see their address."""
-    me = ctx.me
-    colleague = exists().where(col(Member.user_id) == col(User.id), access.inside(me, col(Member.workspace_id)))
-    seen = or_(col(User.id) == me.user_id, colleague)
+    viewer = ctx.viewer
+    colleague = exists().where(
+        col(Member.user_id) == col(User.id), access.in_own_workspace(viewer, col(Member.workspace_id))
+    )
+    seen = or_(col(User.id) == viewer.user_id, colleague)
     email = case((seen, col(User.email)), else_=null()).label("email")
     query = select(col(User.id), col(User.name), email, col(User.profile_url)).where(col(User.id).in_(list(ids)))
     async with ctx.read() as tx:

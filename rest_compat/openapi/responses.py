@@ -10,7 +10,7 @@ import orjson
 from pydantic import BaseModel, Field
 from typing_extensions import TypedDict
 
-from resolvers.core.errors import Code
+from resolvers.core.errors import ErrorCode
 from rest_compat.ai_api import AI
 from rest_compat.api import Family
 from rest_compat.errors import Refusal, name_of
@@ -19,14 +19,14 @@ from rest_compat.operations import Operation
 from rest_compat.request import WRITING
 
 ONLY_GRAPHQL = {
-    Code.QUERY_TOO_COMPLEX,
-    Code.CURSOR_EXPIRED,
-    Code.NOT_ACCEPTABLE,
-    Code.PERSISTED_QUERY_NOT_FOUND,
-    Code.PERSISTED_QUERY_ID_REQUIRED,
-    Code.PERSISTED_QUERY_NOT_IN_LIST,
+    ErrorCode.QUERY_TOO_COMPLEX,
+    ErrorCode.CURSOR_EXPIRED,
+    ErrorCode.NOT_ACCEPTABLE,
+    ErrorCode.PERSISTED_QUERY_NOT_FOUND,
+    ErrorCode.PERSISTED_QUERY_ID_REQUIRED,
+    ErrorCode.PERSISTED_QUERY_NOT_IN_LIST,
 }
-CODES = {"missing_api_key": 401} | {name_of(code): code.status for code in Code if code not in ONLY_GRAPHQL}
+CODES = {"missing_api_key": 401} | {name_of(code): code.status for code in ErrorCode if code not in ONLY_GRAPHQL}
 """The status that each code usually comes under."""
 
 CodeName = Annotated[str, Field(json_schema_extra={"enum": sorted(CODES)})]

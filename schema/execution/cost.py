@@ -30,8 +30,8 @@ from graphql import (
 )
 from strawberry.extensions import SchemaExtension
 
-from resolvers.core.pagination import MAX_PAGE, PAGE
-from resolvers.core.rate_limit import AT_THE_DOOR, pay
+from resolvers.core.pagination import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE
+from resolvers.core.rate_limit import REQUEST_COST_POINTS, spend
 from schema.types.base import Request
 
 NODES_A_POINT = 100
@@ -49,12 +49,12 @@ class Paying(SchemaExtension):
         yield
         context = self.execution_context
         request: Request = context.context
-        if context.pre_execution_errors or context.graphql_document is None or request.ctx.viewer is None:
+        if context.pre_execution_errors or context.graphql_document is None or request.ctx.caller is None:
             return
         points = cost(context.schema._schema, context.graphql_document, context.operation_name, context.variables)
-        paid = AT_THE_DOOR if request.connection_params is None else 0
+        paid = REQUEST_COST_POINTS if request.connection_params is None else 0
         if points > paid:
-            await pay(request.ctx, points, paid)
+            await spend(request.ctx, points, paid)
 
 
 @dataclass(slots=True)
@@ -159,9 +159,9 @@ class Scales:
             return len(given["ids"]) if isinstance(given.get("ids"), list) else 1
         numbers = [number for name in taken if isinstance(number := given.get(name), int | float)]
         # A number out of bounds is for the field to refuse, in words that name it.
-        return int(min(max(*numbers, 1), MAX_PAGE)) if numbers else usual(definition)
+        return int(min(max(*numbers, 1), MAX_PAGE_SIZE)) if numbers else usual(definition)
 
 
 def usual(definition: GraphQLField) -> int:
     default = definition.args["first"].default_value if "first" in definition.args else None
-    return default if default is not None and default is not Undefined else PAGE
+    return default if default is not None and default is not Undefined else DEFAULT_PAGE_SIZE

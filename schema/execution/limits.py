@@ -33,7 +33,7 @@ from graphql.validation.rules import overlapping_fields_can_be_merged
 from graphql.validation.validate import ValidationAbortedError
 from strawberry.extensions import SchemaExtension
 
-from resolvers.core.errors import Code, Problem, bad_input
+from resolvers.core.errors import ErrorCode, Problem, bad_input
 
 # graphql-core compares every two fields of one response name, up to 500,000 units of work (1.3 s at 2,000 tokens).
 # A list of 24 fragments on one object, each repeating nested fields, takes about 10,000.
@@ -246,7 +246,7 @@ class _Gate(SchemaExtension):
         yield
         errors = context.pre_execution_errors
         if errors and isinstance(errors[-1], ValidationAbortedError) and errors[-1].message == "Validation aborted.":
-            raise _refusal(Problem(Code.QUERY_TOO_COMPLEX, "Too many fields of the same name to compare."))
+            raise _refusal(Problem(ErrorCode.QUERY_TOO_COMPLEX, "Too many fields of the same name to compare."))
         if not (self.known or errors) and self.tokens and context.query and context.graphql_document:
             self.documents.keep(context.query, context.graphql_document, self.tokens)
 
@@ -325,7 +325,7 @@ def _tokens(text: str) -> Iterator[Token]:
 def _hold(noun: str, value: int, limit: int) -> None:
     if value > limit:
         shown = f"{value}" if value < 10**9 else "more than a billion"
-        raise _refusal(Problem(Code.QUERY_TOO_COMPLEX, f"The operation has {shown} {noun}, the limit is {limit}."))
+        raise _refusal(Problem(ErrorCode.QUERY_TOO_COMPLEX, f"The operation has {shown} {noun}, the limit is {limit}."))
 
 
 def _refusal(problem: Problem) -> GraphQLError:

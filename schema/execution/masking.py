@@ -13,7 +13,7 @@ from strawberry.types import ExecutionContext, ExecutionResult
 from strawberry.types.execution import PreExecutionError
 from strawberry.types.graphql import OperationType
 
-from resolvers.core.errors import Code, Problem
+from resolvers.core.errors import ErrorCode, Problem
 
 _log = structlog.get_logger()
 _Result = TypeVar("_Result")
@@ -54,9 +54,9 @@ def render(error: GraphQLError) -> GraphQLError:
     elif isinstance(cause, InvalidOperationTypeError):
         problem = _misplaced(cause.operation_type)
     elif _is_callers(error, cause):
-        problem = Problem(Code.BAD_USER_INPUT, _wording(error, cause))
+        problem = Problem(ErrorCode.BAD_USER_INPUT, _wording(error, cause))
     else:
-        problem = Problem(Code.INTERNAL_SERVER_ERROR, f"Internal server error. Quote request id {request_id}.")
+        problem = Problem(ErrorCode.INTERNAL_SERVER_ERROR, f"Internal server error. Quote request id {request_id}.")
         _log.error("graphql_error", exc_info=cause or error, path=error.path, request_id=request_id)
     extensions = {
         "code": problem.code.name,
@@ -79,9 +79,9 @@ def _cause(error: GraphQLError) -> Exception | None:
 def _misplaced(kind: OperationType) -> Problem:
     """The refusal of an operation of a type that the transport does not carry."""
     if kind is not OperationType.SUBSCRIPTION:
-        return Problem(Code.METHOD_NOT_ALLOWED, f"A {kind.value} is sent by POST.")
+        return Problem(ErrorCode.METHOD_NOT_ALLOWED, f"A {kind.value} is sent by POST.")
     return Problem(
-        Code.NOT_ACCEPTABLE,
+        ErrorCode.NOT_ACCEPTABLE,
         "A subscription is a stream: send it over a WebSocket (graphql-transport-ws), or accept text/event-stream or "
         'multipart/mixed;subscriptionSpec="1.0".',
     )

@@ -10,7 +10,7 @@ import hmac
 from collections.abc import Mapping
 from typing import Any, Final
 
-from resolvers.core.errors import Code, Problem, bad_input
+from resolvers.core.errors import ErrorCode, Problem, bad_input
 from schema.execution.limits import LIMITS
 from schema.transports.requests import Operation
 
@@ -57,7 +57,7 @@ class Persisted:
         text = self._kept.pop(digest, None)
         if text is None:
             # Apollo's clients look for these very words.
-            raise Problem(Code.PERSISTED_QUERY_NOT_FOUND, "PersistedQueryNotFound")
+            raise Problem(ErrorCode.PERSISTED_QUERY_NOT_FOUND, "PersistedQueryNotFound")
         self._kept[digest] = text
         return text
 
@@ -66,11 +66,11 @@ class Persisted:
         # The codes are those of Apollo's router and of GraphQL Yoga.
         if operation.query is not None:
             text = "Only trusted documents run here: send the id of one, without a text."
-            raise Problem(Code.PERSISTED_QUERY_ID_REQUIRED, text, "query")
+            raise Problem(ErrorCode.PERSISTED_QUERY_ID_REQUIRED, text, "query")
         ident = operation.document_id or f"sha256:{digest}"
         found = trusted.get(ident)
         if found is None:
-            raise Problem(Code.PERSISTED_QUERY_NOT_IN_LIST, f"No trusted document has the id {ident[:100]!r}.")
+            raise Problem(ErrorCode.PERSISTED_QUERY_NOT_IN_LIST, f"No trusted document has the id {ident[:100]!r}.")
         return found
 
 

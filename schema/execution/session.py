@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 from strawberry.extensions import SchemaExtension
 
-from resolvers.auth.credentials import standing
+from resolvers.auth.credentials import refresh_viewer
 from schema.types.base import Request
 
 
@@ -15,5 +15,5 @@ class Standing(SchemaExtension):
         request: Request = self.execution_context.context
         if request.connection_params is not None:
             async with request.ctx.read() as tx:
-                await standing(tx, request.ctx.me)
+                await refresh_viewer(tx, request.ctx.viewer)
         yield

@@ -26,7 +26,7 @@ from graphql import (
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 
 from models.base import Record
-from resolvers.core.errors import Code, Problem
+from resolvers.core.errors import ErrorCode, Problem
 from schema.execution.masking import render
 
 if TYPE_CHECKING:
@@ -137,7 +137,7 @@ def encoded(result: ExecutionResult) -> bytes:
     body = orjson.dumps(payload, default=str)
     if len(body) > MAX_EVENT:
         text = f"The result for an event is larger than {MAX_EVENT // 1024**2} MiB: select less of it."
-        raise Problem(Code.PAYLOAD_TOO_LARGE, text)
+        raise Problem(ErrorCode.PAYLOAD_TOO_LARGE, text)
     return body
 
 
@@ -159,7 +159,7 @@ class LogExecutor(StrawberryGraphQLCoreExecutionContext):
         """The same for those to whom the same event is the same result."""
         below = set(_variables_below(self.operation, self.fragment_definitions.values()))
         given = {name: value for name, value in self.variable_values.coerced.items() if name in below}
-        viewer = None if _is_everybodys(self.operation) else self.context_value.ctx.viewer
+        viewer = None if _is_everybodys(self.operation) else self.context_value.ctx.caller
         return id(self.operation), repr(sorted(given.items())), viewer
 
     async def result(self, event: Record) -> ExecutionResult:

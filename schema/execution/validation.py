@@ -42,5 +42,5 @@ def _validated(context: ExecutionContext, max_errors: int, *, hints: bool) -> li
 def _may_have_hints(context: ExecutionContext) -> bool:
     """Hints tell a schema, guess by guess: they are for those who may ask for it, and have said who they are."""
     request: Request = context.context
-    known = request.ctx.viewer is not None and request.options.introspection
+    known = request.ctx.caller is not None and request.options.introspection
     return known and context.query is not None and len(context.query) <= MAX_HINTED

@@ -8,7 +8,7 @@ from uuid import UUID
 from models.base import as_id
 from resolvers.auth.credentials import authenticate
 from resolvers.core.context import Context
-from resolvers.core.errors import Code, Problem, bad_input
+from resolvers.core.errors import ErrorCode, Problem, bad_input
 from resolvers.core.rate_limit import Meter
 
 
@@ -17,7 +17,7 @@ async def viewing(ctx: Context, headers: Mapping[str, str], meter: Meter) -> Con
     credential = credential_in(headers)
     if credential is None:
         return ctx
-    return ctx.acting_as(await authenticate(ctx, credential, workspace_in(headers), meter=meter), meter)
+    return ctx.for_viewer(await authenticate(ctx, credential, workspace_in(headers), meter=meter), meter)
 
 
 def credential_in(headers: Mapping[str, str]) -> str | None:
@@ -61,7 +61,7 @@ class Connections:
         me = object()
         if len(self._silent) + len(self._speaking) >= MAX_STRANGERS:
             if not self._silent:
-                raise Problem(Code.UNAVAILABLE, CROWDED)
+                raise Problem(ErrorCode.UNAVAILABLE, CROWDED)
             self._silent.pop(next(iter(self._silent)))()
         self._silent[me] = end
 
@@ -78,10 +78,10 @@ class Connections:
     @contextmanager
     def counted(self, ctx: Context) -> Iterator[None]:
         """Counts one for as long as the block lasts. Raises RATE_LIMITED where the caller has enough of them."""
-        caller, most = (ctx.me.workspace_id, ctx.me.actor_id), ctx.limits.connections_per_caller
+        caller, most = (ctx.viewer.workspace_id, ctx.viewer.actor_id), ctx.limits.connections_per_caller
         if self._open[caller] >= most:
             text = f"You have {most} connections open with this server, which is the limit. Close one first."
-            raise Problem(Code.RATE_LIMITED, text)
+            raise Problem(ErrorCode.RATE_LIMITED, text)
         self._open[caller] += 1
         try:
             yield

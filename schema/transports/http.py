@@ -15,7 +15,7 @@ from starlette.responses import PlainTextResponse, Response
 from strawberry.types.graphql import OperationType
 
 from resolvers.core.context import Context
-from resolvers.core.errors import Code, Problem
+from resolvers.core.errors import ErrorCode, Problem
 from resolvers.core.rate_limit import Meter
 from schema.execution.run import EVERY, Answer, Stream, refused, run
 from schema.transports import multipart, sse
@@ -36,7 +36,7 @@ from schema.types.base import Options, Request
 
 METHODS = "GET, POST, PUT, DELETE"
 PARTIAL_SUCCESS = 294
-MISSENT = {Code.METHOD_NOT_ALLOWED.name, Code.NOT_ACCEPTABLE.name}
+MISSENT = {ErrorCode.METHOD_NOT_ALLOWED.name, ErrorCode.NOT_ACCEPTABLE.name}
 """Refused for how an operation was sent, not for what it is: their status is the same in every media type."""
 
 
@@ -70,19 +70,19 @@ async def _handled(http: HTTPRequest, server: Server, accepted: Accepted) -> Res
         resume_after=http.headers.get("last-event-id") or None,
     )
     if http.method not in METHODS.split(", "):
-        answer = refused(Problem(Code.METHOD_NOT_ALLOWED, f"This address takes {METHODS}."))
+        answer = refused(Problem(ErrorCode.METHOD_NOT_ALLOWED, f"This address takes {METHODS}."))
         return _written(answer, JSON, answer.status, Allow=METHODS)
     check_parameters(http.scope["query_string"])
     token = http.headers.get(TOKEN) or http.query_params.get("token")
     if http.method in {"PUT", "DELETE"} or token is not None:
         return await _on_one_stream(http, request, server, token or "", accepted)
     if accepted == Accepted(None, None):
-        raise Problem(Code.NOT_ACCEPTABLE, f"Accept {JSON}, {GRAPHQL}, {SSE} or {multipart.CONTENT_TYPE}.")
+        raise Problem(ErrorCode.NOT_ACCEPTABLE, f"Accept {JSON}, {GRAPHQL}, {SSE} or {multipart.CONTENT_TYPE}.")
     operation = await _operation(http, request.ctx)
     with ExitStack() as counted:
 
         def admit() -> None:
-            if request.ctx.viewer is not None:
+            if request.ctx.caller is not None:
                 counted.enter_context(server.connections.counted(request.ctx))
 
         found = await run(operation, request, allowed=_allowed(http, accepted), admit=admit)
@@ -103,8 +103,8 @@ async def _operation(http: HTTPRequest, ctx: Context) -> Operation:
         return read_parameters({name: http.query_params.getlist(name) for name in PARAMETERS})
     media = read_media(http.headers.get("content-type", ""))
     if media.type != JSON or not media.is_utf8:
-        raise Problem(Code.UNSUPPORTED_MEDIA_TYPE, f"Send the operation as {JSON}, in UTF-8.")
-    return read_operation(read_json(await (http.body() if ctx.viewer is not None else _strangers_body(http))))
+        raise Problem(ErrorCode.UNSUPPORTED_MEDIA_TYPE, f"Send the operation as {JSON}, in UTF-8.")
+    return read_operation(read_json(await (http.body() if ctx.caller is not None else _strangers_body(http))))
 
 
 async def _strangers_body(http: HTTPRequest) -> bytes:
@@ -113,7 +113,7 @@ async def _strangers_body(http: HTTPRequest) -> bytes:
         body += chunk
         if len(body) > STRANGERS_BODY:
             text = f"Without a credential a request body has at most {STRANGERS_BODY} bytes."
-            raise Problem(Code.PAYLOAD_TOO_LARGE, text)
+            raise Problem(ErrorCode.PAYLOAD_TOO_LARGE, text)
     return body
 
 
@@ -122,8 +122,8 @@ def _response(found: Answer | Stream, ctx: Context, accepted: Accepted, counted:
     if isinstance(found, Answer) and (accepted.answer or _code(found) in MISSENT):
         media = accepted.answer or JSON
         return _written(found, media, _status(found, media))
-    patience = ctx.limits.follower_patience
-    streamed: Streamed = (sse if accepted.stream == SSE else multipart).streamed(found, ctx.viewer, patience)
+    patience = ctx.limits.stall_timeout_seconds
+    streamed: Streamed = (sse if accepted.stream == SSE else multipart).streamed(found, ctx.caller, patience)
     if isinstance(found, Stream):
         streamed.closing.enter_context(counted.pop_all())
         streamed.closing.push_async_callback(found.aclose)
@@ -144,7 +144,7 @@ def _written(answer: Answer, media: str, status: int, **more: str) -> Response:
     headers = {"Content-Type": f"{media}; charset=utf-8"}
     if status >= 400:
         headers |= _hints(answer.payload["errors"][0]["extensions"])
-    if _code(answer) == Code.PERSISTED_QUERY_NOT_FOUND.name:
+    if _code(answer) == ErrorCode.PERSISTED_QUERY_NOT_FOUND.name:
         # The same request will find it soon.
         headers["Cache-Control"] = "private, no-cache, must-revalidate"
     return Response(answer.body, status, headers | more)
@@ -153,9 +153,9 @@ def _written(answer: Answer, media: str, status: int, **more: str) -> Response:
 def _hints(extensions: dict[str, Any]) -> dict[str, str]:
     """The headers that go with the status of a refusal."""
     hints = {}
-    if extensions["status"] == Code.UNAUTHENTICATED.status:
+    if extensions["status"] == ErrorCode.UNAUTHENTICATED.status:
         hints["WWW-Authenticate"] = "Bearer"
-    if extensions["status"] == Code.METHOD_NOT_ALLOWED.status:
+    if extensions["status"] == ErrorCode.METHOD_NOT_ALLOWED.status:
         hints["Allow"] = "POST"
     if "retryAfter" in extensions:
         hints["Retry-After"] = str(extensions["retryAfter"])

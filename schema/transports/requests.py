@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from resolvers.core.errors import Code, Problem, bad_input
+from resolvers.core.errors import ErrorCode, Problem, bad_input
 
 PARAMETERS = ("query", "variables", "operationName", "extensions", "documentId")
 MAX_ADDRESS = 16 * 1024
@@ -76,7 +76,7 @@ def read_json(body: bytes) -> object:
     """The value that a body says. Raises BAD_USER_INPUT for what is not JSON, or says a parameter twice, and
     PAYLOAD_TOO_LARGE."""
     if has_too_many_items(body):
-        raise Problem(Code.PAYLOAD_TOO_LARGE, TOO_MANY_ITEMS)
+        raise Problem(ErrorCode.PAYLOAD_TOO_LARGE, TOO_MANY_ITEMS)
     value = _parsed(body, None)
     several = [name for name in PARAMETERS if body.count(_quoted(name)) > 1]
     # Of a name that is there twice in one object, only the last is left in the value. The cheap look comes first.

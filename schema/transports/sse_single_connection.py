@@ -15,7 +15,7 @@ import orjson
 from strawberry.types.graphql import OperationType
 
 from resolvers.core.context import Context
-from resolvers.core.errors import Code, Problem, bad_input
+from resolvers.core.errors import ErrorCode, Problem, bad_input
 from schema.execution.run import Answer, Stream, run
 from schema.transports import sse
 from schema.transports.media_types import SSE
@@ -81,9 +81,9 @@ class Reservations:
         mine = caller(ctx)
         if sum(made.caller == mine for made in self._all.values()) >= MAX_OF_ONE:
             text = f"You have {MAX_OF_ONE} event streams with this server, which is the limit. Close one first."
-            raise Problem(Code.RATE_LIMITED, text)
+            raise Problem(ErrorCode.RATE_LIMITED, text)
         if len(self._all) >= MAX_RESERVATIONS:
-            raise Problem(Code.UNAVAILABLE, "This server can take no more event streams now.")
+            raise Problem(ErrorCode.UNAVAILABLE, "This server can take no more event streams now.")
         made = Reservation(mine)
         self._all[made.token] = made
         asyncio.get_running_loop().call_later(UNCLAIMED, self._expire, made)
@@ -109,15 +109,15 @@ class Reservations:
         """The stream itself, which ends the reservation with it. Raises CONFLICT where another has it."""
         made = self.find(ctx, token)
         if made.claimed:
-            raise Problem(Code.CONFLICT, "This event stream is open already.")
+            raise Problem(ErrorCode.CONFLICT, "This event stream is open already.")
         made.claimed = True
-        streamed = Streamed(_told(made), media_type=SSE, beat=sse.BEAT, patience=ctx.limits.follower_patience)
+        streamed = Streamed(_told(made), media_type=SSE, beat=sse.BEAT, patience=ctx.limits.stall_timeout_seconds)
         streamed.closing.callback(self._end, made)
         return streamed
 
 
 def unknown() -> Problem:
-    return Problem(Code.NOT_FOUND, "There is no such event stream here: make a reservation first.")
+    return Problem(ErrorCode.NOT_FOUND, "There is no such event stream here: make a reservation first.")
 
 
 async def _told(made: Reservation) -> AsyncGenerator[bytes, None]:
@@ -130,7 +130,7 @@ async def _told(made: Reservation) -> AsyncGenerator[bytes, None]:
 
 
 def caller(ctx: Context) -> tuple[UUID, UUID]:
-    return ctx.me.workspace_id, ctx.me.actor_id
+    return ctx.viewer.workspace_id, ctx.viewer.actor_id
 
 
 async def start(
@@ -141,10 +141,10 @@ async def start(
     if made.ended:
         raise unknown()
     if ident in made.operations:
-        raise Problem(Code.CONFLICT, f"An operation with the id {ident!r} is running.", "extensions.operationId")
+        raise Problem(ErrorCode.CONFLICT, f"An operation with the id {ident!r} is running.", "extensions.operationId")
     if len(made.operations) >= MAX_OPERATIONS:
         text = f"{MAX_OPERATIONS} operations run on this event stream, which is the limit."
-        raise Problem(Code.RATE_LIMITED, text)
+        raise Problem(ErrorCode.RATE_LIMITED, text)
     running = made.operations[ident] = Running()
     try:
         found = await run(operation, replace(request, turns=made.turns), allowed=allowed)
@@ -177,7 +177,7 @@ async def _follow(made: Reservation, ident: str, running: Running, found: Answer
         if isinstance(found, Answer):
             await _tell(made, ident, running, found.body)
         else:
-            async with aclosing(admitted(found, request.ctx.viewer)) as events:
+            async with aclosing(admitted(found, request.ctx.caller)) as events:
                 async for event in events:
                     await _tell(made, ident, running, event.body, event.cursor)
         await made.events.put((running, b"event: complete\ndata: %b\n\n" % orjson.dumps({"id": ident})))

@@ -11,7 +11,7 @@ from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from resolvers.core.context import Viewer
-from resolvers.core.errors import Code, Problem
+from resolvers.core.errors import ErrorCode, Problem
 from schema.execution.run import Event, Stream, ended
 
 log = structlog.get_logger()
@@ -93,4 +93,4 @@ async def admitted(stream: Stream, viewer: Viewer | None) -> AsyncGenerator[Even
                     return
                 yield event
         except TimeoutError:
-            yield ended(Problem(Code.UNAUTHENTICATED, "The access token has expired. Come back with a new one."))
+            yield ended(Problem(ErrorCode.UNAUTHENTICATED, "The access token has expired. Come back with a new one."))

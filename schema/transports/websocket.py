@@ -18,7 +18,7 @@ from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from resolvers.core.context import Context
-from resolvers.core.errors import Code, Problem
+from resolvers.core.errors import ErrorCode, Problem
 from resolvers.core.rate_limit import Meter
 from schema.execution.run import Answer, refused, run
 from schema.transports.credentials import CROWDED, Connections, viewing
@@ -166,12 +166,12 @@ class Connection:
         except TimeoutError:
             raise Refusal(Close.INIT_TIMEOUT, "Connection initialisation timeout") from None
         await self._acknowledged.wait()
-        await until_expiry(self._request.ctx.viewer)
+        await until_expiry(self._request.ctx.caller)
         raise Refusal(Close.FORBIDDEN, EXPIRED)
 
     async def _ping(self) -> None:
         await self._acknowledged.wait()
-        patience = PING + self._request.ctx.limits.follower_patience
+        patience = PING + self._request.ctx.limits.stall_timeout_seconds
         while True:
             await asyncio.sleep(PING)
             if time.monotonic() - self._heard > patience:
@@ -213,9 +213,9 @@ class Connection:
             async with self._door:
                 ctx = await viewing(self._request.ctx, {**self._request.headers, **given}, Meter())
         except Problem as problem:
-            code = Close.TRY_LATER if problem.code is Code.RATE_LIMITED else Close.FORBIDDEN
+            code = Close.TRY_LATER if problem.code is ErrorCode.RATE_LIMITED else Close.FORBIDDEN
             raise Refusal(code, problem.message) from None
-        if ctx.viewer is None:
+        if ctx.caller is None:
             raise Refusal(Close.FORBIDDEN, "Authentication is required.")
         return ctx
 
@@ -232,7 +232,7 @@ class Connection:
             self._operations[message.id] = self._start(self._run(message.id, operation))
             return
         text = f"{MAX_OPERATIONS} operations run on this connection, which is the limit."
-        answer = refused(Problem(Code.RATE_LIMITED, text))
+        answer = refused(Problem(ErrorCode.RATE_LIMITED, text))
         # Not by a task of its own: who sends on and reads nothing would have any number of them.
         await self._send("error", message.id, payload=answer.payload["errors"])
 

@@ -21,7 +21,7 @@ from strawberry.types.scalar import ScalarDefinition
 
 from models.base import as_id
 from resolvers.core.context import Context
-from resolvers.core.errors import Code, Problem, not_found
+from resolvers.core.errors import ErrorCode, Problem, not_found
 from resolvers.core.pagination import Page
 from resolvers.nodes import Found
 from schema.execution.persisted_documents import Persisted
@@ -202,7 +202,7 @@ async def or_none(found: Awaitable[T]) -> T | None:
     try:
         return await found
     except Problem as problem:
-        if problem.code in {Code.NOT_FOUND, Code.FORBIDDEN}:
+        if problem.code in {ErrorCode.NOT_FOUND, ErrorCode.FORBIDDEN}:
             return None
         raise
 

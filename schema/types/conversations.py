@@ -11,7 +11,7 @@ from models.base import Record, as_id
 from models.conversation import ConversationDraft, ConversationRename, MessageDraft
 from resolvers import replies
 from resolvers.conversations import conversations
-from resolvers.core.pagination import Page, Window
+from resolvers.core.pagination import Page, PageArguments
 from resolvers.core.ports.ai import ModelCard
 from schema.types.base import Connection, Info, Node, ident, or_none
 from schema.types.enums import AgentType, MessageRole, MessageState, SuggestionStatus
@@ -90,7 +90,7 @@ class Conversation(Node):
         last: int | None = None,
         before: str | None = None,
     ) -> Page:
-        return await info.context.loaders.messages.load((root.id, (Window(first, after, last, before),)))
+        return await info.context.loaders.messages.load((root.id, (PageArguments(first, after, last, before),)))
 
     @strawberry.field(graphql_type=list[Suggestion], description=NEWEST)
     @staticmethod

@@ -175,7 +175,9 @@ class Subscription:
     @strawberry.subscription(graphql_type=Event)
     @staticmethod
     async def note_events(info: Info, note_id: strawberry.ID, after: Cursor | None = None) -> AsyncIterator[Record]:
-        followed = await subscriptions.follow_note(info.context.ctx, ident("Note", note_id), after=since(info, after))
+        followed = await subscriptions.subscribe_to_note(
+            info.context.ctx, ident("Note", note_id), after=since(info, after)
+        )
         return Followed(info.context, followed)
 
     @strawberry.subscription(graphql_type=Event)
@@ -183,5 +185,5 @@ class Subscription:
     async def workspace_events(
         info: Info, types: list[EventType] | None = None, after: Cursor | None = None
     ) -> AsyncIterator[Record]:
-        followed = await subscriptions.follow_workspace(info.context.ctx, types=types, after=since(info, after))
+        followed = await subscriptions.subscribe_to_workspace(info.context.ctx, types=types, after=since(info, after))
         return Followed(info.context, followed)

@@ -5,7 +5,7 @@ from typing import Any
 import strawberry
 from strawberry.types import has_object_definition
 
-from resolvers.core.drafts import DraftType, drafted
+from resolvers.core.drafts import DraftType, parse_draft
 from schema.types.base import CONFIG
 
 ASIDE = {"idempotencyKey"}
@@ -15,7 +15,7 @@ spelled = CONFIG.name_converter.get_graphql_name
 
 def draft(kind: type[DraftType], given: object, *, keep_nulls: bool = False) -> DraftType:
     """The draft of what was sent. On creation a null is as good as nothing; in a change it clears the field."""
-    return drafted(kind, values(given, keep_nulls=keep_nulls))
+    return parse_draft(kind, values(given, keep_nulls=keep_nulls))
 
 
 def values(given: Any, *, keep_nulls: bool = False) -> Any:

@@ -8,7 +8,7 @@ from strawberry import UNSET
 
 from models.base import Record
 from models.people import AcceptDraft, InviteDraft
-from resolvers.core.drafts import drafted
+from resolvers.core.drafts import parse_draft
 from resolvers.workspaces import invites
 from schema.types.base import Info, Node, ident
 from schema.types.enums import Role
@@ -61,4 +61,4 @@ class InviteMutation:
     )
     @staticmethod
     async def accept_invite(info: Info, code: str) -> Record:
-        return await invites.accept(info.context.ctx, drafted(AcceptDraft, {"code": code}))
+        return await invites.accept(info.context.ctx, parse_draft(AcceptDraft, {"code": code}))

@@ -17,7 +17,7 @@ from resolvers.conversations import conversations, suggestions
 from resolvers.core.context import Context
 from resolvers.core.errors import Problem
 from resolvers.core.nested_pages import Pages
-from resolvers.core.pagination import Page, Window
+from resolvers.core.pagination import Page, PageArguments
 from resolvers.notes import folders, tags
 from resolvers.webhooks import deliveries
 from resolvers.workspaces import api_keys as keys
@@ -63,32 +63,32 @@ class Loaders:
         return DataLoader(load_fn=load, cache=False)
 
     @cached_property
-    def transcripts(self) -> DataLoader[tuple[UUID, tuple[Window, TranscriptFilter]], Page]:
+    def transcripts(self) -> DataLoader[tuple[UUID, tuple[PageArguments, TranscriptFilter]], Page]:
         """By note."""
         return self._pages(notes.transcripts)
 
     @cached_property
-    def conversations(self) -> DataLoader[tuple[UUID, tuple[Window]], Page]:
+    def conversations(self) -> DataLoader[tuple[UUID, tuple[PageArguments]], Page]:
         """By note."""
         return self._pages(conversations.pages)
 
     @cached_property
-    def messages(self) -> DataLoader[tuple[UUID, tuple[Window]], Page]:
+    def messages(self) -> DataLoader[tuple[UUID, tuple[PageArguments]], Page]:
         """By conversation."""
         return self._pages(conversations.message_pages)
 
     @cached_property
-    def deliveries(self) -> DataLoader[tuple[UUID, tuple[Window, frozenset[str]]], Page]:
+    def deliveries(self) -> DataLoader[tuple[UUID, tuple[PageArguments, frozenset[str]]], Page]:
         """By webhook."""
         return self._pages(deliveries.pages)
 
     @cached_property
-    def members(self) -> DataLoader[tuple[UUID, tuple[Window, MemberFilter]], Page]:
+    def members(self) -> DataLoader[tuple[UUID, tuple[PageArguments, MemberFilter]], Page]:
         """By workspace."""
         return self._pages(members.pages)
 
     @cached_property
-    def invites(self) -> DataLoader[tuple[UUID, tuple[Window]], Page]:
+    def invites(self) -> DataLoader[tuple[UUID, tuple[PageArguments]], Page]:
         """By workspace."""
         return self._pages(invites.pages)
 

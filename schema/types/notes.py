@@ -12,8 +12,8 @@ from models.note import NoteChange, NoteDraft, TranscriptDraft, TranscriptFilter
 from models.note import NoteFilter as FilterDraft
 from models.note import NoteOrder as OrderDraft
 from resolvers import notes
-from resolvers.core.drafts import drafted
-from resolvers.core.pagination import Page, Window
+from resolvers.core.drafts import parse_draft
+from resolvers.core.pagination import Page, PageArguments
 from schema.execution.selection import columns
 from schema.types.base import Connection, Info, Node, ident, or_none
 from schema.types.enums import NoteKind, NoteStatus, NoteVisibility
@@ -119,8 +119,10 @@ class Note(Node):
         after: str | None = None,
         search: str | None = None,
     ) -> Page:
-        filters = drafted(TranscriptFilter, {"search": search})
-        return await info.context.loaders.transcripts.load((root.id, (Window(first=first, after=after), filters)))
+        filters = parse_draft(TranscriptFilter, {"search": search})
+        return await info.context.loaders.transcripts.load(
+            (root.id, (PageArguments(first=first, after=after), filters))
+        )
 
     @strawberry.field(
         graphql_type=Connection[Annotated["Conversation", strawberry.lazy("schema.types.conversations")]],  # type: ignore[name-defined]  # noqa: F821 (lazy)
@@ -130,7 +132,7 @@ class Note(Node):
     async def conversations(
         root: strawberry.Parent[Record], info: Info, first: int | None = None, after: str | None = None
     ) -> Page:
-        return await info.context.loaders.conversations.load((root.id, (Window(first=first, after=after),)))
+        return await info.context.loaders.conversations.load((root.id, (PageArguments(first=first, after=after),)))
 
 
 def filter_draft(given: NoteFilter | None) -> FilterDraft:
@@ -158,7 +160,7 @@ class NoteQuery:
     ) -> Page:
         return await notes.page(
             info.context.ctx,
-            Window(first, after, last, before),
+            PageArguments(first, after, last, before),
             filter_draft(filter),
             draft(OrderDraft, order_by) if order_by else OrderDraft(),
             columns(info, ("nodes",), ("edges", "node")),
@@ -192,5 +194,5 @@ class NoteMutation:
     @strawberry.mutation(graphql_type=Note)
     @staticmethod
     async def append_transcript(info: Info, note_id: strawberry.ID, segments: list[TranscriptSegmentInput]) -> Record:
-        added = drafted(TranscriptDraft, {"segments": values(segments)})
+        added = parse_draft(TranscriptDraft, {"segments": values(segments)})
         return await notes.append_transcript(info.context.ctx, ident("Note", note_id), added)

@@ -20,6 +20,6 @@ class RateLimitQuery:
     @strawberry.field(description="The caller's allowance after this operation was paid for.")
     @staticmethod
     async def rate_limit(info: Info) -> RateLimit:
-        left = await limits.left(info.context.ctx)
+        left = await limits.remaining_allowance(info.context.ctx)
         reset_at = datetime.fromtimestamp(left.reset_at, UTC)
         return RateLimit(limit=left.limit, remaining=left.remaining, reset_at=reset_at)

@@ -11,7 +11,7 @@ from strawberry import UNSET
 from strawberry.scalars import JSON
 
 from models.base import Record, as_id
-from resolvers.core.pagination import Page, Window
+from resolvers.core.pagination import Page, PageArguments
 from resolvers.webhooks import deliveries, endpoints
 from resolvers.webhooks.drafts import WebhookChange, WebhookDraft
 from schema.execution.selection import columns
@@ -58,7 +58,7 @@ class Webhook(Node):
         root: strawberry.Parent[Record], info: Info, first: int | None = None, after: str | None = None
     ) -> Page:
         fields = frozenset(columns(info, ("nodes",), ("edges", "node")))
-        return await info.context.loaders.deliveries.load((root.id, (Window(first=first, after=after), fields)))
+        return await info.context.loaders.deliveries.load((root.id, (PageArguments(first=first, after=after), fields)))
 
 
 @strawberry.type(description="The only time the secret is told.")

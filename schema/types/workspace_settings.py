@@ -5,7 +5,7 @@ from strawberry import UNSET
 
 from models.base import Record
 from models.settings import WorkspaceChange
-from resolvers.core.drafts import drafted
+from resolvers.core.drafts import parse_draft
 from resolvers.workspaces import workspaces
 from schema.types.base import Info
 from schema.types.inputs import values
@@ -40,4 +40,4 @@ class WorkspaceMutation:
         if input.settings:
             # A null within is refused too, and not taken for what was not sent.
             given["settings"] = values(input.settings, keep_nulls=True)
-        return await workspaces.update(info.context.ctx, drafted(WorkspaceChange, given))
+        return await workspaces.update(info.context.ctx, parse_draft(WorkspaceChange, given))

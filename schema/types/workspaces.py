@@ -9,8 +9,8 @@ import strawberry
 from models.base import Record, as_id
 from models.people import MemberFilter
 from resolvers.auth import access
-from resolvers.core.drafts import drafted
-from resolvers.core.pagination import Page, Window
+from resolvers.core.drafts import parse_draft
+from resolvers.core.pagination import Page, PageArguments
 from resolvers.workspaces import workspaces
 from schema.types.base import Connection, Info, Node, or_none
 from schema.types.enums import Plan
@@ -91,8 +91,8 @@ class Workspace(Node):
         after: str | None = None,
         search: str | None = None,
     ) -> Page:
-        filters = drafted(MemberFilter, {"search": search})
-        return await info.context.loaders.members.load((root.id, (Window(first=first, after=after), filters)))
+        filters = parse_draft(MemberFilter, {"search": search})
+        return await info.context.loaders.members.load((root.id, (PageArguments(first=first, after=after), filters)))
 
     @strawberry.field(
         graphql_type=list[Annotated["Group", strawberry.lazy("schema.types.groups")]]  # type: ignore[name-defined]  # noqa: F821 (lazy)
@@ -109,7 +109,7 @@ class Workspace(Node):
     async def invites(
         root: strawberry.Parent[Record], info: Info, first: int | None = None, after: str | None = None
     ) -> Page:
-        return await info.context.loaders.invites.load((root.id, (Window(first=first, after=after),)))
+        return await info.context.loaders.invites.load((root.id, (PageArguments(first=first, after=after),)))
 
 
 @strawberry.type
@@ -117,13 +117,13 @@ class Viewer:
     @strawberry.field(graphql_type=User | None)
     @staticmethod
     async def user(info: Info) -> Record | None:
-        me = info.context.ctx.me
+        me = info.context.ctx.viewer
         return None if me.api_key_id else await info.context.loaders.user.load(me.user_id)
 
     @strawberry.field(graphql_type=ApiKey | None)
     @staticmethod
     async def api_key(info: Info) -> Record | None:
-        me = info.context.ctx.me
+        me = info.context.ctx.viewer
         return await info.context.loaders.api_key.load(me.api_key_id) if me.api_key_id else None
 
     @strawberry.field(graphql_type=Workspace)
@@ -139,7 +139,7 @@ class Viewer:
     @strawberry.field
     @staticmethod
     def scopes(info: Info) -> list[str]:
-        scopes = info.context.ctx.me.scopes
+        scopes = info.context.ctx.viewer.scopes
         return sorted(access.SCOPES if scopes is None else scopes)
 
 
@@ -149,7 +149,7 @@ class WorkspaceQuery:
     @staticmethod
     def viewer(info: Info) -> Viewer:
         # Asking for `me` refuses whoever sent no credential.
-        _ = info.context.ctx.me
+        _ = info.context.ctx.viewer
         return Viewer()
 
     @strawberry.field(graphql_type=Workspace | None, description="Without an id: the key's, or the user's default one.")

@@ -19,7 +19,7 @@ from caret.settings import Settings
 from caret.wiring import opened
 from resolvers import recordings
 from resolvers.core.context import Context
-from resolvers.core.errors import Code, Problem
+from resolvers.core.errors import ErrorCode, Problem
 from resolvers.core.ports.audio import AudioStore
 from tests.audio.helpers import FROM_AUDIO, address, error, made, mark, put, reaches, recording, sound, uploaded
 from tests.conftest import Services, Tenant, make_tenant
@@ -60,20 +60,20 @@ async def chunks(*pieces: bytes) -> AsyncIterator[bytes]:
 
 
 async def everything(store: AudioStore) -> dict[str, int]:
-    return {one.name: one.size async for batch in store.everything() for one in batch}
+    return {one.name: one.size async for batch in store.list_all() for one in batch}
 
 
 async def test_a_store_keeps_what_it_gets(store: AudioStore) -> None:
     name = f"w/{mark().decode()}.wav"
     assert await store.find(name) is None
     content = os.urandom(3_000_000)
-    await store.receive(name, chunks(content[:1], content[1:2_000_000], b"", content[2_000_000:]))
+    await store.write(name, chunks(content[:1], content[1:2_000_000], b"", content[2_000_000:]))
     found = await store.find(name)
     assert found is not None
     assert (found.name, found.size) == (name, 3_000_000)
     assert abs(found.stored_at.timestamp() - time.time()) < 60
-    assert await store.beginning(name, 12) == content[:12]
-    async with store.opened(name, 3_000_000) as path:
+    assert await store.read_start(name, 12) == content[:12]
+    async with store.open(name, 3_000_000) as path:
         assert path.name == name[2:]
         assert path.read_bytes() == content
     assert (await everything(store))[name] == 3_000_000
@@ -89,7 +89,7 @@ async def test_what_breaks_off_is_not_kept(store: AudioStore) -> None:
 
     name = f"w/{mark().decode()}.wav"
     with pytest.raises(ConnectionResetError):
-        await store.receive(name, broken())
+        await store.write(name, broken())
     assert await store.find(name) is None
 
 
@@ -99,11 +99,11 @@ def modes(folder: Path) -> dict[str, str]:
 
 async def test_a_folder_is_private_and_keeps_the_first(tmp_path: Path) -> None:
     folder = AudioFolder(tmp_path / "audio")
-    await folder.receive("w/a.wav", chunks(b"first"))
+    await folder.write("w/a.wav", chunks(b"first"))
     with pytest.raises(FileExistsError):
-        await folder.receive("w/a.wav", chunks(b"second"))
+        await folder.write("w/a.wav", chunks(b"second"))
     assert modes(tmp_path) == {"audio": "0o700", "incoming": "0o700", "w": "0o700", "a.wav": "0o600"}
-    assert await folder.upload_address("w/a.wav", 600) is None
+    assert await folder.upload_url("w/a.wav", 600) is None
 
 
 async def test_what_a_killed_process_left_is_swept(tmp_path: Path) -> None:
@@ -112,7 +112,7 @@ async def test_what_a_killed_process_left_is_swept(tmp_path: Path) -> None:
         part = tmp_path / "audio" / "incoming" / name
         part.write_bytes(b"x")
         os.utime(part, (time.time() - age, time.time() - age))
-    assert await folder.tidy() == 1
+    assert await folder.delete_partial_uploads() == 1
     assert [part.name for part in (tmp_path / "audio" / "incoming").iterdir()] == ["new"]
 
 
@@ -120,7 +120,7 @@ async def test_a_bucket_that_is_away() -> None:
     away = bucket("http://127.0.0.1:9")
     with pytest.raises(Problem) as caught:
         await away.find("w/a.wav")
-    assert (caught.value.code, caught.value.message) == (Code.UNAVAILABLE, "The audio storage is unavailable.")
+    assert (caught.value.code, caught.value.message) == (ErrorCode.UNAVAILABLE, "The audio storage is unavailable.")
 
 
 @pytest.fixture

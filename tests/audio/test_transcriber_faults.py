@@ -10,7 +10,7 @@ from pydantic import SecretStr
 
 from caret.providers import OpenAITranscriber
 from models.note import MAX_SEGMENT, MAX_SEGMENTS
-from resolvers.core.ports.audio import AudioRefused, Spoken, TranscriberUnavailable, Transcription
+from resolvers.core.ports.audio import AudioRefused, TranscriberUnavailable, Transcription, TranscriptPiece
 from resolvers.recordings.transcribe import clock, drafts
 from tests.audio.helpers import PATIENCE, made, mark, reaches, set_recording, sound, told
 from tests.conftest import Services, Tenant
@@ -156,7 +156,7 @@ async def test_more_than_a_transcript_holds(studio: Tenant, ears: ScriptedTransc
 
 def test_long_pieces_are_parted() -> None:
     words = "word " * 5_000
-    found = list(drafts(Transcription([Spoken(words, 0, 1), Spoken("x" * 25_000, 1, 2)]), 3_600))
+    found = list(drafts(Transcription([TranscriptPiece(words, 0, 1), TranscriptPiece("x" * 25_000, 1, 2)]), 3_600))
     assert [len(one.text) for one in found] == [9_999, 9_999, 4_999 - 1 + 1, 10_000, 10_000, 5_000]
     assert " ".join(one.text for one in found[:3]) == words.strip()
     assert {(one.start_timestamp, one.end_timestamp) for one in found} == {
@@ -219,7 +219,10 @@ async def test_the_form_of_the_answer(ears: ScriptedTranscriber, file: Path, mod
     await asked.aclose()
     assert ears.asked(marked)[0].form == {"model": model, **form}
     assert (said.language, said.duration) == ("en", 12.5)
-    assert said.pieces == [Spoken(" We move in May.", 0, 4.2, "Ben"), Spoken(" Ann rents the van.", 4.2, 12.5)]
+    assert said.pieces == [
+        TranscriptPiece(" We move in May.", 0, 4.2, "Ben"),
+        TranscriptPiece(" Ann rents the van.", 4.2, 12.5),
+    ]
 
 
 async def test_its_own_words_are_not_repeated(ears: ScriptedTranscriber, file: Path) -> None:

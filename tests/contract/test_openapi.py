@@ -11,7 +11,7 @@ import schemathesis
 from starlette.routing import Mount, Route
 
 import rest_compat
-from resolvers.core.errors import Code
+from resolvers.core.errors import ErrorCode
 from resolvers.webhooks.events import EVENT_NAMES
 from rest_compat.api import Resource
 from rest_compat.errors import name_of
@@ -126,7 +126,7 @@ async def test_what_an_operation_may_refuse_follows_from_what_it_is(told: Json) 
 
 
 async def test_refusals_have_every_code_and_examples_that_fit(told: Json) -> None:
-    known = {name_of(code) for code in Code if code not in ONLY_GRAPHQL} | {"missing_api_key"}
+    known = {name_of(code) for code in ErrorCode if code not in ONLY_GRAPHQL} | {"missing_api_key"}
     schemas = told["components"]["schemas"]
     for name in ("Error", "AiError", "AiInvalid"):
         assert set(schemas[name]["properties"]["code"]["enum"]) == known == set(CODES)

@@ -19,10 +19,10 @@ from schema import schema
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 
-Facts = dict[str, str]
+PermissionSnapshot = dict[str, str]
 
 
-def facts(described: GraphQLSchema) -> Facts:
+def facts(described: GraphQLSchema) -> PermissionSnapshot:
     """Every named thing of a schema and its type: `Note.title` -> `String!`, `Query.note(id)` -> `ID!`."""
     return dict(fact for kind in described.type_map.values() if not kind.name.startswith("__") for fact in told(kind))
 

@@ -16,7 +16,7 @@ from models import Event, EventType, Role
 from models.base import new_id
 from resolvers.core.context import Database, Transaction, Viewer
 from resolvers.events import feed as feeds
-from resolvers.events.feed import Feeds, Follower
+from resolvers.events.feed import EventFeeds, Subscriber
 from resolvers.events.log import publish
 from tests.conftest import Services, Tenant
 from tests.faults.helpers import CREATE, elsewhere, taken
@@ -92,18 +92,18 @@ async def test_dropping_at_every_event(tenant: Tenant, other_server: RunningServ
 
 
 @pytest.fixture
-async def followed(services: Services, database: AsyncEngine) -> AsyncIterator[Feeds]:
+async def followed(services: Services, database: AsyncEngine) -> AsyncIterator[EventFeeds]:
     """The feeds of a process, in this one."""
     bus = await NatsBus.connect(services.nats_url)
-    made = Feeds(Database(database), bus)
+    made = EventFeeds(Database(database), bus)
     yield made
     # Nothing is left running for a workspace that nobody follows.
     assert not made._feeds
     await bus.close()
 
 
-def anybody(tenant: Tenant) -> Follower:
-    return Follower(Viewer(user_id=new_id(), workspace_id=tenant.id, role=Role.MEMBER), tenant.id)
+def anybody(tenant: Tenant) -> Subscriber:
+    return Subscriber(Viewer(user_id=new_id(), workspace_id=tenant.id, role=Role.MEMBER), tenant.id)
 
 
 async def write(database: AsyncEngine, workspace_id: UUID, count: int) -> None:
@@ -115,23 +115,23 @@ async def write(database: AsyncEngine, workspace_id: UUID, count: int) -> None:
 
 
 async def test_a_lost_wake_up_costs_only_time(
-    tenant: Tenant, database: AsyncEngine, followed: Feeds, monkeypatch: pytest.MonkeyPatch
+    tenant: Tenant, database: AsyncEngine, followed: EventFeeds, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(feeds, "POLL", 0.1)
-    async with aclosing(followed.follow(anybody(tenant), 0)) as batches, asyncio.timeout(10):
+    async with aclosing(followed.subscribe(anybody(tenant), 0)) as batches, asyncio.timeout(10):
         for expected in (1, 2, 3):
             await write(database, tenant.id, 1)
             assert [event.seq for event in (await anext(batches)).events] == [expected]
 
 
 async def test_who_is_behind_the_ring_reads_the_table(
-    tenant: Tenant, database: AsyncEngine, followed: Feeds, monkeypatch: pytest.MonkeyPatch
+    tenant: Tenant, database: AsyncEngine, followed: EventFeeds, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(feeds, "RING", 10)
     monkeypatch.setattr(feeds, "POLL", 0.1)
     async with (
-        aclosing(followed.follow(anybody(tenant), 0)) as slow,
-        aclosing(followed.follow(anybody(tenant), 0)) as quick,
+        aclosing(followed.subscribe(anybody(tenant), 0)) as slow,
+        aclosing(followed.subscribe(anybody(tenant), 0)) as quick,
         asyncio.timeout(20),
     ):
         await write(database, tenant.id, 1)
@@ -152,25 +152,25 @@ async def test_who_is_behind_the_ring_reads_the_table(
 
 
 async def test_a_feed_outlives_trouble_with_the_bus(
-    tenant: Tenant, database: AsyncEngine, followed: Feeds, monkeypatch: pytest.MonkeyPatch
+    tenant: Tenant, database: AsyncEngine, followed: EventFeeds, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("resolvers.core.retry.AGAIN", 0.05)
-    really, failures = followed._bus.wakeups, [RuntimeError("draining")]
+    really, failures = followed._bus.subscribe_wakeups, [RuntimeError("draining")]
 
     def troubled(*arguments: Any) -> Any:
         if failures:
             raise failures.pop()
         return really(*arguments)
 
-    monkeypatch.setattr(followed._bus, "wakeups", troubled)
-    async with aclosing(followed.follow(anybody(tenant), 0)) as batches, asyncio.timeout(30):
+    monkeypatch.setattr(followed._bus, "subscribe_wakeups", troubled)
+    async with aclosing(followed.subscribe(anybody(tenant), 0)) as batches, asyncio.timeout(30):
         await write(database, tenant.id, 1)
         assert [event.seq for event in (await anext(batches)).events] == [1]
     assert not failures
 
 
 async def test_a_feed_outlives_trouble_with_the_database(
-    tenant: Tenant, database: AsyncEngine, followed: Feeds, monkeypatch: pytest.MonkeyPatch
+    tenant: Tenant, database: AsyncEngine, followed: EventFeeds, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(feeds, "POLL", 0.1)
     really, failures = feeds.read_after, [ConnectionRefusedError("away"), RuntimeError("still not itself")]
@@ -182,6 +182,6 @@ async def test_a_feed_outlives_trouble_with_the_database(
 
     monkeypatch.setattr(feeds, "read_after", troubled)
     await write(database, tenant.id, 3)
-    async with aclosing(followed.follow(anybody(tenant), 0)) as batches, asyncio.timeout(10):
+    async with aclosing(followed.subscribe(anybody(tenant), 0)) as batches, asyncio.timeout(10):
         assert [event.seq for event in (await anext(batches)).events] == [1, 2, 3]
     assert not failures

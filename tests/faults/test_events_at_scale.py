@@ -39,7 +39,7 @@ def killed_server(services: Services) -> Iterator[ServerProcess]:
 
 
 @dataclass
-class Follower:
+class Subscriber:
     """Somebody who hears a part, is gone without a word, and comes back with the last cursor, to any server."""
 
     places: list[Caller]
@@ -99,7 +99,7 @@ async def test_followers_that_come_and_go_miss_no_event(
         tenant = tenants[number % WORKSPACES]
         here = await (tenant.user() if number % 3 else tenant.key())
         places = [here, elsewhere(tenant, here, killed_server)]
-        followers.append(Follower(places, tenant.id, random.Random(luck.random())))
+        followers.append(Subscriber(places, tenant.id, random.Random(luck.random())))
     lasts = {tenant.id: asyncio.get_running_loop().create_future() for tenant in tenants}
     async with asyncio.timeout(280), asyncio.TaskGroup() as group:
         for follower in followers:
@@ -141,7 +141,7 @@ async def write(
                 note_id = luck.choice((notes[workspace_id], None))
                 await publish(tx, None, kind, workspace_id=workspace_id, note_id=note_id)
         for woken, seq in tx.wakeups.items():
-            await bus.wake(woken, seq)
+            await bus.publish_wakeup(woken, seq)
     await bus.close()
 
 

@@ -15,14 +15,14 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from models import Plan
 from models.base import new_id
-from resolvers.core.rate_limit import POINTS
+from resolvers.core.rate_limit import POINTS_PER_MINUTE
 from tests.conftest import Services, Tenant, make_tenant, token
 from tests.support.clients import Caller
 from tests.support.clock import pass_seconds
 from tests.support.servers import RunningServer, server_process
 from tests.test_main_job import CONVERSE, CREATE
 
-LIMIT = POINTS[Plan.FREE]
+LIMIT = POINTS_PER_MINUTE[Plan.FREE]
 LEFT = "{ rateLimit { limit remaining resetAt } }"
 # Three root fields and 300 nodes.
 SIX = "{ a: notes(first: 100) { nodes { id } } b: notes(last: 100) { totalCount } c: notes(first: 100) { totalCount } }"

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from caret.providers.streaming_client import SpokenClient
-from resolvers.core.ports.ai import speaking
+from resolvers.core.ports.ai import text_listener
 
 Answer = Callable[[dict[str, Any]], Response]
 
@@ -108,11 +108,11 @@ async def spoken(client: SpokenClient) -> tuple[list[str], dict[str, Any]]:
     async def hear(*pieces: str) -> None:
         heard.extend(pieces)
 
-    listening = speaking.set(hear)
+    listening = text_listener.set(hear)
     try:
         whole = await client.chat.completions.create(model="qwen", messages=[{"role": "user", "content": "Hello"}])
     finally:
-        speaking.reset(listening)
+        text_listener.reset(listening)
     return heard, whole.model_dump(exclude_none=True)
 
 
@@ -123,11 +123,11 @@ async def pieces(agent: Agent[None, str], question: str, history: list[ModelMess
     async def hear(*pieces: str) -> None:
         heard.extend(pieces)
 
-    listening = speaking.set(hear)
+    listening = text_listener.set(hear)
     try:
         await agent.run(question, message_history=history)
     finally:
-        speaking.reset(listening)
+        text_listener.reset(listening)
     return heard
 
 

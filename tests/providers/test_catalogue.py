@@ -17,7 +17,7 @@ from caret.providers.model_list import KNOWN, MAX_MODELS_FILE
 from .helpers import FakeProvider, completion, failure, pieces
 
 KEY = SecretStr("sk-very-secret")
-BUILT_IN = "caret/extractive"
+BUILT_IN_GATEWAY = "caret/extractive"
 
 
 def ids(catalogue: Catalogue, gateway: str) -> list[str]:
@@ -36,18 +36,18 @@ def test_a_catalogue_imports_no_library_of_a_model() -> None:
 
 
 async def test_warming_builds_what_the_default_needs() -> None:
-    catalogue = build_models(llm_base_url="http://gpu.internal/v1", llm_model="qwen", llm_fallbacks=[BUILT_IN])
+    catalogue = build_models(llm_base_url="http://gpu.internal/v1", llm_model="qwen", llm_fallbacks=[BUILT_IN_GATEWAY])
     catalogue.warm()
-    assert sorted(catalogue._models) == [BUILT_IN, "qwen"]
+    assert sorted(catalogue._models) == [BUILT_IN_GATEWAY, "qwen"]
     assert catalogue.model("qwen") is catalogue.model("qwen")
     await catalogue.aclose()
 
 
 async def test_with_nothing_configured_only_the_built_in_model_is_offered() -> None:
     catalogue = build_models()
-    assert [card.id for card in catalogue.cards] == [BUILT_IN]
-    assert catalogue.default_id == BUILT_IN
-    assert catalogue.model(BUILT_IN).model_name == BUILT_IN
+    assert [card.id for card in catalogue.cards] == [BUILT_IN_GATEWAY]
+    assert catalogue.default_id == BUILT_IN_GATEWAY
+    assert catalogue.model(BUILT_IN_GATEWAY).model_name == BUILT_IN_GATEWAY
     with pytest.raises(KeyError):
         catalogue.model("openai/gpt-6-luna")
 
@@ -56,7 +56,7 @@ async def test_a_key_opens_its_gateway_only() -> None:
     catalogue = build_models(openrouter_api_key=KEY)
     assert ids(catalogue, "openrouter") == [card.id for card in KNOWN if card.gateway == "openrouter"]
     assert ids(catalogue, "openai") == []
-    assert catalogue.cards[-1].id == BUILT_IN
+    assert catalogue.cards[-1].id == BUILT_IN_GATEWAY
     assert catalogue.default_id == catalogue.cards[0].id
     await catalogue.aclose()
 
@@ -111,10 +111,10 @@ def test_contradictions_are_refused_in_one_line(arguments: dict[str, Any], compl
 def test_the_chain_is_the_model_and_then_the_fallbacks() -> None:
     alone = build_models(openai_api_key=KEY)
     assert alone.chain("gpt-6-luna") == ("gpt-6-luna",)
-    chained = build_models(openai_api_key=KEY, llm_fallbacks=["gpt-6.1-sol", BUILT_IN])
-    assert chained.chain("gpt-6-luna") == ("gpt-6-luna", "gpt-6.1-sol", BUILT_IN)
-    assert chained.chain("gpt-6.1-sol") == ("gpt-6.1-sol", BUILT_IN)
-    assert chained.chain(BUILT_IN) == (BUILT_IN,)
+    chained = build_models(openai_api_key=KEY, llm_fallbacks=["gpt-6.1-sol", BUILT_IN_GATEWAY])
+    assert chained.chain("gpt-6-luna") == ("gpt-6-luna", "gpt-6.1-sol", BUILT_IN_GATEWAY)
+    assert chained.chain("gpt-6.1-sol") == ("gpt-6.1-sol", BUILT_IN_GATEWAY)
+    assert chained.chain(BUILT_IN_GATEWAY) == (BUILT_IN_GATEWAY,)
     with pytest.raises(KeyError):
         chained.chain("qwen")
 
@@ -136,7 +136,7 @@ def test_a_file_adds_models_and_replaces_known_ones(tmp_path: Path) -> None:
         llm_base_url="http://gpu.internal/v1", llm_model="qwen", openai_api_key=KEY, models_file=file
     )
     assert [card.id for card in catalogue.cards] == [
-        *("qwen", "llama", "gpt-6-luna", "gpt-6.1-terra", "gpt-6.1-sol", "gpt-7", BUILT_IN)
+        *("qwen", "llama", "gpt-6-luna", "gpt-6.1-terra", "gpt-6.1-sol", "gpt-7", BUILT_IN_GATEWAY)
     ]
     cards = {card.id: card for card in catalogue.cards}
     assert (cards["gpt-6-luna"].name, cards["gpt-6-luna"].context_window) == ("Ours", 1000)
@@ -173,9 +173,9 @@ def test_a_wrong_file_is_refused_in_one_line(tmp_path: Path, content: Any, compl
 
 def test_tokens_are_estimated_from_bytes() -> None:
     catalogue = Catalogue()
-    assert catalogue.count_tokens(BUILT_IN, "") == 0
+    assert catalogue.count_tokens(BUILT_IN_GATEWAY, "") == 0
     assert catalogue.count_tokens("a model of the past", "Hello, world!") == 4
-    assert catalogue.count_tokens(BUILT_IN, "会議\ud800") == 2
+    assert catalogue.count_tokens(BUILT_IN_GATEWAY, "会議\ud800") == 2
 
 
 async def test_a_compatible_server_streams_through_the_catalogue(

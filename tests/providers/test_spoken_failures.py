@@ -12,7 +12,7 @@ from pydantic_ai import Agent, exceptions
 from caret.providers import Catalogue, build_models
 from caret.providers.stream_chunks import MAX_LINE
 from caret.providers.streaming_client import SpokenClient
-from resolvers.core.ports.ai import speaking
+from resolvers.core.ports.ai import text_listener
 
 from .helpers import FakeProvider, delta, failure, pieces, raw, spoken, sse
 
@@ -103,7 +103,7 @@ async def test_a_request_that_is_cancelled_lets_go_of_the_provider(
         async def hear(*_pieces: str) -> None:
             began.set()
 
-        speaking.set(hear)
+        text_listener.set(hear)
         await client.chat.completions.create(model="qwen", messages=[])
 
     asking = asyncio.create_task(ask())
@@ -122,10 +122,10 @@ async def test_who_listens_may_fail(provider: FakeProvider, client: SpokenClient
     async def hear(*_pieces: str) -> None:
         raise TimeoutError("the bus is away")
 
-    listening = speaking.set(hear)
+    listening = text_listener.set(hear)
     try:
         with pytest.raises(TimeoutError, match="the bus is away"):
             await client.chat.completions.create(model="qwen", messages=[])
     finally:
-        speaking.reset(listening)
+        text_listener.reset(listening)
     assert await asyncio.to_thread(provider.left.wait, 10)

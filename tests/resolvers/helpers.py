@@ -16,8 +16,8 @@ from models.note import NoteChange, NoteDraft, TranscriptDraft
 from resolvers import notes
 from resolvers.auth import credentials
 from resolvers.core.context import Context, Viewer
-from resolvers.core.drafts import drafted
-from resolvers.core.errors import Code, Problem
+from resolvers.core.drafts import parse_draft
+from resolvers.core.errors import ErrorCode, Problem
 from resolvers.core.nested_pages import Pages
 from resolvers.core.pagination import Page
 from schema import schema
@@ -37,12 +37,12 @@ class Place:
         user_id = new_id()
         async with self.ctx.transaction() as tx:
             await credentials.ensure_user(tx, user_id, f"{user_id}@people.example", "Someone")
-            await credentials.join(tx, self.ctx.me.workspace_id, user_id, role)
-        return self.ctx.acting_as(Viewer(user_id, self.ctx.me.workspace_id, role))
+            await credentials.join(tx, self.ctx.viewer.workspace_id, user_id, role)
+        return self.ctx.for_viewer(Viewer(user_id, self.ctx.viewer.workspace_id, role))
 
     async def tag(self, name: str) -> uuid.UUID:
         tag_id = new_id()
-        values = {"id": tag_id, "workspace_id": self.ctx.me.workspace_id, "name": name, "color": "#112233"}
+        values = {"id": tag_id, "workspace_id": self.ctx.viewer.workspace_id, "name": name, "color": "#112233"}
         async with self.ctx.transaction() as tx:
             await tx.execute(insert(Tag).values(values))
         self.tags[name] = tag_id
@@ -55,19 +55,19 @@ async def make_place(ctx: Context) -> Place:
         workspace_id = await credentials.create_workspace(tx, "Test", Plan.ENTERPRISE)
         await credentials.ensure_user(tx, user_id, f"{user_id}@people.example", "Admin")
         await credentials.join(tx, workspace_id, user_id, Role.ADMIN)
-    return Place(ctx.acting_as(Viewer(user_id, workspace_id, Role.ADMIN)))
+    return Place(ctx.for_viewer(Viewer(user_id, workspace_id, Role.ADMIN)))
 
 
 async def write(ctx: Context, title: str = "A note", **fields: Any) -> Record:
-    return await notes.create(ctx, drafted(NoteDraft, {"title": title, **fields}))
+    return await notes.create(ctx, parse_draft(NoteDraft, {"title": title, **fields}))
 
 
 async def change(ctx: Context, note: Record, if_revision: int | None = None, **fields: Any) -> Record:
-    return await notes.update(ctx, note.id, drafted(NoteChange, fields), if_revision)
+    return await notes.update(ctx, note.id, parse_draft(NoteChange, fields), if_revision)
 
 
 async def append(ctx: Context, note: Record, *texts: str) -> Record:
-    return await notes.append_transcript(ctx, note.id, drafted(TranscriptDraft, {"segments": spoken(*texts)}))
+    return await notes.append_transcript(ctx, note.id, parse_draft(TranscriptDraft, {"segments": spoken(*texts)}))
 
 
 def spoken(*texts: str) -> list[dict[str, Any]]:
@@ -107,7 +107,7 @@ def with_limits(ctx: Context, **limits: Any) -> Context:
 
 
 @contextmanager
-def refused(code: Code, field: str | None = None) -> Iterator[None]:
+def refused(code: ErrorCode, field: str | None = None) -> Iterator[None]:
     with pytest.raises(Problem) as caught:
         yield
     assert (caught.value.code, caught.value.field) == (code, field), caught.value.message

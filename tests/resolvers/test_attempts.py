@@ -13,8 +13,8 @@ from pydantic_ai.exceptions import ModelAPIError, ModelHTTPError, ModelRateLimit
 from caret.providers import Catalogue, build_models
 from resolvers.agents import retries
 from resolvers.agents.retries import attempted, pause
-from resolvers.core.ports.agents import FAILED, AnswerFailed
-from resolvers.core.ports.ai import speaking
+from resolvers.core.ports.agents import DEFAULT_FAILURE_TEXT, ReplyFailed
+from resolvers.core.ports.ai import text_listener
 from tests.providers.conftest import provider, server
 from tests.providers.helpers import Answer, FakeProvider, completion, delta, failure, raw, sse
 
@@ -57,13 +57,13 @@ async def asked(catalogue: Catalogue, *chain: str, limits: UsageLimits | None = 
         await agent.run("Hello", usage_limits=limits)
         return model_id
 
-    listening = speaking.set(hear)
+    listening = text_listener.set(hear)
     try:
         by = await attempted(chain or catalogue.chain("qwen"), lambda: not heard, attempt)
-    except AnswerFailed as failed:
+    except ReplyFailed as failed:
         return f"{''.join(heard)} | {failed.reason}"
     finally:
-        speaking.reset(listening)
+        text_listener.reset(listening)
     return f"{''.join(heard)} | {by}"
 
 
@@ -135,9 +135,9 @@ async def test_a_model_has_three_attempts_and_then_the_next_one_has(
         (failure(402), retries.REFUSED),
         (raw(sse(delta(refusal="No."), delta("stop"))), retries.REFUSED),
         (failure(400, code="context_length_exceeded"), retries.TOO_LONG),
-        (failure(500), FAILED),
-        (failure(418), FAILED),
-        (raw(sse({"error": "Out of memory"})), FAILED),
+        (failure(500), DEFAULT_FAILURE_TEXT),
+        (failure(418), DEFAULT_FAILURE_TEXT),
+        (raw(sse({"error": "Out of memory"})), DEFAULT_FAILURE_TEXT),
     ],
 )
 async def test_nobody_answers(provider: FakeProvider, catalogue: Catalogue, answer: Answer, told: str) -> None:
@@ -151,7 +151,7 @@ async def test_nobody_answers(provider: FakeProvider, catalogue: Catalogue, answ
         (raw(sse(delta(content="So ")), ending="drop"), retries.UNREACHABLE),
         (raw(sse(delta(content="So ")), ending="stall"), retries.UNREACHABLE),
         (raw(sse(delta(content="So "), {"error": {"code": 429, "message": "Slow"}})), retries.BUSY),
-        (raw(sse(delta(content="So ")), b"data: {\n\n"), FAILED),
+        (raw(sse(delta(content="So ")), b"data: {\n\n"), DEFAULT_FAILURE_TEXT),
     ],
 )
 async def test_nothing_is_tried_once_a_word_was_heard(
@@ -214,4 +214,4 @@ def test_pauses_grow_and_honour_the_provider() -> None:
 
 def test_no_reason_quotes_the_provider() -> None:
     secret: Any = {"message": "Incorrect API key: sk-1234"}
-    assert retries.reason(ModelHTTPError(418, "qwen", secret)) == FAILED
+    assert retries.reason(ModelHTTPError(418, "qwen", secret)) == DEFAULT_FAILURE_TEXT

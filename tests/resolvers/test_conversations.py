@@ -12,9 +12,9 @@ from models.base import Record
 from models.conversation import ConversationDraft, ConversationRename, MessageRole, MessageState
 from resolvers.conversations import conversations
 from resolvers.core.context import Context
-from resolvers.core.drafts import drafted
-from resolvers.core.errors import Code
-from resolvers.core.pagination import Window
+from resolvers.core.drafts import parse_draft
+from resolvers.core.errors import ErrorCode
+from resolvers.core.pagination import PageArguments
 from tests.resolvers.helpers import page_of, refused, write
 
 
@@ -36,15 +36,15 @@ async def test_a_new_conversation(me: Context) -> None:
     talk = await begin(me, note)
     assert talk._asdict() == {
         "id": talk.id,
-        "workspace_id": me.me.workspace_id,
+        "workspace_id": me.viewer.workspace_id,
         "note_id": note.id,
-        "user_id": me.me.user_id,
+        "user_id": me.viewer.user_id,
         "title": None,
         "created_at": talk.created_at,
         "updated_at": talk.created_at,
     }
     assert (await conversations.get(me, talk.id))._asdict() == talk._asdict()
-    with refused(Code.NOT_FOUND):
+    with refused(ErrorCode.NOT_FOUND):
         await conversations.create(me, ConversationDraft(note_id=uuid.uuid4()))
 
 
@@ -58,13 +58,13 @@ async def test_the_list_is_in_the_order_of_last_use(me: Context) -> None:
     titles: list[str] = []
     after = None
     while True:
-        page = await page_of(conversations.pages, me, note.id, Window(first=4, after=after))
+        page = await page_of(conversations.pages, me, note.id, PageArguments(first=4, after=after))
         titles += [row.title for row in page.rows]
         if not page.has_next:
             break
         after = page.cursor(page.rows[-1])
     assert (titles, await page.total()) == (expected, 6)
-    back = await page_of(conversations.pages, me, note.id, Window(last=2))
+    back = await page_of(conversations.pages, me, note.id, PageArguments(last=2))
     assert [row.title for row in back.rows] == expected[-2:]
     windows = [await conversations.window(me, note.id, 4, offset) for offset in (0, 4, 6)]
     assert [[row.title for row in rows] for rows, _ in windows] == [expected[:4], expected[4:], []]
@@ -76,15 +76,15 @@ async def test_the_list_is_ones_own(me: Context, place: Any) -> None:
     member = await place.member()
     mine, theirs = await begin(me, note), await begin(member, note)
     for ctx, own, foreign in ((me, mine, theirs), (member, theirs, mine)):
-        assert [row.id for row in (await page_of(conversations.pages, ctx, note.id, Window())).rows] == [own.id]
+        assert [row.id for row in (await page_of(conversations.pages, ctx, note.id, PageArguments())).rows] == [own.id]
         for call in (
             conversations.get(ctx, foreign.id),
             conversations.touch(ctx, foreign.id),
             conversations.rename(ctx, foreign.id, "x"),
             conversations.delete(ctx, foreign.id),
-            page_of(conversations.message_pages, ctx, foreign.id, Window()),
+            page_of(conversations.message_pages, ctx, foreign.id, PageArguments()),
         ):
-            with refused(Code.NOT_FOUND):
+            with refused(ErrorCode.NOT_FOUND):
                 await call
 
 
@@ -105,11 +105,11 @@ async def test_the_last_of_many_changes_at_once_is_the_last_used(me: Context) ->
 
 @pytest.mark.parametrize("title", ["", "x" * 256, "\x00", "\ud800", 5, None])
 def test_titles_that_are_refused(title: object) -> None:
-    with refused(Code.BAD_USER_INPUT, "title"):
-        drafted(ConversationRename, {"title": title})
+    with refused(ErrorCode.BAD_USER_INPUT, "title"):
+        parse_draft(ConversationRename, {"title": title})
     if title is not None:
-        with refused(Code.BAD_USER_INPUT, "title"):
-            drafted(ConversationDraft, {"noteId": str(uuid.uuid4()), "title": title})
+        with refused(ErrorCode.BAD_USER_INPUT, "title"):
+            parse_draft(ConversationDraft, {"noteId": str(uuid.uuid4()), "title": title})
 
 
 async def test_the_longest_title_is_kept(me: Context) -> None:
@@ -122,19 +122,21 @@ async def test_messages_are_paged_oldest_first(me: Context) -> None:
     await say(me, talk, "7", "8")
     expected = [str(number) for number in range(9)]
     forward: list[str] = []
-    view = Window(first=4)
+    view = PageArguments(first=4)
     while True:
         page = await page_of(conversations.message_pages, me, talk.id, view)
         forward += [row.content for row in page.rows]
         if not page.has_next:
             break
-        view = Window(first=4, after=page.cursor(page.rows[-1]))
+        view = PageArguments(first=4, after=page.cursor(page.rows[-1]))
         if len(forward) == 4:
             await say(me, talk, "said meanwhile")
     assert (forward, await page.total()) == ([*expected, "said meanwhile"], 10)
-    last = await page_of(conversations.message_pages, me, talk.id, Window(last=3))
+    last = await page_of(conversations.message_pages, me, talk.id, PageArguments(last=3))
     assert [row.content for row in last.rows] == ["7", "8", "said meanwhile"]
-    before = await page_of(conversations.message_pages, me, talk.id, Window(last=2, before=last.cursor(last.rows[0])))
+    before = await page_of(
+        conversations.message_pages, me, talk.id, PageArguments(last=2, before=last.cursor(last.rows[0]))
+    )
     assert [row.content for row in before.rows] == ["5", "6"]
     rows, total = await conversations.message_window(me, talk.id, 3, 6)
     assert ([row.content for row in rows], total) == (["6", "7", "8"], 10)
@@ -148,10 +150,10 @@ async def test_messages_are_paged_oldest_first(me: Context) -> None:
 async def test_windows_that_are_refused(me: Context, limit: int | None, offset: int, field: str) -> None:
     note = await write(me)
     talk = await begin(me, note)
-    with refused(Code.BAD_USER_INPUT, field):
+    with refused(ErrorCode.BAD_USER_INPUT, field):
         await conversations.message_window(me, talk.id, limit, offset)
     if limit is not None:
-        with refused(Code.BAD_USER_INPUT, field):
+        with refused(ErrorCode.BAD_USER_INPUT, field):
             await conversations.window(me, note.id, limit, offset)
 
 
@@ -160,13 +162,13 @@ async def test_delete_takes_the_messages(me: Context) -> None:
     talk, kept = await begin(me, note), await begin(me, note)
     await say(me, talk, "gone")
     await say(me, kept, "stays")
-    [message] = (await page_of(conversations.message_pages, me, talk.id, Window())).rows
+    [message] = (await page_of(conversations.message_pages, me, talk.id, PageArguments())).rows
     await conversations.delete(me, talk.id)
     assert await conversations.find_messages(me, [message.id]) == {}
-    assert [row.id for row in (await page_of(conversations.pages, me, note.id, Window())).rows] == [kept.id]
-    assert [row.content for row in (await page_of(conversations.message_pages, me, kept.id, Window())).rows] == [
+    assert [row.id for row in (await page_of(conversations.pages, me, note.id, PageArguments())).rows] == [kept.id]
+    assert [row.content for row in (await page_of(conversations.message_pages, me, kept.id, PageArguments())).rows] == [
         "stays"
     ]
     for call in (conversations.get(me, talk.id), conversations.delete(me, talk.id)):
-        with refused(Code.NOT_FOUND):
+        with refused(ErrorCode.NOT_FOUND):
             await call

@@ -19,12 +19,12 @@ from models.note import NoteVisibility
 from resolvers import notes
 from resolvers.auth import access, credentials
 from resolvers.core.context import Context, Viewer
-from resolvers.core.errors import Code, Problem
+from resolvers.core.errors import ErrorCode, Problem
 from resolvers.events import feed as feeds
 from resolvers.events import log as event_log
 from resolvers.events import permissions, retention, subscriptions
 from resolvers.events.log import publish
-from resolvers.events.permissions import Checks
+from resolvers.events.permissions import PermissionReader
 from tests.resolvers.helpers import Place, change, make_place, refused, statements, with_limits, write
 
 Stream = AsyncGenerator[Record, None]
@@ -50,13 +50,13 @@ async def published(ctx: Context, count: int = 1, **more: Any) -> None:
     async with ctx.transaction() as tx:
         for _ in range(count):
             kind = more.get("kind", EventType.NOTE_INDEXED)
-            await publish(tx, None, kind, workspace_id=ctx.me.workspace_id, note_id=more.get("note_id"))
+            await publish(tx, None, kind, workspace_id=ctx.viewer.workspace_id, note_id=more.get("note_id"))
 
 
 async def last_cursor(ctx: Context) -> str:
     """The cursor of "now"."""
     async with ctx.read() as tx:
-        newest = select(Event).where(col(Event.workspace_id) == ctx.me.workspace_id).order_by(col(Event.seq).desc())
+        newest = select(Event).where(col(Event.workspace_id) == ctx.viewer.workspace_id).order_by(col(Event.seq).desc())
         return event_log.cursor((await tx.execute(newest.limit(1))).one())
 
 
@@ -67,7 +67,7 @@ async def soon(stream: Stream) -> Record | None:
 
 
 @asynccontextmanager
-async def ends_with(stream: Stream, code: Code) -> AsyncIterator[None]:
+async def ends_with(stream: Stream, code: ErrorCode) -> AsyncIterator[None]:
     async with aclosing(stream):
         waiting = asyncio.create_task(soon(stream))
         await asyncio.sleep(0)
@@ -78,32 +78,37 @@ async def ends_with(stream: Stream, code: Code) -> AsyncIterator[None]:
 
 
 async def test_both_forms_of_the_rule_are_one(ctx: Context) -> None:
-    """`access.readable` in SQL and `Facts.reads` in Python, over every kind of note and of viewer."""
+    """`access.note_readable_by` in SQL and `Facts.reads` in Python, over every kind of note and of viewer."""
     here, there = await make_place(ctx), await make_place(ctx)
     both = await here.member()
     async with ctx.transaction() as tx:
-        await credentials.join(tx, there.ctx.me.workspace_id, both.me.user_id, Role.ADMIN)
-    people = [here.ctx, there.ctx, both, both.acting_as(replace(both.me, workspace_id=there.ctx.me.workspace_id))]
+        await credentials.join(tx, there.ctx.viewer.workspace_id, both.viewer.user_id, Role.ADMIN)
+    people = [
+        here.ctx,
+        there.ctx,
+        both,
+        both.for_viewer(replace(both.viewer, workspace_id=there.ctx.viewer.workspace_id)),
+    ]
     people += [await here.member(), await here.member(), await there.member()]
-    keys = [await key_of(ctx, place.ctx.me.workspace_id) for place in (here, there)]
-    asking = [person.me for person in people] + keys
+    keys = [await key_of(ctx, place.ctx.viewer.workspace_id) for place in (here, there)]
+    asking = [person.viewer for person in people] + keys
     made = []
     for writer, visibility in itertools.product(people, NoteVisibility):
         made.append(await write(writer, visibility=visibility))
     async with ctx.transaction() as tx:
         for number, note in enumerate(made):
             for person in people[number % 3 :: 3]:
-                row = {"note_id": note.id, "workspace_id": note.workspace_id, "user_id": person.me.user_id}
+                row = {"note_id": note.id, "workspace_id": note.workspace_id, "user_id": person.viewer.user_id}
                 known = select(col(NoteShare.id)).where(*(getattr(NoteShare, name) == row[name] for name in row))
                 if (await tx.execute(known)).one_or_none() is None:
                     await tx.execute(insert(NoteShare).values(id=new_id(), **row))
     ids = [note.id for note in made]
-    told = Checks(ctx.database)
-    found = await asyncio.gather(*(told.facts(viewer, here.ctx.me.workspace_id, ids) for viewer in asking))
+    told = PermissionReader(ctx.database)
+    found = await asyncio.gather(*(told.read(viewer, here.ctx.viewer.workspace_id, ids) for viewer in asking))
     seen = set()
     for viewer, facts in zip(asking, found, strict=True):
         async with ctx.read() as tx:
-            query = select(col(Note.id), access.readable(viewer).label("readable")).where(col(Note.id).in_(ids))
+            query = select(col(Note.id), access.note_readable_by(viewer).label("readable")).where(col(Note.id).in_(ids))
             expected = {row.id: row.readable for row in await tx.execute(query)}
         mine = {ident: facts.reads(viewer, facts.note(viewer, ident)) for ident in ids}
         assert mine == expected, viewer
@@ -112,10 +117,10 @@ async def test_both_forms_of_the_rule_are_one(ctx: Context) -> None:
 
 
 async def test_any_number_of_followers_is_checked_at_once(place: Place) -> None:
-    key = await key_of(place.ctx, place.ctx.me.workspace_id)
-    followers = [place.ctx, place.ctx.acting_as(key), *[await place.member() for _ in range(20)]] * 5
+    key = await key_of(place.ctx, place.ctx.viewer.workspace_id)
+    followers = [place.ctx, place.ctx.for_viewer(key), *[await place.member() for _ in range(20)]] * 5
     note = await write(place.ctx)
-    streams = [await subscriptions.follow_workspace(follower) for follower in followers]
+    streams = [await subscriptions.subscribe_to_workspace(follower) for follower in followers]
     tasks = [asyncio.create_task(soon(stream)) for stream in streams]
     await asyncio.sleep(0.5)
     with statements(place.ctx) as told:
@@ -127,12 +132,14 @@ async def test_any_number_of_followers_is_checked_at_once(place: Place) -> None:
     assert len(asked) <= 2 * 3, asked
     for stream in streams:
         await stream.aclose()
-    assert not place.ctx.feeds._feeds
+    assert not place.ctx.event_feeds._feeds
 
 
 async def test_a_deleted_note_is_the_last_of_its_events(place: Place) -> None:
     member, note = await place.member(), await write(place.ctx)
-    async with aclosing(await subscriptions.follow_note(member, note.id, after=await last_cursor(place.ctx))) as stream:
+    async with aclosing(
+        await subscriptions.subscribe_to_note(member, note.id, after=await last_cursor(place.ctx))
+    ) as stream:
         await change(place.ctx, note, title="Changed")
         await notes.delete(place.ctx, note.id)
         told = [(await soon(stream)) for _ in range(3)]
@@ -143,10 +150,10 @@ async def test_a_deleted_note_is_the_last_of_its_events(place: Place) -> None:
 async def test_who_may_no_longer_read_the_note_hears_no_more_of_it(place: Place, told: bool) -> None:
     stranger = (await make_place(place.ctx)).ctx
     note = await write(place.ctx)
-    member, reads = await place.member(), stranger.me.user_id
+    member, reads = await place.member(), stranger.viewer.user_id
     await notes.share(place.ctx, note.id, reads)
-    streams = [(await subscriptions.follow_note(stranger, note.id), Code.NOT_FOUND)]
-    streams += [(await subscriptions.follow_note(member, note.id), Code.FORBIDDEN)]
+    streams = [(await subscriptions.subscribe_to_note(stranger, note.id), ErrorCode.NOT_FOUND)]
+    streams += [(await subscriptions.subscribe_to_note(member, note.id), ErrorCode.FORBIDDEN)]
     async with ends_with(*streams[0]), ends_with(*streams[1]):
         async with place.ctx.transaction() as tx:
             await tx.execute(delete(NoteShare).where(col(NoteShare.note_id) == note.id))
@@ -161,23 +168,23 @@ async def test_who_lost_the_note_before_it_was_deleted(place: Place) -> None:
     """The follower is behind: what it reads first is that the note is gone."""
     member, note = await place.member(), await write(place.ctx)
     after = await last_cursor(place.ctx)
-    stream = await subscriptions.follow_note(member, note.id, after=after)
+    stream = await subscriptions.subscribe_to_note(member, note.id, after=after)
     await change(place.ctx, note, visibility=NoteVisibility.PRIVATE)
     await notes.delete(place.ctx, note.id)
-    async with ends_with(stream, Code.NOT_FOUND):
+    async with ends_with(stream, ErrorCode.NOT_FOUND):
         pass
 
 
 @pytest.mark.parametrize("told", [True, False], ids=["with the next event", "without one"])
 async def test_who_lost_their_place_hears_no_more(place: Place, told: bool) -> None:
-    member, key = await place.member(), await key_of(place.ctx, place.ctx.me.workspace_id)
+    member, key = await place.member(), await key_of(place.ctx, place.ctx.viewer.workspace_id)
     # Neither wants what happens next; they are gone all the same.
     types = [EventType.NOTE_COMPLETED]
-    person = await subscriptions.follow_workspace(member, types=types)
-    machine = await subscriptions.follow_workspace(place.ctx.acting_as(key), types=types)
-    async with ends_with(person, Code.FORBIDDEN), ends_with(machine, Code.UNAUTHENTICATED):
+    person = await subscriptions.subscribe_to_workspace(member, types=types)
+    machine = await subscriptions.subscribe_to_workspace(place.ctx.for_viewer(key), types=types)
+    async with ends_with(person, ErrorCode.FORBIDDEN), ends_with(machine, ErrorCode.UNAUTHENTICATED):
         async with place.ctx.transaction() as tx:
-            await tx.execute(delete(Member).where(col(Member.user_id) == member.me.user_id))
+            await tx.execute(delete(Member).where(col(Member.user_id) == member.viewer.user_id))
             revoked = update(ApiKey).where(col(ApiKey.id) == key.api_key_id)
             await tx.execute(revoked.values(revoked_at=func.now()))
         if told:
@@ -187,27 +194,29 @@ async def test_who_lost_their_place_hears_no_more(place: Place, told: bool) -> N
 async def test_a_slow_follower_is_checked_again_within_a_batch(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(subscriptions, "FRESH", 0.0)
     member, note = await place.member(), await write(place.ctx)
-    async with aclosing(await subscriptions.follow_workspace(member, after=await last_cursor(place.ctx))) as stream:
+    async with aclosing(
+        await subscriptions.subscribe_to_workspace(member, after=await last_cursor(place.ctx))
+    ) as stream:
         await published(place.ctx, 5, note_id=note.id)
         assert await soon(stream)
         async with place.ctx.transaction() as tx:
-            await tx.execute(delete(Member).where(col(Member.user_id) == member.me.user_id))
+            await tx.execute(delete(Member).where(col(Member.user_id) == member.viewer.user_id))
         with pytest.raises(Problem) as caught:
             await soon(stream)
-    assert caught.value.code is Code.FORBIDDEN
+    assert caught.value.code is ErrorCode.FORBIDDEN
 
 
 async def test_a_database_that_is_away_ends_no_stream(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("resolvers.core.retry.AGAIN", 0.05)
-    really, failures = permissions.Question.look, [OSError("away"), RuntimeError("not itself yet")]
+    really, failures = permissions.PermissionQuery.execute, [OSError("away"), RuntimeError("not itself yet")]
 
-    async def troubled(self: permissions.Question, database: Any) -> Any:
+    async def troubled(self: permissions.PermissionQuery, database: Any) -> Any:
         if failures:
             raise failures.pop(0)
         return await really(self, database)
 
-    monkeypatch.setattr(permissions.Question, "look", troubled)
-    async with aclosing(await subscriptions.follow_workspace(place.ctx)) as stream:
+    monkeypatch.setattr(permissions.PermissionQuery, "execute", troubled)
+    async with aclosing(await subscriptions.subscribe_to_workspace(place.ctx)) as stream:
         await published(place.ctx)
         assert await soon(stream)
     assert not failures
@@ -215,17 +224,17 @@ async def test_a_database_that_is_away_ends_no_stream(place: Place, monkeypatch:
 
 async def aged(ctx: Context, days: float, up_to: int, start: int = 1) -> None:
     """As if the events had been written earlier."""
-    mine = (col(Event.workspace_id) == ctx.me.workspace_id, col(Event.seq).between(start, up_to))
+    mine = (col(Event.workspace_id) == ctx.viewer.workspace_id, col(Event.seq).between(start, up_to))
     async with ctx.transaction() as tx:
         await tx.execute(update(Event).where(*mine).values(created_at=func.now() - timedelta(days=days)))
 
 
 async def kept(ctx: Context) -> tuple[list[int], int]:
     """The numbers that are left, and the first that the log claims."""
-    mine = col(Event.workspace_id) == ctx.me.workspace_id
+    mine = col(Event.workspace_id) == ctx.viewer.workspace_id
     async with ctx.read() as tx:
         left = (await tx.execute(select(col(Event.seq)).where(mine).order_by(col(Event.seq)))).scalars().all()
-        first = select(col(Workspace.first_seq)).where(col(Workspace.id) == ctx.me.workspace_id)
+        first = select(col(Workspace.first_seq)).where(col(Workspace.id) == ctx.viewer.workspace_id)
         return list(left), (await tx.execute(first)).scalar_one()
 
 
@@ -251,7 +260,7 @@ async def test_only_the_beginning_is_forgotten_and_only_what_is_old(
     await asyncio.gather(*(retention.forget(me) for _ in range(3)))
     assert await kept(me) == ([], 11)
     # An empty log goes on where it was.
-    async with aclosing(await subscriptions.follow_workspace(me)) as stream:
+    async with aclosing(await subscriptions.subscribe_to_workspace(me)) as stream:
         await published(me)
         told = await soon(stream)
     assert told is not None
@@ -262,17 +271,17 @@ async def test_a_cursor_older_than_the_log(place: Place) -> None:
     me, note = with_limits(place.ctx, event_retention=timedelta(days=2)), await write(place.ctx)
     await published(me, 9)
     async with me.read() as tx:
-        log = (await tx.execute(select(Event).where(col(Event.workspace_id) == me.me.workspace_id))).all()
+        log = (await tx.execute(select(Event).where(col(Event.workspace_id) == me.viewer.workspace_id))).all()
     cursors = {event.seq: event_log.cursor(event) for event in log}
     await aged(me, 3, 5)
     assert await retention.forget(me) == 5
     for seq in (1, 4):
-        with refused(Code.CURSOR_EXPIRED, "after"):
-            await subscriptions.follow_workspace(me, after=cursors[seq])
-        with refused(Code.CURSOR_EXPIRED, "after"):
-            await subscriptions.follow_note(me, note.id, after=cursors[seq])
+        with refused(ErrorCode.CURSOR_EXPIRED, "after"):
+            await subscriptions.subscribe_to_workspace(me, after=cursors[seq])
+        with refused(ErrorCode.CURSOR_EXPIRED, "after"):
+            await subscriptions.subscribe_to_note(me, note.id, after=cursors[seq])
     # Who has heard the last that was dropped has missed nothing.
-    async with aclosing(await subscriptions.follow_workspace(me, after=cursors[5])) as stream:
+    async with aclosing(await subscriptions.subscribe_to_workspace(me, after=cursors[5])) as stream:
         told = [await soon(stream) for _ in range(5)]
     assert [event and event.seq for event in told] == [6, 7, 8, 9, 10]
 
@@ -281,8 +290,8 @@ async def test_who_falls_behind_what_is_forgotten_is_told(place: Place, monkeypa
     monkeypatch.setattr(feeds, "RING", 5)
     me = with_limits(place.ctx, event_retention=timedelta(days=2))
     async with (
-        aclosing(await subscriptions.follow_workspace(me)) as slow,
-        aclosing(await subscriptions.follow_workspace(me)) as quick,
+        aclosing(await subscriptions.subscribe_to_workspace(me)) as slow,
+        aclosing(await subscriptions.subscribe_to_workspace(me)) as quick,
     ):
         first = [asyncio.create_task(soon(stream)) for stream in (slow, quick)]
         await asyncio.sleep(0.1)
@@ -294,7 +303,7 @@ async def test_who_falls_behind_what_is_forgotten_is_told(place: Place, monkeypa
         assert await retention.forget(me) == 20
         with pytest.raises(Problem) as caught:
             await soon(slow)
-        assert caught.value.code is Code.CURSOR_EXPIRED
+        assert caught.value.code is ErrorCode.CURSOR_EXPIRED
 
 
 async def test_who_comes_first_with_an_old_cursor_holds_up_nobody(
@@ -303,14 +312,14 @@ async def test_who_comes_first_with_an_old_cursor_holds_up_nobody(
     monkeypatch.setattr(feeds, "BATCH", 2)
     await published(place.ctx, 50)
     async with place.ctx.read() as tx:
-        oldest = select(Event).where(col(Event.workspace_id) == place.ctx.me.workspace_id, col(Event.seq) == 1)
+        oldest = select(Event).where(col(Event.workspace_id) == place.ctx.viewer.workspace_id, col(Event.seq) == 1)
         after = event_log.cursor((await tx.execute(oldest)).one())
     async with (
-        aclosing(await subscriptions.follow_workspace(place.ctx, after=after)) as old,
-        aclosing(await subscriptions.follow_workspace(place.ctx)) as new,
+        aclosing(await subscriptions.subscribe_to_workspace(place.ctx, after=after)) as old,
+        aclosing(await subscriptions.subscribe_to_workspace(place.ctx)) as new,
     ):
         assert [(event := await soon(old)) and event.seq for _ in range(3)] == [2, 3, 4]
-        feed, _ = place.ctx.feeds._feeds[place.ctx.me.workspace_id]
+        feed, _ = place.ctx.event_feeds._feeds[place.ctx.viewer.workspace_id]
         # Nothing is read into memory for it.
         assert (feed.last, len(feed.ring)) == (50, 0)
         waiting = asyncio.create_task(soon(new))

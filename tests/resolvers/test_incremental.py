@@ -195,7 +195,7 @@ async def test_a_refused_text_affects_only_itself(mine: Context, embedder: FakeE
     embedder.refuses = []
     embedder.passages.clear()
     await indexing.register(flat)
-    await indexing.reindex(flat, flat.me.workspace_id)
+    await indexing.reindex(flat, flat.viewer.workspace_id)
     while await worker.renew(flat):
         pass
     assert set(embedder.passages) == {texts[1]}

@@ -18,7 +18,7 @@ from models.note import NoteKind
 from models.search import SearchMode, Source
 from resolvers import notes
 from resolvers.core.context import Context
-from resolvers.core.errors import Code, Problem
+from resolvers.core.errors import ErrorCode, Problem
 from resolvers.core.ports.ai import EmbedderMisconfigured, EmbedderUnavailable
 from resolvers.search import indexing
 from resolvers.search.chunks import Text, chunked
@@ -107,7 +107,7 @@ async def test_index_a_given_text(
 @pytest.mark.parametrize("content", ["x" * (MAX_TEXT + 1), "\x00", "\ud800"])
 async def test_texts_that_are_not_indexed(mine: Context, content: str) -> None:
     note = await write(mine)
-    with refused(Code.BAD_USER_INPUT, "content"):
+    with refused(ErrorCode.BAD_USER_INPUT, "content"):
         await indexing.index(mine, note.id, content)
     assert await state(mine, note) == (1, 0, 0, False)
 
@@ -216,7 +216,7 @@ async def test_a_note_deleted_meanwhile_is_not_found(mine: Context, embedder: Fa
         await asyncio.sleep(0.01)
     await notes.delete(mine, note.id)
     embedder.held.set()
-    with refused(Code.NOT_FOUND):
+    with refused(ErrorCode.NOT_FOUND):
         await call
     assert await chunks(mine, note) == []
 
@@ -283,7 +283,7 @@ async def test_a_text_handed_in_while_the_embedder_is_away_is_kept(
     embedder.failure = failure
     with pytest.raises(Problem) as caught:
         await indexing.index(mine, note.id, "handed in")
-    assert (caught.value.code, caught.value.retry_after) == (Code.UNAVAILABLE, retry_after)
+    assert (caught.value.code, caught.value.retry_after) == (ErrorCode.UNAVAILABLE, retry_after)
     assert "secret" not in caught.value.message
     embedder.failure = None
     await set_columns(mine, note, index_after=datetime.now(UTC) - timedelta(seconds=1))
@@ -341,5 +341,5 @@ async def test_one_failing_note_keeps_no_other_waiting(mine: Context, embedder: 
 
 async def test_a_note_that_is_not_there(mine: Context) -> None:
     for call in (indexing.index(mine, uuid.uuid4(), "x"), indexing.forget(mine, uuid.uuid4())):
-        with refused(Code.NOT_FOUND):
+        with refused(ErrorCode.NOT_FOUND):
             await call

@@ -16,13 +16,13 @@ from models.base import new_id
 from resolvers.auth import credentials
 from resolvers.core import rate_limit
 from resolvers.core.context import Context
-from resolvers.core.errors import Code, Problem
-from resolvers.core.rate_limit import POINTS, Allowance, Meter
+from resolvers.core.errors import ErrorCode, Problem
+from resolvers.core.rate_limit import POINTS_PER_MINUTE, Allowance, Meter
 from tests.resolvers.helpers import Place, make_place, refused, statements, with_limits
 from tests.support.clock import pass_seconds
 from tests.support.servers import SECRET
 
-LIMIT = POINTS[Plan.ENTERPRISE]
+LIMIT = POINTS_PER_MINUTE[Plan.ENTERPRISE]
 
 
 def token(user_id: UUID) -> str:
@@ -32,7 +32,7 @@ def token(user_id: UUID) -> str:
 
 async def key(ctx: Context) -> str:
     async with ctx.transaction() as tx:
-        return await credentials.create_key(tx, ctx.me.workspace_id, "test")
+        return await credentials.create_key(tx, ctx.viewer.workspace_id, "test")
 
 
 async def came(ctx: Context, credential: str, workspace_id: UUID | None = None) -> Allowance:
@@ -47,12 +47,12 @@ async def spent(ctx: Context) -> dict[UUID, int]:
     """By actor, in the workspace of the context."""
     query = text("SELECT actor_id, (SELECT sum(u) FROM unnest(spent) u) FROM rate_windows WHERE workspace_id = :w")
     async with ctx.read() as tx:
-        return {row[0]: row[1] for row in await tx.execute(query, {"w": ctx.me.workspace_id})}
+        return {row[0]: row[1] for row in await tx.execute(query, {"w": ctx.viewer.workspace_id})}
 
 
 async def set_plan(ctx: Context, plan: Plan) -> None:
     async with ctx.transaction() as tx:
-        await tx.execute(update(Workspace).where(col(Workspace.id) == ctx.me.workspace_id).values(plan=plan))
+        await tx.execute(update(Workspace).where(col(Workspace.id) == ctx.viewer.workspace_id).values(plan=plan))
 
 
 async def test_a_key_spends_one_point_in_the_one_statement_that_finds_it(me: Context) -> None:
@@ -71,26 +71,26 @@ async def test_a_person_spends_in_the_one_workspace_they_act_in(me: Context, ctx
     others = [(await make_place(ctx)).ctx for _ in range(3)]
     async with ctx.transaction() as tx:
         for other in others:
-            await credentials.join(tx, other.me.workspace_id, me.me.user_id, Role.MEMBER)
-    mine = token(me.me.user_id)
+            await credentials.join(tx, other.viewer.workspace_id, me.viewer.user_id, Role.MEMBER)
+    mine = token(me.viewer.user_id)
     assert (await came(ctx, mine)).remaining == LIMIT - 1
     with statements(ctx) as told:
         assert (await came(ctx, mine)).remaining == LIMIT - 2
     assert len(told) == 1
-    assert (await came(ctx, mine, others[1].me.workspace_id)).remaining == LIMIT - 1
-    assert [await spent(one) for one in (me, *others)] == [{me.me.user_id: 2}, {}, {me.me.user_id: 1}, {}]
+    assert (await came(ctx, mine, others[1].viewer.workspace_id)).remaining == LIMIT - 1
+    assert [await spent(one) for one in (me, *others)] == [{me.viewer.user_id: 2}, {}, {me.viewer.user_id: 1}, {}]
 
 
 async def test_who_is_not_let_in_spends_nothing(me: Context, ctx: Context) -> None:
     ours = await key(me)
-    with refused(Code.UNAUTHENTICATED):
+    with refused(ErrorCode.UNAUTHENTICATED):
         await came(me, ours + "x")
-    with refused(Code.FORBIDDEN):
-        await came(me, token(new_id()), me.me.workspace_id)
+    with refused(ErrorCode.FORBIDDEN):
+        await came(me, token(new_id()), me.viewer.workspace_id)
     async with me.transaction() as tx:
-        revoked = update(ApiKey).where(col(ApiKey.workspace_id) == me.me.workspace_id)
+        revoked = update(ApiKey).where(col(ApiKey.workspace_id) == me.viewer.workspace_id)
         await tx.execute(revoked.values(revoked_at=text("now()")))
-    with refused(Code.UNAUTHENTICATED):
+    with refused(ErrorCode.UNAUTHENTICATED):
         await came(me, ours)
     assert await spent(me) == {}
 
@@ -98,8 +98,8 @@ async def test_who_is_not_let_in_spends_nothing(me: Context, ctx: Context) -> No
 async def test_to_look_whether_somebody_still_may_spends_nothing(me: Context) -> None:
     viewer = await credentials.authenticate(me, await key(me), meter=Meter())
     async with me.read() as tx:
-        await credentials.standing(tx, viewer)
-        await credentials.standing(tx, me.me)
+        await credentials.refresh_viewer(tx, viewer)
+        await credentials.refresh_viewer(tx, me.viewer)
     assert await spent(me) == {viewer.actor_id: 1}
 
 
@@ -111,14 +111,14 @@ async def test_a_first_request_spends_in_the_workspace_that_it_makes(ctx: Contex
 @pytest.mark.parametrize("plan", Plan)
 async def test_the_plan_decides(me: Context, plan: Plan) -> None:
     await set_plan(me, plan)
-    given = with_limits(me, points={Plan.FREE: 1, Plan.PRO: 2, Plan.ENTERPRISE: 3})
-    ours, limit = await key(me), given.limits.points[plan]
+    given = with_limits(me, points_per_minute={Plan.FREE: 1, Plan.PRO: 2, Plan.ENTERPRISE: 3})
+    ours, limit = await key(me), given.limits.points_per_minute[plan]
     for left in reversed(range(limit)):
         assert (await came(given, ours)).remaining == left
     meter = Meter()
     with pytest.raises(Problem) as caught:
         await credentials.authenticate(given, ours, meter=meter)
-    assert caught.value.code is Code.RATE_LIMITED
+    assert caught.value.code is ErrorCode.RATE_LIMITED
     assert caught.value.retry_after is not None
     assert 1 <= caught.value.retry_after <= 61
     text_ = f"The limit is {limit} points in 60 seconds. Try again in {caught.value.retry_after} seconds."
@@ -136,36 +136,36 @@ async def test_a_downgraded_workspace_owes_nothing(me: Context) -> None:
         await came(me, ours)
     await set_plan(me, Plan.FREE)
     with pytest.raises(Problem) as caught:
-        await came(with_limits(me, points={**POINTS, Plan.FREE: 2}), ours)
-    assert caught.value.code is Code.RATE_LIMITED
+        await came(with_limits(me, points_per_minute={**POINTS_PER_MINUTE, Plan.FREE: 2}), ours)
+    assert caught.value.code is ErrorCode.RATE_LIMITED
     assert set((await spent(me)).values()) == {3}
 
 
 async def test_what_an_operation_costs_is_paid_whole_or_not_at_all(me: Context) -> None:
-    given = with_limits(me, points={**POINTS, Plan.ENTERPRISE: 10})
-    assert await rate_limit.pay(given, 7, 0) == given.meter.allowance
+    given = with_limits(me, points_per_minute={**POINTS_PER_MINUTE, Plan.ENTERPRISE: 10})
+    assert await rate_limit.spend(given, 7, 0) == given.meter.allowance
     assert given.meter.allowance is not None
     before = given.meter.allowance
     assert before.remaining == 3
     with pytest.raises(Problem) as caught:
-        await rate_limit.pay(given, 5, 1)
-    assert caught.value.code is Code.RATE_LIMITED
+        await rate_limit.spend(given, 5, 1)
+    assert caught.value.code is ErrorCode.RATE_LIMITED
     assert caught.value.message.startswith(
         "The limit is 10 points in 60 seconds. This needs 4 points, 3 are left. Try again in "
     )
     assert given.meter.allowance == before
-    assert (await rate_limit.pay(given, 3, 0)).remaining == 0
+    assert (await rate_limit.spend(given, 3, 0)).remaining == 0
     with pytest.raises(Problem) as caught:
-        await rate_limit.pay(given, 11, 1)
+        await rate_limit.spend(given, 11, 1)
     assert (caught.value.code, caught.value.message) == (
-        Code.QUERY_TOO_COMPLEX,
+        ErrorCode.QUERY_TOO_COMPLEX,
         "The operation costs 11 points, this workspace's plan allows 10 in 60 seconds.",
     )
-    assert await spent(me) == {me.me.user_id: 10}
+    assert await spent(me) == {me.viewer.user_id: 10}
 
 
 async def test_what_is_left_can_be_asked_without_spending(me: Context) -> None:
-    assert (await rate_limit.left(me)).remaining == LIMIT
+    assert (await rate_limit.remaining_allowance(me)).remaining == LIMIT
     assert set((await spent(me)).values()) == {0}
 
 
@@ -175,7 +175,7 @@ async def test_the_use_of_a_key_is_noted_once_a_minute(me: Context) -> None:
     async def noted() -> list[tuple[Any, ...]]:
         async with me.read() as tx:
             query = text("SELECT xmin, last_used_at, now() FROM api_keys WHERE workspace_id = :w")
-            return [tuple(row) for row in await tx.execute(query, {"w": me.me.workspace_id})]
+            return [tuple(row) for row in await tx.execute(query, {"w": me.viewer.workspace_id})]
 
     with statements(me) as told:
         await came(me, ours)
@@ -186,12 +186,12 @@ async def test_the_use_of_a_key_is_noted_once_a_minute(me: Context) -> None:
 
     async with me.transaction() as tx:
         older = text("UPDATE api_keys SET last_used_at = last_used_at - interval '59 seconds' WHERE workspace_id = :w")
-        await tx.execute(older, {"w": me.me.workspace_id})
+        await tx.execute(older, {"w": me.viewer.workspace_id})
     [(version, used, _)] = await noted()
     await came(me, ours)
     assert [(row[0], row[1]) for row in await noted()] == [(version, used)]
     async with me.transaction() as tx:
-        await tx.execute(text(older.text.replace("59", "2")), {"w": me.me.workspace_id})
+        await tx.execute(text(older.text.replace("59", "2")), {"w": me.viewer.workspace_id})
     await came(me, ours)
     [(_, again, _)] = await noted()
     assert again - used > timedelta(seconds=50)
@@ -214,27 +214,27 @@ async def test_of_many_first_uses_at_once_one_is_noted(me: Context) -> None:
 
 
 async def test_the_window_slides_by_the_second(place: Place) -> None:
-    me = with_limits(place.ctx, points={**POINTS, Plan.ENTERPRISE: 10})
+    me = with_limits(place.ctx, points_per_minute={**POINTS_PER_MINUTE, Plan.ENTERPRISE: 10})
 
     async def passed(seconds: int) -> None:
-        await pass_seconds(me.database.engine, me.me.workspace_id, seconds)
+        await pass_seconds(me.database.engine, me.viewer.workspace_id, seconds)
 
-    first = await rate_limit.pay(me, 5, 0)
+    first = await rate_limit.spend(me, 5, 0)
     await passed(30)
-    second = await rate_limit.pay(me, 5, 0)
+    second = await rate_limit.spend(me, 5, 0)
     assert (first.remaining, second.remaining) == (5, 0)
     # What comes free next is what was spent first, 30 seconds ago.
     assert first.reset_at - second.reset_at in {29, 30}
     with pytest.raises(Problem) as caught:
-        await rate_limit.pay(me, 1, 0)
+        await rate_limit.spend(me, 1, 0)
     assert caught.value.retry_after in {30, 31}
     with pytest.raises(Problem) as caught:
-        await rate_limit.pay(me, 6, 0)
+        await rate_limit.spend(me, 6, 0)
     assert caught.value.retry_after in {60, 61}
     await passed(31)
-    third = await rate_limit.pay(me, 5, 0)
+    third = await rate_limit.spend(me, 5, 0)
     assert third.remaining == 0
-    with refused(Code.RATE_LIMITED):
-        await rate_limit.pay(me, 1, 0)
+    with refused(ErrorCode.RATE_LIMITED):
+        await rate_limit.spend(me, 1, 0)
     await passed(61)
-    assert (await rate_limit.pay(me, 10, 0)).remaining == 0
+    assert (await rate_limit.spend(me, 10, 0)).remaining == 0

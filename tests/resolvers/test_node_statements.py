@@ -69,7 +69,7 @@ async def test_people_with_their_groups_are_as_many_statements_for_any_number(pl
         await invites.create(place.ctx, InviteDraft(email=f"first{number}@x", group_ids=[group.id]))
         member = await place.member()
         [row] = (await members.window(place.ctx, 1, number + 1, MemberFilter()))[0]
-        assert row.user_id == member.me.user_id
+        assert row.user_id == member.viewer.user_id
         await members.update(place.ctx, row.id, MemberChange(group_ids=[group.id]))
         with statements(place.ctx) as told:
             found = (await graphql(place.ctx, PEOPLE))["viewer"]["workspace"]

@@ -17,8 +17,8 @@ from models.note import (
 )
 from resolvers import notes
 from resolvers.core.context import Context
-from resolvers.core.drafts import drafted
-from resolvers.core.errors import Code
+from resolvers.core.drafts import parse_draft
+from resolvers.core.errors import ErrorCode
 from tests.resolvers.helpers import Place, change, refused, spoken, write
 
 PERSON = {"name": "A", "email": "a@b"}
@@ -84,7 +84,7 @@ async def test_the_longest_texts_full_of_different_words_are_kept_and_found(me: 
     words = (f"{chr(0x20000 + i % 40_000)}-{chr(0x20000 + i * 7 % 40_000)}" for i in range(125_000))
     text = " ".join(words)[:500_000]
     note = await write(me, text[:500], **dict.fromkeys(PROSE, text))
-    assert await notes.count(me, drafted(NoteFilter, {"search": chr(0x20007)})) == 1
+    assert await notes.count(me, parse_draft(NoteFilter, {"search": chr(0x20007)})) == 1
     assert (await change(me, note, summary=text[::-1])).revision == 2
 
 
@@ -153,8 +153,8 @@ BAD: list[tuple[str, Any]] = [
 @pytest.mark.parametrize(("field", "value"), BAD, ids=[f"{number}-{field}" for number, (field, _) in enumerate(BAD)])
 @pytest.mark.parametrize("kind", [NoteDraft, NoteChange])
 def test_what_is_not_allowed_is_refused_by_name(kind: type[NoteDraft], field: str, value: object) -> None:
-    with refused(Code.BAD_USER_INPUT, field):
-        drafted(kind, {"title": "x", field.partition(".")[0]: value})
+    with refused(ErrorCode.BAD_USER_INPUT, field):
+        parse_draft(kind, {"title": "x", field.partition(".")[0]: value})
 
 
 @pytest.mark.parametrize(
@@ -162,10 +162,10 @@ def test_what_is_not_allowed_is_refused_by_name(kind: type[NoteDraft], field: st
 )
 def test_segments_of_one_append(size: int, field: str | None) -> None:
     if field is None:
-        assert len(drafted(TranscriptDraft, {"segments": [SEGMENT] * size}).segments) == size
+        assert len(parse_draft(TranscriptDraft, {"segments": [SEGMENT] * size}).segments) == size
         return
-    with refused(Code.BAD_USER_INPUT, field):
-        drafted(TranscriptDraft, {"segments": [SEGMENT] * size})
+    with refused(ErrorCode.BAD_USER_INPUT, field):
+        parse_draft(TranscriptDraft, {"segments": [SEGMENT] * size})
 
 
 @pytest.mark.parametrize(
@@ -183,8 +183,8 @@ def test_segments_of_one_append(size: int, field: str | None) -> None:
     ],
 )
 def test_what_a_filter_may_not_hold(field: str, value: object) -> None:
-    with refused(Code.BAD_USER_INPUT, field):
-        drafted(NoteFilter, {field: value})
+    with refused(ErrorCode.BAD_USER_INPUT, field):
+        parse_draft(NoteFilter, {field: value})
 
 
 async def test_every_json_value_comes_back_as_json_can_hold_it(me: Context) -> None:

@@ -26,9 +26,9 @@ from models.note import (
 from resolvers import notes
 from resolvers.conversations import conversations
 from resolvers.core.context import Context
-from resolvers.core.drafts import drafted
-from resolvers.core.errors import Code
-from resolvers.core.pagination import Page, Window
+from resolvers.core.drafts import parse_draft
+from resolvers.core.errors import ErrorCode
+from resolvers.core.pagination import Page, PageArguments
 from tests.resolvers.helpers import Place, make_place, page_of, refused, set_columns, spoken, statements, write
 from tests.support.clients import NOBODY
 
@@ -44,7 +44,7 @@ def named(order: NoteOrder) -> str:
 async def listed(
     ctx: Context, by: NoteOrder = BY_CREATION, wanted: dict[str, Any] | None = None, **window: Any
 ) -> Page:
-    return await notes.page(ctx, Window(**window), drafted(NoteFilter, wanted or {}), by)
+    return await notes.page(ctx, PageArguments(**window), parse_draft(NoteFilter, wanted or {}), by)
 
 
 def ids(rows: Any) -> list[uuid.UUID]:
@@ -116,22 +116,22 @@ async def test_a_filter_keeps_these(
         wanted = {**wanted, "tagIds": [str(place.tags[name]) for name in wanted["tagIds"]]}
     page = await listed(place.ctx, wanted=wanted)
     assert [row.title for row in page.rows] == expected[::-1]
-    assert await page.total() == len(expected) == await notes.count(place.ctx, drafted(NoteFilter, wanted))
-    rows, last = await notes.window(place.ctx, 100, 0, drafted(NoteFilter, wanted), BY_CREATION)
+    assert await page.total() == len(expected) == await notes.count(place.ctx, parse_draft(NoteFilter, wanted))
+    rows, last = await notes.window(place.ctx, 100, 0, parse_draft(NoteFilter, wanted), BY_CREATION)
     assert (ids(rows), last) == (ids(page.rows), True)
 
 
 async def test_a_first_date_after_the_last_is_unprocessable(me: Context) -> None:
     wanted = {"createdFrom": START + timedelta(seconds=1), "createdTo": START}
-    for call in (listed(me, wanted=wanted), notes.count(me, drafted(NoteFilter, wanted))):
-        with refused(Code.UNPROCESSABLE, "createdFrom"):
+    for call in (listed(me, wanted=wanted), notes.count(me, parse_draft(NoteFilter, wanted))):
+        with refused(ErrorCode.UNPROCESSABLE, "createdFrom"):
             await call
 
 
 async def add(ctx: Context, rows: list[dict[str, Any]]) -> list[Record]:
     """Writes notes as they are, without what else belongs to a new one."""
     usual = {"kind": NoteKind.ONLINE, "status": NoteStatus.IDLE, "visibility": NoteVisibility.WORKSPACE}
-    place = {"workspace_id": ctx.me.workspace_id, "created_by_id": ctx.me.user_id}
+    place = {"workspace_id": ctx.viewer.workspace_id, "created_by_id": ctx.viewer.user_id}
     written = insert(Note).values([{"id": new_id(), **usual, **place, **row} for row in rows])
     async with ctx.transaction() as tx:
         return list((await tx.execute(written.returning(Note))).all())
@@ -241,10 +241,10 @@ async def test_sizes_that_are_refused(me: Context, window: dict[str, Any], field
     note = await write(me)
     for call in (
         listed(me, **window),
-        page_of(notes.transcripts, me, note.id, Window(**window), TranscriptFilter()),
-        page_of(conversations.pages, me, note.id, Window(**window)),
+        page_of(notes.transcripts, me, note.id, PageArguments(**window), TranscriptFilter()),
+        page_of(conversations.pages, me, note.id, PageArguments(**window)),
     ):
-        with refused(Code.BAD_USER_INPUT, field):
+        with refused(ErrorCode.BAD_USER_INPUT, field):
             await call
 
 
@@ -291,8 +291,10 @@ BAD_CURSORS = [
 @pytest.mark.parametrize("bad", BAD_CURSORS, ids=range(len(BAD_CURSORS)))
 @pytest.mark.parametrize("field", ["after", "before"])
 async def test_cursors_that_no_list_gave_out(me: Context, bad: str, field: str) -> None:
-    with refused(Code.BAD_USER_INPUT, field):
-        await notes.page(me, Window(after=bad) if field == "after" else Window(before=bad), NoteFilter(), BY_CREATION)
+    with refused(ErrorCode.BAD_USER_INPUT, field):
+        await notes.page(
+            me, PageArguments(after=bad) if field == "after" else PageArguments(before=bad), NoteFilter(), BY_CREATION
+        )
 
 
 async def test_a_cursor_fits_its_own_order_only(me: Context) -> None:
@@ -300,7 +302,7 @@ async def test_a_cursor_fits_its_own_order_only(me: Context) -> None:
     talk = await conversations.create(me, ConversationDraft(note_id=note.id))
     for by in ORDERS:
         page = await listed(me, by)
-        view = Window(after=page.cursor(page.rows[0]))
+        view = PageArguments(after=page.cursor(page.rows[0]))
         calls: list[Coroutine[Any, Any, Page]] = [
             *(listed(me, other, after=view.after) for other in ORDERS if other != by),
             page_of(notes.transcripts, me, note.id, view, TranscriptFilter()),
@@ -308,21 +310,23 @@ async def test_a_cursor_fits_its_own_order_only(me: Context) -> None:
             page_of(conversations.message_pages, me, talk.id, view),
         ]
         for call in calls:
-            with refused(Code.BAD_USER_INPUT, "after"):
+            with refused(ErrorCode.BAD_USER_INPUT, "after"):
                 await call
 
 
 @pytest.mark.parametrize("title", ["\x00", "a\x00"])
 async def test_a_cursor_with_a_title_that_none_can_have(me: Context, title: str) -> None:
-    with refused(Code.BAD_USER_INPUT, "after"):
+    with refused(ErrorCode.BAD_USER_INPUT, "after"):
         await listed(me, NoteOrder(field=NoteOrderField.TITLE), after=cursor("note.title.desc", title, ID))
 
 
 @pytest.mark.parametrize("position", [2**31, -(2**31) - 1, 2**63, True, 1.0, "1", None])
 async def test_a_cursor_with_a_position_that_no_segment_has(me: Context, position: object) -> None:
     note = await write(me)
-    with refused(Code.BAD_USER_INPUT, "after"):
-        await page_of(notes.transcripts, me, note.id, Window(after=cursor("segment", position, ID)), TranscriptFilter())
+    with refused(ErrorCode.BAD_USER_INPUT, "after"):
+        await page_of(
+            notes.transcripts, me, note.id, PageArguments(after=cursor("segment", position, ID)), TranscriptFilter()
+        )
 
 
 async def test_the_total_is_counted_when_it_is_asked_for(me: Context) -> None:
@@ -339,7 +343,7 @@ async def test_the_total_is_counted_when_it_is_asked_for(me: Context) -> None:
     ("limit", "offset", "field"), [(0, 0, "limit"), (101, 0, "limit"), (-1, 0, "limit"), (1, -1, "offset")]
 )
 async def test_windows_that_are_refused(me: Context, limit: int, offset: int, field: str) -> None:
-    with refused(Code.BAD_USER_INPUT, field):
+    with refused(ErrorCode.BAD_USER_INPUT, field):
         await notes.window(me, limit, offset, NoteFilter(), BY_CREATION)
 
 

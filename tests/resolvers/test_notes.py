@@ -16,8 +16,8 @@ from models.note import NoteKind, NoteStatus, NoteVisibility, TranscriptFilter
 from resolvers import notes
 from resolvers.conversations import conversations
 from resolvers.core.context import Context
-from resolvers.core.errors import Code, Problem
-from resolvers.core.pagination import Window
+from resolvers.core.errors import ErrorCode, Problem
+from resolvers.core.pagination import PageArguments
 from resolvers.search import indexing
 from tests.resolvers.helpers import Place, append, change, make_place, page_of, refused, set_columns, spoken, write
 
@@ -92,7 +92,7 @@ async def rows(ctx: Context, table: type[SQLModel], **wanted: object) -> int:
 async def test_a_new_note_has_these_defaults(me: Context) -> None:
     note = await write(me, "A")
     assert shown(note) == EMPTY
-    assert (note.title, note.workspace_id, note.created_by_id) == ("A", me.me.workspace_id, me.me.user_id)
+    assert (note.title, note.workspace_id, note.created_by_id) == ("A", me.viewer.workspace_id, me.viewer.user_id)
     assert note.created_at == note.updated_at
     assert abs((datetime.now(UTC) - note.created_at).total_seconds()) < 60
     assert (await notes.get(me, note.id))._asdict() == note._asdict()
@@ -207,7 +207,7 @@ async def test_null_clears_what_may_be_null_and_is_refused_elsewhere(me: Context
     if field in {"contentJson", "calendarEvent", "inputLanguage", "translationLanguage", "meetingApp"}:
         assert (await change(me, note, **{field: None})).revision == 2
         return
-    with refused(Code.BAD_USER_INPUT, field):
+    with refused(ErrorCode.BAD_USER_INPUT, field):
         await change(me, note, **{field: None})
     assert (await notes.get(me, note.id))._asdict() == note._asdict()
 
@@ -225,19 +225,19 @@ async def test_an_unknown_tag_is_unprocessable_and_nothing_is_written(place: Pla
     note = await write(me, tagIds=[str(tag)])
     foreign = await (await make_place(ctx)).tag("theirs")
     for unknown in (foreign, uuid.uuid4()):
-        with refused(Code.UNPROCESSABLE, "tagIds"):
+        with refused(ErrorCode.UNPROCESSABLE, "tagIds"):
             await write(me, tagIds=[str(tag), str(unknown)])
-        with refused(Code.UNPROCESSABLE, "tagIds"):
+        with refused(ErrorCode.UNPROCESSABLE, "tagIds"):
             await change(me, note, title="lost", tagIds=[str(unknown)])
     assert (await notes.get(me, note.id))._asdict() == note._asdict()
-    assert await rows(me, NoteTag, workspace_id=me.me.workspace_id) == 1
+    assert await rows(me, NoteTag, workspace_id=me.viewer.workspace_id) == 1
 
 
 async def test_if_revision(me: Context) -> None:
     note = await write(me)
     assert (await change(me, note, 1, title="B")).revision == 2
     for stale in (1, 3, 0, -1, 10**17):
-        with refused(Code.STALE_REVISION):
+        with refused(ErrorCode.STALE_REVISION):
             await change(me, note, stale, title="C")
     assert (await change(me, note, 2, title="C")).revision == 3
     assert (await change(me, note, title="D")).revision == 4
@@ -251,7 +251,7 @@ async def test_of_two_changes_from_one_revision_one_wins(me: Context) -> None:
     lost = [one.code for one in done if isinstance(one, Problem)]
     stored = await notes.get(me, note.id)
     assert [row._asdict() for row in won] == [stored._asdict()]
-    assert (lost, stored.revision, stored.title) == ([Code.STALE_REVISION] * 7, 2, stored.summary)
+    assert (lost, stored.revision, stored.title) == ([ErrorCode.STALE_REVISION] * 7, 2, stored.summary)
 
 
 async def test_appends_at_once_are_whole_and_in_a_row(me: Context) -> None:
@@ -266,7 +266,7 @@ async def test_appends_at_once_are_whole_and_in_a_row(me: Context) -> None:
     read: list[str] = []
     after = None
     while True:
-        page = await page_of(notes.transcripts, me, note.id, Window(first=30, after=after), TranscriptFilter())
+        page = await page_of(notes.transcripts, me, note.id, PageArguments(first=30, after=after), TranscriptFilter())
         read += [row.text for row in page.rows]
         if not page.has_next:
             break
@@ -295,7 +295,7 @@ async def test_updated_at_never_goes_back(me: Context) -> None:
 )
 async def test_a_transcript_is_searched_for_the_very_text(me: Context, search: str | None, found: list[str]) -> None:
     note = await write(me, transcripts=spoken("The Budget is 100%_ fine.", "Hello."))
-    page = await page_of(notes.transcripts, me, note.id, Window(), TranscriptFilter(search=search))
+    page = await page_of(notes.transcripts, me, note.id, PageArguments(), TranscriptFilter(search=search))
     assert ([row.text for row in page.rows], await page.total()) == (found, len(found))
 
 
@@ -305,7 +305,7 @@ async def test_delete_takes_all_that_belongs_to_the_note(place: Place) -> None:
     await indexing.index(me, note.id, "Some text.")
     talk = await conversations.create(me, ConversationDraft(note_id=note.id))
     async with me.transaction() as tx:
-        message = {"workspace_id": me.me.workspace_id, "conversation_id": talk.id, "state": MessageState.DONE}
+        message = {"workspace_id": me.viewer.workspace_id, "conversation_id": talk.id, "state": MessageState.DONE}
         await tx.execute(insert(Message).values(**message, role=MessageRole.USER, content="Hi"))
     belongings: list[tuple[type[SQLModel], dict[str, object]]] = [
         (NoteTag, {"note_id": note.id}),
@@ -319,7 +319,7 @@ async def test_delete_takes_all_that_belongs_to_the_note(place: Place) -> None:
     assert [await rows(me, table, **wanted) for table, wanted in belongings] == [0] * 5
     assert (await types(me, note))[-1] == "note.deleted"
     for gone in (notes.get(me, note.id), notes.delete(me, note.id), change(me, note, title="B"), append(me, note, "x")):
-        with refused(Code.NOT_FOUND):
+        with refused(ErrorCode.NOT_FOUND):
             await gone
 
 
@@ -332,12 +332,12 @@ async def test_a_transcript_that_is_full_takes_no_more(me: Context) -> None:
                 " end_timestamp) SELECT gen_random_uuid(), :workspace, :note, n, 'A', 'x', '00:00:00', '00:00:01'"
                 " FROM generate_series(1, 9999) n"
             ),
-            {"workspace": me.me.workspace_id, "note": note.id},
+            {"workspace": me.viewer.workspace_id, "note": note.id},
         )
-    with refused(Code.UNPROCESSABLE, "segments"):
+    with refused(ErrorCode.UNPROCESSABLE, "segments"):
         await append(me, note, "10,000", "10,001")
     assert (await append(me, note, "10,000")).revision == 2
-    with refused(Code.UNPROCESSABLE, "segments"):
+    with refused(ErrorCode.UNPROCESSABLE, "segments"):
         await append(me, note, "10,001")
     assert (await notes.get(me, note.id)).revision == 2
 

@@ -26,8 +26,8 @@ from models.people import MemberFilter
 from resolvers import nodes, notes
 from resolvers.conversations import conversations, suggestions
 from resolvers.core.context import Context, Database
-from resolvers.core.drafts import drafted
-from resolvers.core.pagination import Window
+from resolvers.core.drafts import parse_draft
+from resolvers.core.pagination import PageArguments
 from resolvers.notes import folders, tags
 from resolvers.webhooks import deliveries, endpoints, outcomes
 from resolvers.workspaces import api_keys, groups, invites, members, workspaces
@@ -125,7 +125,7 @@ async def big(services: Services, ctx: Context) -> AsyncIterator[Big]:
         opened = Database(engine(url))
         place = await make_place(replace(ctx, database=opened))
         admin = place.ctx
-        filling = FILL.format(notes=NOTES, mine=admin.me.workspace_id, me=admin.me.user_id)
+        filling = FILL.format(notes=NOTES, mine=admin.viewer.workspace_id, me=admin.viewer.user_id)
         async with opened.engine.connect() as connection:
             raw = (await connection.get_raw_connection()).driver_connection
             assert raw is not None
@@ -184,14 +184,14 @@ ORDERS = [NoteOrder(field=field, direction=way) for field in NoteOrderField for 
 @pytest.mark.parametrize("wanted", FILTERS, ids=lambda wanted: "+".join(wanted) or "all")
 async def test_no_list_of_notes_reads_a_whole_table(big: Big, who: str, wanted: dict[str, Any]) -> None:
     ctx: Context = getattr(big, who)
-    asked = drafted(NoteFilter, wanted)
+    asked = parse_draft(NoteFilter, wanted)
 
     async def listed(ctx: Context) -> None:
         for by in ORDERS:
-            page = await notes.page(ctx, Window(first=20), asked, by)
+            page = await notes.page(ctx, PageArguments(first=20), asked, by)
             if page.has_next:
-                await notes.page(ctx, Window(first=20, after=page.cursor(page.rows[-1])), asked, by)
-                await notes.page(ctx, Window(last=20, before=page.cursor(page.rows[-1])), asked, by)
+                await notes.page(ctx, PageArguments(first=20, after=page.cursor(page.rows[-1])), asked, by)
+                await notes.page(ctx, PageArguments(last=20, before=page.cursor(page.rows[-1])), asked, by)
             await notes.window(ctx, 20, 1000, asked, by)
         await notes.count(ctx, asked)
 
@@ -203,28 +203,30 @@ Lists = dict[str, Callable[[Context], Awaitable[object]]]
 LISTS: Lists = {
     "tags of notes": lambda ctx: notes.tags_of(ctx, [NOTE, UUID(made("note", 4))]),
     "segments of notes": lambda ctx: notes.segments(ctx, [NOTE]),
-    "transcript": lambda ctx: page_of(notes.transcripts, ctx, NOTE, Window(), TranscriptFilter(search="spoken")),
-    "conversations": lambda ctx: page_of(conversations.pages, ctx, NOTE, Window()),
+    "transcript": lambda ctx: page_of(notes.transcripts, ctx, NOTE, PageArguments(), TranscriptFilter(search="spoken")),
+    "conversations": lambda ctx: page_of(conversations.pages, ctx, NOTE, PageArguments()),
     "conversations by offset": lambda ctx: conversations.window(ctx, NOTE, 20, 0),
-    "messages": lambda ctx: page_of(conversations.message_pages, ctx, TALK, Window(last=20)),
+    "messages": lambda ctx: page_of(conversations.message_pages, ctx, TALK, PageArguments(last=20)),
     "messages by offset": lambda ctx: conversations.message_window(ctx, TALK, None, 0),
     "suggestions": lambda ctx: suggestions.of_conversation(ctx, TALK),
     "suggestions of a status": lambda ctx: suggestions.of_conversation(ctx, TALK, SuggestionStatus.DISMISSED),
     "suggestions of messages": lambda ctx: suggestions.of_messages(ctx, [UUID(made("message", 2))]),
     "tags": tags.listed,
     "folders": folders.listed,
-    "groups": lambda ctx: groups.of_workspaces(ctx, [ctx.me.workspace_id]),
+    "groups": lambda ctx: groups.of_workspaces(ctx, [ctx.viewer.workspace_id]),
     "groups of members": lambda ctx: groups.of_members(ctx, [UUID(made("member", 30))]),
-    "members": lambda ctx: page_of(members.pages, ctx, ctx.me.workspace_id, Window(), MemberFilter(search="person")),
+    "members": lambda ctx: page_of(
+        members.pages, ctx, ctx.viewer.workspace_id, PageArguments(), MemberFilter(search="person")
+    ),
     "members by offset": lambda ctx: members.window(ctx, 20, 0, MemberFilter()),
-    "invites": lambda ctx: page_of(invites.pages, ctx, ctx.me.workspace_id, Window()),
+    "invites": lambda ctx: page_of(invites.pages, ctx, ctx.viewer.workspace_id, PageArguments()),
     "invites by offset": lambda ctx: invites.window(ctx, 20, 0),
     "keys": api_keys.all_keys,
     "nodes": lambda ctx: nodes.find(ctx, [NOTE, TALK, UUID(made("tag", 30)), UUID(made("folder", 30))]),
     "workspaces": workspaces.mine,
-    "users": lambda ctx: workspaces.users(ctx, [ctx.me.user_id]),
+    "users": lambda ctx: workspaces.users(ctx, [ctx.viewer.user_id]),
     "webhooks": endpoints.listed,
-    "deliveries": lambda ctx: page_of(deliveries.pages, ctx, HOOK, Window()),
+    "deliveries": lambda ctx: page_of(deliveries.pages, ctx, HOOK, PageArguments()),
     "deliveries by offset": lambda ctx: deliveries.window(ctx, HOOK, 20, 0),
     "deliveries that are over": outcomes.tidy,
 }

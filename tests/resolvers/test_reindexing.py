@@ -142,7 +142,7 @@ async def test_what_was_handed_in_stays_and_what_was_forgotten_too(old: Context)
     await indexing.forget(old, forgotten.id)
     new = await newer(old)
     assert await all_renewed(new) == 1
-    await indexing.reindex(new, new.me.workspace_id)
+    await indexing.reindex(new, new.viewer.workspace_id)
     assert await all_renewed(new) == 2
     assert (await best(new, "handed in"), await best(new, "forgotten")) == ("given", None)
     assert (await notes.get(new, forgotten.id)).chunk_count == 0
@@ -213,7 +213,7 @@ async def test_reindexing_a_workspace_goes_on_where_it_stopped(old: Context, ctx
     made = await written(old, *"abcdef")
     other = embedding_with((await make_place(ctx)).ctx, OLD)
     await written(other, "untouched")
-    mine = old.me.workspace_id
+    mine = old.viewer.workspace_id
     assert await indexing.reindex(old, mine) == 1
     assert await indexing.left(old, mine) == indexing.Left(workspaces=1, notes=6)
     since = (await notes.get(old, made[0].id)).indexed_at
@@ -235,7 +235,7 @@ async def test_one_workspace_alone(old: Context, ctx: Context) -> None:
     other = embedding_with((await make_place(ctx)).ctx, OLD)
     [here], [there] = await written(old, "here"), await written(other, "there")
     await indexing.reindex(old, None)
-    jobs = [job for _ in range(2) for job in await indexing.claim_outdated(old, 8, other.me.workspace_id)]
+    jobs = [job for _ in range(2) for job in await indexing.claim_outdated(old, 8, other.viewer.workspace_id)]
     assert [job.id for job in jobs] == [there.id]
     assert {job.id for job in await indexing.claim_outdated(old, 8)} == {here.id}
 

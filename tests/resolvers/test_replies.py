@@ -17,10 +17,10 @@ from models.note import NoteVisibility
 from resolvers import replies
 from resolvers.conversations import conversations
 from resolvers.core.context import Context
-from resolvers.core.drafts import drafted
-from resolvers.core.errors import Code, Problem
-from resolvers.core.pagination import Window
-from resolvers.core.ports.agents import Question
+from resolvers.core.drafts import parse_draft
+from resolvers.core.errors import ErrorCode, Problem
+from resolvers.core.pagination import PageArguments
+from resolvers.core.ports.agents import ReplyRequest
 from resolvers.replies.publisher import MAX_ANSWER
 from resolvers.replies.titles import give_title
 from resolvers.search import indexing
@@ -37,13 +37,13 @@ async def begin(ctx: Context, note: Record, title: str | None = "Titled") -> Rec
 
 async def ask(ctx: Context, talk: Record, message: str, **fields: Any) -> list[replies.ReplyEvent]:
     """All that the followers of the reply hear."""
-    sent = await replies.send(ctx, talk.id, drafted(MessageDraft, {"message": message, **fields}))
+    sent = await replies.send(ctx, talk.id, parse_draft(MessageDraft, {"message": message, **fields}))
     async with asyncio.timeout(20):
         return [event async for event in await replies.follow(ctx, sent.reply.id)]
 
 
 async def said(ctx: Context, talk: Record) -> list[tuple[str, str, str]]:
-    rows = (await page_of(conversations.message_pages, ctx, talk.id, Window(first=100))).rows
+    rows = (await page_of(conversations.message_pages, ctx, talk.id, PageArguments(first=100))).rows
     return [(row.role.value, row.content, row.state.value) for row in rows]
 
 
@@ -86,14 +86,14 @@ async def test_a_reply_is_told_and_kept(me: Context, note: Record, word: str) ->
         (3, "delta", "well."),
         (4, "done", "All is well."),
     ]
-    rows = (await page_of(conversations.message_pages, me, talk.id, Window())).rows
+    rows = (await page_of(conversations.message_pages, me, talk.id, PageArguments())).rows
     assert [(r.role.value, r.content, r.state.value, r.model_id, r.error, r.lease_until) for r in rows] == [
         ("user", f"How is it? {word}", "done", None, None, None),
         ("assistant", "All is well.", "done", MODEL, None, None),
     ]
     assert [row.token_count for row in rows] == [-(-len(f"How is it? {word}") // 4), 3]
     assert (await conversations.get(me, talk.id)).updated_at > talk.updated_at
-    query = select(col(Event.type)).where(col(Event.workspace_id) == me.me.workspace_id).order_by(col(Event.seq))
+    query = select(col(Event.type)).where(col(Event.workspace_id) == me.viewer.workspace_id).order_by(col(Event.seq))
     async with me.read() as tx:
         kinds = [row.type for row in await tx.execute(query)]
     assert kinds[-3:] == [EventType.MESSAGE_CREATED, EventType.REPLY_STARTED, EventType.REPLY_FINISHED]
@@ -231,7 +231,7 @@ async def test_a_failed_first_exchange_makes_no_title(me: Context, services: Ser
 async def test_without_a_model_for_it_the_title_is_the_messages_start(me: Context, note: Record) -> None:
     talk = await begin(me, note, None)
     text = "  What comes after the sixtieth character is too much for a title of a talk"
-    question = Question(me, text, note.id, None, "no such model", None, talk.id, talk.id, talk.id)
+    question = ReplyRequest(me, text, note.id, None, "no such model", None, talk.id, talk.id, talk.id)
     await give_title(me, talk, question)
     assert await titled(me, talk) == "What comes after the sixtieth character is too much for a"
 
@@ -239,8 +239,8 @@ async def test_without_a_model_for_it_the_title_is_the_messages_start(me: Contex
 @pytest.mark.parametrize("model", ["gpt-17", "\x00", " scripted", "x" * 200])
 async def test_an_unknown_model_is_refused_and_nothing_is_stored(me: Context, note: Record, model: str) -> None:
     talk = await begin(me, note)
-    with refused(Code.BAD_USER_INPUT, "modelId"):
-        await replies.send(me, talk.id, drafted(MessageDraft, {"message": "Hi", "modelId": model}))
+    with refused(ErrorCode.BAD_USER_INPUT, "modelId"):
+        await replies.send(me, talk.id, parse_draft(MessageDraft, {"message": "Hi", "modelId": model}))
     assert await said(me, talk) == []
 
 
@@ -262,8 +262,8 @@ async def test_an_unknown_model_is_refused_and_nothing_is_stored(me: Context, no
     ],
 )
 def test_questions_that_are_refused(field: str, value: object) -> None:
-    with refused(Code.BAD_USER_INPUT, field):
-        drafted(MessageDraft, {"message": "Hi", field.partition(".")[0]: value})
+    with refused(ErrorCode.BAD_USER_INPUT, field):
+        parse_draft(MessageDraft, {"message": "Hi", field.partition(".")[0]: value})
 
 
 async def test_the_longest_question_is_asked(me: Context, services: Services, note: Record, word: str) -> None:
@@ -322,7 +322,7 @@ async def test_a_second_question_waits_for_the_first(me: Context, services: Serv
     sent = await asyncio.gather(*(replies.send(me, talk.id, draft) for draft in drafts), return_exceptions=True)
     services.llm.scripts.pop(word)
     [running] = [one for one in sent if isinstance(one, replies.Sent)]
-    assert [one.code for one in sent if isinstance(one, Problem)] == [Code.ALREADY_REPLYING] * 4
+    assert [one.code for one in sent if isinstance(one, Problem)] == [ErrorCode.ALREADY_REPLYING] * 4
     assert await conversations.active_replies(me, [talk.id])
     _ = [event async for event in await replies.follow(me, running.reply.id)]
     async with me.read() as tx:

@@ -11,7 +11,7 @@ from models.note import NoteVisibility
 from models.search import SearchMode, Source
 from resolvers import notes
 from resolvers.core.context import Context
-from resolvers.core.errors import Code, Problem
+from resolvers.core.errors import ErrorCode, Problem
 from resolvers.core.ports.ai import EmbedderMisconfigured, EmbedderUnavailable
 from resolvers.search import indexing
 from resolvers.search.query import search
@@ -50,7 +50,7 @@ async def test_the_nearest_in_meaning_comes_first(
     best = found.hits[0]
     assert asdict(best) == {
         "document_id": filled[title].id,
-        "workspace_id": me.me.workspace_id,
+        "workspace_id": me.viewer.workspace_id,
         "chunk_index": 0,
         "chunk_text": f"{title}\n\n{TEXTS[title]}",
         "document_title": title,
@@ -102,10 +102,10 @@ async def test_the_scope_is_the_workspace_of_the_note(ctx: Context, place: Place
     for here in (me, other):
         note = await write(here, "Lunch", summary=TEXTS["Lunch"])
         await indexing.index(here, note.id)
-    assert [hit.workspace_id for hit in (await search(me, "pizza")).hits] == [me.me.workspace_id]
+    assert [hit.workspace_id for hit in (await search(me, "pizza")).hits] == [me.viewer.workspace_id]
     for unreadable in (note.id, uuid.uuid4()):
         for mode in SearchMode:
-            with refused(Code.NOT_FOUND):
+            with refused(ErrorCode.NOT_FOUND):
                 await search(me, "pizza", note_id=unreadable, mode=mode)
 
 
@@ -138,7 +138,7 @@ async def test_a_filter_costs_no_results(place: Place, mode: SearchMode) -> None
     ],
 )
 async def test_what_is_refused(me: Context, query: str, first: int, field: str) -> None:
-    with refused(Code.BAD_USER_INPUT, field):
+    with refused(ErrorCode.BAD_USER_INPUT, field):
         await search(me, query, first=first)
 
 
@@ -171,7 +171,7 @@ async def test_without_an_embedder_the_answer_says_so(me: Context, failure: Exce
     with pytest.raises(Problem) as caught:
         await search(embedding_with(me, FakeEmbedder(failure=failure)), "x", mode=SearchMode.SEMANTIC)
     wait = 2 if isinstance(failure, EmbedderUnavailable) else None
-    assert (caught.value.code, caught.value.retry_after) == (Code.UNAVAILABLE, wait)
+    assert (caught.value.code, caught.value.retry_after) == (ErrorCode.UNAVAILABLE, wait)
     assert "secret" not in caught.value.message
 
 

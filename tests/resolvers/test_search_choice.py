@@ -19,7 +19,7 @@ from models.note import NoteFilter, NoteStatus, NoteVisibility
 from models.search import SearchMode
 from resolvers import notes
 from resolvers.core.context import Context, Database
-from resolvers.core.errors import Code
+from resolvers.core.errors import ErrorCode
 from resolvers.core.ports.ai import EmbedderMisconfigured, EmbedderUnavailable
 from resolvers.search import indexing
 from resolvers.search.query import Hit, search
@@ -102,14 +102,16 @@ SETTLE = "SELECT gin_clean_pending_list('chunks_by_words')"
 async def test_words_are_looked_up_in_their_index(fake: Context) -> None:
     async with fake.transaction() as tx:
         for statement in (NOTES, CHUNKS, SETTLE, "ANALYZE notes", "ANALYZE document_embeddings"):
-            await tx.execute(text(statement), {"workspace": str(fake.me.workspace_id)} if ":" in statement else None)
+            await tx.execute(
+                text(statement), {"workspace": str(fake.viewer.workspace_id)} if ":" in statement else None
+            )
     found = await hits(fake, "common word17", SearchMode.TEXT, first=20)
     assert sorted(titles(found)) == ["Note 1", "Note 1001", "Note 1501", "Note 501"]
     used = [plan for plan in await plans(fake, "common word17", SearchMode.TEXT) if "chunks_by_words" in plan]
     assert len(used) == 1
     assert "words @@ '''word17'''" in used[0]
     async with fake.transaction() as tx:
-        await tx.execute(remove(Note).where(col(Note.workspace_id) == fake.me.workspace_id))
+        await tx.execute(remove(Note).where(col(Note.workspace_id) == fake.viewer.workspace_id))
 
 
 async def test_how_wide_the_index_is_searched_is_set(ctx: Context) -> None:
@@ -204,7 +206,7 @@ async def test_filters(place: Place, monkeypatch: pytest.MonkeyPatch, mode: Sear
 
 async def test_a_filter_is_checked(fake: Context) -> None:
     never = NoteFilter(created_from=datetime(2026, 1, 2, tzinfo=UTC), created_to=datetime(2026, 1, 1, tzinfo=UTC))
-    with refused(Code.UNPROCESSABLE, "createdFrom"):
+    with refused(ErrorCode.UNPROCESSABLE, "createdFrom"):
         await search(fake, "x", wanted=never)
 
 
@@ -243,7 +245,7 @@ async def test_while_the_embedder_is_away_words_are_found(fake: Context, failure
     assert (hit.document_title, hit.similarity, hit.highlight) == ("A", None, "the <mark>lease</mark> ends")
     assert told == [{"event": "search.embedder_failed", "embedders": {"fake": str(failure)}, "log_level": "warning"}]
     assert titles(await hits(away, "lease", SearchMode.TEXT)) == ["A"]
-    with refused(Code.UNAVAILABLE):
+    with refused(ErrorCode.UNAVAILABLE):
         await search(away, "lease", mode=SearchMode.SEMANTIC)
 
 
@@ -264,11 +266,11 @@ async def test_what_is_gone_is_not_found_again(place: Place, mode: SearchMode) -
     outsider = (await make_place(place.ctx)).ctx
     outsider = embedding_with(outsider, FakeEmbedder())
     note = await kept(admin, "A", "the lease")
-    await notes.share(admin, note.id, outsider.me.user_id)
+    await notes.share(admin, note.id, outsider.viewer.user_id)
     assert titles(await hits(outsider, "lease", mode, note_id=note.id)) == ["A"]
     assert titles(await hits(member, "lease", mode)) == ["A"]
-    await notes.unshare(admin, note.id, outsider.me.user_id)
-    with refused(Code.NOT_FOUND):
+    await notes.unshare(admin, note.id, outsider.viewer.user_id)
+    with refused(ErrorCode.NOT_FOUND):
         await hits(outsider, "lease", mode, note_id=note.id)
     async with admin.transaction() as tx:
         await tx.execute(update(Note).where(col(Note.id) == note.id).values(visibility=NoteVisibility.PRIVATE))

@@ -19,7 +19,7 @@ from tests.resolvers.helpers import Place, with_limits
 async def talk(ctx: Context, answers_pings: bool, seconds: float) -> list[dict[str, Any]]:
     """What a client is sent that says `connection_init`, and then at most answers pings."""
     async with ctx.transaction() as tx:
-        key = await credentials.create_key(tx, ctx.me.workspace_id, "test")
+        key = await credentials.create_key(tx, ctx.viewer.workspace_id, "test")
     headers = [(b"authorization", f"Bearer {key}".encode())]
     scope = {"type": "websocket", "path": "/", "headers": headers, "subprotocols": [PROTOCOL], "query_string": b""}
     said: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
@@ -47,7 +47,7 @@ async def talk(ctx: Context, answers_pings: bool, seconds: float) -> list[dict[s
 
 async def test_who_is_not_heard_has_left(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(websocket, "PING", 0.1)
-    ctx = with_limits(place.ctx, follower_patience=0.3)
+    ctx = with_limits(place.ctx, stall_timeout_seconds=0.3)
     started = time.monotonic()
     sent = await talk(ctx, False, 25)
     assert 0.4 < time.monotonic() - started < 20
@@ -59,7 +59,7 @@ async def test_who_is_not_heard_has_left(place: Place, monkeypatch: pytest.Monke
 async def test_who_answers_pings_stays(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(websocket, "PING", 0.1)
     # Longer than a busy machine may let a pong wait.
-    ctx = with_limits(place.ctx, follower_patience=1.5)
+    ctx = with_limits(place.ctx, stall_timeout_seconds=1.5)
     sent = await talk(ctx, True, 3)
     assert {message["type"] for message in sent[2:]} == {"ping"}
     assert not [task for task in asyncio.all_tasks() if "Connection" in repr(task.get_coro())]

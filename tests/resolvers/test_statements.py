@@ -57,7 +57,7 @@ async def test_a_hundred_notes_with_all_their_relations(place: Place) -> None:
     for number in range(100):
         folder = str(inner[number % 3].id)
         note = await write(place.ctx, str(number), tagIds=labels, folderId=folder, participants=[person])
-        await notes.share(place.ctx, note.id, readers[number % 3].me.user_id)
+        await notes.share(place.ctx, note.id, readers[number % 3].viewer.user_id)
     for first in (3, 100):
         with statements(place.ctx) as told:
             [*nodes] = (await graphql(place.ctx, WIDE, first=first))["notes"]["nodes"]

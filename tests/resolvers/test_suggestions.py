@@ -25,8 +25,8 @@ from resolvers import notes
 from resolvers.conversations import conversations, suggestions
 from resolvers.conversations.suggestions import MAX_LISTED
 from resolvers.core.context import Context
-from resolvers.core.drafts import drafted
-from resolvers.core.errors import Code, Problem
+from resolvers.core.drafts import parse_draft
+from resolvers.core.errors import ErrorCode, Problem
 from resolvers.replies import ReplyEvent
 from schema.types.base import Request
 from schema.types.events import ReplyDocumentChange, all_told
@@ -55,7 +55,7 @@ async def propose(ctx: Context, talk: Record, message: Record, text: str = "Bett
 
 async def suggest(ctx: Context, talk: Record, text: str = "Better") -> Record:
     given = {"conversationId": talk.id, "noteId": talk.note_id, "suggestedText": text}
-    return await suggestions.create(ctx, drafted(SuggestionDraft, given))
+    return await suggestions.create(ctx, parse_draft(SuggestionDraft, given))
 
 
 async def states(ctx: Context, talk: Record) -> list[tuple[str, SuggestionStatus]]:
@@ -65,7 +65,7 @@ async def states(ctx: Context, talk: Record) -> list[tuple[str, SuggestionStatus
 async def told(ctx: Context) -> list[tuple[EventType, uuid.UUID, dict[str, Any]]]:
     """The events of the suggestions in the viewer's workspace."""
     kinds = col(Event.type).in_([EventType.SUGGESTION_CREATED, EventType.SUGGESTION_UPDATED])
-    query = select(Event).where(col(Event.workspace_id) == ctx.me.workspace_id, kinds).order_by(col(Event.seq))
+    query = select(Event).where(col(Event.workspace_id) == ctx.viewer.workspace_id, kinds).order_by(col(Event.seq))
     async with ctx.read() as tx:
         return [(row.type, row.owner_id, row.payload) for row in await tx.execute(query)]
 
@@ -76,7 +76,7 @@ async def test_what_an_agent_proposes(me: Context) -> None:
     row = await propose(me, talk, message)
     assert row._asdict() == {
         "id": row.id,
-        "workspace_id": me.me.workspace_id,
+        "workspace_id": me.viewer.workspace_id,
         "conversation_id": talk.id,
         "note_id": talk.note_id,
         "message_id": message.id,
@@ -91,7 +91,7 @@ async def test_what_an_agent_proposes(me: Context) -> None:
     }
     assert [one._asdict() for one in await suggestions.of_conversation(me, talk.id)] == [row._asdict()]
     payload = {"conversation": str(talk.id), "suggestion": str(row.id)}
-    assert await told(me) == [(EventType.SUGGESTION_CREATED, me.me.user_id, payload)]
+    assert await told(me) == [(EventType.SUGGESTION_CREATED, me.viewer.user_id, payload)]
 
 
 async def test_what_an_agent_can_not_propose(me: Context) -> None:
@@ -107,7 +107,7 @@ async def test_what_an_agent_can_not_propose(me: Context) -> None:
     }
     for field, given in bad.items():
         for one in given:
-            with refused(Code.BAD_USER_INPUT, field):
+            with refused(ErrorCode.BAD_USER_INPUT, field):
                 await propose(me, talk, **({"message": message} | one))
     assert await states(me, talk) == []
     assert await told(me) == []
@@ -145,7 +145,7 @@ async def test_of_different_decisions_at_once_one_counts(me: Context) -> None:
     [status] = {one.status for one in decided}
     assert len(decided) == 4
     problems = [one for one in answers if isinstance(one, Problem)]
-    assert [one.code for one in problems] == [Code.CONFLICT] * 8
+    assert [one.code for one in problems] == [ErrorCode.CONFLICT] * 8
     assert [kind for kind, _, _ in await told(me)] == [EventType.SUGGESTION_CREATED, EventType.SUGGESTION_UPDATED]
     assert await states(me, talk) == [("Better", status)]
 
@@ -162,7 +162,7 @@ async def test_proposing_deciding_and_deleting_at_once(me: Context) -> None:
         work.insert(4, conversations.delete(me, talk.id))
         answers = await asyncio.gather(*work, return_exceptions=True)
         failed = [one for one in answers if isinstance(one, BaseException)]
-        assert {one.code for one in failed if isinstance(one, Problem)} <= {Code.NOT_FOUND, Code.CONFLICT}
+        assert {one.code for one in failed if isinstance(one, Problem)} <= {ErrorCode.NOT_FOUND, ErrorCode.CONFLICT}
         assert not [one for one in failed if not isinstance(one, Problem)]
 
 
@@ -223,12 +223,12 @@ async def test_they_go_with_what_they_belong_to(me: Context) -> None:
     query = "query($id: ID!) { node(id: $id) { ... on Suggestion { message { id } } } }"
     assert await graphql(me, query, id=str(row.id)) == {"node": {"message": None}}
     await conversations.delete(me, talk.id)
-    with refused(Code.NOT_FOUND):
+    with refused(ErrorCode.NOT_FOUND):
         await suggestions.get(me, row.id)
     note = await write(me)
     row = await suggest(me, await begin(me, note))
     await notes.delete(me, note.id)
-    with refused(Code.NOT_FOUND):
+    with refused(ErrorCode.NOT_FOUND):
         await suggestions.get(me, row.id)
 
 
@@ -244,7 +244,7 @@ async def test_they_need_access_to_the_note_at_the_time(place: Place) -> None:
         lambda: suggestions.get(member, row.id),
         lambda: suggestions.of_conversation(member, talk.id),
     ):
-        with refused(Code.FORBIDDEN):
+        with refused(ErrorCode.FORBIDDEN):
             await refusing()
     assert await suggestions.find(member, [row.id]) == {}
     assert await suggestions.of_conversations(member, [(talk.id, None)]) == {}
@@ -257,7 +257,7 @@ async def test_they_need_access_to_the_note_at_the_time(place: Place) -> None:
         lambda: suggestions.get(writer, row.id),
         lambda: suggestions.of_conversation(writer, talk.id),
     ):
-        with refused(Code.NOT_FOUND):
+        with refused(ErrorCode.NOT_FOUND):
             await refusing()
     assert await suggestions.find(writer, [row.id]) == {}
     assert await suggestions.of_conversations(writer, [(talk.id, None)]) == {}

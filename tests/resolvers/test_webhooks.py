@@ -15,8 +15,8 @@ from models.base import Record
 from models.note import NoteStatus
 from resolvers import notes
 from resolvers.core.context import Context
-from resolvers.core.drafts import drafted
-from resolvers.core.errors import Code
+from resolvers.core.drafts import parse_draft
+from resolvers.core.errors import ErrorCode
 from resolvers.events import log as event_log
 from resolvers.webhooks import deliveries, endpoints
 from resolvers.webhooks.drafts import WebhookDraft
@@ -28,7 +28,7 @@ URL = "https://hooks.example"
 
 
 async def endpoint(ctx: Context, *names: str) -> Record:
-    row, _ = await endpoints.create(ctx, drafted(WebhookDraft, {"url": URL, "events": list(names)}))
+    row, _ = await endpoints.create(ctx, parse_draft(WebhookDraft, {"url": URL, "events": list(names)}))
     return row
 
 
@@ -63,7 +63,7 @@ async def test_nothing_is_told_of_what_was_not_committed(me: Context) -> None:
     hook, note = await endpoint(me, "note.updated"), await write(me)
     async with me.transaction() as tx:
         place = {"workspace_id": note.workspace_id, "note_id": note.id}
-        await event_log.publish(tx, me.me, EventType.NOTE_UPDATED, **place)
+        await event_log.publish(tx, me.viewer, EventType.NOTE_UPDATED, **place)
         await tx.connection.rollback()
     assert await told(me, hook) == []
 
@@ -74,7 +74,7 @@ async def test_uploaded_audio(me: Context, name: str) -> None:
     payload: dict[str, Any] = {"noteId": str(note.id), "audioUrl": "https://a.example/1"}
     async with me.transaction() as tx:
         place = {"workspace_id": note.workspace_id, "note_id": note.id}
-        await event_log.publish(tx, me.me, EventType.NOTE_AUDIO_UPLOADED, **place, **payload, audience={})
+        await event_log.publish(tx, me.viewer, EventType.NOTE_AUDIO_UPLOADED, **place, **payload, audience={})
     [body] = await told(me, hook)
     assert (body["type"], body["payload"]) == (name, {**payload, "audio_url": "https://a.example/1"})
 
@@ -95,7 +95,7 @@ async def test_an_endpoint_receives_each_event_that_it_can_subscribe_to(me: Cont
     async with me.transaction() as tx:
         ids = {"workspace_id": note.workspace_id, "note_id": note.id}
         assert event.trigger is not None
-        await event_log.publish(tx, me.me, event.trigger, **ids, **payload)
+        await event_log.publish(tx, me.viewer, event.trigger, **ids, **payload)
     assert {body["type"] for body in await told(me, hook)} == {event.name}
 
 
@@ -132,25 +132,27 @@ async def test_a_page_of_webhooks_reads_no_bodies_that_nobody_wants(me: Context)
 async def test_a_test_of_what_was_deleted_meanwhile(me: Context) -> None:
     hook = await endpoint(me, "note.created")
     await endpoints.delete(me, hook.id)
-    with refused(Code.NOT_FOUND):
+    with refused(ErrorCode.NOT_FOUND):
         await deliveries.send_test(me, hook.id)
 
 
 def test_keys_rotate() -> None:
     old, new, other = (SecretStr(Fernet.generate_key().decode()) for _ in range(3))
-    sealed = FernetVault([old]).seal("whsec_x")
+    sealed = FernetVault([old]).encrypt("whsec_x")
     assert b"whsec" not in sealed
     both = FernetVault([new, old])
-    assert both.open(sealed) == "whsec_x"
-    assert FernetVault([new]).open(both.seal("y")) == "y"
+    assert both.decrypt(sealed) == "whsec_x"
+    assert FernetVault([new]).decrypt(both.encrypt("y")) == "y"
     for vault in (FernetVault([other]), FernetVault([new])):
         with pytest.raises(ValueError, match="CARET_ENCRYPTION_KEYS"):
-            vault.open(sealed)
+            vault.decrypt(sealed)
 
 
 async def test_what_is_kept_is_sealed(me: Context) -> None:
-    row, secret = await endpoints.create(me, drafted(WebhookDraft, {"url": URL, "events": ["test"], "isActive": False}))
+    row, secret = await endpoints.create(
+        me, parse_draft(WebhookDraft, {"url": URL, "events": ["test"], "isActive": False})
+    )
     async with me.read() as tx:
         [kept] = await tx.execute(select(col(Webhook.secret)).where(col(Webhook.id) == row.id))
-    assert me.vault.open(kept.secret) == secret
+    assert me.vault.decrypt(kept.secret) == secret
     assert not hasattr(row, "secret")

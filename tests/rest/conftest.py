@@ -13,7 +13,7 @@ from starlette.types import Receive, Scope, Send
 import rest_compat
 from models import Role
 from resolvers.core.context import Viewer
-from resolvers.core.errors import Code, Problem
+from resolvers.core.errors import ErrorCode, Problem
 
 KEY = "sk-caret-api-known"
 NOTE = UUID("0198aaaa-0000-7000-8000-000000000001")
@@ -21,14 +21,14 @@ NOTE = UUID("0198aaaa-0000-7000-8000-000000000001")
 
 async def authenticate(_ctx: object, credential: str, _workspace_id: UUID | None = None, **_: object) -> Viewer:
     if credential != KEY:
-        raise Problem(Code.UNAUTHENTICATED, "This API key is unknown or was revoked.")
+        raise Problem(ErrorCode.UNAUTHENTICATED, "This API key is unknown or was revoked.")
     return Viewer(NOTE, NOTE, Role.ADMIN)
 
 
 @pytest.fixture
 async def edge(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[httpx.AsyncClient]:
     monkeypatch.setattr("rest_compat.request.authenticate", authenticate)
-    context = SimpleNamespace(acting_as=lambda viewer, _meter: SimpleNamespace(me=viewer))
+    context = SimpleNamespace(for_viewer=lambda viewer, _meter: SimpleNamespace(me=viewer))
     app = Starlette(routes=rest_compat.routes())
 
     async def with_state(scope: Scope, receive: Receive, send: Send) -> None:

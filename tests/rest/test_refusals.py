@@ -6,7 +6,7 @@ import httpx
 import pytest
 from structlog.testing import capture_logs
 
-from resolvers.core.errors import Code, Problem, bad_input, forbidden, not_found
+from resolvers.core.errors import ErrorCode, Problem, bad_input, forbidden, not_found
 from tests.rest.conftest import NOTE
 
 AI = "/api/v1/ai"
@@ -128,12 +128,12 @@ async def test_v1_names_the_bad_parameter(edge: httpx.AsyncClient, query: str) -
     [
         (not_found("Note", NOTE), (404, "resource_error", "resource_not_found")),
         (forbidden("Note"), (403, "permission_error", "forbidden")),
-        (Problem(Code.INSUFFICIENT_SCOPE, "m"), (403, "permission_error", "insufficient_scope")),
-        (Problem(Code.STALE_REVISION, "m"), (409, "conflict_error", "stale_revision")),
-        (Problem(Code.PAYLOAD_TOO_LARGE, "m"), (413, "invalid_request_error", "payload_too_large")),
-        (Problem(Code.UNPROCESSABLE, "m"), (422, "validation_error", "unprocessable")),
-        (Problem(Code.RATE_LIMITED, "m", retry_after=7), (429, "rate_limit_error", "rate_limit_exceeded")),
-        (Problem(Code.UNAVAILABLE, "m"), (503, "api_error", "unavailable")),
+        (Problem(ErrorCode.INSUFFICIENT_SCOPE, "m"), (403, "permission_error", "insufficient_scope")),
+        (Problem(ErrorCode.STALE_REVISION, "m"), (409, "conflict_error", "stale_revision")),
+        (Problem(ErrorCode.PAYLOAD_TOO_LARGE, "m"), (413, "invalid_request_error", "payload_too_large")),
+        (Problem(ErrorCode.UNPROCESSABLE, "m"), (422, "validation_error", "unprocessable")),
+        (Problem(ErrorCode.RATE_LIMITED, "m", retry_after=7), (429, "rate_limit_error", "rate_limit_exceeded")),
+        (Problem(ErrorCode.UNAVAILABLE, "m"), (503, "api_error", "unavailable")),
     ],
 )
 async def test_v1_renders_problems(
@@ -154,7 +154,7 @@ async def test_v1_renders_problems(
         (not_found("Note", NOTE), 404, f"Document {NOTE} not found."),
         (forbidden("Note"), 403, "You do not have access to this document."),
         (not_found("Conversation", NOTE), 404, f"Conversation {NOTE} not found."),
-        (Problem(Code.ALREADY_REPLYING, "Still running."), 409, "Still running."),
+        (Problem(ErrorCode.ALREADY_REPLYING, "Still running."), 409, "Still running."),
     ],
 )
 async def test_ai_renders_problems(

@@ -11,7 +11,7 @@ from strawberry.extensions import SchemaExtension
 from strawberry.schema.config import StrawberryConfig
 from structlog.testing import capture_logs
 
-from resolvers.core.errors import Code, Problem, bad_input
+from resolvers.core.errors import ErrorCode, Problem, bad_input
 from schema.execution.limits import Documents
 from schema.execution.masking import MaskedSchema, render
 
@@ -47,7 +47,7 @@ Guarded = NewType("Guarded", str)
 
 def fail(how: str) -> int:
     if how == "problem":
-        raise Problem(Code.RATE_LIMITED, "Slow down.", retry_after=7)
+        raise Problem(ErrorCode.RATE_LIMITED, "Slow down.", retry_after=7)
     if how == "graphql":
         raise GraphQLError(SECRET)
     raise RuntimeError(SECRET)

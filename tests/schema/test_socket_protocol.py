@@ -17,7 +17,7 @@ from websockets.typing import Subprotocol
 
 from caret.adapters.access_tokens import LEEWAY
 from resolvers.core.context import Context
-from resolvers.core.errors import Code, Problem
+from resolvers.core.errors import ErrorCode, Problem
 from schema.transports.credentials import MAX_STRANGERS, Connections
 from schema.transports.requests import MAX_ITEMS, STRANGERS_BODY
 from schema.transports.websocket import AT_A_TIME, Connection, Sockets
@@ -358,7 +358,7 @@ def test_who_has_been_silent_the_longest_makes_room() -> None:
             last()
             with pytest.raises(Problem) as refused, connections.stranger(partial(ended.append, -1)):
                 pass
-        assert (refused.value.code, ended) == (Code.UNAVAILABLE, [1])
+        assert (refused.value.code, ended) == (ErrorCode.UNAVAILABLE, [1])
     with connections.stranger(partial(ended.append, -1)):
         assert ended == [1]
 

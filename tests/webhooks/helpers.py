@@ -60,7 +60,7 @@ async def hook(ctx: Context, url: str, workspace_id: UUID | None = None, plan: P
     made, secret = new_id(), new_secret()
     values = {"id": made, "workspace_id": place, "url": url, "events": ["note.updated"]}
     async with ctx.transaction() as tx:
-        await tx.execute(insert(Webhook).values(**values, secret=ctx.vault.seal(secret)))
+        await tx.execute(insert(Webhook).values(**values, secret=ctx.vault.encrypt(secret)))
     return Hook(made, place, secret)
 
 
@@ -70,7 +70,7 @@ async def admin(ctx: Context, workspace_id: UUID) -> Context:
     async with ctx.transaction() as tx:
         await credentials.ensure_user(tx, user_id, f"{user_id}@people.example", "Admin")
         await credentials.join(tx, workspace_id, user_id, Role.ADMIN)
-    return ctx.acting_as(Viewer(user_id, workspace_id, Role.ADMIN))
+    return ctx.for_viewer(Viewer(user_id, workspace_id, Role.ADMIN))
 
 
 async def deliver(ctx: Context, to: Hook, count: int = 1, note_id: UUID | None = None, **columns: Any) -> list[UUID]:

@@ -23,7 +23,7 @@ from caret.adapters.webhook_client import (
     HttpWebhookClient,
     PublicNetworkBackend,
 )
-from resolvers.core.errors import Code, Problem
+from resolvers.core.errors import ErrorCode, Problem
 from resolvers.core.ports.webhook_client import EndpointUnreachable, WebhookResponse
 from resolvers.webhooks import url_policy
 from resolvers.webhooks.url_policy import Address
@@ -285,7 +285,7 @@ async def test_hostile_urls(trap: Receiver, resolver: HostResolver, template: st
     url, network = template.replace("{port}", str(trap.port)), Network()
     with pytest.raises(Problem) as caught:
         url_policy.refuse(url, allow_local=False)
-    assert (caught.value.code, caught.value.field) == (Code.BAD_USER_INPUT, "url")
+    assert (caught.value.code, caught.value.field) == (ErrorCode.BAD_USER_INPUT, "url")
     async with outbound(PublicNetworkBackend(resolver, network, allow_local=False)) as webhook_client:
         with pytest.raises(EndpointUnreachable, match=INSIDE):
             await post(webhook_client, url)

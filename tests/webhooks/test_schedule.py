@@ -13,7 +13,7 @@ from models.base import new_id
 from models.webhook import DeliveryStatus
 from resolvers.core.context import Context
 from resolvers.core.ports.webhook_client import WebhookResponse
-from resolvers.core.rate_limit import DELIVERIES
+from resolvers.core.rate_limit import DELIVERIES_PER_MINUTE
 from resolvers.webhooks import backoff, deliveries, endpoints, outcomes
 from resolvers.webhooks.backoff import JITTER, MAX_ATTEMPTS, RETRIES
 from resolvers.webhooks.drafts import WebhookChange, WebhookDraft
@@ -233,7 +233,7 @@ async def test_a_slow_endpoint_leaves_room_for_others(ctx: Context, clock: Clock
 @pytest.mark.parametrize("plan", [Plan.FREE, Plan.PRO])
 async def test_the_rate_of_a_workspace(ctx: Context, clock: Clock, receiver: Receiver, plan: Plan) -> None:
     """All of them arrive, and in no 60 seconds more than the plan has, over all of its endpoints together."""
-    seen, start, allowed = watch(receiver, clock), clock.now, DELIVERIES[plan]
+    seen, start, allowed = watch(receiver, clock), clock.now, DELIVERIES_PER_MINUTE[plan]
     to = await hook(ctx, receiver.url, plan=plan)
     also = await hook(ctx, receiver.url, to.workspace_id)
     elsewhere = await hook(ctx, receiver.url)
@@ -253,7 +253,7 @@ async def test_the_rate_of_a_workspace(ctx: Context, clock: Clock, receiver: Rec
 
 async def test_retries_count_as_well(ctx: Context, clock: Clock, receiver: Receiver) -> None:
     receiver.will(answer(500))
-    seen, start, allowed = watch(receiver, clock), clock.now, DELIVERIES[Plan.FREE]
+    seen, start, allowed = watch(receiver, clock), clock.now, DELIVERIES_PER_MINUTE[Plan.FREE]
     await deliver(ctx, await hook(ctx, receiver.url, plan=Plan.FREE), allowed // 2)
     await work_until(ctx, clock, start + HOUR)
     moments = [moment for moment, _ in seen]
@@ -263,7 +263,7 @@ async def test_retries_count_as_well(ctx: Context, clock: Clock, receiver: Recei
 
 
 async def test_redeliveries_count_as_well(ctx: Context, clock: Clock, receiver: Receiver) -> None:
-    allowed = DELIVERIES[Plan.FREE]
+    allowed = DELIVERIES_PER_MINUTE[Plan.FREE]
     to = await hook(ctx, receiver.url, plan=Plan.FREE)
     here = await admin(ctx, to.workspace_id)
     [ident] = await deliver(ctx, to)
@@ -279,7 +279,7 @@ async def test_redeliveries_count_as_well(ctx: Context, clock: Clock, receiver: 
 
 
 async def test_deleted_endpoints_count_as_well(ctx: Context, receiver: Receiver) -> None:
-    allowed, place = DELIVERIES[Plan.FREE], await workspace(ctx, Plan.FREE)
+    allowed, place = DELIVERIES_PER_MINUTE[Plan.FREE], await workspace(ctx, Plan.FREE)
     here = await admin(ctx, place)
     for _ in range(allowed + 10):
         made, _ = await endpoints.create(here, WebhookDraft(url=receiver.url, events=["test"]))
@@ -326,7 +326,7 @@ async def test_a_long_queue_of_one_workspace_keeps_no_other_waiting(
     await deliver(ctx, to, 1_500)
     await deliver(ctx, other, 1, due_at=clock.now)
     await work(ctx)
-    assert len(seen) == DELIVERIES[Plan.FREE] + 1
+    assert len(seen) == DELIVERIES_PER_MINUTE[Plan.FREE] + 1
 
 
 async def test_a_paused_endpoint(ctx: Context, clock: Clock, receiver: Receiver) -> None:
@@ -460,7 +460,7 @@ async def test_workers_share(ctx: Context, clock: Clock, receiver: Receiver) -> 
     await deliver(ctx, to, 60)
     await asyncio.gather(*(work(ctx) for _ in range(4)))
     assert len({post.headers["webhook-id"] for post in receiver.received}) == len(receiver.received)
-    assert len(receiver.received) == DELIVERIES[Plan.PRO]
+    assert len(receiver.received) == DELIVERIES_PER_MINUTE[Plan.PRO]
 
 
 async def test_deleted_while_it_is_posted(ctx: Context, clock: Clock, receiver: Receiver) -> None:

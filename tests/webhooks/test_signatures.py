@@ -78,7 +78,9 @@ async def test_each_attempt_is_signed_anew(ctx: Context, clock: Clock, receiver:
 async def test_while_a_secret_is_replaced(ctx: Context, clock: Clock, receiver: Receiver) -> None:
     to, new = await hook(ctx, receiver.url), new_secret()
     until = clock.now + timedelta(hours=24)
-    await change(ctx, to, secret=ctx.vault.seal(new), previous_secret=ctx.vault.seal(to.secret), previous_until=until)
+    await change(
+        ctx, to, secret=ctx.vault.encrypt(new), previous_secret=ctx.vault.encrypt(to.secret), previous_until=until
+    )
     await deliver(ctx, to)
     await work(ctx)
     [post] = receiver.received
@@ -130,7 +132,7 @@ async def test_the_examples(ctx: Context, clock: Clock, language: str) -> None:
     clock.now = datetime.now(UTC)
     with example(language, old, new) as running:
         to = await hook(ctx, running.url)
-        await change(ctx, to, secret=ctx.vault.seal(new))
+        await change(ctx, to, secret=ctx.vault.encrypt(new))
         [ident] = await deliver(ctx, to)
         await work(ctx)
         first = await row(ctx, ident)
@@ -164,7 +166,9 @@ async def test_the_examples_while_a_secret_is_replaced(ctx: Context, clock: Cloc
     with example(language, old) as running:
         to = await hook(ctx, running.url)
         until = clock.now + timedelta(hours=24)
-        await change(ctx, to, secret=ctx.vault.seal(new), previous_secret=ctx.vault.seal(old), previous_until=until)
+        await change(
+            ctx, to, secret=ctx.vault.encrypt(new), previous_secret=ctx.vault.encrypt(old), previous_until=until
+        )
         [ident] = await deliver(ctx, to)
         await work(ctx)
         assert (await row(ctx, ident)).response_status == 200
@@ -186,7 +190,7 @@ async def test_the_examples_survive_what_is_aborted(ctx: Context, clock: Clock, 
             await writer.drain()
             writer.transport.abort()
         to = await hook(ctx, running.url)
-        await change(ctx, to, secret=ctx.vault.seal(secret))
+        await change(ctx, to, secret=ctx.vault.encrypt(secret))
         for _ in range(2):
             [ident] = await deliver(ctx, to)
             await work(ctx)

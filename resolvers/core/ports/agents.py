@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class ReplyRequest:
     """All that one turn needs. `note_id` names the workspace to search, and the note that is open; `message_id` is the
     user's message, `reply_id` the one that answers it."""
 
@@ -32,7 +32,7 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True)
-class ToolUse:
+class ToolCall:
     """A call of a tool: once when it begins, and once with its `result` and the `summary` of it for people.
 
     `id` is the call's own in its reply; the calls that the model made at once have the same `step`, from 1.
@@ -56,29 +56,29 @@ class Usage:
     requests: int = 0
 
 
-class Teller(Protocol):
+class ReplySink(Protocol):
     """Hears an answer while it is made. Each call returns once what it was told is on its way to the followers."""
 
     @property
-    def silent(self) -> bool:
+    def is_empty(self) -> bool:
         """Whether nothing of the answer was told yet."""
 
-    async def text(self, *pieces: str) -> None:
+    async def write_text(self, *pieces: str) -> None:
         """The next pieces of the text, as many as came together."""
 
-    async def tool(self, use: ToolUse) -> None: ...
-    async def change(self, suggestion: Record) -> None:
+    async def write_tool_call(self, call: ToolCall) -> None: ...
+    async def write_suggestion(self, suggestion: Record) -> None:
         """A suggestion that has just been committed."""
 
-    def used(self, model_id: str, usage: Usage) -> None:
+    def record_usage(self, model_id: str, usage: Usage) -> None:
         """What an attempt to answer has used, once it has ended, however it did; each attempt tells its own."""
 
 
-FAILED = "The model could not answer. Please try again."
+DEFAULT_FAILURE_TEXT = "The model could not answer. Please try again."
 """What a person is told where nothing more is known."""
 
 
-class AnswerFailed(Exception):  # noqa: N818 (says what is the matter, as Problem does)
+class ReplyFailed(Exception):  # noqa: N818 (says what is the matter, as Problem does)
     """No model could answer. `reason` is a text that is safe to show; the cause is for the log."""
 
     def __init__(self, reason: str) -> None:
@@ -87,11 +87,11 @@ class AnswerFailed(Exception):  # noqa: N818 (says what is the matter, as Proble
 
 
 class Agents(Protocol):
-    async def answer(self, question: Question, teller: Teller) -> None:
+    async def answer(self, request: ReplyRequest, sink: ReplySink) -> None:
         """Runs the agent to the end of its answer. Raises what went wrong, whatever it is."""
 
-    async def write(self, ctx: "Context", model_id: str, instructions: str, prompt: str) -> str:
+    async def complete(self, ctx: "Context", model_id: str, instructions: str, prompt: str) -> str:
         """A model's text, outside of any conversation. Raises what went wrong, whatever it is."""
 
-    def warm(self) -> None:
+    def preload(self) -> None:
         """Begins to load what is not loaded yet."""

@@ -16,7 +16,7 @@ Vector = NDArray[np.float32]
 """DIMENSIONS numbers of unit length; a shorter one is padded with zeros, which leaves every cosine as it is."""
 
 DIMENSIONS = 1536
-BUILT_IN = "built-in"
+BUILT_IN_GATEWAY = "built-in"
 """The gateway of the model that needs no provider."""
 
 
@@ -76,13 +76,13 @@ class ModelCard:
     description: str
 
 
-class Say(Protocol):
+class TextListener(Protocol):
     """Hears the next pieces of a text, as many as came together."""
 
     def __call__(self, *pieces: str) -> Awaitable[None]: ...
 
 
-speaking: ContextVar[Say | None] = ContextVar("speaking", default=None)
+text_listener: ContextVar[TextListener | None] = ContextVar("speaking", default=None)
 """Who hears the text of an answer while a model makes it, piece by piece, as it comes. Whoever asks a model sets it;
 the request itself returns the whole answer. None: nobody wants to hear it before it is complete."""
 
@@ -108,9 +108,9 @@ class Models(Protocol):
         """An estimate for texts whose usage the provider didn't report; quick enough for the event loop."""
 
 
-def writes(models: Models) -> bool:
+def has_generative_model(models: Models) -> bool:
     """Whether the default model writes texts of its own: the built-in one only quotes."""
-    return any(card.id == models.default_id and card.gateway != BUILT_IN for card in models.cards)
+    return any(card.id == models.default_id and card.gateway != BUILT_IN_GATEWAY for card in models.cards)
 
 
 @dataclass(frozen=True, slots=True)

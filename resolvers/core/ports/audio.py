@@ -9,7 +9,7 @@ from typing import Protocol
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
+class StoredAudio:
     """Audio that the store has. `size` is in bytes."""
 
     name: str
@@ -23,18 +23,18 @@ class AudioStore(Protocol):
     Every method raises Problem UNAVAILABLE while the store can't be reached.
     """
 
-    async def upload_address(self, name: str, seconds: int) -> str | None:
+    async def upload_url(self, name: str, seconds: int) -> str | None:
         """Where anybody may PUT the bytes for so long; None where that must be an address of this server."""
 
-    async def receive(self, name: str, chunks: AsyncIterator[bytes]) -> None:
+    async def write(self, name: str, chunks: AsyncIterator[bytes]) -> None:
         """Keeps all the bytes, or nothing where `chunks` raises. FileExistsError where there are some already."""
 
-    async def find(self, name: str) -> Stored | None: ...
+    async def find(self, name: str) -> StoredAudio | None: ...
 
-    async def beginning(self, name: str, length: int) -> bytes:
+    async def read_start(self, name: str, length: int) -> bytes:
         """The first bytes, fewer where there are fewer."""
 
-    def opened(self, name: str, most: int) -> AbstractAsyncContextManager[Path]:
+    def open(self, name: str, most: int) -> AbstractAsyncContextManager[Path]:
         """A file with the bytes, for the length of the block.
 
         FileNotFoundError where there are none, or more than `most`: a bucket takes what its callers put there.
@@ -43,15 +43,15 @@ class AudioStore(Protocol):
     async def delete(self, names: Sequence[str]) -> None:
         """What is not there is no error."""
 
-    def everything(self) -> AsyncIterator[Sequence[Stored]]:
+    def list_all(self) -> AsyncIterator[Sequence[StoredAudio]]:
         """All that is kept, some hundreds at a time."""
 
-    async def tidy(self) -> int:
+    async def delete_partial_uploads(self) -> int:
         """Removes what broken-off uploads left. Returns how many."""
 
 
 @dataclass(frozen=True, slots=True)
-class Spoken:
+class TranscriptPiece:
     """A piece of a transcript. `start` and `end` are seconds from the beginning."""
 
     text: str
@@ -64,7 +64,7 @@ class Spoken:
 class Transcription:
     """`duration` is in seconds; None, like `language`, where the transcriber does not say."""
 
-    pieces: Sequence[Spoken]
+    pieces: Sequence[TranscriptPiece]
     language: str | None = None
     duration: float | None = None
 

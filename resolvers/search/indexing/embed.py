@@ -56,7 +56,7 @@ async def embed(ctx: Context, job: Record, texts: Mapping[bytes, str], into: Emb
 
     What was made before a call fails is kept for the next attempt.
     """
-    spare = ctx.spare.take(job.workspace_id, texts)
+    spare = ctx.embedding_cache.take(job.workspace_id, texts)
     into.vectors.update(spare)
     left = [mark for mark in texts if mark not in spare]
     try:
@@ -65,7 +65,7 @@ async def embed(ctx: Context, job: Record, texts: Mapping[bytes, str], into: Emb
                 await renew(ctx, job)
             await _call(ctx, {mark: texts[mark] for mark in left[start : start + EMBEDDED_AT_ONCE]}, into)
     except Exception:
-        ctx.spare.keep(job.workspace_id, into.vectors)
+        ctx.embedding_cache.keep(job.workspace_id, into.vectors)
         raise
     if refused := into.refused.intersection(texts):
         log.warning("indexing.refused", note_id=str(job.id), chunks=len(refused))

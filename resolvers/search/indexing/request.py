@@ -10,7 +10,7 @@ from models.base import MAX_TEXT, Record, storable
 from resolvers.auth import access
 from resolvers.auth.access import Right
 from resolvers.core.context import Context, Transaction
-from resolvers.core.errors import Code, Problem, bad_input
+from resolvers.core.errors import ErrorCode, Problem, bad_input
 from resolvers.core.ports.ai import EmbedderMisconfigured, EmbedderUnavailable
 from resolvers.search.indexing.index_note import Indexed, work
 from resolvers.search.indexing.queue import ASSIGNED, LEASE
@@ -25,18 +25,18 @@ async def index(ctx: Context, note_id: UUID, content: str | None = None) -> Inde
     if content is not None:
         _check(content)
     async with ctx.transaction() as tx:
-        await access.note(tx, ctx.me, note_id, Right.EDIT, lock=True)
+        await access.require_note(tx, ctx.viewer, note_id, Right.EDIT, lock=True)
         job = await _accept(tx, note_id, content)
     try:
         done = await work(ctx, job)
     except EmbedderUnavailable as error:
         wait = None if error.retry_after is None else int(error.retry_after) + 1
-        raise Problem(Code.UNAVAILABLE, "The embedding provider is unavailable.", retry_after=wait) from error
+        raise Problem(ErrorCode.UNAVAILABLE, "The embedding provider is unavailable.", retry_after=wait) from error
     except EmbedderMisconfigured as error:
-        raise Problem(Code.UNAVAILABLE, "The embedding provider refuses to work as it is configured.") from error
+        raise Problem(ErrorCode.UNAVAILABLE, "The embedding provider refuses to work as it is configured.") from error
     async with ctx.read() as tx:
         # Embedding takes its time: by now the note may be gone, or out of the viewer's reach.
-        await access.note(tx, ctx.me, note_id, Right.READ)
+        await access.require_note(tx, ctx.viewer, note_id, Right.READ)
     return done
 
 
@@ -52,7 +52,7 @@ def _check(content: str) -> None:
 async def forget(ctx: Context, note_id: UUID) -> None:
     """Removes a note's chunks until it is indexed again. Nothing stored is no error."""
     async with ctx.transaction() as tx:
-        await access.note(tx, ctx.me, note_id, Right.EDIT, lock=True)
+        await access.require_note(tx, ctx.viewer, note_id, Right.EDIT, lock=True)
         job = await _accept(tx, note_id, "")
         await replace(tx, job, New(ctx.embedder.identity))
 

@@ -58,7 +58,7 @@ async def search(
         workspace_id = await _workspace(ctx, tx, note_id)
         known = [] if mode is SearchMode.TEXT else await spaces(ctx, tx)
     questions = await asked(ctx, query, known, needed=mode is SearchMode.SEMANTIC) if known else []
-    scope = Scope(workspace_id, (access.readable(ctx.me), *kept(ctx, wanted)))
+    scope = Scope(workspace_id, (access.note_readable_by(ctx.viewer), *kept(ctx, wanted)))
     if note_id is not None and exclude_note:
         scope = scope.within(col(Note.id) != note_id)
     async with ctx.snapshot() as tx:
@@ -70,9 +70,9 @@ async def search(
 
 async def _workspace(ctx: Context, tx: Transaction, note_id: UUID | None) -> UUID:
     if note_id is None:
-        access.need(ctx.me, "notes")
-        return ctx.me.workspace_id
-    workspace_id: UUID = (await access.note(tx, ctx.me, note_id, Right.READ)).workspace_id
+        access.require_scope(ctx.viewer, "notes")
+        return ctx.viewer.workspace_id
+    workspace_id: UUID = (await access.require_note(tx, ctx.viewer, note_id, Right.READ)).workspace_id
     return workspace_id
 
 

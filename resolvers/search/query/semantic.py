@@ -16,7 +16,7 @@ from models import DocumentEmbedding, Note, VectorSpace
 from models.base import Record
 from models.search import DIMENSIONS
 from resolvers.core.context import Context, Transaction
-from resolvers.core.errors import Code, Problem
+from resolvers.core.errors import ErrorCode, Problem
 from resolvers.core.ports.ai import Embedder, EmbedderMisconfigured, EmbedderUnavailable, Vector
 from resolvers.search.query.scope import DEPTH, MAX_HITS, PER_NOTE, Key, Scope, best, is_large, key
 
@@ -94,7 +94,7 @@ async def _vector(embedder: Embedder, query: str) -> Vector | EmbedderUnavailabl
 def unavailable(error: Exception) -> Problem:
     wait = getattr(error, "retry_after", None)
     told = "The embedding provider is unavailable."
-    return Problem(Code.UNAVAILABLE, told, retry_after=None if wait is None else int(wait) + 1)
+    return Problem(ErrorCode.UNAVAILABLE, told, retry_after=None if wait is None else int(wait) + 1)
 
 
 async def by_meaning(
