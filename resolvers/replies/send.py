@@ -37,7 +37,7 @@ async def send(ctx: Context, conversation_id: UUID, draft: MessageDraft, key: st
     Raises NOT_FOUND, FORBIDDEN, ALREADY_REPLYING, RATE_LIMITED, BAD_USER_INPUT for a model that is not offered.
     """
     # A caller who is cancelled after the commit must not leave a reply that nobody runs.
-    return await ctx.runs.complete(_send(ctx, conversation_id, draft, key))
+    return await ctx.reply_runner.complete(_send(ctx, conversation_id, draft, key))
 
 
 async def _send(ctx: Context, conversation_id: UUID, draft: MessageDraft, key: str | None) -> Sent:

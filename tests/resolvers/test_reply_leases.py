@@ -64,7 +64,7 @@ async def insert_lost_reply(ctx: Context, conversation: Record, lease_until: dat
 async def locked_workspace(ctx: Context) -> AsyncIterator[None]:
     """Holds the row of the viewer's workspace, as a transaction does that publishes an event."""
     async with ctx.transaction() as tx:
-        await tx.execute(text("SELECT 1 FROM workspaces WHERE id = :id FOR UPDATE"), {"id": ctx.me.workspace_id})
+        await tx.execute(text("SELECT 1 FROM workspaces WHERE id = :id FOR UPDATE"), {"id": ctx.viewer.workspace_id})
         yield
 
 
@@ -124,10 +124,10 @@ class InterruptedBus:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._bus, name)
 
-    async def wake(self, workspace_id: UUID, seq: int) -> None:
+    async def publish_wakeup(self, workspace_id: UUID, seq: int) -> None:
         self.reached.set()
         await self.released.wait()
-        await self._bus.wake(workspace_id, seq)
+        await self._bus.publish_wakeup(workspace_id, seq)
 
 
 async def test_a_sender_that_is_cancelled_after_the_commit_leaves_a_running_reply(me: Context) -> None:
@@ -169,14 +169,14 @@ class BrokenBus:
 
     def __init__(self, ctx: Context) -> None:
         self._bus = ctx.bus
-        self.lives = ctx.bus.lives
+        self.reconnects = ctx.bus.reconnects
         self.failed = asyncio.Event()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._bus, name)
 
     async def publish_reply(self, message_id: UUID, event: bytes, *, last: bool) -> None:
-        if self.lives != self._bus.lives and not last:
+        if self.reconnects != self._bus.reconnects and not last:
             self.failed.set()
             raise RuntimeError("unforeseen")
         await self._bus.publish_reply(message_id, event, last=last)
@@ -198,7 +198,7 @@ async def test_an_unexpected_error_does_not_end_the_keeper_of_leases(
     bus = BrokenBus(me)
     broken = await send(replace(me, bus=bus), word)
     await eventually(lambda: has_content(me, broken, "Up to "))
-    bus.lives += 1
+    bus.reconnects += 1
     async with asyncio.timeout(60):
         await bus.failed.wait()
     later = await send(me, word)
