@@ -132,7 +132,7 @@ async def calm(web: Any) -> None:
 def process_of(stage: Stage) -> Any:
     """The web process of the server."""
     children = psutil.Process(stage.caller.served.process.pid).children()
-    return next(child for child in children if "web" in child.cmdline())
+    return next(child for child in children if child.name() == "caret-web")
 
 
 async def connected(stage: Stage) -> int:

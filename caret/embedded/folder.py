@@ -1,4 +1,4 @@
-"""The folder of an embedded server: one owner at a time, private files, and errors made for people."""
+"""The folder of an embedded server: one owner at a time, private files, and errors for the operator."""
 
 import fcntl
 import os
@@ -9,39 +9,40 @@ from typing import NamedTuple
 
 
 class EmbeddedError(Exception):
-    """An embedded server cannot run; the text is one line for the person who started it."""
+    """An embedded server cannot run; the text is one line for the operator."""
 
 
 class AlreadyRunningError(EmbeddedError):
-    """Another live process owns the folder and its server answers at `url` (which holds a secret)."""
+    """Another live process owns the folder, and its server answers at `url` (which contains a secret)."""
 
     def __init__(self, name: str, folder: Path, url: str) -> None:
-        """Name the server and the folder; the secret stays out of the text."""
+        """The text names the server and the folder, not the secret."""
         super().__init__(f"{name} already runs on {folder}, started by another process.")
         self.url = url
 
 
-def refusal(name: str, folder: Path, error: Exception) -> EmbeddedError:
-    """What the system refused, as a line for a person."""
-    guess = " Does it belong to another user, perhaps from a run as root?" if isinstance(error, PermissionError) else ""
-    return EmbeddedError(f"{name} cannot be started in {folder}: {error}.{guess}")
+def start_error(name: str, folder: Path, error: Exception) -> EmbeddedError:
+    """An error of the operating system, as one line for the operator."""
+    hint = " Does it belong to another user, perhaps from a run as root?" if isinstance(error, PermissionError) else ""
+    return EmbeddedError(f"{name} cannot be started in {folder}: {error}.{hint}")
 
 
 class User(NamedTuple):
-    """The account a child runs as."""
+    """The account a child process runs as."""
 
     name: str
     uid: int
     gid: int
 
 
-def own(path: Path, attach: Callable[[], str | None], name: str, patience: float = 60) -> int:
-    """Lock a folder for as long as the returned descriptor is open; the kernel drops the lock when the owner dies.
+def lock_folder(path: Path, attach: Callable[[], str | None], name: str, timeout_seconds: float = 60) -> int:
+    """Locks a folder for as long as the returned descriptor is open. The kernel drops the lock when the owner dies.
 
-    Raises AlreadyRunningError when the present owner's server answers, EmbeddedError when neither happens in time.
+    Raises AlreadyRunningError when the owner's server answers `attach`, EmbeddedError when the lock is still taken
+    and the server silent after `timeout_seconds`.
     """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    deadline = time.monotonic() + patience
+    deadline = time.monotonic() + timeout_seconds
     try:
         while True:
             try:
@@ -60,7 +61,7 @@ def own(path: Path, attach: Callable[[], str | None], name: str, patience: float
 
 
 def create_private(path: Path, text: str = "", user: User | None = None) -> int:
-    """A new file of mode 0600 holding `text`, in the place of an old one at once; returns it open for writing."""
+    """Creates a file of mode 0600 with `text`, atomically in the place of an old one; returns it open for writing."""
     fresh = path.with_name(path.name + ".new")
     fresh.unlink(missing_ok=True)
     descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)

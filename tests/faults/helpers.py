@@ -155,17 +155,17 @@ def alive(process: psutil.Process) -> bool:
 
 
 def parts(served: ServerProcess, command: str) -> list[psutil.Process]:
-    """The server's processes of that name: web, worker."""
+    """The server's processes that run that command: web, worker."""
     children = psutil.Process(served.process.pid).children()
-    return [child for child in children if alive(child) and command in words(child)[1:4]]
+    return [child for child in children if alive(child) and runs_command(child, command)]
 
 
-def words(process: psutil.Process) -> list[str]:
-    """Its command; nothing for one that has ended since it was seen alive."""
+def runs_command(process: psutil.Process, command: str) -> bool:
+    """A fork of the supervisor has a name; where there are no forks, its command line says what it runs."""
     try:
-        return list(process.cmdline())
+        return bool(process.name() == f"caret-{command}" or command in process.cmdline()[1:4])
     except psutil.NoSuchProcess:
-        return []
+        return False
 
 
 def caret(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:

@@ -133,6 +133,13 @@ def database_lost(served: ServerProcess) -> None:
 
 
 SERVE = (sys.executable, "-m", "caret", "serve")
+# As on a system where the server's processes are no forks of their supervisor.
+SPAWN = (
+    sys.executable,
+    "-c",
+    "from caret import child_process; child_process.CAN_FORK = False; from caret.__main__ import main; main()",
+    "serve",
+)
 # `make serve` itself, but for its set-up.
 MAKE = ("make", "--silent", f"BIN={Path(sys.executable).parent}", "--assume-old=.venv/.ready", "serve")
 
@@ -154,6 +161,7 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Kept:
     ("command", "end"),
     [
         pytest.param(SERVE, interrupted, id="ctrl-c"),
+        pytest.param(SPAWN, interrupted, id="ctrl-c without forks"),
         pytest.param(SERVE, killed, id="the server is killed"),
         pytest.param(
             MAKE,
