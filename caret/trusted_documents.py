@@ -9,8 +9,8 @@ from graphql import GraphQLError, NoSchemaIntrospectionCustomRule, parse, specif
 from caret.settings import Settings, SettingsError
 from schema import schema
 from schema.execution.limits import check_document, check_source
-from schema.execution.persisted_documents import Persisted
-from schema.types.base import Options
+from schema.execution.persisted_documents import PersistedDocuments
+from schema.execution.request import Options
 
 MAX_FILE = 16 * 1024 * 1024
 """Bytes of the file of trusted documents."""
@@ -21,7 +21,7 @@ def options(settings: Settings) -> Options:
     """Raises SettingsError where the trusted documents can't be used."""
     path = settings.trusted_documents
     listed = None if path is None else trusted(path, introspection=settings.introspection)
-    return Options(settings.introspection, Persisted(listed))
+    return Options(settings.introspection, PersistedDocuments(listed))
 
 
 def trusted(path: Path, *, introspection: bool = True) -> dict[str, str]:

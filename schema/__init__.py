@@ -2,16 +2,15 @@
 
 import strawberry
 
-from schema.execution.cost import Paying
-from schema.execution.introspection import Introspection
-from schema.execution.limits import DocumentLimits, Documents
+from schema.execution.cost import Charging
+from schema.execution.documents import Documents
+from schema.execution.introspection import IntrospectionSwitch
 from schema.execution.masking import MaskedSchema
-from schema.execution.operation_name import Naming
-from schema.execution.session import Standing
-from schema.execution.shared_results import LogExecutor
+from schema.execution.operation_name import RequireOperationName
+from schema.execution.reauthorization import Reauthorization
+from schema.execution.shared_results import OperationExecutor
 from schema.execution.validation import Validation
 from schema.types.api_keys import KeyMutation, KeyQuery
-from schema.types.base import CONFIG
 from schema.types.conversations import ConversationMutation, ConversationQuery
 from schema.types.events import ReplyDelta, ReplyDocumentChange, ReplyDone, ReplyFailed, ReplyToolCall, Subscription
 from schema.types.folders import FolderMutation
@@ -21,6 +20,7 @@ from schema.types.members import MemberMutation
 from schema.types.nodes import NodeQuery
 from schema.types.notes import NoteMutation, NoteQuery
 from schema.types.rate_limit import RateLimitQuery
+from schema.types.scalars import CONFIG
 from schema.types.search import SearchMutation, SearchQuery
 from schema.types.shares import ShareMutation
 from schema.types.suggestions import SuggestionMutation
@@ -56,14 +56,21 @@ class Mutation(
     pass
 
 
-documents = Documents(DocumentLimits(), is_known=lambda request: request.ctx.caller is not None)
+documents = Documents(is_authenticated=lambda request: request.ctx.caller is not None)
 
 schema = MaskedSchema(
     query=Query,
     mutation=Mutation,
     subscription=Subscription,
     types=[ReplyDelta, ReplyToolCall, ReplyDocumentChange, ReplyDone, ReplyFailed],
-    extensions=[documents.extension, Introspection, Naming, Validation, Standing, Paying],
+    extensions=[
+        documents.extension,
+        IntrospectionSwitch,
+        RequireOperationName,
+        Validation,
+        Reauthorization,
+        Charging,
+    ],
     config=CONFIG,
-    execution_context_class=LogExecutor,
+    execution_context_class=OperationExecutor,
 )

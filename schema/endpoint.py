@@ -3,10 +3,10 @@
 from starlette.requests import Request as HTTPRequest
 from starlette.types import Receive, Scope, Send
 
+from schema.execution.request import Options
 from schema.transports.credentials import Connections
 from schema.transports.http import Server, respond
-from schema.transports.websocket import Sockets
-from schema.types.base import Options
+from schema.transports.websocket import SocketTransport
 
 
 class GraphQLEdge:
@@ -14,7 +14,7 @@ class GraphQLEdge:
 
     def __init__(self, options: Options | None = None) -> None:
         options, connections = options or Options(), Connections()
-        self.sockets = Sockets(options, connections)
+        self.sockets = SocketTransport(options, connections)
         self.server = Server(options, connections)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -60,16 +60,16 @@ from resolvers.workspaces.groups import MAX_GROUPS
 from resolvers.workspaces.invites import CODE_LENGTH, LIFETIME, MAX_INVITES
 from schema import schema
 from schema.execution.cost import cost
-from schema.execution.limits import STRANGERS, DocumentLimits
-from schema.execution.persisted_documents import MAX_PERSISTED, MAX_PERSISTED_BYTES
-from schema.execution.shared_results import MAX_EVENT
+from schema.execution.limits import ANONYMOUS_LIMITS, DocumentLimits
+from schema.execution.persisted_documents import MAX_PERSISTED, MAX_PERSISTED_MIB
+from schema.execution.request import MAX_EVENTS_IN_FLIGHT
+from schema.execution.shared_results import MAX_EVENT_MIB
 from schema.transports import sse_single_connection
 from schema.transports.credentials import MAX_STRANGERS
-from schema.transports.requests import MAX_ADDRESS, MAX_ITEMS, MAX_PARAMETERS, STRANGERS_BODY
+from schema.transports.requests import ANONYMOUS_MAX_BODY_BYTES, MAX_ADDRESS, MAX_ITEMS, MAX_PARAMETERS
 from schema.transports.streaming import SILENCE
 from schema.transports.websocket import INIT_TIMEOUT, MAX_OPERATIONS, PING
 from schema.transports.websocket_messages import MAX_ID
-from schema.types.base import AT_ONCE as EVENTS_AT_ONCE
 
 FOLDER = Path(__file__).parents[1] / "docs"
 PAGES = ("_limits_by_hand", "live", "graphql", "rate-limits")
@@ -89,12 +89,12 @@ def test_the_limits_are_the_ones_in_force() -> None:
         f"depth {document.max_depth}, {document.max_selections:,} selections with fragments expanded, "
         f"{document.max_repeats} fields of one name side by side"
     )
-    assert rows["The same of who has not said who they are"] == f"{STRANGERS_BODY // 2**10} KiB"
+    assert rows["The same of who has not said who they are"] == f"{ANONYMOUS_MAX_BODY_BYTES // 2**10} KiB"
     assert rows["Elements of lists and fields of objects in a GraphQL request"] == f"{MAX_ITEMS:,}"
     variables = "Values and objects in the lists of an operation's variables; without a credential, and tokens then"
     assert rows[variables] == (
         f"{document.max_values:,}, {document.max_objects:,}; "
-        f"{STRANGERS.max_values}, {STRANGERS.max_objects}, {STRANGERS.max_tokens}"
+        f"{ANONYMOUS_LIMITS.max_values}, {ANONYMOUS_LIMITS.max_objects}, {ANONYMOUS_LIMITS.max_tokens}"
     )
     address = "Parameters in an address of `/graphql`: bytes; how many"
     assert rows[address] == f"{MAX_ADDRESS // 2**10} KiB; {MAX_PARAMETERS}"
@@ -133,7 +133,7 @@ def test_the_limits_of_what_is_live_are_the_ones_in_force() -> None:
     assert rows[connections] == f"{limits.connections_per_caller}"
     assert Settings.model_fields["connections_per_caller"].default == limits.connections_per_caller
     turns = "Events of the log that one connection renders and sends at a time; the result for one"
-    assert rows[turns] == f"{EVENTS_AT_ONCE}; {MAX_EVENT // 2**20} MiB"
+    assert rows[turns] == f"{MAX_EVENTS_IN_FLIGHT}; {MAX_EVENT_MIB} MiB"
     assert rows["WebSockets of one process that have not said who they are"] == f"{MAX_STRANGERS:,}"
     pings = "Between two pings on a WebSocket; events that a process keeps for those who keep up; characters of an"
     assert rows[f"{pings} operation's id"] == f"{PING:.0f} s; {RING:,}; {MAX_ID:,}"
@@ -170,7 +170,7 @@ def test_the_limits_of_protocols_are_the_ones_in_force() -> None:
         f"{sse_single_connection.UNCLAIMED:.0f} s"
     )
     kept = "Automatic persisted queries that a process keeps; the file of trusted documents"
-    assert rows[kept] == f"{MAX_PERSISTED:,}, {MAX_PERSISTED_BYTES // 2**20} MiB; {MAX_FILE // 2**20} MiB"
+    assert rows[kept] == f"{MAX_PERSISTED:,}, {MAX_PERSISTED_MIB} MiB; {MAX_FILE // 2**20} MiB"
     assert f"repeated every {SILENCE:.0f} seconds" in README
 
 

@@ -1,15 +1,15 @@
-"""The switch for introspection: a deployment may keep its schema to those who have it."""
+"""The switch for introspection: a deployment may keep its schema private."""
 
 from collections.abc import Iterator
 
 from graphql import NoSchemaIntrospectionCustomRule
 from strawberry.extensions import SchemaExtension
 
-from schema.types.base import Request
+from schema.execution.request import Request
 
 
-class Introspection(SchemaExtension):
-    """Refuses `__schema` and `__type` where introspection is off; `__typename` is every client's."""
+class IntrospectionSwitch(SchemaExtension):
+    """Refuses `__schema` and `__type` where introspection is off. `__typename` is always allowed."""
 
     def on_validate(self) -> Iterator[None]:
         request: Request = self.execution_context.context

@@ -1,4 +1,4 @@
-"""Runs an operation for a transport: one answer, or a stream of events once it is sure that there will be one."""
+"""Executes an operation for a transport. The outcome is one result, or a stream once it is certain to start."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Collection
@@ -16,20 +16,20 @@ from resolvers.core.errors import Problem
 from resolvers.events.log import cursor
 from schema import schema
 from schema.execution.masking import render
-from schema.execution.shared_results import Followed
-from schema.transports.requests import Operation
-from schema.types.base import Request
+from schema.execution.operation import OperationRequest
+from schema.execution.request import Request
+from schema.execution.shared_results import LogSubscription
 
-EVERY = frozenset(OperationType)
+ALL_OPERATION_TYPES = frozenset(OperationType)
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """`payload` as it is sent: `data`, `errors`, `extensions`. `started` False: the operation was refused before it
-    ran, and there is no `data`."""
+class OperationResult:
+    """`payload` as it is sent: `data`, `errors`, `extensions`. If the operation was refused before it was executed,
+    `executed` is False and the payload has no `data`."""
 
     payload: dict[str, Any]
-    started: bool = True
+    executed: bool = True
 
     @property
     def body(self) -> bytes:
@@ -37,14 +37,16 @@ class Answer:
 
     @property
     def status(self) -> int:
-        """The HTTP status of what was refused; 200 of what ran, whatever became of its fields."""
-        return 200 if self.started else int(self.payload["errors"][0]["extensions"]["status"])
+        """The HTTP status of a refused operation; 200 for an executed one, even if fields failed."""
+        return 200 if self.executed else int(self.payload["errors"][0]["extensions"]["status"])
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
-    """`body` is its payload as JSON, `cursor` that of the event, whether or not the operation asked for it. `failed`:
-    it is none, but the errors that have ended the stream."""
+class SubscriptionEvent:
+    """`body` is the event's payload as JSON, and `cursor` is its cursor, even if the operation did not select it.
+
+    With `failed`, the body has the errors that have ended the stream.
+    """
 
     body: bytes
     cursor: str | None = None
@@ -55,33 +57,36 @@ class Event:
         return orjson.loads(self.body)["errors"]
 
 
-class Stream:
+class SubscriptionStream:
     """The events of a subscription that has passed its checks.
 
-    Close it (`contextlib.aclosing`), read or not: whatever it follows is closed with it, at once. An event of the log
-    has one of its connection's turns until the next one is asked for: so what a client does not read is not rendered.
+    Close it (`contextlib.aclosing`) whether or not it was read: that closes its source, too. An event of the log
+    occupies one of its connection's `in_flight` permits until the next event is requested, so events that a client does
+    not read are not rendered.
     """
 
     def __init__(self, first: asyncio.Future[Any], results: AsyncGenerator[Any, None], request: Request) -> None:
         self._first: asyncio.Future[Any] | None = first
         self._results = results
         self._request = request
-        self._over = False
-        self._has_turn = False
+        self._ended = False
+        self._has_permit = False
 
-    def __aiter__(self) -> "Stream":
+    def __aiter__(self) -> "SubscriptionStream":
         return self
 
-    async def __anext__(self) -> Event:
-        self._pass_on()
-        followed = self._request.followed
-        event = None if self._over else await (self._executed() if followed is None else self._told(followed))
+    async def __anext__(self) -> SubscriptionEvent:
+        self._release_permit()
+        if self._ended:
+            raise StopAsyncIteration
+        log = self._request.log_subscription
+        event = await (self._next_result() if log is None else self._next_log_event(log))
         if event is None:
             raise StopAsyncIteration
-        self._over = event.failed
+        self._ended = event.failed
         return event
 
-    async def _executed(self) -> Event | None:
+    async def _next_result(self) -> SubscriptionEvent | None:
         if self._first is not None:
             result = await self._first
             self._first = None
@@ -89,26 +94,26 @@ class Stream:
             result = await anext(self._results, None)
         if result is None:
             return None
-        return Event(_json(_payload(result)), self._request.cursor, _is_end(result))
+        return SubscriptionEvent(_json(_payload(result)), self._request.cursor, _ends_stream(result))
 
-    async def _told(self, followed: Followed) -> Event | None:
+    async def _next_log_event(self, log: LogSubscription) -> SubscriptionEvent | None:
         try:
-            row = await anext(followed.rows, None)
+            row = await anext(log.events, None)
             if row is None:
                 return None
-            await self._request.turns.acquire()
-            self._has_turn = True
-            return Event(await followed.told(row), cursor(row))
-        except Exception as error:  # noqa: BLE001 (the last chance to answer; what is not for callers' eyes is logged)
-            return ended(error)
+            await self._request.in_flight.acquire()
+            self._has_permit = True
+            return SubscriptionEvent(await log.render(row), cursor(row))
+        except Exception as error:  # noqa: BLE001 (the client gets an error of ours masked; `render` logs its traceback)
+            return failed_event(error)
 
-    def _pass_on(self) -> None:
-        if self._has_turn:
-            self._has_turn = False
-            self._request.turns.release()
+    def _release_permit(self) -> None:
+        if self._has_permit:
+            self._has_permit = False
+            self._request.in_flight.release()
 
     async def aclose(self) -> None:
-        self._pass_on()
+        self._release_permit()
         if self._first is not None:
             # A generator can't be closed while somebody waits for its next value.
             self._first.cancel()
@@ -116,57 +121,57 @@ class Stream:
         await self._results.aclose()
 
 
-def ended(error: Exception) -> Event:
-    """The errors that have ended a stream."""
-    told = render(GraphQLError(str(error), original_error=error))
-    return Event(_json({"errors": [told.formatted]}), failed=True)
+def failed_event(error: Exception) -> SubscriptionEvent:
+    """The event that ends a stream with an error."""
+    rendered = render(GraphQLError(str(error), original_error=error))
+    return SubscriptionEvent(_json({"errors": [rendered.formatted]}), failed=True)
 
 
 async def run(
-    operation: Operation,
+    operation: OperationRequest,
     request: Request,
     *,
-    allowed: Collection[OperationType] = EVERY,
+    allowed: Collection[OperationType] = ALL_OPERATION_TYPES,
     admit: Callable[[], object] | None = None,
-) -> Answer | Stream:
-    """Runs the operation, or refuses it: that is an Answer too, for a subscription as well.
+) -> OperationResult | SubscriptionStream:
+    """Executes the operation. If it is refused, the refusal is an OperationResult, for a subscription as well.
 
-    `admit` is called before a subscription begins, which may write: what it raises is raised.
+    `admit` is called before a subscription starts, since starting it may write; what `admit` raises is raised.
     """
     try:
-        text = request.options.persisted.find(operation)
+        text = request.options.persisted.text_of(operation)
     except Problem as problem:
         return refused(problem)
-    mine = request.own()
-    given = text, operation.variables or None, mine, None, operation.name
-    # No document has a subscription without this word: there is nothing to wait for but the answer.
+    own = request.for_operation()
+    arguments = text, operation.variables or None, own, None, operation.name
+    # A document without this word has no subscription: then there is only one result to wait for.
     if "subscription" not in text:
-        found: Answer | Stream = answer(await schema.execute(*given, allowed))
+        outcome: OperationResult | SubscriptionStream = single_result(await schema.execute(*arguments, allowed))
     else:
         if admit is not None and OperationType.SUBSCRIPTION in allowed:
             admit()
-        found = await _begun(await schema.stream(*given, None, allowed), mine)
-    if not isinstance(found, Answer) or found.started:
-        request.options.persisted.keep(operation)
-    return found
+        outcome = await _started(await schema.stream(*arguments, None, allowed), own)
+    if not isinstance(outcome, OperationResult) or outcome.executed:
+        request.options.persisted.store(operation)
+    return outcome
 
 
-def _is_end(result: ExecutionResult) -> bool:
-    """Whether the stream itself failed: what went wrong with an event has a path that begins with its field."""
+def _ends_stream(result: ExecutionResult) -> bool:
+    """Whether the stream itself failed. An error of a single event has a path that begins with the event's field."""
     return result.data is None and bool(result.errors) and not any(error.path for error in result.errors or ())
 
 
-def refused(problem: Problem) -> Answer:
+def refused(problem: Problem) -> OperationResult:
     error = render(GraphQLError(problem.message, original_error=problem))
-    return Answer({"errors": [error.formatted]}, started=False)
+    return OperationResult({"errors": [error.formatted]}, executed=False)
 
 
-def answer(result: ExecutionResult) -> Answer:
-    """What a query or mutation gave. Without `data` where it did not run: refused, or wrong in its variables."""
+def single_result(result: ExecutionResult) -> OperationResult:
+    """The result of a query or mutation, without `data` if it was not executed: refused, or with wrong variables."""
     errors = result.errors or []
-    ran = result.data is not None or not errors or any(error.path for error in errors)
-    started = ran and not isinstance(result, PreExecutionError)
-    return Answer(_payload(result, with_data=started), started)
+    has_run = result.data is not None or not errors or any(error.path for error in errors)
+    executed = has_run and not isinstance(result, PreExecutionError)
+    return OperationResult(_payload(result, with_data=executed), executed)
 
 
 def _payload(result: ExecutionResult, *, with_data: bool = True) -> dict[str, Any]:
@@ -184,20 +189,20 @@ def _json(payload: dict[str, Any]) -> bytes:
     return orjson.dumps(payload, default=str)
 
 
-async def _begun(results: AsyncGenerator[Any, None], request: Request) -> Answer | Stream:
-    """Waits until the operation has passed its checks, which may be long before its first event."""
+async def _started(results: AsyncGenerator[Any, None], request: Request) -> OperationResult | SubscriptionStream:
+    """Waits until the subscription has passed its checks, which may be long before its first event."""
     first = asyncio.ensure_future(anext(results, None))
-    began = asyncio.ensure_future(request.began.wait())
-    stream = Stream(first, results, request)
+    started = asyncio.ensure_future(request.started.wait())
+    stream = SubscriptionStream(first, results, request)
     try:
-        await asyncio.wait({first, began}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({first, started}, return_when=asyncio.FIRST_COMPLETED)
     except asyncio.CancelledError:
         await stream.aclose()
         raise
     finally:
-        began.cancel()
-    if request.began.is_set():
+        started.cancel()
+    if request.started.is_set():
         return stream
     async with aclosing(stream):
-        # A schema's stream that ends without a word has had nothing to refuse.
-        return answer(first.result() or ExecutionResult(None, None))
+        # A stream of the schema that ends without a result has refused nothing.
+        return single_result(first.result() or ExecutionResult(None, None))

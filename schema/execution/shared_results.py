@@ -1,204 +1,222 @@
-"""The event log for GraphQL: an event is rendered once for all who follow it by the same operation and rights.
+"""The event log in GraphQL: an event is executed once for all who subscribe with the same operation and rights.
 
-A thousand editors that show one workspace send the same text with the same key, but for where they start. What they
-select below the event is the same for them at the same moment, so the first executes it and the others are given the
-same bytes. They are kept for a second: who comes later sees what is there by then.
+A thousand editors that show one workspace send the same subscription with the same rights, apart from the cursor that
+they start after. What they select from an event is the same for all of them at the same moment, so the first one
+executes it and the others are sent the same bytes. A result is kept for a second: later subscribers read current data.
 """
 
 import asyncio
-from collections import OrderedDict
-from collections.abc import AsyncGenerator, Awaitable, Hashable, Iterable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Hashable
 from dataclasses import dataclass
+from enum import Enum
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NoReturn, cast
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Final, NoReturn, cast
 
 import orjson
+from cachetools import TTLCache
 from graphql import (
     ExecutionResult,
     FieldNode,
-    Node,
     OperationDefinitionNode,
     SelectionNode,
-    VariableNode,
-    Visitor,
-    visit,
 )
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 
 from models.base import Record
+from models.limits import limit
 from resolvers.core.errors import ErrorCode, Problem
 from schema.execution.masking import render
+from schema.execution.selection import Fragments, variables_in, walk
 
 if TYPE_CHECKING:
-    from schema.types.base import Request
+    from schema.execution.request import Request
 
-FRESH = 1.0
-"""Seconds for which a result is good for others."""
-MAX_SHARED = 200
-MAX_SHARED_SIZE = 256 * 1024
-"""Results that are kept at most, and bytes of one: a larger one is for those who wait for it already."""
-MAX_EVENT = 4 * 1024 * 1024
-"""Bytes of an event's result."""
-EVERYBODYS = {"__typename", "cursor", "id", "type", "createdAt", "noteId"}
-"""Fields of an event that are the same for all who may see it."""
+SHARED_SECONDS: Final = 1.0
+MAX_SHARED_RESULTS: Final = 200
+MAX_SHARED_BYTES: Final = 256 * 1024
+"""Bytes of a result that is kept. A larger one is sent to those who wait for it already, and then dropped."""
+MAX_EVENT_MIB = limit(
+    4,
+    "Result of a subscription for one event",
+    area="Live",
+    beyond="PAYLOAD_TOO_LARGE, which ends the stream",
+    unit="MiB",
+)
+VIEWER_INDEPENDENT_FIELDS: Final = {"__typename", "cursor", "id", "type", "createdAt", "noteId"}
+"""Fields of an event that are the same for everyone who may see it."""
+
+
+class NotShared(Enum):
+    """Why a result is not shared."""
+
+    FAILED = "failed"
+    """It has errors. Everyone executes it alone, since an error carries the id of one's own request."""
+    ABANDONED = "abandoned"
+    """The subscriber that executed it was cancelled. One of those who wait executes it for the others."""
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """`operation` is kept so that no other one can have its identity, which is part of the key. None: it failed."""
+class SharedResult:
+    """The result of an operation for an event, as JSON, once it is there.
 
-    body: "asyncio.Future[bytes | None]"
+    `operation` is kept alive so that no other operation can get its `id()`, which is part of the key.
+    """
+
+    outcome: "asyncio.Future[bytes | NotShared]"
     operation: OperationDefinitionNode
 
 
-class Shared:
-    """The results of this process that others may want, as JSON."""
+class SharedResults:
+    """The results that this process shares among its subscribers."""
 
-    def __init__(self) -> None:
-        self._kept: OrderedDict[Hashable, Entry] = OrderedDict()
+    def __init__(self, seconds: float = SHARED_SECONDS, most: int = MAX_SHARED_RESULTS) -> None:
+        self._seconds = seconds
+        self._results: TTLCache[Hashable, SharedResult] = TTLCache(most, seconds, timer=monotonic)
 
-    def get(self, key: Hashable) -> Entry | None:
-        return self._kept.get(key)
+    def __len__(self) -> int:
+        return len(self._results)
 
-    def begin(self, key: Hashable, operation: OperationDefinitionNode) -> "asyncio.Future[bytes | None]":
+    def get(self, key: Hashable) -> SharedResult | None:
+        return self._results.get(key)
+
+    def begin(self, key: Hashable, operation: OperationDefinitionNode) -> "asyncio.Future[bytes | NotShared]":
+        """The future of a new result. Whoever begins one must `finish` it."""
         loop = asyncio.get_running_loop()
-        entry = Entry(loop.create_future(), operation)
-        self._kept[key] = entry
-        loop.call_later(FRESH, self._forget, key, entry)
-        while len(self._kept) > MAX_SHARED:
-            self._kept.popitem(last=False)
-        return entry.body
+        outcome: asyncio.Future[bytes | NotShared] = loop.create_future()
+        self._results[key] = SharedResult(outcome, operation)
+        # The cache drops what has expired only when it is used, so it is used again after the last event, too.
+        loop.call_later(self._seconds + 0.01, self._results.expire)
+        return outcome
 
-    def end(self, key: Hashable, mine: "asyncio.Future[bytes | None]", body: bytes | None) -> None:
-        mine.set_result(body)
-        entry = self._kept.get(key)
-        if entry is not None and entry.body is mine and (body is None or len(body) > MAX_SHARED_SIZE):
-            del self._kept[key]
-
-    def _forget(self, key: Hashable, entry: Entry) -> None:
-        if self._kept.get(key) is entry:
-            del self._kept[key]
+    def finish(self, key: Hashable, pending: "asyncio.Future[bytes | NotShared]", outcome: bytes | NotShared) -> None:
+        pending.set_result(outcome)
+        current = self._results.get(key)
+        is_kept = isinstance(outcome, bytes) and len(outcome) <= MAX_SHARED_BYTES
+        if current is not None and current.outcome is pending and not is_kept:
+            del self._results[key]
 
 
-shared = Shared()
+shared_results = SharedResults()
 
 
-class Followed:
-    """The log as one subscription follows it.
+class LogSubscription:
+    """The event log as the source stream of one subscription.
 
-    graphql-core is given it as the source of the events, and waits for the first until all is over: meanwhile the
-    transport takes the `rows`, and has each `told`. That passes by all that would be done for each follower of each
-    event, which costs ten times what it takes to send one.
+    graphql-core iterates over it, and waits for the first event until the subscription ends. Meanwhile the transport
+    reads `events` itself and calls `render` for each: graphql-core's own work per subscriber and event would cost ten
+    times as much as sending it.
     """
 
-    executor: "LogExecutor"
+    executor: "OperationExecutor"
 
-    def __init__(self, request: "Request", rows: AsyncGenerator[Record, None]) -> None:
+    def __init__(self, request: "Request", events: AsyncGenerator[Record, None]) -> None:
         self._request = request
-        self._over = asyncio.Event()
-        self.rows = rows
+        self._closed = asyncio.Event()
+        self.events = events
 
-    def __aiter__(self) -> "Followed":
+    def __aiter__(self) -> "LogSubscription":
         return self
 
     async def __anext__(self) -> NoReturn:
-        self._request.followed = self
-        self._request.began.set()
-        await self._over.wait()
+        self._request.log_subscription = self
+        self._request.started.set()
+        await self._closed.wait()
         raise StopAsyncIteration
 
     async def aclose(self) -> None:
-        self._over.set()
-        await self.rows.aclose()
+        self._closed.set()
+        await self.events.aclose()
 
-    async def told(self, event: Record) -> bytes:
-        """The operation's result for an event, as JSON. Raises PAYLOAD_TOO_LARGE beyond MAX_EVENT."""
-        key = (event.id, self.executor.likeness)
-        known = shared.get(key)
-        if known is not None:
-            # Shielded: who leaves must not take it from the others.
-            found = known.body.result() if known.body.done() else await asyncio.shield(known.body)
-            if found is not None:
-                return found
-        mine, body = shared.begin(key, self.executor.operation), None
+    async def render(self, event: Record) -> bytes:
+        """The operation's result for an event, as JSON. Raises PAYLOAD_TOO_LARGE beyond MAX_EVENT_MIB."""
+        key = (event.id, self.executor.sharing_key)
+        while (shared := shared_results.get(key)) is not None:
+            # Shielded, so that a subscriber that leaves does not cancel the others' result.
+            outcome = shared.outcome.result() if shared.outcome.done() else await asyncio.shield(shared.outcome)
+            if isinstance(outcome, bytes):
+                return outcome
+            if outcome is NotShared.FAILED:
+                break
+        return await self._execute(key, event)
+
+    async def _execute(self, key: Hashable, event: Record) -> bytes:
+        pending = shared_results.begin(key, self.executor.operation)
+        outcome: bytes | NotShared = NotShared.ABANDONED
         try:
-            result = await self.executor.result(event)
-            # Errors are told to each with their own request's id.
-            body = None if result.errors else encoded(result)
-            return body or encoded(result)
+            result = await self.executor.execute_event(event)
+            body = encode(result)
+            outcome = NotShared.FAILED if result.errors else body
+            return body
+        except Exception:
+            outcome = NotShared.FAILED
+            raise
         finally:
-            shared.end(key, mine, body)
+            shared_results.finish(key, pending, outcome)
 
 
-def encoded(result: ExecutionResult) -> bytes:
+def encode(result: ExecutionResult) -> bytes:
     payload: dict[str, Any] = {"data": result.data}
     if result.errors:
         payload["errors"] = [render(error).formatted for error in result.errors]
     body = orjson.dumps(payload, default=str)
-    if len(body) > MAX_EVENT:
-        text = f"The result for an event is larger than {MAX_EVENT // 1024**2} MiB: select less of it."
+    if len(body) > MAX_EVENT_MIB * 1024**2:
+        text = f"The result for an event is larger than {MAX_EVENT_MIB} MiB: select less of it."
         raise Problem(ErrorCode.PAYLOAD_TOO_LARGE, text)
     return body
 
 
-class LogExecutor(StrawberryGraphQLCoreExecutionContext):
-    """Executes every operation as Strawberry does, and leaves itself with those that follow the log."""
+class OperationExecutor(StrawberryGraphQLCoreExecutionContext):
+    """Executes operations as Strawberry does, and hands itself to the subscriptions of the event log."""
 
     @classmethod
-    def build(cls, *args: Any, **more: Any) -> Any:
-        # Hints about the names in variables would be looked for up to 50 times, a millisecond each.
-        return super().build(*args, **more | {"hide_suggestions": True})
+    def build(cls, *args: Any, **options: Any) -> Any:
+        # Suggestions for misspelt names in variables would be computed up to 50 times, a millisecond each.
+        return super().build(*args, **options | {"hide_suggestions": True})
 
     def cancellable_iterable(self, iterable: Any) -> Any:
-        if isinstance(iterable, Followed):
+        if isinstance(iterable, LogSubscription):
             iterable.executor = self
         return super().cancellable_iterable(iterable)
 
     @cached_property
-    def likeness(self) -> Hashable:
-        """The same for those to whom the same event is the same result."""
-        below = set(_variables_below(self.operation, self.fragment_definitions.values()))
-        given = {name: value for name, value in self.variable_values.coerced.items() if name in below}
-        viewer = None if _is_everybodys(self.operation) else self.context_value.ctx.caller
-        return id(self.operation), repr(sorted(given.items())), viewer
+    def sharing_key(self) -> Hashable:
+        """Equal for two subscribers if an event has the same result for both."""
+        used = event_variables(self.operation, self.fragment_definitions)
+        values = {name: value for name, value in self.variable_values.coerced.items() if name in used}
+        viewer = None if is_viewer_independent(self.operation) else self.context_value.ctx.caller
+        return id(self.operation), repr(sorted(values.items())), viewer
 
-    async def result(self, event: Record) -> ExecutionResult:
-        done: Any = self.build_per_event_executor(event).execute_operation(False)
-        return await cast("Awaitable[ExecutionResult]", done) if self.is_awaitable(done) else done
-
-
-def _is_everybodys(operation: OperationDefinitionNode) -> bool:
-    """Whether nothing is selected but what an event has of itself."""
-    return all(
-        isinstance(field, FieldNode) and field.name.value in EVERYBODYS
-        for node in operation.selection_set.selections
-        for field in _below(node)
-    )
+    async def execute_event(self, event: Record) -> ExecutionResult:
+        result: Any = self.build_per_event_executor(event).execute_operation(False)
+        return await cast("Awaitable[ExecutionResult]", result) if self.is_awaitable(result) else result
 
 
-def _below(node: SelectionNode) -> Iterable[SelectionNode]:
-    """What is selected of the subscription's field; the node itself where it is none."""
-    return node.selection_set.selections if isinstance(node, FieldNode) and node.selection_set else (node,)
+def is_viewer_independent(operation: OperationDefinitionNode) -> bool:
+    """Whether the operation selects only VIEWER_INDEPENDENT_FIELDS of its events. With a fragment it counts as not."""
+    independent = True
+
+    def visit(node: SelectionNode, level: int) -> int | None:
+        nonlocal independent
+        if isinstance(node, FieldNode) and level == 0 and node.selection_set is not None:
+            return level + 1
+        independent &= isinstance(node, FieldNode) and node.name.value in VIEWER_INDEPENDENT_FIELDS
+        return None
+
+    walk(operation.selection_set, 0, visit)
+    return independent
 
 
-def _variables_below(operation: OperationDefinitionNode, fragments: Any) -> Iterator[str]:
-    """The variables that an event's result may depend on: all but those of the subscription's own arguments."""
-    for node in operation.selection_set.selections:
-        parts: list[Node] = [node]
-        if isinstance(node, FieldNode):
-            parts = [*(node.directives or ()), *([node.selection_set] if node.selection_set else ())]
-        for part in parts:
-            yield from names_in(part)
-    for fragment in fragments:
-        yield from names_in(fragment)
+def event_variables(operation: OperationDefinitionNode, fragments: Fragments) -> set[str]:
+    """The variables that an event's result may depend on: all but those in the subscription field's own arguments."""
+    names: set[str] = set()
 
+    def visit(node: SelectionNode, level: int) -> int:
+        for directive in node.directives or ():
+            names.update(variables_in(directive))
+        if level > 0:
+            names.update(variables_in(node))
+        return level + isinstance(node, FieldNode)
 
-def names_in(node: Node) -> list[str]:
-    names: list[str] = []
-
-    class Names(Visitor):
-        def enter_variable(self, variable: VariableNode, *_: Any) -> None:
-            names.append(variable.name.value)
-
-    visit(node, Names())
+    walk(operation.selection_set, 0, visit, fragments=fragments)
     return names

@@ -17,22 +17,22 @@ from strawberry.types.graphql import OperationType
 from resolvers.core.context import Context
 from resolvers.core.errors import ErrorCode, Problem
 from resolvers.core.rate_limit import Meter
-from schema.execution.run import EVERY, Answer, Stream, refused, run
+from schema.execution.operation import OperationRequest
+from schema.execution.request import Options, Request
+from schema.execution.run import ALL_OPERATION_TYPES, OperationResult, SubscriptionStream, refused, run
 from schema.transports import multipart, sse
 from schema.transports.credentials import Connections, viewing
 from schema.transports.media_types import GRAPHQL, JSON, SSE, Accepted, negotiate, read_media
 from schema.transports.requests import (
+    ANONYMOUS_MAX_BODY_BYTES,
     PARAMETERS,
-    STRANGERS_BODY,
-    Operation,
     check_parameters,
     read_json,
     read_operation,
     read_parameters,
 )
-from schema.transports.sse_single_connection import TOKEN, Reservations, start
+from schema.transports.sse_single_connection import TOKEN, StreamReservations, start
 from schema.transports.streaming import Streamed
-from schema.types.base import Options, Request
 
 METHODS = "GET, POST, PUT, DELETE"
 PARTIAL_SUCCESS = 294
@@ -46,7 +46,7 @@ class Server:
 
     options: Options
     connections: Connections
-    reservations: Reservations = field(default_factory=Reservations)
+    reservations: StreamReservations = field(default_factory=StreamReservations)
 
 
 async def respond(http: HTTPRequest, server: Server) -> Response:
@@ -98,7 +98,7 @@ def _allowed(http: HTTPRequest, accepted: Accepted) -> set[OperationType]:
     return allowed
 
 
-async def _operation(http: HTTPRequest, ctx: Context) -> Operation:
+async def _operation(http: HTTPRequest, ctx: Context) -> OperationRequest:
     if http.method == "GET":
         return read_parameters({name: http.query_params.getlist(name) for name in PARAMETERS})
     media = read_media(http.headers.get("content-type", ""))
@@ -111,36 +111,38 @@ async def _strangers_body(http: HTTPRequest) -> bytes:
     body = b""
     async for chunk in http.stream():
         body += chunk
-        if len(body) > STRANGERS_BODY:
-            text = f"Without a credential a request body has at most {STRANGERS_BODY} bytes."
+        if len(body) > ANONYMOUS_MAX_BODY_BYTES:
+            text = f"Without a credential a request body has at most {ANONYMOUS_MAX_BODY_BYTES} bytes."
             raise Problem(ErrorCode.PAYLOAD_TOO_LARGE, text)
     return body
 
 
-def _response(found: Answer | Stream, ctx: Context, accepted: Accepted, counted: ExitStack) -> Response:
+def _response(
+    found: OperationResult | SubscriptionStream, ctx: Context, accepted: Accepted, counted: ExitStack
+) -> Response:
     """The response; a stream takes along how it was `counted`."""
-    if isinstance(found, Answer) and (accepted.answer or _code(found) in MISSENT):
+    if isinstance(found, OperationResult) and (accepted.answer or _code(found) in MISSENT):
         media = accepted.answer or JSON
         return _written(found, media, _status(found, media))
     patience = ctx.limits.stall_timeout_seconds
     streamed: Streamed = (sse if accepted.stream == SSE else multipart).streamed(found, ctx.caller, patience)
-    if isinstance(found, Stream):
+    if isinstance(found, SubscriptionStream):
         streamed.closing.enter_context(counted.pop_all())
         streamed.closing.push_async_callback(found.aclose)
     return streamed
 
 
-def _status(answer: Answer, media: str) -> int:
-    if answer.started:
+def _status(answer: OperationResult, media: str) -> int:
+    if answer.executed:
         return PARTIAL_SUCCESS if media == GRAPHQL and "errors" in answer.payload else 200
     return answer.status if media == GRAPHQL or _code(answer) in MISSENT else 200
 
 
-def _code(answer: Answer) -> str | None:
-    return None if answer.started else str(answer.payload["errors"][0]["extensions"]["code"])
+def _code(answer: OperationResult) -> str | None:
+    return None if answer.executed else str(answer.payload["errors"][0]["extensions"]["code"])
 
 
-def _written(answer: Answer, media: str, status: int, **more: str) -> Response:
+def _written(answer: OperationResult, media: str, status: int, **more: str) -> Response:
     headers = {"Content-Type": f"{media}; charset=utf-8"}
     if status >= 400:
         headers |= _hints(answer.payload["errors"][0]["extensions"])
@@ -179,7 +181,7 @@ async def _on_one_stream(
         made = reservations.find(request.ctx, token)
         made.stop(http.query_params.get("operationId", ""))
         return Response(status_code=200)
-    allowed = {OperationType.QUERY, OperationType.SUBSCRIPTION} if http.method == "GET" else EVERY
+    allowed = {OperationType.QUERY, OperationType.SUBSCRIPTION} if http.method == "GET" else ALL_OPERATION_TYPES
     operation = await _operation(http, request.ctx)
     answer = await start(reservations.find(request.ctx, token), operation, request, allowed)
     return Response(status_code=202) if answer is None else _written(answer, accepted.answer or JSON, answer.status)

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 from resolvers.core.context import Viewer
-from schema.execution.run import Answer, Stream
+from schema.execution.run import OperationResult, SubscriptionStream
 from schema.transports.media_types import MULTIPART
 from schema.transports.streaming import Streamed, admitted
 
@@ -24,12 +24,12 @@ BEAT = written(b"{}")
 END = b"--\r\n"
 
 
-def streamed(found: Answer | Stream, viewer: Viewer | None, patience: float) -> Streamed:
-    chunks = _events(found, viewer) if isinstance(found, Stream) else _one(found)
+def streamed(found: OperationResult | SubscriptionStream, viewer: Viewer | None, patience: float) -> Streamed:
+    chunks = _events(found, viewer) if isinstance(found, SubscriptionStream) else _one(found)
     return Streamed(chunks, media_type=CONTENT_TYPE, beat=BEAT, patience=patience)
 
 
-async def _events(stream: Stream, viewer: Viewer | None) -> AsyncGenerator[bytes, None]:
+async def _events(stream: SubscriptionStream, viewer: Viewer | None) -> AsyncGenerator[bytes, None]:
     # With the first heartbeat, so that the client knows the stream to be open before its first event.
     yield OPENING + BEAT
     async with aclosing(admitted(stream, viewer)) as events:
@@ -38,5 +38,5 @@ async def _events(stream: Stream, viewer: Viewer | None) -> AsyncGenerator[bytes
     yield END
 
 
-async def _one(answer: Answer) -> AsyncGenerator[bytes, None]:
+async def _one(answer: OperationResult) -> AsyncGenerator[bytes, None]:
     yield OPENING + written(b'{"payload":%b}' % answer.body) + END

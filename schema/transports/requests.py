@@ -1,12 +1,12 @@
 """A request for an operation, as every transport is sent it: in a JSON object, or in the parameters of an address."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
 
 from resolvers.core.errors import ErrorCode, Problem, bad_input
+from schema.execution.operation import OperationRequest
 
 PARAMETERS = ("query", "variables", "operationName", "extensions", "documentId")
 MAX_ADDRESS = 16 * 1024
@@ -15,28 +15,17 @@ MAX_PARAMETERS = 100
 MAX_ITEMS = 100_000
 """Commas in one request, those in texts aside: it has as many elements of lists and fields of objects, and some more.
 A note of 10,000 segments has 50,000."""
-STRANGERS_BODY = 64 * 1024
+ANONYMOUS_MAX_BODY_BYTES = 64 * 1024
 """Bytes of a request, or of a WebSocket's message, from whoever has not said who they are."""
 
 
-@dataclass(frozen=True, slots=True)
-class Operation:
-    """`query` None: the document is known by `document_id`, or by the hash in `extensions` (see `persisted`)."""
-
-    query: str | None
-    name: str | None = None
-    variables: dict[str, Any] = field(default_factory=dict)
-    extensions: dict[str, Any] = field(default_factory=dict)
-    document_id: str | None = None
-
-
-def read_operation(body: object) -> Operation:
+def read_operation(body: object) -> OperationRequest:
     """The operation in the parsed body of a request, or in a socket's payload. Raises BAD_USER_INPUT."""
     if isinstance(body, list):
         raise bad_input("query", "Batching is off: send one operation, as a JSON object, per request.")
     if not isinstance(body, dict):
         raise bad_input("query", "A request is a JSON object with a query.")
-    operation = Operation(
+    operation = OperationRequest(
         _text(body, "query"),
         _text(body, "operationName"),
         _object(body, "variables"),
@@ -56,7 +45,7 @@ def check_parameters(text: bytes) -> None:
         raise bad_input("query", f"The address has more than {MAX_PARAMETERS} parameters.")
 
 
-def read_parameters(pairs: Mapping[str, list[str]]) -> Operation:
+def read_parameters(pairs: Mapping[str, list[str]]) -> OperationRequest:
     """The operation in the parameters of an address: each with all its values."""
     body: dict[str, Any] = {}
     for name in PARAMETERS:

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 from resolvers.core.context import Viewer
-from schema.execution.run import Answer, Stream
+from schema.execution.run import OperationResult, SubscriptionStream
 from schema.transports.media_types import SSE
 from schema.transports.streaming import Streamed, admitted
 
@@ -21,13 +21,13 @@ def written(data: bytes, cursor: str | None = None) -> bytes:
     return b"event: next\n%bdata: %b\n\n" % (ident, data)
 
 
-def streamed(found: Answer | Stream, viewer: Viewer | None, patience: float) -> Streamed:
+def streamed(found: OperationResult | SubscriptionStream, viewer: Viewer | None, patience: float) -> Streamed:
     """The response. An operation that was refused is told of in the stream: the protocol wants it so."""
-    chunks = _events(found, viewer) if isinstance(found, Stream) else _one(found)
+    chunks = _events(found, viewer) if isinstance(found, SubscriptionStream) else _one(found)
     return Streamed(chunks, media_type=SSE, beat=BEAT, patience=patience)
 
 
-async def _events(stream: Stream, viewer: Viewer | None) -> AsyncGenerator[bytes, None]:
+async def _events(stream: SubscriptionStream, viewer: Viewer | None) -> AsyncGenerator[bytes, None]:
     # The first bytes tell browsers that the stream is open, long before its first event.
     yield BEAT
     async with aclosing(admitted(stream, viewer)) as events:
@@ -36,6 +36,6 @@ async def _events(stream: Stream, viewer: Viewer | None) -> AsyncGenerator[bytes
     yield COMPLETE
 
 
-async def _one(answer: Answer) -> AsyncGenerator[bytes, None]:
+async def _one(answer: OperationResult) -> AsyncGenerator[bytes, None]:
     yield written(answer.body)
     yield COMPLETE

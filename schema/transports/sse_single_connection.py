@@ -16,13 +16,13 @@ from strawberry.types.graphql import OperationType
 
 from resolvers.core.context import Context
 from resolvers.core.errors import ErrorCode, Problem, bad_input
-from schema.execution.run import Answer, Stream, run
+from schema.execution.operation import OperationRequest
+from schema.execution.request import MAX_EVENTS_IN_FLIGHT, Request
+from schema.execution.run import OperationResult, SubscriptionStream, run
 from schema.transports import sse
 from schema.transports.media_types import SSE
-from schema.transports.requests import Operation
 from schema.transports.streaming import Streamed, admitted
 from schema.transports.websocket_messages import MAX_ID
-from schema.types.base import AT_ONCE, Request
 
 TOKEN = "X-GraphQL-Event-Stream-Token"  # noqa: S105 (its name)
 """The header with the token of a reservation; as a parameter of the address it is `token`."""
@@ -51,12 +51,12 @@ class Running:
 
 
 @dataclass(eq=False)
-class Reservation:
+class StreamReservation:
     caller: tuple[UUID, UUID]
     token: str = field(default_factory=lambda: secrets.token_urlsafe(32))
     claimed: bool = False
     ended: bool = False
-    turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE))
+    turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MAX_EVENTS_IN_FLIGHT))
     events: asyncio.Queue[tuple[Running, bytes]] = field(default_factory=lambda: asyncio.Queue(WAITING))
     operations: dict[str, Running] = field(default_factory=dict)
 
@@ -70,11 +70,11 @@ class Reservation:
             del self.operations[ident]
 
 
-class Reservations:
+class StreamReservations:
     """Every reservation of this process, by its token; those of others are NOT_FOUND, like those that are not."""
 
     def __init__(self) -> None:
-        self._all: dict[str, Reservation] = {}
+        self._all: dict[str, StreamReservation] = {}
 
     def make(self, ctx: Context) -> str:
         """The token of a new reservation. Raises RATE_LIMITED."""
@@ -84,22 +84,22 @@ class Reservations:
             raise Problem(ErrorCode.RATE_LIMITED, text)
         if len(self._all) >= MAX_RESERVATIONS:
             raise Problem(ErrorCode.UNAVAILABLE, "This server can take no more event streams now.")
-        made = Reservation(mine)
+        made = StreamReservation(mine)
         self._all[made.token] = made
         asyncio.get_running_loop().call_later(UNCLAIMED, self._expire, made)
         return made.token
 
-    def _expire(self, made: Reservation) -> None:
+    def _expire(self, made: StreamReservation) -> None:
         if not made.claimed:
             self._end(made)
 
-    def _end(self, made: Reservation) -> None:
+    def _end(self, made: StreamReservation) -> None:
         made.ended = True
         self._all.pop(made.token, None)
         for ident in list(made.operations):
             made.stop(ident)
 
-    def find(self, ctx: Context, token: str) -> Reservation:
+    def find(self, ctx: Context, token: str) -> StreamReservation:
         found = self._all.get(token)
         if found is None or found.caller != caller(ctx):
             raise unknown()
@@ -120,7 +120,7 @@ def unknown() -> Problem:
     return Problem(ErrorCode.NOT_FOUND, "There is no such event stream here: make a reservation first.")
 
 
-async def _told(made: Reservation) -> AsyncGenerator[bytes, None]:
+async def _told(made: StreamReservation) -> AsyncGenerator[bytes, None]:
     yield sse.BEAT
     while True:
         running, event = await made.events.get()
@@ -134,8 +134,8 @@ def caller(ctx: Context) -> tuple[UUID, UUID]:
 
 
 async def start(
-    made: Reservation, operation: Operation, request: Request, allowed: Collection[OperationType]
-) -> Answer | None:
+    made: StreamReservation, operation: OperationRequest, request: Request, allowed: Collection[OperationType]
+) -> OperationResult | None:
     """Starts an operation on a stream. An answer is why it was refused."""
     ident = _named(operation)
     if made.ended:
@@ -147,23 +147,23 @@ async def start(
         raise Problem(ErrorCode.RATE_LIMITED, text)
     running = made.operations[ident] = Running()
     try:
-        found = await run(operation, replace(request, turns=made.turns), allowed=allowed)
+        found = await run(operation, replace(request, in_flight=made.turns), allowed=allowed)
     except BaseException:
         made.forget(ident, running)
         raise
-    if isinstance(found, Answer) and not found.started:
+    if isinstance(found, OperationResult) and not found.executed:
         made.forget(ident, running)
         return found
     if not running.stopped:
         running.task = asyncio.create_task(_follow(made, ident, running, found, request))
         # A task that is cancelled before it has begun would not close what it was to follow.
         await asyncio.sleep(0)
-    elif isinstance(found, Stream):
+    elif isinstance(found, SubscriptionStream):
         await found.aclose()
     return None
 
 
-def _named(operation: Operation) -> str:
+def _named(operation: OperationRequest) -> str:
     ident = operation.extensions.get("operationId")
     if not isinstance(ident, str) or not 0 < len(ident) <= MAX_ID:
         raise bad_input(
@@ -172,9 +172,11 @@ def _named(operation: Operation) -> str:
     return ident
 
 
-async def _follow(made: Reservation, ident: str, running: Running, found: Answer | Stream, request: Request) -> None:
+async def _follow(
+    made: StreamReservation, ident: str, running: Running, found: OperationResult | SubscriptionStream, request: Request
+) -> None:
     try:
-        if isinstance(found, Answer):
+        if isinstance(found, OperationResult):
             await _tell(made, ident, running, found.body)
         else:
             async with aclosing(admitted(found, request.ctx.caller)) as events:
@@ -185,6 +187,6 @@ async def _follow(made: Reservation, ident: str, running: Running, found: Answer
         made.forget(ident, running)
 
 
-async def _tell(made: Reservation, ident: str, running: Running, body: bytes, cursor: str | None = None) -> None:
+async def _tell(made: StreamReservation, ident: str, running: Running, body: bytes, cursor: str | None = None) -> None:
     event = sse.written(b'{"id":%b,"payload":%b}' % (orjson.dumps(ident), body), cursor)
     await made.events.put((running, event))

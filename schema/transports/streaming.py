@@ -12,7 +12,7 @@ from starlette.types import Receive, Scope, Send
 
 from resolvers.core.context import Viewer
 from resolvers.core.errors import ErrorCode, Problem
-from schema.execution.run import Event, Stream, ended
+from schema.execution.run import SubscriptionEvent, SubscriptionStream, failed_event
 
 log = structlog.get_logger()
 
@@ -79,7 +79,7 @@ class Streamed(StreamingResponse):
                     await self._write(self._beat)
 
 
-async def admitted(stream: Stream, viewer: Viewer | None) -> AsyncGenerator[Event, None]:
+async def admitted(stream: SubscriptionStream, viewer: Viewer | None) -> AsyncGenerator[SubscriptionEvent, None]:
     """The events while the viewer's token is good; what ends the stream then is told as its last event."""
     expires = viewer.expires_at if viewer else None
     left = None if expires is None else max(expires - time.time(), 0)
@@ -93,4 +93,6 @@ async def admitted(stream: Stream, viewer: Viewer | None) -> AsyncGenerator[Even
                     return
                 yield event
         except TimeoutError:
-            yield ended(Problem(ErrorCode.UNAUTHENTICATED, "The access token has expired. Come back with a new one."))
+            yield failed_event(
+                Problem(ErrorCode.UNAUTHENTICATED, "The access token has expired. Come back with a new one.")
+            )

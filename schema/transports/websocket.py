@@ -20,12 +20,13 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from resolvers.core.context import Context
 from resolvers.core.errors import ErrorCode, Problem
 from resolvers.core.rate_limit import Meter
-from schema.execution.run import Answer, refused, run
+from schema.execution.operation import OperationRequest
+from schema.execution.request import Options, Request
+from schema.execution.run import OperationResult, refused, run
 from schema.transports.credentials import CROWDED, Connections, viewing
-from schema.transports.requests import Operation, read_operation
+from schema.transports.requests import read_operation
 from schema.transports.token_expiry import EXPIRED, until_expiry
 from schema.transports.websocket_messages import Close, Message, Refusal, malformed, read_message
-from schema.types.base import Options, Request
 
 log = structlog.get_logger()
 
@@ -43,7 +44,7 @@ COMING_IN = 20
 """Connections that are let in at a time: when all come back at once they wait here, not for the database."""
 
 
-class Sockets:
+class SocketTransport:
     """Every WebSocket of this process."""
 
     def __init__(self, options: Options, connections: Connections) -> None:
@@ -236,12 +237,12 @@ class Connection:
         # Not by a task of its own: who sends on and reads nothing would have any number of them.
         await self._send("error", message.id, payload=answer.payload["errors"])
 
-    async def _run(self, ident: str, operation: Operation) -> None:
+    async def _run(self, ident: str, operation: OperationRequest) -> None:
         found = await run(operation, self._request)
-        if isinstance(found, Answer):
-            if found.started:
+        if isinstance(found, OperationResult):
+            if found.executed:
                 await self._next(ident, found.body)
-            await self._end(ident, None if found.started else found.payload["errors"])
+            await self._end(ident, None if found.executed else found.payload["errors"])
             return
         async with aclosing(found) as events:
             async for event in events:

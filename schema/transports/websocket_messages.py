@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 from starlette.types import Message as Received
 
-from schema.transports.requests import STRANGERS_BODY, TOO_MANY_ITEMS, has_too_many_items
+from schema.transports.requests import ANONYMOUS_MAX_BODY_BYTES, TOO_MANY_ITEMS, has_too_many_items
 
 MAX_ID = 1_000
 """Characters of an operation's id."""
@@ -55,8 +55,8 @@ def read_message(received: Received, *, known: bool) -> Message:
     if text is None:
         raise malformed("messages are text, not binary")
     body = text.encode()
-    if not known and len(body) > STRANGERS_BODY:
-        raise Refusal(Close.TOO_LARGE, f"Before connection_ack a message has at most {STRANGERS_BODY} bytes")
+    if not known and len(body) > ANONYMOUS_MAX_BODY_BYTES:
+        raise Refusal(Close.TOO_LARGE, f"Before connection_ack a message has at most {ANONYMOUS_MAX_BODY_BYTES} bytes")
     if has_too_many_items(body):
         raise Refusal(Close.TOO_LARGE, TOO_MANY_ITEMS)
     try:

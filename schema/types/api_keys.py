@@ -9,7 +9,7 @@ from strawberry import UNSET
 from models.base import Record
 from models.people import ApiKeyDraft
 from resolvers.workspaces import api_keys as keys
-from schema.types.base import Info, ident
+from schema.types.base import Info, parse_id
 from schema.types.inputs import draft
 from schema.types.workspaces import ApiKey
 
@@ -54,4 +54,4 @@ class KeyMutation:
     @strawberry.mutation(graphql_type=ApiKey, description="At once and for good. A key may revoke itself.")
     @staticmethod
     async def revoke_api_key(info: Info, id: strawberry.ID) -> Record:  # noqa: A002 (the contract's name)
-        return await keys.revoke(info.context.ctx, ident("ApiKey", id))
+        return await keys.revoke(info.context.ctx, parse_id("ApiKey", id))

@@ -13,7 +13,7 @@ from resolvers import replies
 from resolvers.conversations import conversations
 from resolvers.core.pagination import Page, PageArguments
 from resolvers.core.ports.ai import ModelCard
-from schema.types.base import Connection, Info, Node, ident, or_none
+from schema.types.base import Connection, Info, Node, or_none, parse_id
 from schema.types.enums import AgentType, MessageRole, MessageState, SuggestionStatus
 from schema.types.inputs import draft, once
 from schema.types.notes import Note
@@ -188,17 +188,17 @@ class ConversationMutation:
         input: UpdateConversationInput,  # noqa: A002 (the contract's name)
     ) -> Record:
         title = draft(ConversationRename, input).title
-        return await conversations.rename(info.context.ctx, ident("Conversation", id), title)
+        return await conversations.rename(info.context.ctx, parse_id("Conversation", id), title)
 
     @strawberry.mutation(graphql_type=Conversation)
     @staticmethod
     async def touch_conversation(info: Info, id: strawberry.ID) -> Record:  # noqa: A002 (the contract's name)
-        return await conversations.touch(info.context.ctx, ident("Conversation", id))
+        return await conversations.touch(info.context.ctx, parse_id("Conversation", id))
 
     @strawberry.mutation
     @staticmethod
     async def delete_conversation(info: Info, id: strawberry.ID) -> strawberry.ID:  # noqa: A002 (the contract's name)
-        await conversations.delete(info.context.ctx, ident("Conversation", id))
+        await conversations.delete(info.context.ctx, parse_id("Conversation", id))
         return id
 
     @strawberry.mutation(
@@ -206,7 +206,7 @@ class ConversationMutation:
     )
     @staticmethod
     async def send_message(info: Info, conversation_id: strawberry.ID, input: SendMessageInput) -> replies.Sent:  # noqa: A002 (the contract's name)
-        sent_to = ident("Conversation", conversation_id)
+        sent_to = parse_id("Conversation", conversation_id)
         return await replies.send(info.context.ctx, sent_to, message_draft(input), once(input))
 
     @strawberry.mutation(
@@ -215,4 +215,4 @@ class ConversationMutation:
     )
     @staticmethod
     async def cancel_reply(info: Info, message_id: strawberry.ID) -> Record:
-        return await replies.cancel(info.context.ctx, ident("Message", message_id))
+        return await replies.cancel(info.context.ctx, parse_id("Message", message_id))

@@ -13,12 +13,13 @@ from resolvers.core.errors import bad_input
 from resolvers.events import log as event_log
 from resolvers.events import subscriptions
 from resolvers.replies import ReplyEvent as Told
-from schema.execution.shared_results import Followed
-from schema.types.base import Cursor, Info, ident
+from schema.execution.shared_results import LogSubscription
+from schema.types.base import Info, parse_id
 from schema.types.conversations import Conversation, Message, SendMessageInput, ToolCall, message_draft
 from schema.types.enums import EventType
 from schema.types.inputs import once
 from schema.types.notes import Note
+from schema.types.scalars import Cursor
 from schema.types.suggestions import Suggestion
 from schema.types.workspaces import ApiKey, User
 
@@ -48,7 +49,7 @@ class ReplyDocumentChange(ReplyEvent):
 
 async def stored(root: strawberry.Parent[ReplyEvent], info: Info) -> Record | replies.Unstored:
     """The message at the end of its reply."""
-    message_id = ident("Message", root.message_id)
+    message_id = parse_id("Message", root.message_id)
     return await info.context.loaders.message.load(message_id) or replies.Unstored(message_id)
 
 
@@ -84,7 +85,7 @@ async def all_told(info: Info, followed: AsyncGenerator[Told, None]) -> AsyncGen
             if event.document_change is None:
                 yield told(event)
                 continue
-            named = ident("Suggestion", event.document_change["suggestion_id"])
+            named = parse_id("Suggestion", event.document_change["suggestion_id"])
             if found := await info.context.loaders.suggestion.load(named):
                 cursor, message_id = Cursor(replies.reply_cursor(event)), strawberry.ID(str(event.message_id))
                 yield ReplyDocumentChange(cursor=cursor, message_id=message_id, suggestion=cast(Suggestion, found))
@@ -137,7 +138,7 @@ class Event:
 async def live(info: Info, stream: AsyncGenerator[ReplyEvent, None]) -> AsyncIterator[ReplyEvent]:
     """The stream of a subscription whose checks are passed: tells the transport so, and the cursor of each event."""
     request = info.context
-    request.began.set()
+    request.started.set()
     async with aclosing(stream) as told_events:
         async for event in told_events:
             request.cursor = event.cursor
@@ -160,7 +161,7 @@ class Subscription:
         ctx = info.context.ctx
         if info.context.resume_after is not None:
             raise bad_input("Last-Event-ID", "To ask again is no way to go on: follow the reply with `reply`.")
-        sent = await replies.send(ctx, ident("Conversation", conversation_id), message_draft(input), once(input))
+        sent = await replies.send(ctx, parse_id("Conversation", conversation_id), message_draft(input), once(input))
         return live(info, all_told(info, await replies.follow(ctx, sent.reply.id)))
 
     @strawberry.subscription(
@@ -169,16 +170,16 @@ class Subscription:
     )
     @staticmethod
     async def reply(info: Info, message_id: strawberry.ID, after: Cursor | None = None) -> AsyncIterator[ReplyEvent]:
-        followed = await replies.follow_cursor(info.context.ctx, ident("Message", message_id), since(info, after))
+        followed = await replies.follow_cursor(info.context.ctx, parse_id("Message", message_id), since(info, after))
         return live(info, all_told(info, followed))
 
     @strawberry.subscription(graphql_type=Event)
     @staticmethod
     async def note_events(info: Info, note_id: strawberry.ID, after: Cursor | None = None) -> AsyncIterator[Record]:
         followed = await subscriptions.subscribe_to_note(
-            info.context.ctx, ident("Note", note_id), after=since(info, after)
+            info.context.ctx, parse_id("Note", note_id), after=since(info, after)
         )
-        return Followed(info.context, followed)
+        return LogSubscription(info.context, followed)
 
     @strawberry.subscription(graphql_type=Event)
     @staticmethod
@@ -186,4 +187,4 @@ class Subscription:
         info: Info, types: list[EventType] | None = None, after: Cursor | None = None
     ) -> AsyncIterator[Record]:
         followed = await subscriptions.subscribe_to_workspace(info.context.ctx, types=types, after=since(info, after))
-        return Followed(info.context, followed)
+        return LogSubscription(info.context, followed)

@@ -9,7 +9,7 @@ from strawberry import UNSET
 from models.base import Record
 from models.folder import FolderChange, FolderDraft
 from resolvers.notes import folders
-from schema.types.base import Info, Node, ident
+from schema.types.base import Info, Node, parse_id
 from schema.types.inputs import draft
 
 
@@ -62,10 +62,10 @@ class FolderMutation:
     @staticmethod
     async def update_folder(info: Info, id: strawberry.ID, input: UpdateFolderInput) -> Record:  # noqa: A002 (the contract's name)
         change = draft(FolderChange, input, keep_nulls=True)
-        return await folders.update(info.context.ctx, ident("Folder", id), change)
+        return await folders.update(info.context.ctx, parse_id("Folder", id), change)
 
     @strawberry.mutation(description="Its notes and folders move up to its parent.")
     @staticmethod
     async def delete_folder(info: Info, id: strawberry.ID) -> strawberry.ID:  # noqa: A002 (the contract's name)
-        await folders.delete(info.context.ctx, ident("Folder", id))
+        await folders.delete(info.context.ctx, parse_id("Folder", id))
         return id

@@ -8,7 +8,7 @@ from strawberry import UNSET
 from models.base import Record
 from models.people import GroupChange, GroupDraft
 from resolvers.workspaces import groups
-from schema.types.base import Info, Node, ident
+from schema.types.base import Info, Node, parse_id
 from schema.types.inputs import draft
 
 
@@ -48,10 +48,10 @@ class GroupMutation:
     @strawberry.mutation(graphql_type=Group)
     @staticmethod
     async def update_group(info: Info, id: strawberry.ID, input: UpdateGroupInput) -> Record:  # noqa: A002 (the contract's names)
-        return await groups.update(info.context.ctx, ident("Group", id), draft(GroupChange, input, keep_nulls=True))
+        return await groups.update(info.context.ctx, parse_id("Group", id), draft(GroupChange, input, keep_nulls=True))
 
     @strawberry.mutation
     @staticmethod
     async def delete_group(info: Info, id: strawberry.ID) -> strawberry.ID:  # noqa: A002 (the contract's name)
-        await groups.delete(info.context.ctx, ident("Group", id))
+        await groups.delete(info.context.ctx, parse_id("Group", id))
         return id

@@ -6,7 +6,7 @@ import strawberry
 from strawberry.types import has_object_definition
 
 from resolvers.core.drafts import DraftType, parse_draft
-from schema.types.base import CONFIG
+from schema.types.scalars import CONFIG
 
 ASIDE = {"idempotencyKey"}
 """Sent beside what is to be written, and no part of it."""

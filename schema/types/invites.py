@@ -10,7 +10,7 @@ from models.base import Record
 from models.people import AcceptDraft, InviteDraft
 from resolvers.core.drafts import parse_draft
 from resolvers.workspaces import invites
-from schema.types.base import Info, Node, ident
+from schema.types.base import Info, Node, parse_id
 from schema.types.enums import Role
 from schema.types.groups import Group
 from schema.types.inputs import draft
@@ -52,7 +52,7 @@ class InviteMutation:
     @strawberry.mutation
     @staticmethod
     async def delete_invite(info: Info, id: strawberry.ID) -> strawberry.ID:  # noqa: A002 (the contract's name)
-        await invites.delete(info.context.ctx, ident("Invite", id))
+        await invites.delete(info.context.ctx, parse_id("Invite", id))
         return id
 
     @strawberry.mutation(

@@ -9,7 +9,7 @@ from strawberry import UNSET
 from models.base import Record
 from models.people import MemberChange
 from resolvers.workspaces import members
-from schema.types.base import Info, Node, ident
+from schema.types.base import Info, Node, parse_id
 from schema.types.enums import Role
 from schema.types.groups import Group
 from schema.types.inputs import draft
@@ -45,10 +45,12 @@ class MemberMutation:
     @strawberry.mutation(graphql_type=Member, description="CONFLICT for the demotion of the last admin.")
     @staticmethod
     async def update_member(info: Info, id: strawberry.ID, input: UpdateMemberInput) -> Record:  # noqa: A002 (the contract's names)
-        return await members.update(info.context.ctx, ident("Member", id), draft(MemberChange, input, keep_nulls=True))
+        return await members.update(
+            info.context.ctx, parse_id("Member", id), draft(MemberChange, input, keep_nulls=True)
+        )
 
     @strawberry.mutation(description="Everybody may remove themself, but for the last admin: CONFLICT.")
     @staticmethod
     async def remove_member(info: Info, id: strawberry.ID) -> strawberry.ID:  # noqa: A002 (the contract's name)
-        await members.remove(info.context.ctx, ident("Member", id))
+        await members.remove(info.context.ctx, parse_id("Member", id))
         return id

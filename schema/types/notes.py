@@ -15,7 +15,7 @@ from resolvers import notes
 from resolvers.core.drafts import parse_draft
 from resolvers.core.pagination import Page, PageArguments
 from schema.execution.selection import columns
-from schema.types.base import Connection, Info, Node, ident, or_none
+from schema.types.base import Connection, Info, Node, or_none, parse_id
 from schema.types.enums import NoteKind, NoteStatus, NoteVisibility
 from schema.types.folders import Folder
 from schema.types.inputs import draft, once, values
@@ -183,16 +183,16 @@ class NoteMutation:
         if_revision: int | None = None,
     ) -> Record:
         change = draft(NoteChange, input, keep_nulls=True)
-        return await notes.update(info.context.ctx, ident("Note", id), change, if_revision)
+        return await notes.update(info.context.ctx, parse_id("Note", id), change, if_revision)
 
     @strawberry.mutation
     @staticmethod
     async def delete_note(info: Info, id: strawberry.ID) -> strawberry.ID:  # noqa: A002 (the contract's name)
-        await notes.delete(info.context.ctx, ident("Note", id))
+        await notes.delete(info.context.ctx, parse_id("Note", id))
         return id
 
     @strawberry.mutation(graphql_type=Note)
     @staticmethod
     async def append_transcript(info: Info, note_id: strawberry.ID, segments: list[TranscriptSegmentInput]) -> Record:
         added = parse_draft(TranscriptDraft, {"segments": values(segments)})
-        return await notes.append_transcript(info.context.ctx, ident("Note", note_id), added)
+        return await notes.append_transcript(info.context.ctx, parse_id("Note", note_id), added)

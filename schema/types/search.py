@@ -7,7 +7,7 @@ import strawberry
 from models.base import Record
 from resolvers.search import indexing
 from resolvers.search import query as search
-from schema.types.base import Info, ident
+from schema.types.base import Info, parse_id
 from schema.types.enums import SearchMode, TextSource
 from schema.types.note_inputs import NoteFilter
 from schema.types.notes import Note, filter_draft
@@ -70,7 +70,7 @@ class SearchQuery:
             query,
             mode=mode or SearchMode.HYBRID,
             first=5 if first is None else first,
-            note_id=ident("Note", note_id) if note_id is not None else None,
+            note_id=parse_id("Note", note_id) if note_id is not None else None,
             exclude_note=bool(exclude_note),
             wanted=filter_draft(filter),
         )
@@ -98,10 +98,10 @@ class SearchMutation:
     )
     @staticmethod
     async def index_note(info: Info, note_id: strawberry.ID, content: str | None = None) -> indexing.Indexed:
-        return await indexing.index(info.context.ctx, ident("Note", note_id), content)
+        return await indexing.index(info.context.ctx, parse_id("Note", note_id), content)
 
     @strawberry.mutation(description="Takes the note out of the search until it is indexed again.")
     @staticmethod
     async def delete_embeddings(info: Info, note_id: strawberry.ID) -> strawberry.ID:
-        await indexing.forget(info.context.ctx, ident("Note", note_id))
+        await indexing.forget(info.context.ctx, parse_id("Note", note_id))
         return note_id

@@ -4,7 +4,7 @@ import strawberry
 
 from models.base import Record, as_id
 from resolvers import notes
-from schema.types.base import Info, ident
+from schema.types.base import Info, parse_id
 from schema.types.notes import Note
 
 
@@ -13,9 +13,9 @@ class ShareMutation:
     @strawberry.mutation(graphql_type=Note, description="Lets a person read the note; for who manages it.")
     @staticmethod
     async def share_note(info: Info, note_id: strawberry.ID, user_id: strawberry.ID) -> Record:
-        return await notes.share(info.context.ctx, ident("Note", note_id), as_id(user_id))
+        return await notes.share(info.context.ctx, parse_id("Note", note_id), as_id(user_id))
 
     @strawberry.mutation(graphql_type=Note, description="Withdraws a share; where there is none, nothing changes.")
     @staticmethod
     async def unshare_note(info: Info, note_id: strawberry.ID, user_id: strawberry.ID) -> Record:
-        return await notes.unshare(info.context.ctx, ident("Note", note_id), as_id(user_id))
+        return await notes.unshare(info.context.ctx, parse_id("Note", note_id), as_id(user_id))

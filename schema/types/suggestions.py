@@ -9,7 +9,7 @@ from strawberry import UNSET
 from models.base import Record
 from models.conversation import SuggestionDraft
 from resolvers.conversations import suggestions
-from schema.types.base import Info, Node, ident
+from schema.types.base import Info, Node, parse_id
 from schema.types.enums import SuggestionStatus
 from schema.types.inputs import draft
 from schema.types.notes import Note
@@ -70,4 +70,4 @@ class SuggestionMutation:
         id: strawberry.ID,  # noqa: A002 (the contract's name)
         status: SuggestionStatus,
     ) -> Record:
-        return await suggestions.set_status(info.context.ctx, ident("Suggestion", id), status)
+        return await suggestions.set_status(info.context.ctx, parse_id("Suggestion", id), status)

@@ -8,7 +8,7 @@ from strawberry import UNSET
 from models.base import Record
 from models.tag import TagChange, TagDraft
 from resolvers.notes import tags
-from schema.types.base import Info, Node, ident
+from schema.types.base import Info, Node, parse_id
 from schema.types.inputs import draft
 
 
@@ -43,10 +43,10 @@ class TagMutation:
     @strawberry.mutation(graphql_type=Tag)
     @staticmethod
     async def update_tag(info: Info, id: strawberry.ID, input: UpdateTagInput) -> Record:  # noqa: A002 (the contract's name)
-        return await tags.update(info.context.ctx, ident("Tag", id), draft(TagChange, input, keep_nulls=True))
+        return await tags.update(info.context.ctx, parse_id("Tag", id), draft(TagChange, input, keep_nulls=True))
 
     @strawberry.mutation(description="Its notes lose it.")
     @staticmethod
     async def delete_tag(info: Info, id: strawberry.ID) -> strawberry.ID:  # noqa: A002 (the contract's name)
-        await tags.delete(info.context.ctx, ident("Tag", id))
+        await tags.delete(info.context.ctx, parse_id("Tag", id))
         return id

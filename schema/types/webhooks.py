@@ -15,9 +15,10 @@ from resolvers.core.pagination import Page, PageArguments
 from resolvers.webhooks import deliveries, endpoints
 from resolvers.webhooks.drafts import WebhookChange, WebhookDraft
 from schema.execution.selection import columns
-from schema.types.base import Connection, Info, Node, WebhookEventType, ident, or_none
+from schema.types.base import Connection, Info, Node, or_none, parse_id
 from schema.types.enums import DeliveryStatus
 from schema.types.inputs import draft, once
+from schema.types.scalars import WebhookEventType
 
 
 @strawberry.type(description="One event for one endpoint, and what became of its last attempt.")
@@ -126,23 +127,23 @@ class WebhookMutation:
         input: UpdateWebhookInput,  # noqa: A002 (the contract's name)
     ) -> Record:
         change = draft(WebhookChange, input, keep_nulls=True)
-        return await endpoints.update(info.context.ctx, ident("Webhook", id), change)
+        return await endpoints.update(info.context.ctx, parse_id("Webhook", id), change)
 
     @strawberry.mutation(description="With its deliveries: what waited for it is sent no more.")
     @staticmethod
     async def delete_webhook(info: Info, id: strawberry.ID) -> strawberry.ID:  # noqa: A002 (the contract's name)
-        await endpoints.delete(info.context.ctx, ident("Webhook", id))
+        await endpoints.delete(info.context.ctx, parse_id("Webhook", id))
         return id
 
     @strawberry.mutation(graphql_type=CreatedWebhook, description="The old secret signs too for another 24 hours.")
     @staticmethod
     async def rotate_webhook_secret(info: Info, id: strawberry.ID) -> Created:  # noqa: A002 (the contract's name)
-        return Created(*await endpoints.rotate(info.context.ctx, ident("Webhook", id)))
+        return Created(*await endpoints.rotate(info.context.ctx, parse_id("Webhook", id)))
 
     @strawberry.mutation(graphql_type=WebhookDelivery, description="CONFLICT for one that is switched off.")
     @staticmethod
     async def test_webhook(info: Info, id: strawberry.ID) -> Record:  # noqa: A002 (the contract's name)
-        return await deliveries.send_test(info.context.ctx, ident("Webhook", id))
+        return await deliveries.send_test(info.context.ctx, parse_id("Webhook", id))
 
     @strawberry.mutation(
         graphql_type=WebhookDelivery,
@@ -150,4 +151,4 @@ class WebhookMutation:
     )
     @staticmethod
     async def redeliver(info: Info, delivery_id: strawberry.ID) -> Record:
-        return await deliveries.redeliver(info.context.ctx, ident("Delivery", delivery_id))
+        return await deliveries.redeliver(info.context.ctx, parse_id("Delivery", delivery_id))

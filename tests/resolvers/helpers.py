@@ -21,7 +21,7 @@ from resolvers.core.errors import ErrorCode, Problem
 from resolvers.core.nested_pages import Pages
 from resolvers.core.pagination import Page
 from schema import schema
-from schema.types.base import Request
+from schema.execution.request import Request
 
 Arguments = TypeVarTuple("Arguments")
 

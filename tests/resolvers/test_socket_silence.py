@@ -9,10 +9,10 @@ import pytest
 
 from resolvers.auth import credentials
 from resolvers.core.context import Context
+from schema.execution.request import Options
 from schema.transports import websocket
 from schema.transports.credentials import Connections
-from schema.transports.websocket import PROTOCOL, Sockets
-from schema.types.base import Options
+from schema.transports.websocket import PROTOCOL, SocketTransport
 from tests.resolvers.helpers import Place, with_limits
 
 
@@ -38,7 +38,7 @@ async def talk(ctx: Context, answers_pings: bool, seconds: float) -> list[dict[s
         said.put_nowait({"type": "websocket.disconnect", "code": 1000})
 
     leaving = asyncio.create_task(leave())
-    sockets = Sockets(Options(), Connections())
+    sockets = SocketTransport(Options(), Connections())
     async with asyncio.timeout(30):
         await sockets({**scope, "state": {"context": ctx}}, said.get, send)
     leaving.cancel()

@@ -28,7 +28,7 @@ from resolvers.core.context import Context
 from resolvers.core.drafts import parse_draft
 from resolvers.core.errors import ErrorCode, Problem
 from resolvers.replies import ReplyEvent
-from schema.types.base import Request
+from schema.execution.request import Request
 from schema.types.events import ReplyDocumentChange, all_told
 from tests.resolvers.helpers import Place, graphql, refused, set_columns, statements, write
 

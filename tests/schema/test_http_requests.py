@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from schema.transports.media_types import RANGES
-from schema.transports.requests import MAX_ADDRESS, MAX_ITEMS, MAX_PARAMETERS, STRANGERS_BODY
+from schema.transports.requests import ANONYMOUS_MAX_BODY_BYTES, MAX_ADDRESS, MAX_ITEMS, MAX_PARAMETERS
 from tests.conftest import Tenant
 from tests.support.clients import NOBODY, Caller
 
@@ -232,10 +232,10 @@ async def test_a_body_that_is_too_large(tenant: Tenant) -> None:
 
 async def test_the_body_of_a_stranger(tenant: Tenant) -> None:
     stranger, content = tenant._caller("", None), body(**NAME)
-    await check(stranger, Case(200, NAMED, content.ljust(STRANGERS_BODY)))
+    await check(stranger, Case(200, NAMED, content.ljust(ANONYMOUS_MAX_BODY_BYTES)))
     text = "Without a credential a request body has at most 65536 bytes."
-    await check(stranger, Case(413, text, content.ljust(STRANGERS_BODY + 1), code="PAYLOAD_TOO_LARGE"))
-    await check(await tenant.key(), Case(200, NAMED, content.ljust(STRANGERS_BODY + 1)))
+    await check(stranger, Case(413, text, content.ljust(ANONYMOUS_MAX_BODY_BYTES + 1), code="PAYLOAD_TOO_LARGE"))
+    await check(await tenant.key(), Case(200, NAMED, content.ljust(ANONYMOUS_MAX_BODY_BYTES + 1)))
 
 
 def having(items: int, item: str) -> str:

@@ -9,9 +9,16 @@ from graphql import GraphQLError, get_introspection_query, get_operation_ast, pa
 from strawberry.schema import schema as strawberry_schema
 
 from schema import schema as whole
-from schema.execution.limits import STRANGERS, DocumentLimits, Documents, check_document, check_source, check_variables
+from schema.execution.documents import Documents
+from schema.execution.limits import (
+    ANONYMOUS_LIMITS,
+    DocumentLimits,
+    check_document,
+    check_source,
+    check_variables,
+)
 from schema.execution.masking import MaskedSchema
-from schema.execution.validation import MAX_ERRORS, MAX_HINTED
+from schema.execution.validation import MAX_SUGGESTION_CHARACTERS, MAX_VALIDATION_ERRORS
 from tests.conftest import Tenant
 
 LIMITS = DocumentLimits(
@@ -182,14 +189,14 @@ async def test_variables_are_counted_before_they_are_coerced(client: Any) -> Non
 
 async def test_strangers_have_limits_of_their_own(tenant: Tenant) -> None:
     stranger, key = tenant._caller("", None), await tenant.key()
-    text = "{__typename}" + "#\n" * (STRANGERS.max_tokens - 3)
+    text = "{__typename}" + "#\n" * (ANONYMOUS_LIMITS.max_tokens - 3)
     assert "errors" not in await stranger.graphql(text)
     longer = text + "#\n"
     assert (await stranger.graphql(longer))["errors"][0]["extensions"]["code"] == "QUERY_TOO_COMPLEX"
     assert "errors" not in await key.graphql(longer)
     query = "query($ids:[ID!]!){nodes(ids:$ids){id}}"
-    assert await stranger.code(query, ids=["x"] * STRANGERS.max_values) == "UNAUTHENTICATED"
-    assert await stranger.code(query, ids=["x"] * (STRANGERS.max_values + 1)) == "QUERY_TOO_COMPLEX"
+    assert await stranger.code(query, ids=["x"] * ANONYMOUS_LIMITS.max_values) == "UNAUTHENTICATED"
+    assert await stranger.code(query, ids=["x"] * (ANONYMOUS_LIMITS.max_values + 1)) == "QUERY_TOO_COMPLEX"
 
 
 async def test_mistakes_are_told_ten_at_a_time_and_hints_to_those_with_one(tenant: Tenant) -> None:
@@ -197,12 +204,12 @@ async def test_mistakes_are_told_ten_at_a_time_and_hints_to_those_with_one(tenan
     one, plain = "{viewr{scopes}}", "Cannot query field 'viewr' on type 'Query'."
     assert [error["message"] for error in (await key.graphql(one))["errors"]] == [f"{plain} Did you mean 'viewer'?"]
     assert [error["message"] for error in (await stranger.graphql(one))["errors"]] == [plain]
-    long = one + "#" * MAX_HINTED
+    long = one + "#" * MAX_SUGGESTION_CHARACTERS
     assert [error["message"] for error in (await key.graphql(long))["errors"]] == [plain]
     for caller in (key, stranger):
         messages = [e["message"] for e in (await caller.graphql("{" + "viewr{scopes} " * 30 + "}"))["errors"]]
         end = "Too many validation errors, error limit reached. Validation aborted."
-        assert messages == [plain] * MAX_ERRORS + [end]
+        assert messages == [plain] * MAX_VALIDATION_ERRORS + [end]
     answer = await key.graphql('query($m:SearchMode){search(query:"a",mode:$m){score}}', m="HYBRD")
     [error] = answer["errors"]
     assert error["message"].endswith("Value 'HYBRD' does not exist in 'SearchMode' enum.")
@@ -314,10 +321,14 @@ async def test_what_is_invalid_is_not_kept(client: Any, calls: list[str]) -> Non
 def test_the_least_used_documents_are_dropped() -> None:
     documents, document = Documents(max_tokens=10), parse("{a}")
     for text in "abc":
-        documents.keep(text, document, 3)
+        documents.add(text, document, 3)
     assert documents.get("a")
-    documents.keep("d", document, 3)
+    documents.add("d", document, 3)
     assert [bool(documents.get(text)) for text in "abcd"] == [True, False, True, True]
-    documents.keep("d", document, 4)
-    documents.keep("big", document, 11)
-    assert not any(documents.get(text) for text in ("a", "b", "c", "d", "big"))
+    documents.add("d", document, 4)
+    assert [bool(documents.get(text)) for text in "acd"] == [True, True, True]
+    documents.add("d", document, 5)
+    assert [bool(documents.get(text)) for text in "acd"] == [False, True, True]
+    # One that is larger than the cache is not kept, and pushes no other out.
+    documents.add("big", document, 11)
+    assert [bool(documents.get(text)) for text in ("c", "d", "big")] == [True, True, False]

@@ -12,7 +12,7 @@ from strawberry.schema.config import StrawberryConfig
 from structlog.testing import capture_logs
 
 from resolvers.core.errors import ErrorCode, Problem, bad_input
-from schema.execution.limits import Documents
+from schema.execution.documents import Documents
 from schema.execution.masking import MaskedSchema, render
 
 SECRET = "SELECT secret FROM notes"

@@ -12,8 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from caret.settings import SettingsError
 from caret.trusted_documents import MAX_FILE, trusted
 from resolvers.core.errors import Problem
-from schema.execution.persisted_documents import MAX_PERSISTED, MAX_PERSISTED_BYTES, Persisted
-from schema.transports.requests import Operation
+from schema.execution.operation import OperationRequest
+from schema.execution.persisted_documents import MAX_PERSISTED, MAX_PERSISTED_MIB, PersistedDocuments
 from tests.conftest import Services, Tenant, make_tenant
 from tests.support.clients import Caller
 from tests.support.servers import RunningServer, running_server
@@ -77,11 +77,11 @@ WRONG = {
         f"{FIELD}.sha256Hash",
         "This must be a SHA-256, as 64 hexadecimal digits.",
     ),
-    "version": (automatic(NAME, version=2), f"{FIELD}.version", "The version of persisted queries here is 1."),
+    "version": (automatic(NAME, version=2), f"{FIELD}.version", "The supported version of persisted queries is 1."),
     "a version that is none": (
         automatic(NAME, version=True),
         f"{FIELD}.version",
-        "The version of persisted queries here is 1.",
+        "The supported version of persisted queries is 1.",
     ),
     "no object": ({"extensions": {"persistedQuery": 5}}, FIELD, "This must be a JSON object."),
 }
@@ -96,26 +96,26 @@ async def test_automatic_persisted_queries_that_are_wrong(tenant: Tenant, name: 
 
 
 def test_the_least_used_are_forgotten() -> None:
-    persisted = Persisted()
+    persisted = PersistedDocuments()
 
-    def keep(text: str) -> Operation:
-        operation = Operation(text, extensions=automatic(text)["extensions"])
-        persisted.keep(operation)
-        return Operation(None, extensions=operation.extensions)
+    def keep(text: str) -> OperationRequest:
+        operation = OperationRequest(text, extensions=automatic(text)["extensions"])
+        persisted.store(operation)
+        return OperationRequest(None, extensions=operation.extensions)
 
     first, second = keep("{first}"), keep("{second}")
     for n in range(MAX_PERSISTED - 2):
         keep(f"{{a{n}}}")
-    assert persisted.find(first) == "{first}"
+    assert persisted.text_of(first) == "{first}"
     keep("{more}")
-    assert persisted.find(first) == "{first}"
+    assert persisted.text_of(first) == "{first}"
     with pytest.raises(Problem, match="PersistedQueryNotFound"):
-        persisted.find(second)
-    large = [keep(f"{n:020000}") for n in range(MAX_PERSISTED_BYTES // 20_000 + 1)]
-    assert persisted.find(large[-1])
+        persisted.text_of(second)
+    large = [keep(f"{n:020000}") for n in range(MAX_PERSISTED_MIB * 1024**2 // 20_000 + 1)]
+    assert persisted.text_of(large[-1])
     for gone in (first, large[0]):
         with pytest.raises(Problem, match="PersistedQueryNotFound"):
-            persisted.find(gone)
+            persisted.text_of(gone)
 
 
 @pytest.fixture(scope="module")
@@ -149,7 +149,7 @@ async def test_trusted_documents(insider: Caller) -> None:
 
 async def test_nothing_else_runs(insider: Caller) -> None:
     media = "application/graphql-response+json"
-    text = "Only trusted documents run here: send the id of one, without a text."
+    text = "Only trusted documents are accepted: send a document's id, without its text."
     wanted = refused("PERSISTED_QUERY_ID_REQUIRED", text, 400, "query")
     for body in ({"query": "{__typename}"}, {"query": NAME}, {"query": NAME, "documentId": "name"}):
         assert await sent(insider, media, **body) == (400, wanted)

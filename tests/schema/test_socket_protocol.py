@@ -18,10 +18,10 @@ from websockets.typing import Subprotocol
 from caret.adapters.access_tokens import LEEWAY
 from resolvers.core.context import Context
 from resolvers.core.errors import ErrorCode, Problem
+from schema.execution.request import Options, Request
 from schema.transports.credentials import MAX_STRANGERS, Connections
-from schema.transports.requests import MAX_ITEMS, STRANGERS_BODY
-from schema.transports.websocket import AT_A_TIME, Connection, Sockets
-from schema.types.base import Options, Request
+from schema.transports.requests import ANONYMOUS_MAX_BODY_BYTES, MAX_ITEMS
+from schema.transports.websocket import AT_A_TIME, Connection, SocketTransport
 from tests.conftest import Services, Tenant, make_tenant, token
 from tests.support.clients import PROTOCOL, Caller
 from tests.support.servers import running_server
@@ -104,13 +104,13 @@ async def test_a_message_that_is_too_large(tenant: Tenant) -> None:
 
 
 async def test_messages_of_a_stranger(tenant: Tenant) -> None:
-    for size, wanted in ((STRANGERS_BODY, None), (STRANGERS_BODY + 1, 1009)):
+    for size, wanted in ((ANONYMOUS_MAX_BODY_BYTES, None), (ANONYMOUS_MAX_BODY_BYTES + 1, 1009)):
         async with raw(await tenant.key()) as connection:
             message = INIT.ljust(size)
             await connection.send(message)
             if wanted is None:
                 assert await told(connection) == {"type": "connection_ack"}
-                await connection.send(message.replace("connection_init", "ping").ljust(STRANGERS_BODY + 1))
+                await connection.send(message.replace("connection_init", "ping").ljust(ANONYMOUS_MAX_BODY_BYTES + 1))
                 assert await told(connection) == {"type": "pong"}
             else:
                 assert await closed(connection) == (1009, "Before connection_ack a message has at most 65536 bytes")
@@ -376,7 +376,7 @@ async def test_a_silent_connection_is_told_that_it_makes_room() -> None:
 
     state = {"context": Context.__new__(Context)}
     scope = {"type": "websocket", "headers": [], "subprotocols": [PROTOCOL], "state": state}
-    server_process = asyncio.create_task(Sockets(Options(), connections)(scope, receive, send))
+    server_process = asyncio.create_task(SocketTransport(Options(), connections)(scope, receive, send))
     await accepted.wait()
     await asyncio.sleep(0)
     with ExitStack() as strangers:

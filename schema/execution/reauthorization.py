@@ -1,15 +1,15 @@
-"""Whether who opened a socket may still act: a socket outlives keys and memberships."""
+"""Whether the caller of a WebSocket may still act: a socket can outlive its key or membership."""
 
 from collections.abc import AsyncIterator
 
 from strawberry.extensions import SchemaExtension
 
 from resolvers.auth.credentials import refresh_viewer
-from schema.types.base import Request
+from schema.execution.request import Request
 
 
-class Standing(SchemaExtension):
-    """Looks again before each operation of a socket; a request by HTTP has just been authenticated."""
+class Reauthorization(SchemaExtension):
+    """Checks the caller again before each operation of a socket. An HTTP request has just been authenticated."""
 
     async def on_operation(self) -> AsyncIterator[None]:
         request: Request = self.execution_context.context
