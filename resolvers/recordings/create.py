@@ -143,10 +143,9 @@ async def _check_folder(ctx: Context, tx: Transaction, folder_id: UUID | None) -
     if folder_id is None:
         return
     here = (col(Folder.id) == folder_id, col(Folder.workspace_id) == ctx.viewer.workspace_id)
-    seen = (
-        select(col(Folder.id)).where(*here, access.folder_visible_to(ctx.viewer)).with_for_update(read=True, of=Folder)
-    )
-    if (await tx.execute(seen)).one_or_none() is None:
+    seen = select(col(Folder.id)).where(*here, access.folder_visible_to(ctx.viewer))
+    locked = seen.with_for_update(read=True, key_share=True, of=Folder)
+    if (await tx.execute(locked)).one_or_none() is None:
         raise unprocessable(f"Unknown folder {folder_id}.", "folderId")
 
 

@@ -233,6 +233,17 @@ async def test_all_that_may_be_said_of_a_new_note(studio: Tenant, ears: Scripted
     assert (await reaches(key, found["id"], "completed"))["title"] == "Übersicht 🙂"
 
 
+async def test_a_folder_that_is_being_renamed_takes_notes_meanwhile(studio: Tenant) -> None:
+    """As `POST /v1/notes` does: only a folder that is being deleted makes them wait."""
+    key, folder = await studio.key(), (await placed(studio))["folder"]
+    audio_url = await uploaded(key)
+    rename = text("UPDATE folders SET name = 'Renamed' WHERE id = CAST(:id AS uuid)")
+    async with studio.database.begin() as connection:
+        await connection.execute(rename, {"id": folder})
+        response = await key.http.post(FROM_AUDIO, json={"audioUrl": audio_url, "folderId": folder}, timeout=30)
+        assert response.status_code == 201, response.text
+
+
 async def test_what_is_not_there(studio: Tenant, neighbour: Tenant) -> None:
     key, url = await studio.key(), await uploaded(await studio.key())
     theirs = await placed(neighbour)
