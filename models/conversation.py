@@ -16,6 +16,8 @@ MAX_MESSAGE = 32_000
 """Characters of a user's message."""
 MAX_CONTEXT = 64_000
 """Characters of the document text sent along with a message."""
+MAX_REPLY = 500_000
+"""Characters of a reply's text; a model that writes more does not come to an end."""
 MAX_SUGGESTED_TEXT = MAX_TEXT
 """Characters of a suggested text, and of the original that it replaces."""
 MAX_POSITION = 10_000_000

@@ -21,6 +21,9 @@ from nats.js import JetStreamContext
 from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfig
 from nats.js.errors import NoStreamResponseError, NotFoundError
 
+from caret.settings import SettingsError
+from models.conversation import MAX_REPLY
+
 log = structlog.get_logger()
 
 STREAM = "replies"
@@ -29,12 +32,23 @@ REPLY_AGE = 3600.0
 """Seconds for which a reply's events are kept; later followers get the stored message."""
 PATIENCE = 5
 """Seconds that a server may take to let us in."""
+MIN_PAYLOAD_BYTES = 6 * MAX_REPLY + 65_536
+"""The largest event: the text of a whole reply as JSON, in which a character takes up to 6 bytes, and what names it."""
 REPLY_BYTES = 256 * 1024 * 1024
 """Memory of the bus that replies may take; beyond it the oldest events go first."""
 
 
 HELD = 2_000
 """Events of a reply that may wait for one reader; one that is further behind reads them from the bus again."""
+
+
+def check_payload(client: Client) -> None:
+    """Raises SettingsError where the server's `max_payload` is too small: long replies would be lost on their way."""
+    if client.max_payload < MIN_PAYLOAD_BYTES:
+        raise SettingsError(
+            f"CARET_NATS_URL: this server takes messages of at most {client.max_payload:,} bytes, a long reply needs "
+            f"{MIN_PAYLOAD_BYTES:,}: set `max_payload` in its configuration to 4MB or more."
+        )
 
 
 class NatsReplySubscription:
@@ -79,13 +93,21 @@ class NatsBus:
 
     @classmethod
     async def connect(cls, url: str) -> "NatsBus":
-        """Waits for a server where none answers: an outage heals by itself, at the start as later."""
+        """Waits for a server where none answers: an outage heals by itself, at the start as later.
+
+        Raises SettingsError where the server takes only messages that are too small for a reply.
+        """
 
         async def told(error: Exception) -> None:
             log.warning("bus.error", error=str(error) or type(error).__name__)
 
         async def back() -> None:
             # A restarted server has forgotten its streams: ours must be there before anybody is told of the new life.
+            try:
+                check_payload(client)
+            except SettingsError as error:
+                # Other settings than at our start: this process goes on, for most replies are short.
+                log.error("bus.max_payload", error=str(error))
             try:
                 await bus.prepare()
             except (NatsError, TimeoutError) as error:
@@ -104,12 +126,20 @@ class NatsBus:
             connect_timeout=PATIENCE,
         )
         bus = cls(client)
-        await bus.prepare()
+        try:
+            check_payload(client)
+            await bus.prepare()
+        except BaseException:
+            await client.close()
+            raise
         return bus
 
     @classmethod
     async def reach(cls, url: str) -> None:
-        """Returns once a server has let us in and keeps our stream. Raises nats.errors.Error or OSError, soon."""
+        """Returns once a server has let us in and keeps our stream. Raises nats.errors.Error or OSError, soon.
+
+        Raises SettingsError where the server takes only messages that are too small for a reply.
+        """
         tried: list[Exception] = []
 
         async def told(error: Exception) -> None:
@@ -129,6 +159,7 @@ class NatsBus:
             # What went wrong with a server was only told, the error itself does not say it.
             raise tried[-1] if tried else error from None
         try:
+            check_payload(client)
             await cls(client).prepare()
         finally:
             await client.close()

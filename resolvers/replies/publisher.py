@@ -6,13 +6,12 @@ from typing import Any
 from uuid import UUID
 
 from models.base import Record, mended
+from models.conversation import MAX_REPLY
 from resolvers.core.context import Bus
 from resolvers.core.ports.agents import ReplyFailed, ToolCall, Usage
 from resolvers.replies.buffer import ReplyLog
 from resolvers.replies.events import ReplyEvent
 
-MAX_ANSWER = 500_000
-"""Characters of a reply's text; a model that says more does not come to an end."""
 TOO_LONG = "The answer became too long."
 
 
@@ -53,7 +52,7 @@ class Telling:
             await asyncio.sleep(rest)
 
     async def _delta(self, piece: str) -> None:
-        if self.length + len(piece) > MAX_ANSWER:
+        if self.length + len(piece) > MAX_REPLY:
             raise ReplyFailed(TOO_LONG)
         if piece:
             self._text.append(piece)

@@ -12,7 +12,7 @@ from sqlmodel import col
 
 from models import Event, EventType, Message
 from models.base import Record
-from models.conversation import AgentType, ConversationDraft, MessageDraft, MessageRole, MessageState
+from models.conversation import MAX_REPLY, AgentType, ConversationDraft, MessageDraft, MessageRole, MessageState
 from models.note import NoteVisibility
 from resolvers import replies
 from resolvers.conversations import conversations
@@ -21,7 +21,6 @@ from resolvers.core.drafts import parse_draft
 from resolvers.core.errors import ErrorCode, Problem
 from resolvers.core.pagination import PageArguments
 from resolvers.core.ports.agents import ReplyRequest
-from resolvers.replies.publisher import MAX_ANSWER
 from resolvers.replies.titles import give_title
 from resolvers.search import indexing
 from tests.conftest import Services
@@ -172,7 +171,7 @@ async def test_each_agent_has_its_role_and_tools(
 
 
 async def test_an_answer_that_does_not_end_is_ended(me: Context, services: Services, note: Record, word: str) -> None:
-    part = "x" * (MAX_ANSWER // 2)
+    part = "x" * (MAX_REPLY // 2)
     services.llm.on(f"just {word}", Script([part, part]))
     services.llm.on(f"too {word}", Script([part, part, "!"]))
     for question, kind, content in (("just", "done", part * 2), ("too", "error", "The answer became too long.")):
