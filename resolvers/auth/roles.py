@@ -52,7 +52,7 @@ def _check_role(role: Role, *, admin: bool) -> None:
 def workspaces(viewer: Viewer, workspace_ids: Sequence[UUID], *, admin: bool = False) -> Parents:
     """The same gate for the workspaces whose lists are read together."""
     role = viewer_role(viewer, col(Workspace.id))
-    columns: list[Any] = [col(Workspace.id).label("parent_id"), role.label("own_role")]
+    columns: list[Any] = [col(Workspace.id).label("parent_id"), role.label("viewer_role")]
     query = select(*columns).where(col(Workspace.id) == any_of(workspace_ids), role.is_not(None))
     return Parents(workspace_ids, query, "Workspace", lambda row: _check_role(row.viewer_role, admin=admin))
 
@@ -69,7 +69,7 @@ async def require_row(
 
     Raises NOT_FOUND to outsiders, FORBIDDEN where an `admin` is needed.
     """
-    role = viewer_role(viewer, col(table.workspace_id)).label("own_role")
+    role = viewer_role(viewer, col(table.workspace_id)).label("viewer_role")
     row = (await tx.execute(select(table, role).where(col(table.id) == ident))).one_or_none()
     if row is None or row.viewer_role is None:
         raise not_found(table.__name__, ident)
