@@ -58,8 +58,8 @@ async def run(ctx: Context) -> None:
             chores.create_task(forever("translations", lambda: translate(ctx), IDLE, woken))
         chores.create_task(forever("webhooks", Sender(ctx, chores, due.set).send, IDLE, due))
         chores.create_task(forever("old_deliveries", lambda: settling.tidy(ctx), OLD_DELIVERIES))
-        chores.create_task(forever("unused_audio", lambda: recordings.forget_unused(ctx), UNUSED_AUDIO))
-        chores.create_task(forever("orphaned_audio", lambda: recordings.forget_orphans(ctx), ORPHANED_AUDIO))
+        chores.create_task(forever("unused_audio", lambda: recordings.delete_unused_audio(ctx), UNUSED_AUDIO))
+        chores.create_task(forever("orphaned_audio", lambda: recordings.delete_orphaned_audio(ctx), ORPHANED_AUDIO))
 
 
 async def register(ctx: Context) -> None:

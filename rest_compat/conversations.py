@@ -143,20 +143,20 @@ async def messages(call: Call, query: MessagesQuery) -> ai_shapes.Listed[ai_shap
 async def ask(call: Call, body: Question) -> ReplyStream:
     """Sends a message and streams the reply as server-sent events."""
     answer = (await replies.send(call.ctx, call.ident("Conversation"), body, call.idempotency_key)).reply
-    events = await replies.follow(call.ctx, answer.id)
+    events = await replies.subscribe(call.ctx, answer.id)
     return ReplyStream(answer.id, events, patience=call.ctx.limits.stall_timeout_seconds)
 
 
 async def cancel(call: Call) -> None:
     """Stops the reply that is running in a conversation, which keeps what it has said; none: nothing happens."""
-    await replies.cancel_in(call.ctx, call.ident("Conversation"))
+    await replies.cancel_in_conversation(call.ctx, call.ident("Conversation"))
 
 
 async def join(call: Call, query: ReplyQuery) -> ReplyStream:
     """A reply again, running or finished, after the event that the client saw last."""
     message_id, after = query.message_id, last_event(call.request)
     conversation = await conversations.get(call.ctx, call.ident("Conversation"))
-    events = await replies.follow(call.ctx, message_id, after, conversation_id=conversation.id)
+    events = await replies.subscribe(call.ctx, message_id, after, conversation_id=conversation.id)
     return ReplyStream(message_id, events, after=after, patience=call.ctx.limits.stall_timeout_seconds)
 
 

@@ -13,7 +13,7 @@ from models.base import as_id
 from models.recording import FromAudioDraft, UploadDraft
 from resolvers import recordings
 from resolvers.core.context import Context
-from resolvers.recordings import Ticket
+from resolvers.recordings import UploadSignature
 from rest_compat.notes_api import V1
 from rest_compat.operations import does, makes
 from rest_compat.request import Call
@@ -39,13 +39,13 @@ class Signed(BaseModel):
 
 async def address(call: Call, body: UploadDraft) -> UploadAddress:
     """Gives out an address to PUT audio to within ten minutes, with the Content-Type that it names."""
-    given = await recordings.prepare(call.ctx, body, f"{call.request.base_url}v1/uploads")
+    given = await recordings.create_upload_url(call.ctx, body, f"{call.request.base_url}v1/uploads")
     return {"presignedUrl": given.presigned_url, "audioUrl": given.audio_url, "contentType": given.content_type}
 
 
 async def create(call: Call, body: FromAudioDraft) -> NoteFromAudio:
     """Makes a note of audio that was uploaded, or adds it to one: it is transcribed and summarised from here on."""
-    return {"noteId": await recordings.from_audio(call.ctx, body, call.idempotency_key)}
+    return {"noteId": await recordings.create_note_from_audio(call.ctx, body, call.idempotency_key)}
 
 
 async def upload(call: Call, query: Signed) -> Removed:
@@ -54,9 +54,9 @@ async def upload(call: Call, query: Signed) -> Removed:
     kind = headers.get("Content-Type", "").partition(";")[0].strip().lower()
     length = headers.get("Content-Length", "")[:20]
     # What can't be an id names no recording, like any other id that was never given out.
-    ticket = Ticket(as_id(call.request.path_params["id"]) or uuid4(), query.expires, query.signature)
+    ticket = UploadSignature(as_id(call.request.path_params["id"]) or uuid4(), query.expires, query.signature)
     announced = int(length) if length.isdigit() else 0
-    await recordings.receive(call.ctx, ticket, kind, announced, call.request.stream())
+    await recordings.receive_upload(call.ctx, ticket, kind, announced, call.request.stream())
     return {"success": True, "message": "Audio received"}
 
 

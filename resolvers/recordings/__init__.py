@@ -1,19 +1,19 @@
 """Recordings: audio that becomes the transcript and the summary of a note."""
 
-from resolvers.recordings.cleanup import forget_orphans, forget_unused
-from resolvers.recordings.create import from_audio
+from resolvers.recordings.cleanup import delete_orphaned_audio, delete_unused_audio
+from resolvers.recordings.create import create_note_from_audio
 from resolvers.recordings.process import claim, work
-from resolvers.recordings.upload import receive
-from resolvers.recordings.upload_urls import Address, Ticket, prepare
+from resolvers.recordings.upload import receive_upload
+from resolvers.recordings.upload_urls import UploadSignature, UploadUrl, create_upload_url
 
 __all__ = [
-    "Address",
-    "Ticket",
+    "UploadSignature",
+    "UploadUrl",
     "claim",
-    "forget_orphans",
-    "forget_unused",
-    "from_audio",
-    "prepare",
-    "receive",
+    "create_note_from_audio",
+    "create_upload_url",
+    "delete_orphaned_audio",
+    "delete_unused_audio",
+    "receive_upload",
     "work",
 ]

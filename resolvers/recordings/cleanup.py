@@ -18,7 +18,7 @@ UNUSED_KEPT = timedelta(hours=1)
 AT_A_TIME = 100
 
 
-async def forget_unused(ctx: Context) -> int:
+async def delete_unused_audio(ctx: Context) -> int:
     """Removes the recordings that nobody made a note of in time, with their bytes. Returns how many it removed."""
     old = (
         select(col(Recording.id))
@@ -34,7 +34,7 @@ async def forget_unused(ctx: Context) -> int:
     return len(removed)
 
 
-async def forget_orphans(ctx: Context) -> int:
+async def delete_orphaned_audio(ctx: Context) -> int:
     """Removes the audio of recordings that are gone, with their note most often, and what broken-off uploads left.
 
     Looks through the whole store. Returns 0: there is nothing to be done again at once.

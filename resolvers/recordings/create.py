@@ -29,7 +29,7 @@ UNUSED = (RecordingState.AWAITED, RecordingState.UPLOADED)
 BUSY = (RecordingState.TRANSCRIBING, RecordingState.SUMMARIZING)
 
 
-async def from_audio(ctx: Context, draft: FromAudioDraft, key: str | None = None) -> UUID:
+async def create_note_from_audio(ctx: Context, draft: FromAudioDraft, key: str | None = None) -> UUID:
     """The id of the note that the audio becomes, or is added to; with an idempotency key only once.
 
     Raises UNPROCESSABLE for audio that is not this workspace's or did not arrive, for a tag or folder that is not

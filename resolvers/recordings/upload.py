@@ -13,7 +13,7 @@ from models.recording import RecordingState
 from resolvers.core.context import Context
 from resolvers.core.errors import ErrorCode, Problem, bad_input
 from resolvers.recordings.audio_format import ENOUGH, is_it
-from resolvers.recordings.upload_urls import Ticket, is_signed, name_of
+from resolvers.recordings.upload_urls import UploadSignature, is_signed, name_of
 
 MAX_AUDIO = 500 * 1024 * 1024
 """Bytes of one recording."""
@@ -30,8 +30,8 @@ def most(duration: float) -> int:
     return min(MAX_AUDIO, SPARE + int(duration * MOST_PER_SECOND))
 
 
-async def receive(
-    ctx: Context, ticket: Ticket, content_type: str, announced: int, chunks: AsyncIterator[bytes]
+async def receive_upload(
+    ctx: Context, ticket: UploadSignature, content_type: str, announced: int, chunks: AsyncIterator[bytes]
 ) -> None:
     """Keeps the bytes of an upload. `announced` is the length that was told in advance, 0 where none was.
 
@@ -64,7 +64,7 @@ async def receive(
         await tx.execute(update(Recording).where(*awaited).values(arrived))
 
 
-async def admitted(ctx: Context, ticket: Ticket) -> Record:
+async def admitted(ctx: Context, ticket: UploadSignature) -> Record:
     async with ctx.read() as tx:
         query = select(Recording).where(col(Recording.id) == ticket.recording_id)
         recording = (await tx.execute(query)).one_or_none()

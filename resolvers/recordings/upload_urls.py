@@ -27,7 +27,7 @@ UPLOAD_SECONDS = 600
 
 
 @dataclass(frozen=True, slots=True)
-class Address:
+class UploadUrl:
     """Where to PUT the bytes with which Content-Type, and under which name to speak of them then."""
 
     presigned_url: str
@@ -36,7 +36,7 @@ class Address:
 
 
 @dataclass(frozen=True, slots=True)
-class Ticket:
+class UploadSignature:
     """What an upload shows of its address. `expires` is in Unix seconds."""
 
     recording_id: UUID
@@ -57,7 +57,7 @@ async def may_record(ctx: Context) -> None:
         raise Problem(ErrorCode.TRANSCRIBER_NOT_CONFIGURED, "This server has no transcriber configured.")
 
 
-async def prepare(ctx: Context, draft: UploadDraft, base: str) -> Address:
+async def create_upload_url(ctx: Context, draft: UploadDraft, base: str) -> UploadUrl:
     """Gives out an upload address. `base` is the address of this server's uploads, without a slash at its end."""
     await may_record(ctx)
     recording_id, key = new_id(), secrets.token_bytes(32)
@@ -81,7 +81,7 @@ async def prepare(ctx: Context, draft: UploadDraft, base: str) -> Address:
     }
     async with ctx.transaction() as tx:
         await tx.execute(insert(Recording).values(values))
-    return Address(address, audio_url, CONTENT_TYPES[extension])
+    return UploadUrl(address, audio_url, CONTENT_TYPES[extension])
 
 
 def audio_name(workspace_id: UUID, recording_id: UUID, extension: str) -> str:
@@ -97,6 +97,6 @@ def signature(key: bytes, recording_id: UUID, expires: int) -> str:
     return hmac.new(key, f"PUT {recording_id} {expires}".encode(), hashlib.sha256).hexdigest()
 
 
-def is_signed(key: bytes, ticket: Ticket) -> bool:
+def is_signed(key: bytes, ticket: UploadSignature) -> bool:
     expected = signature(key, ticket.recording_id, ticket.expires)
     return hmac.compare_digest(expected.encode(), ticket.signature.encode())

@@ -1,22 +1,22 @@
 """Replies belong to the server: sending starts one, following reads it, from any process and as often as wanted."""
 
-from resolvers.replies.cancel import cancel, cancel_in
+from resolvers.replies.cancel import cancel, cancel_in_conversation
 from resolvers.replies.ending import close_lost
-from resolvers.replies.events import ReplyEvent, Unstored
+from resolvers.replies.events import DeletedReply, ReplyEvent
 from resolvers.replies.runner import ReplyRunner
-from resolvers.replies.send import Sent, send
-from resolvers.replies.subscribe import follow, follow_cursor, reply_cursor
+from resolvers.replies.send import SentMessage, send
+from resolvers.replies.subscribe import reply_cursor, subscribe, subscribe_after_cursor
 
 __all__ = [
+    "DeletedReply",
     "ReplyEvent",
     "ReplyRunner",
-    "Sent",
-    "Unstored",
+    "SentMessage",
     "cancel",
-    "cancel_in",
+    "cancel_in_conversation",
     "close_lost",
-    "follow",
-    "follow_cursor",
     "reply_cursor",
     "send",
+    "subscribe",
+    "subscribe_after_cursor",
 ]

@@ -34,7 +34,7 @@ async def cancel(ctx: Context, message_id: UUID) -> Record:
     return await _settled(ctx, message_id, tell=stopped is not None)
 
 
-async def cancel_in(ctx: Context, conversation_id: UUID) -> None:
+async def cancel_in_conversation(ctx: Context, conversation_id: UUID) -> None:
     """The same for the reply that is running in a conversation; where none is, nothing happens."""
     access.require_scope(ctx.viewer, "notes", write=True)
     async with ctx.transaction() as tx:

@@ -39,7 +39,7 @@ class ReplyEvent:
 
 
 @dataclass(frozen=True, slots=True)
-class Unstored:
+class DeletedReply:
     """Stands for the message of a failed reply whose conversation was deleted meanwhile."""
 
     id: object

@@ -24,12 +24,12 @@ from resolvers.replies.run import Run
 
 
 @dataclass(frozen=True, slots=True)
-class Sent:
+class SentMessage:
     user_message: Record
     reply: Record
 
 
-async def send(ctx: Context, conversation_id: UUID, draft: MessageDraft, key: str | None = None) -> Sent:
+async def send(ctx: Context, conversation_id: UUID, draft: MessageDraft, key: str | None = None) -> SentMessage:
     """Stores the message and an empty reply, starts the reply in this process, and returns.
 
     A draft without `note_id` searches around the conversation's own note; one whose `note_id` is None searches nothing.
@@ -40,7 +40,7 @@ async def send(ctx: Context, conversation_id: UUID, draft: MessageDraft, key: st
     return await ctx.reply_runner.complete(_send(ctx, conversation_id, draft, key))
 
 
-async def _send(ctx: Context, conversation_id: UUID, draft: MessageDraft, key: str | None) -> Sent:
+async def _send(ctx: Context, conversation_id: UUID, draft: MessageDraft, key: str | None) -> SentMessage:
     model_id = _model(ctx, draft.model_id)
     # In this order: messages of the same moment are sorted by their ids.
     user_message_id, reply_id = new_id(), new_id()
@@ -77,16 +77,16 @@ async def _send(ctx: Context, conversation_id: UUID, draft: MessageDraft, key: s
 
 async def _write(
     ctx: Context, tx: Transaction, conversation: Record, asked: Mapping[str, Any], answered: Mapping[str, Any]
-) -> Sent:
+) -> SentMessage:
     user_message, reply = [await _insert(tx, conversation, values) for values in (asked, answered)]
     used = change_rows(Conversation).where(col(Conversation.id) == conversation.id).values(updated_at=func.now())
     await tx.execute(used)
     await tell(ctx, tx, conversation, EventType.MESSAGE_CREATED, message=user_message.id)
     await tell(ctx, tx, conversation, EventType.REPLY_STARTED, message=reply.id)
-    return Sent(user_message, reply)
+    return SentMessage(user_message, reply)
 
 
-async def _sent(tx: Transaction, reply_id: UUID) -> Sent:
+async def _sent(tx: Transaction, reply_id: UUID) -> SentMessage:
     """What an earlier call has sent. The two messages were written in one transaction: they have its time."""
     reply = (await tx.execute(select(Message).where(col(Message.id) == reply_id))).one()
     asked = select(Message).where(
@@ -94,7 +94,7 @@ async def _sent(tx: Transaction, reply_id: UUID) -> Sent:
         col(Message.created_at) == reply.created_at,
         col(Message.role) == MessageRole.USER,
     )
-    return Sent((await tx.execute(asked)).one(), reply)
+    return SentMessage((await tx.execute(asked)).one(), reply)
 
 
 def _model(ctx: Context, wanted: str | None) -> str:

@@ -32,17 +32,17 @@ def reply_cursor(event: ReplyEvent) -> str:
     return cursors.encode("reply", str(event.message_id), event.seq)
 
 
-async def follow_cursor(ctx: Context, message_id: UUID, after: str | None) -> AsyncGenerator[ReplyEvent, None]:
-    """Like `follow`, after an opaque cursor. Raises BAD_USER_INPUT for one of another reply."""
+async def subscribe_after_cursor(ctx: Context, message_id: UUID, after: str | None) -> AsyncGenerator[ReplyEvent, None]:
+    """Like `subscribe`, after an opaque cursor. Raises BAD_USER_INPUT for one of another reply."""
     if after is None:
-        return await follow(ctx, message_id)
+        return await subscribe(ctx, message_id)
     owner, seq = cursors.decode("reply", after, str, int)
     if as_id(owner) != message_id:
         raise cursors.invalid("after")
-    return await follow(ctx, message_id, seq)
+    return await subscribe(ctx, message_id, seq)
 
 
-async def follow(
+async def subscribe(
     ctx: Context, message_id: UUID, after: int = 0, *, conversation_id: UUID | None = None
 ) -> AsyncGenerator[ReplyEvent, None]:
     """The events of a reply after number `after`; the last one is terminal.

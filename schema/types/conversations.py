@@ -205,7 +205,7 @@ class ConversationMutation:
         graphql_type=SentMessage, description="Returns at once; the reply is followed with Subscription.reply."
     )
     @staticmethod
-    async def send_message(info: Info, conversation_id: strawberry.ID, input: SendMessageInput) -> replies.Sent:  # noqa: A002 (the contract's name)
+    async def send_message(info: Info, conversation_id: strawberry.ID, input: SendMessageInput) -> replies.SentMessage:  # noqa: A002 (the contract's name)
         sent_to = parse_id("Conversation", conversation_id)
         return await replies.send(info.context.ctx, sent_to, message_draft(input), once(input))
 

@@ -47,10 +47,10 @@ class ReplyDocumentChange(ReplyEvent):
     suggestion: Suggestion
 
 
-async def stored(root: strawberry.Parent[ReplyEvent], info: Info) -> Record | replies.Unstored:
+async def stored(root: strawberry.Parent[ReplyEvent], info: Info) -> Record | replies.DeletedReply:
     """The message at the end of its reply."""
     message_id = parse_id("Message", root.message_id)
-    return await info.context.loaders.message.load(message_id) or replies.Unstored(message_id)
+    return await info.context.loaders.message.load(message_id) or replies.DeletedReply(message_id)
 
 
 @strawberry.type(description="Terminal: the message is stored.")
@@ -162,7 +162,7 @@ class Subscription:
         if info.context.resume_after is not None:
             raise bad_input("Last-Event-ID", "To ask again is no way to go on: follow the reply with `reply`.")
         sent = await replies.send(ctx, parse_id("Conversation", conversation_id), message_draft(input), once(input))
-        return live(info, all_told(info, await replies.follow(ctx, sent.reply.id)))
+        return live(info, all_told(info, await replies.subscribe(ctx, sent.reply.id)))
 
     @strawberry.subscription(
         description="Follows a reply that is running or has finished, from the start or after a cursor; any number of "
@@ -170,7 +170,9 @@ class Subscription:
     )
     @staticmethod
     async def reply(info: Info, message_id: strawberry.ID, after: Cursor | None = None) -> AsyncIterator[ReplyEvent]:
-        followed = await replies.follow_cursor(info.context.ctx, parse_id("Message", message_id), since(info, after))
+        followed = await replies.subscribe_after_cursor(
+            info.context.ctx, parse_id("Message", message_id), since(info, after)
+        )
         return live(info, all_told(info, followed))
 
     @strawberry.subscription(graphql_type=Event)

@@ -195,13 +195,13 @@ async def test_audio_that_nobody_wants(
         query = text("SELECT id FROM recordings WHERE note_id = :id")
         used = str((await connection.execute(query, {"id": note_id})).scalar_one())
         lost = str((await connection.execute(query, {"id": gone})).scalar_one())
-    while await recordings.forget_unused(here):
+    while await recordings.delete_unused_audio(here):
         pass
     assert [await recording(database, url) is None for url in (old, awaited, new)] == [True, True, False]
     assert (await key.http.delete(f"/v1/notes/{gone}")).status_code == 200
     stray = audio_folder / "notes.txt"
     stray.write_text("not ours")
-    assert await recordings.forget_orphans(here) == 0
+    assert await recordings.delete_orphaned_audio(here) == 0
     kept = {path.stem for path in (audio_folder / str(studio.id)).iterdir()}
     assert kept == {new.rpartition("/")[2], used}
     assert lost not in kept

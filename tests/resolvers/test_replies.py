@@ -38,7 +38,7 @@ async def ask(ctx: Context, talk: Record, message: str, **fields: Any) -> list[r
     """All that the followers of the reply hear."""
     sent = await replies.send(ctx, talk.id, parse_draft(MessageDraft, {"message": message, **fields}))
     async with asyncio.timeout(20):
-        return [event async for event in await replies.follow(ctx, sent.reply.id)]
+        return [event async for event in await replies.subscribe(ctx, sent.reply.id)]
 
 
 async def said(ctx: Context, talk: Record) -> list[tuple[str, str, str]]:
@@ -208,7 +208,7 @@ async def test_a_title_given_meanwhile_stays(me: Context, services: Services, no
     await ask(me, titles[0], f"A {word}")
     sent = await replies.send(me, titles[1].id, MessageDraft(message=f"B {word}"))
     await conversations.rename(me, titles[1].id, "Ours")
-    _ = [event async for event in await replies.follow(me, sent.reply.id)]
+    _ = [event async for event in await replies.subscribe(me, sent.reply.id)]
     await asyncio.sleep(0.3)
     assert [(await conversations.get(me, talk.id)).title for talk in titles] == ["Mine", "Ours"]
 
@@ -320,10 +320,10 @@ async def test_a_second_question_waits_for_the_first(me: Context, services: Serv
     services.llm.on(word, Script(delay=0.2))
     sent = await asyncio.gather(*(replies.send(me, talk.id, draft) for draft in drafts), return_exceptions=True)
     services.llm.scripts.pop(word)
-    [running] = [one for one in sent if isinstance(one, replies.Sent)]
+    [running] = [one for one in sent if isinstance(one, replies.SentMessage)]
     assert [one.code for one in sent if isinstance(one, Problem)] == [ErrorCode.ALREADY_REPLYING] * 4
     assert await conversations.active_replies(me, [talk.id])
-    _ = [event async for event in await replies.follow(me, running.reply.id)]
+    _ = [event async for event in await replies.subscribe(me, running.reply.id)]
     async with me.read() as tx:
         count = select(func.count()).select_from(Message).where(col(Message.conversation_id) == talk.id)
         assert (await tx.execute(count)).scalar_one() == 2
