@@ -1,4 +1,4 @@
-"""Webhooks: where a workspace wants its events posted, and each post as a row that survives crashes."""
+"""Webhooks: the endpoints that a workspace sends its events to, and each delivery as a row that survives crashes."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -9,9 +9,9 @@ from sqlalchemy import ARRAY, BigInteger, Boolean, Column, Index, Integer, Large
 from sqlmodel import Field, SQLModel
 
 from models.base import choice, json, key, new_id, reference, string, timestamp
+from models.limits import limit
 
-MAX_URL = 2_000
-"""Characters of an endpoint's address."""
+MAX_URL = limit(2_000, "A webhook's URL", area="Webhooks", unit="characters", beyond="`BAD_USER_INPUT`, 400", minimum=1)
 
 
 class DeliveryStatus(StrEnum):
@@ -21,7 +21,7 @@ class DeliveryStatus(StrEnum):
 
 
 class Webhook(SQLModel, table=True):
-    """An endpoint of a workspace. Its secrets are encrypted; after a rotation both are used until `previous_until`."""
+    """An endpoint of a workspace. Its secrets are encrypted; after a rotation both sign until `previous_until`."""
 
     __tablename__ = "webhooks"
     __table_args__ = (
@@ -36,22 +36,22 @@ class Webhook(SQLModel, table=True):
     url: str = Field(sa_column=string())
     label: str | None = Field(default=None, sa_column=string(nullable=True))
     events: list[str] = Field(default_factory=list, sa_column=Column(ARRAY(String), nullable=False))
-    # Made by POST /v1/integrations/zapier/webhook: known by its address, not listed among the others.
+    # Created by POST /v1/integrations/zapier/webhook: identified by its address, and left out of lists.
     is_zapier: bool = Field(default=False, sa_column=Column(Boolean, nullable=False, server_default="false"))
     is_active: bool = Field(default=True, sa_column=Column(Boolean, nullable=False, server_default="true"))
-    # Safe to show: why the server stopped posting to it.
+    # Why the server stopped posting to it, in words that are safe to show.
     disabled_reason: str | None = Field(default=None, sa_column=string(nullable=True))
     secret: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
     previous_secret: bytes | None = Field(default=None, sa_column=Column(LargeBinary, nullable=True))
     previous_until: datetime | None = Field(default=None, sa_column=timestamp(nullable=True))
-    # Since when every post to it has failed.
+    # Since when every attempt at it has failed.
     failing_since: datetime | None = Field(default=None, sa_column=timestamp(nullable=True))
     created_at: datetime = Field(default=None, sa_column=timestamp())
     updated_at: datetime = Field(default=None, sa_column=timestamp())
 
 
 class Delivery(SQLModel, table=True):
-    """One event for one endpoint. `body` is what is posted, to the byte: each attempt posts the same."""
+    """One event for one endpoint. Each attempt posts exactly the bytes of `body`."""
 
     __tablename__ = "deliveries"
     __table_args__ = (
@@ -63,10 +63,10 @@ class Delivery(SQLModel, table=True):
     id: UUID = Field(default_factory=new_id, sa_column=key())
     workspace_id: UUID = Field(sa_column=reference("workspaces.id", index=True))
     webhook_id: UUID = Field(sa_column=reference("webhooks.id"))
-    # No foreign keys: an event, and so its delivery, outlives what it tells of.
+    # No foreign keys: an event, and so its delivery, outlives its note.
     event_id: UUID = Field(sa_column=Column(Uuid(), nullable=False))
     note_id: UUID | None = Field(default=None, sa_column=Column(Uuid(), nullable=True))
-    # The event's place in the workspace's log, by which a note's deliveries have one order; None: it is of no event.
+    # The event's position in the workspace's log, which orders a note's deliveries; None for a test.
     seq: int | None = Field(default=None, sa_column=Column(BigInteger, nullable=True))
     type: str = Field(sa_column=string())
     body: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
@@ -74,22 +74,22 @@ class Delivery(SQLModel, table=True):
         default=DeliveryStatus.PENDING, sa_column=choice(DeliveryStatus, server_default=DeliveryStatus.PENDING.value)
     )
     attempts: int = Field(default=0, sa_column=Column(Integer, nullable=False, server_default="0"))
-    # When it is posted next; while it is being posted, until when nobody else takes it. NULL once it is over.
+    # When it is attempted next; during an attempt, the end of the worker's lease. NULL once it is finished.
     due_at: datetime | None = Field(default=None, sa_column=timestamp(nullable=True))
     attempted_at: datetime | None = Field(default=None, sa_column=timestamp(nullable=True))
     delivered_at: datetime | None = Field(default=None, sa_column=timestamp(nullable=True))
-    # Of the last attempt: what was sent and what came back, the answer's first 2 KB.
+    # Of the last attempt: the headers sent, and the beginning of the response.
     request_headers: dict[str, Any] | None = Field(default=None, sa_column=json())
     response_status: int | None = Field(default=None, sa_column=Column(Integer, nullable=True))
     response_headers: dict[str, Any] | None = Field(default=None, sa_column=json())
     response_body: str | None = Field(default=None, sa_column=string(nullable=True))
-    # Safe to show: why the last attempt failed.
+    # Why the last attempt failed, in words that are safe to show.
     error: str | None = Field(default=None, sa_column=string(nullable=True))
     created_at: datetime = Field(default=None, sa_column=timestamp())
 
 
 class WebhookPost(SQLModel, table=True):
-    """An attempt of the last minute, by which the plan's rate is kept: it outlives its delivery and its endpoint."""
+    """An attempt of the last minute, counted for the plan's rate. It outlives its delivery and its endpoint."""
 
     __tablename__ = "webhook_posts"
     __table_args__ = (

@@ -46,7 +46,7 @@ def delivery(row: Record) -> shapes.Delivery:
 
 async def listed(call: Call) -> shapes.Webhooks:
     """Lists the workspace's webhooks, newest first."""
-    return {"webhooks": [shown(row) for row in await endpoints.listed(call.ctx)]}
+    return {"webhooks": [shown(row) for row in await endpoints.list_endpoints(call.ctx)]}
 
 
 async def create(call: Call, body: WebhookDraft) -> OneSecretWebhook:
@@ -74,7 +74,7 @@ async def delete(call: Call) -> Removed:
 
 async def rotate(call: Call) -> OneSecretWebhook:
     """Gives a webhook a new secret, and tells it this once. The old one signs too for another 24 hours."""
-    row, secret = await endpoints.rotate(call.ctx, call.ident("Webhook"))
+    row, secret = await endpoints.rotate_secret(call.ctx, call.ident("Webhook"))
     return {"webhook": {**shown(row), "secret": secret}}
 
 
@@ -85,7 +85,7 @@ async def test(call: Call) -> OneDelivery:
 
 async def sent(call: Call, query: Paging) -> Paged[shapes.Delivery]:
     """Lists what was posted to a webhook, or will be, newest first."""
-    rows, is_last = await deliveries.window(call.ctx, call.ident("Webhook"), query.limit, query.offset)
+    rows, is_last = await deliveries.page_by_offset(call.ctx, call.ident("Webhook"), query.limit, query.offset)
     return serializers.paged([delivery(row) for row in rows], query.limit, query.offset, is_last=is_last)
 
 
@@ -97,13 +97,13 @@ async def redeliver(call: Call) -> OneDelivery:
 
 async def hook(call: Call, body: ZapierHook) -> Zapped:
     """Tells an address of new notes from now on, once however often it is sent."""
-    await zapier.hook(call.ctx, body)
+    await zapier.subscribe(call.ctx, body)
     return {"status": "success"}
 
 
 async def unhook(call: Call, body: ZapierHook) -> Zapped:
     """Tells the address of new notes no more."""
-    await zapier.unhook(call.ctx, body)
+    await zapier.unsubscribe(call.ctx, body)
     return {"status": "success"}
 
 

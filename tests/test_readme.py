@@ -52,7 +52,7 @@ from resolvers.search.query import MAX_HITS, MAX_QUERY
 from resolvers.search.query.scope import PER_NOTE
 from resolvers.search.query.text import MAX_TERMS
 from resolvers.webhooks import backoff
-from resolvers.webhooks.endpoints import MAX_WEBHOOKS, OVERLAP
+from resolvers.webhooks.endpoints import MAX_WEBHOOKS, SECRET_OVERLAP
 from resolvers.webhooks.queue import PER_ENDPOINT, PER_WORKSPACE
 from resolvers.webhooks.sender import AT_ONCE
 from resolvers.workspaces.api_keys import MAX_KEYS
@@ -149,14 +149,14 @@ def test_the_limits_of_posts_are_the_ones_in_force() -> None:
     assert rows[posts] == f"{PER_ENDPOINT}; {PER_WORKSPACE}; {AT_ONCE}; {times}"
     ends = "Attempts at a delivery; a wait that `Retry-After` asks for; failures in a row; how long what is due"
     assert rows[f"{ends} waits for an endpoint that is off"] == (
-        f"{backoff.MAX_ATTEMPTS}; {backoff.LONGEST_WISH.days * 24} hours; {backoff.DEAD_AFTER.days} days; "
-        f"{backoff.PAUSED_AT_MOST.days} day"
+        f"{backoff.MAX_ATTEMPTS}; {backoff.MAX_RETRY_AFTER.days * 24} hours; {backoff.DISABLE_AFTER.days} days; "
+        f"{backoff.MAX_PAUSE.days} day"
     )
     read = "How much of an answer is read; sent by an endpoint since it was last sent anything; time until it"
     sizes = f"{webhook_client.MOST_READ // 2**10} KiB; {webhook_client.MOST_UNASKED // 2**10} KiB"
     assert rows[f"{read} acknowledges what it is sent"] == f"{sizes}; {webhook_client.UNACKNOWLEDGED:.0f} s"
     kept = "An answer's body, and its headers, as they are kept; how long a delivery that is over is"
-    assert rows[kept] == f"{MAX_STORED_RESPONSE_BYTES // 2**10} KiB each; {backoff.KEPT.days} days"
+    assert rows[kept] == f"{MAX_STORED_RESPONSE_BYTES // 2**10} KiB each; {backoff.RETENTION.days} days"
 
 
 def test_the_limits_of_protocols_are_the_ones_in_force() -> None:
@@ -249,7 +249,7 @@ def test_the_limits_of_webhooks_are_the_ones_in_force() -> None:
     rows = {row.split("|")[1].strip(): row.split("|")[2].strip() for row in README.splitlines() if row.startswith("| ")}
     endpoints = "Endpoints of webhooks of a workspace, Zapier's among them; address of one"
     assert rows[endpoints] == f"{MAX_WEBHOOKS}; {MAX_URL:,} characters"
-    assert rows["How long a secret signs after its rotation"] == f"{OVERLAP.total_seconds() / 3600:.0f} hours"
+    assert rows["How long a secret signs after its rotation"] == f"{SECRET_OVERLAP.total_seconds() / 3600:.0f} hours"
 
 
 def test_the_limits_of_indexing_are_the_ones_in_force() -> None:
@@ -257,6 +257,8 @@ def test_the_limits_of_indexing_are_the_ones_in_force() -> None:
     embedding = "Texts in one call of the embedder; vectors kept for the next attempt; notes a worker indexes at once"
     assert rows[embedding] == f"{EMBEDDED_AT_ONCE}; {MAX_SPARE:,}; {NOTES_AT_A_TIME}"
     limits, sizes = Limits(), Settings.model_fields
-    assert rows["`CARET_CHUNK_SIZE`, `CARET_CHUNK_OVERLAP`"] == f"`{limits.chunk_size}`, `{limits.chunk_overlap}`"
+    assert (
+        rows["`CARET_CHUNK_SIZE`, `CARET_CHUNK_OVERLAP`"] == f"`{limits.chunk_size}`, `{limits.chunk_overlap}`"
+    )
     assert (sizes["chunk_size"].default, sizes["chunk_overlap"].default) == (limits.chunk_size, limits.chunk_overlap)
     assert f"Characters of a chunk, {LEAST_CHUNK} to {MOST_CHUNK:,}," in README

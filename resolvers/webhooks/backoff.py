@@ -1,13 +1,14 @@
-"""When a delivery is posted again, and what ends that."""
+"""When a delivery is attempted again, and when the server stops trying."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from random import SystemRandom
 
+from models.limits import limit
 from resolvers.core.ports.webhook_client import WebhookResponse
 
-RETRIES = (
+RETRY_WAITS = (
     timedelta(seconds=5),
     timedelta(seconds=30),
     timedelta(minutes=2),
@@ -19,41 +20,60 @@ RETRIES = (
     timedelta(hours=8),
     timedelta(hours=8),
 )
-"""How long after each failed attempt the next one is due, more or less by JITTER: about a day in all."""
-MAX_ATTEMPTS = len(RETRIES) + 1
+"""The wait after each failed attempt, more or less by JITTER: about a day in all."""
+MAX_ATTEMPTS = limit(
+    len(RETRY_WAITS) + 1, "Attempts at a webhook delivery", area="Webhooks", beyond="the delivery is `failed`"
+)
 JITTER = 0.2
 """The part of a wait by which it is longer or shorter, so that what failed together is not posted together again."""
-LONGEST_WISH = timedelta(hours=24)
-"""The most that a receiver may ask to be left alone, with Retry-After."""
-DEAD_AFTER = timedelta(days=3)
-"""For how long every post to an endpoint must have failed before it is disabled."""
-PAUSED_AT_MOST = timedelta(days=1)
-"""For how long what is due is kept for an endpoint that is not active."""
-MINUTE = timedelta(seconds=60)
-"""The time in which a workspace has so many posts, by its plan."""
-KEPT = timedelta(days=30)
-"""For how long a delivery that is over stays in the log."""
+MAX_RETRY_AFTER_HOURS = limit(
+    24, "The wait that an endpoint asks for with `Retry-After`", area="Webhooks", unit="hours", beyond="cut"
+)
+MAX_RETRY_AFTER = timedelta(hours=MAX_RETRY_AFTER_HOURS)
+DISABLE_AFTER_DAYS = limit(
+    3,
+    "For how long every attempt at an endpoint may fail",
+    area="Webhooks",
+    unit="days",
+    beyond="the endpoint is disabled",
+)
+DISABLE_AFTER = timedelta(days=DISABLE_AFTER_DAYS)
+MAX_PAUSE_DAYS = limit(
+    1,
+    "How long due deliveries wait for an endpoint that is not active",
+    area="Webhooks",
+    unit="days",
+    beyond="the deliveries are `failed`",
+)
+MAX_PAUSE = timedelta(days=MAX_PAUSE_DAYS)
+RATE_WINDOW = timedelta(seconds=60)
+"""The time in which a workspace may have as many attempts as its plan allows."""
+RETENTION_DAYS = limit(
+    30, "How long finished deliveries stay in the delivery log", area="Webhooks", unit="days", beyond="deleted"
+)
+RETENTION = timedelta(days=RETENTION_DAYS)
 GONE = 410
-ASKS_TO_WAIT = (429, 503)
-"""Statuses with which a Retry-After is heard."""
+"""The status with which an endpoint asks to be disabled."""
+RETRY_AFTER_STATUSES = (429, 503)
+"""The statuses with which `Retry-After` is honoured."""
 
-Chance = Callable[[float, float], float]
-"""A number between two others."""
-CHANCE: Chance = SystemRandom().uniform
+Uniform = Callable[[float, float], float]
+"""Returns a random number between two others."""
+UNIFORM: Uniform = SystemRandom().uniform
 
 
-def wait(attempts: int, wish: timedelta | None = None, chance: Chance = CHANCE) -> timedelta | None:
-    """How long to wait after so many attempts, the last of which has failed; None where it was the last of all."""
+def next_wait(attempts: int, retry_after: timedelta | None = None, uniform: Uniform = UNIFORM) -> timedelta | None:
+    """How long to wait after so many attempts, the last of which failed. None if no attempt is left."""
     if attempts >= MAX_ATTEMPTS:
         return None
-    usual = RETRIES[attempts - 1] * chance(1 - JITTER, 1 + JITTER)
-    return usual if wish is None else max(usual, min(wish, LONGEST_WISH))
+    usual = RETRY_WAITS[attempts - 1] * uniform(1 - JITTER, 1 + JITTER)
+    return usual if retry_after is None else max(usual, min(retry_after, MAX_RETRY_AFTER))
 
 
-def wish(answer: WebhookResponse, now: datetime) -> timedelta | None:
-    """How long the receiver asks to be left alone."""
-    text = answer.headers.get("retry-after", "").strip()
-    if answer.status not in ASKS_TO_WAIT or not text.isascii():
+def requested_wait(response: WebhookResponse, now: datetime) -> timedelta | None:
+    """The wait that the endpoint asks for with `Retry-After`, in seconds or as a date (RFC 9110, 10.2.3)."""
+    text = response.headers.get("retry-after", "").strip()
+    if response.status not in RETRY_AFTER_STATUSES or not text.isascii():
         return None
     if text.isdigit():
         return timedelta(seconds=int(text[:9]))

@@ -73,7 +73,7 @@ async def _failed(tx: Transaction, job: Record, outcome: Outcome, error: str, no
     failing = _posted_to(job).values(failing_since=since)
     hook = (await tx.execute(failing.returning(col(Webhook.failing_since), col(Webhook.is_active)))).one_or_none()
     answer = outcome.answer
-    wait = backoff.wait(job.attempts, None if answer is None else backoff.wish(answer, now))
+    wait = backoff.next_wait(job.attempts, None if answer is None else backoff.requested_wait(answer, now))
     later = OVER if wait is None else {"due_at": now + wait}
     await tx.execute(_mine(job).where(col(Delivery.status) == DeliveryStatus.PENDING).values(**later, **outcome.told))
     log.info("webhook.failed", webhook=str(job.webhook_id), delivery=str(job.id), attempt=job.attempts, error=error)
@@ -82,8 +82,8 @@ async def _failed(tx: Transaction, job: Record, outcome: Outcome, error: str, no
         return
     if answer is not None and answer.status == backoff.GONE:
         await _disable(tx, job, hook, "The endpoint answered 410 Gone.")
-    elif now - hook.failing_since >= backoff.DEAD_AFTER:
-        days = backoff.DEAD_AFTER // timedelta(days=1)
+    elif now - hook.failing_since >= backoff.DISABLE_AFTER:
+        days = backoff.DISABLE_AFTER // timedelta(days=1)
         await _disable(tx, job, hook, f"Every delivery has failed for {days} days. The last time: {error}")
 
 
@@ -116,16 +116,16 @@ async def tidy(ctx: Context) -> int:
     """Ends what has waited too long for an endpoint that is not active and what was lost at its last attempt, and
     forgets what is over for long. Returns how many were forgotten."""
     now = ctx.clock()
-    paused = (~col(Webhook.is_active), col(Webhook.updated_at) < now - backoff.PAUSED_AT_MOST)
+    paused = (~col(Webhook.is_active), col(Webhook.updated_at) < now - backoff.MAX_PAUSE)
     off = select(col(Webhook.id)).where(*paused)
     expired = update(Delivery).where(col(Delivery.status) == DeliveryStatus.PENDING, col(Delivery.webhook_id).in_(off))
     used = (col(Delivery.attempts) >= backoff.MAX_ATTEMPTS, col(Delivery.due_at) <= now)
     lost = update(Delivery).where(col(Delivery.status) == DeliveryStatus.PENDING, *used)
     async with ctx.transaction() as tx:
         await tx.execute(expired.values(**OVER, error="The endpoint was not active."))
-        await tx.execute(delete(WebhookPost).where(col(WebhookPost.posted_at) <= now - backoff.MINUTE))
+        await tx.execute(delete(WebhookPost).where(col(WebhookPost.posted_at) <= now - backoff.RATE_WINDOW))
         await tx.execute(lost.values(**OVER, error="The server was lost during the last attempt."))
-    over = (col(Delivery.status) != DeliveryStatus.PENDING, col(Delivery.created_at) < now - backoff.KEPT)
+    over = (col(Delivery.status) != DeliveryStatus.PENDING, col(Delivery.created_at) < now - backoff.RETENTION)
     oldest = select(col(Delivery.id)).where(*over).order_by(col(Delivery.created_at)).limit(AT_ONCE)
     async with ctx.transaction() as tx:
         return (await tx.execute(delete(Delivery).where(col(Delivery.id).in_(oldest)))).rowcount

@@ -19,7 +19,7 @@ from models import Delivery, Webhook, WebhookPost, Workspace
 from models.base import Record, new_id
 from models.webhook import DeliveryStatus
 from resolvers.core.context import Context, Transaction
-from resolvers.webhooks.backoff import MAX_ATTEMPTS, MINUTE
+from resolvers.webhooks.backoff import MAX_ATTEMPTS, RATE_WINDOW
 
 LEASE = timedelta(seconds=60)
 """For how long nobody else posts what is being posted."""
@@ -101,16 +101,16 @@ class Rate:
     def __init__(self, allowed: int, now: datetime) -> None:
         self.allowed = allowed
         self.left = allowed
-        self.frees_at = now + MINUTE
+        self.frees_at = now + RATE_WINDOW
         self.late = 0
 
     def count(self, spent: int, first: datetime) -> None:
         self.left -= spent
-        self.frees_at = first + MINUTE
+        self.frees_at = first + RATE_WINDOW
 
     def next_turn(self) -> datetime:
         """One after the other, as fast as the rate is: not all of them at once when there is room for one."""
-        turn = self.frees_at + MINUTE * (self.late / self.allowed)
+        turn = self.frees_at + RATE_WINDOW * (self.late / self.allowed)
         self.late += 1
         return turn
 
@@ -166,7 +166,7 @@ async def _spent(tx: Transaction, now: datetime, workspaces: Sequence[UUID]) -> 
     """What was posted in the minute before."""
     place, moment = col(WebhookPost.workspace_id), col(WebhookPost.posted_at)
     posts = select(place, func.count().label("spent"), func.min(moment).label("first"))
-    late = posts.where(place.in_(workspaces), moment > now - MINUTE).group_by(place)
+    late = posts.where(place.in_(workspaces), moment > now - RATE_WINDOW).group_by(place)
     return (await tx.execute(late)).all()
 
 

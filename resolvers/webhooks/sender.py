@@ -72,10 +72,10 @@ async def post(ctx: Context, job: Record, body: bytes) -> Outcome:
     """One attempt. Never raises what the other side is to blame for."""
     now = ctx.clock()
     try:
-        secrets = signatures.secrets_of(ctx.vault, job, now)
+        secrets = signatures.secrets_in_use(ctx.vault, job, now)
     except ValueError:
         return Outcome(error="The server can't open the secret of this webhook any more: rotate it.")
-    headers = CONSTANT | signatures.headers(secrets, job.event_id, now, body)
+    headers = CONSTANT | signatures.signature_headers(secrets, job.event_id, now, body)
     try:
         answer = await ctx.webhook_client.post(job.url, headers, body)
     except EndpointUnreachable as error:

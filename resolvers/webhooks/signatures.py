@@ -1,47 +1,44 @@
-"""Both signatures of what is posted, by which a receiver knows that it is of us and is new.
+"""The headers that sign what is posted, by which a receiver knows that it comes from this server and is new.
 
 `webhook-signature` is that of Standard Webhooks (standardwebhooks.com): it covers the id, the time and the body, and
-has one signature for each secret that is in use. `X-Caret-Signature` covers the body alone, by the newest secret.
+holds one signature for each secret in use. `X-Caret-Signature` covers the body alone, by the newest secret.
 """
 
-import base64
 import hashlib
 import hmac
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from uuid import UUID
+
+from standardwebhooks import Webhook as StandardWebhook
 
 from models.base import Record
 from resolvers.core.context import SecretsVault
 
-PREFIX = "whsec_"
 
-
-def secrets_of(vault: SecretsVault, webhook: Record, now: datetime) -> list[str]:
-    """The secrets in use, the newest first. Raises ValueError where this server can't open them."""
+def secrets_in_use(vault: SecretsVault, webhook: Record, now: datetime) -> list[str]:
+    """The endpoint's secrets, the newest first. Raises ValueError if this server can't decrypt them."""
     secrets = [vault.decrypt(webhook.secret)]
     if webhook.previous_secret is not None and webhook.previous_until is not None and now < webhook.previous_until:
         secrets.append(vault.decrypt(webhook.previous_secret))
     return secrets
 
 
-def headers(secrets: Sequence[str], event_id: UUID, now: datetime, body: bytes) -> dict[str, str]:
-    """What proves the body. The id is the event's: the same on every attempt, so that it can be told from a new one."""
-    told, moment = str(event_id), str(int(now.timestamp()))
-    signed = f"{told}.{moment}.".encode() + body
+def signature_headers(secrets: Sequence[str], event_id: UUID, now: datetime, body: bytes) -> dict[str, str]:
+    """The headers of one attempt. The id is the event's, the same for every attempt, so a receiver can skip repeats.
+
+    `body` is UTF-8, as all JSON is: the library signs text.
+    """
+    sent_at, text = now.astimezone(UTC), body.decode()
+    signatures = [StandardWebhook(secret).sign(str(event_id), sent_at, text) for secret in secrets]
     return {
-        "webhook-id": told,
-        "webhook-timestamp": moment,
-        "webhook-signature": " ".join(f"v1,{standard(secret, signed)}" for secret in secrets),
-        "X-Caret-Signature": plain(secrets[0], body),
+        "webhook-id": str(event_id),
+        "webhook-timestamp": str(int(sent_at.timestamp())),
+        "webhook-signature": " ".join(signatures),
+        "X-Caret-Signature": sign_body(secrets[0], body),
     }
 
 
-def standard(secret: str, signed: bytes) -> str:
-    key = base64.b64decode(secret.removeprefix(PREFIX))
-    return base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()
-
-
-def plain(secret: str, body: bytes) -> str:
-    """Its key is the secret as it is written, with its prefix."""
+def sign_body(secret: str, body: bytes) -> str:
+    """`X-Caret-Signature`: lowercase hex of HMAC-SHA256, with the secret's whole text, prefix included, as its key."""
     return hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()

@@ -1,4 +1,4 @@
-"""Zapier's endpoints: known by their address alone, and told of new notes."""
+"""Zapier's REST hooks: endpoints that are identified by their address and receive `note.created`."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -21,8 +21,8 @@ from resolvers.webhooks.url_policy import refuse
 FIELD = "hookUrl"
 
 
-async def hook(ctx: Context, draft: ZapierHook) -> None:
-    """Tells the address of new notes from now on. One that is told already stays, and is switched on again.
+async def subscribe(ctx: Context, draft: ZapierHook) -> None:
+    """Sends new notes to the address from now on. If it is subscribed already, it is activated again.
 
     Raises BAD_USER_INPUT for an address that can't be posted to, UNPROCESSABLE beyond MAX_WEBHOOKS.
     """
@@ -32,28 +32,28 @@ async def hook(ctx: Context, draft: ZapierHook) -> None:
     except Problem as problem:
         raise bad_input(FIELD, problem.message) from None
     async with ctx.transaction() as tx:
-        found = await _held(ctx, tx, draft)
-        for webhook_id in found:
+        existing = await _locked_hooks(ctx, tx, draft)
+        for webhook_id in existing:
             await write(tx, webhook_id, ACTIVATED)
-        if not found:
+        if not existing:
             values: dict[str, Any] = {"url": draft.hook_url, "events": ["note.created"], "is_zapier": True}
             await add(ctx, tx, {"id": new_id(), **values})
 
 
-async def unhook(ctx: Context, draft: ZapierHook) -> None:
-    """Tells the address no more. Raises NOT_FOUND where it was not told."""
+async def unsubscribe(ctx: Context, draft: ZapierHook) -> None:
+    """Sends nothing to the address any more. Raises NOT_FOUND if it is not subscribed."""
     access.require_scope(ctx.viewer, "webhooks", write=True)
     async with ctx.transaction() as tx:
-        found = await _held(ctx, tx, draft)
-        if not found:
+        existing = await _locked_hooks(ctx, tx, draft)
+        if not existing:
             raise not_found("Webhook", draft.hook_url[:100])
-        await tx.execute(remove(Webhook).where(col(Webhook.id).in_(found)))
+        await tx.execute(remove(Webhook).where(col(Webhook.id).in_(existing)))
 
 
-async def _held(ctx: Context, tx: Transaction, draft: ZapierHook) -> Sequence[UUID]:
-    """The endpoints of this address, of which nothing keeps a workspace from having several; they all are held."""
+async def _locked_hooks(ctx: Context, tx: Transaction, draft: ZapierHook) -> Sequence[UUID]:
+    """The workspace's hooks of this address, of which there may be several, under the lock of all its endpoints."""
     viewer = ctx.viewer
     await roles.require_workspace(tx, viewer, viewer.workspace_id, admin=True)
     await locks.acquire_lock(tx, "webhooks", viewer.workspace_id)
-    mine = col(Webhook.workspace_id) == viewer.workspace_id, col(Webhook.is_zapier), col(Webhook.url) == draft.hook_url
-    return (await tx.execute(select(col(Webhook.id)).where(*mine))).scalars().all()
+    same = (col(Webhook.workspace_id) == viewer.workspace_id, col(Webhook.is_zapier), col(Webhook.url) == draft.hook_url)
+    return (await tx.execute(select(col(Webhook.id)).where(*same))).scalars().all()

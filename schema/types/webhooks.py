@@ -104,12 +104,12 @@ class WebhookQuery:
     @strawberry.field(graphql_type=list[Webhook], description="Newest first.")
     @staticmethod
     async def webhooks(info: Info) -> Sequence[Record]:
-        return await endpoints.listed(info.context.ctx)
+        return await endpoints.list_endpoints(info.context.ctx)
 
     @strawberry.field(description="What a webhook can be told of.")
     @staticmethod
     def webhook_events(info: Info) -> list[WebhookEventType]:
-        return [WebhookEventType(name) for name in endpoints.names(info.context.ctx)]
+        return [WebhookEventType(name) for name in endpoints.list_event_names(info.context.ctx)]
 
 
 @strawberry.type
@@ -138,7 +138,7 @@ class WebhookMutation:
     @strawberry.mutation(graphql_type=CreatedWebhook, description="The old secret signs too for another 24 hours.")
     @staticmethod
     async def rotate_webhook_secret(info: Info, id: strawberry.ID) -> Created:  # noqa: A002 (the contract's name)
-        return Created(*await endpoints.rotate(info.context.ctx, parse_id("Webhook", id)))
+        return Created(*await endpoints.rotate_secret(info.context.ctx, parse_id("Webhook", id)))
 
     @strawberry.mutation(graphql_type=WebhookDelivery, description="CONFLICT for one that is switched off.")
     @staticmethod

@@ -225,9 +225,9 @@ LISTS: Lists = {
     "nodes": lambda ctx: nodes.find(ctx, [NOTE, TALK, UUID(made("tag", 30)), UUID(made("folder", 30))]),
     "workspaces": workspaces.mine,
     "users": lambda ctx: workspaces.users(ctx, [ctx.viewer.user_id]),
-    "webhooks": endpoints.listed,
+    "webhooks": endpoints.list_endpoints,
     "deliveries": lambda ctx: page_of(deliveries.pages, ctx, HOOK, PageArguments()),
-    "deliveries by offset": lambda ctx: deliveries.window(ctx, HOOK, 20, 0),
+    "deliveries by offset": lambda ctx: deliveries.page_by_offset(ctx, HOOK, 20, 0),
     "deliveries that are over": outcomes.tidy,
 }
 

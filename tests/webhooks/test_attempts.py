@@ -11,7 +11,7 @@ from caret.adapters.webhook_client import LEAST_COUNTED, MOST_READ
 from models.webhook import DeliveryStatus
 from resolvers.core.context import Context
 from resolvers.core.ports.webhook_client import MAX_STORED_RESPONSE_BYTES, WebhookResponse
-from resolvers.webhooks.backoff import JITTER, MAX_ATTEMPTS, RETRIES
+from resolvers.webhooks.backoff import JITTER, MAX_ATTEMPTS, RETRY_WAITS
 from tests.support.receiver import Behaviour, Receiver, answer, drip, flood, repeat, reset, say, silence
 from tests.webhooks.helpers import PATIENCE, Clock, change, deliver, endpoint, hook, row, work, work_until
 
@@ -76,7 +76,7 @@ async def test_failed(ctx: Context, clock: Clock, receiver: Receiver, case: Case
     got = await row(ctx, ident)
     assert (got.status, got.attempts, got.delivered_at) == (DeliveryStatus.PENDING, 1, None)
     assert (got.error, got.response_status) == (text, status)
-    assert RETRIES[0] * (1 - JITTER) <= got.due_at - clock.now <= RETRIES[0] * (1 + JITTER)
+    assert RETRY_WAITS[0] * (1 - JITTER) <= got.due_at - clock.now <= RETRY_WAITS[0] * (1 + JITTER)
     assert (await endpoint(ctx, to)).failing_since == clock.now
     # Not before its time, and then once more.
     await work(ctx)
@@ -222,7 +222,9 @@ async def test_an_answer_that_cannot_be_stored(
     got = await row(ctx, ident)
     assert (got.status, got.attempts, got.error) == (verdict, 1, error)
     assert (got.response_status, got.response_headers, got.response_body) == (None, None, None)
-    assert got.due_at is None or RETRIES[0] * (1 - JITTER) <= got.due_at - clock.now <= RETRIES[0] * (1 + JITTER)
+    assert got.due_at is None or RETRY_WAITS[0] * (1 - JITTER) <= got.due_at - clock.now <= RETRY_WAITS[0] * (
+        1 + JITTER
+    )
 
 
 Wish = tuple[int, Callable[[Clock], str], timedelta]
@@ -230,11 +232,11 @@ WISHES: list[Wish] = [
     (429, lambda _: "120", timedelta(seconds=120)),
     (503, lambda clock: format_date(clock, 3600), timedelta(hours=1)),
     (503, lambda _: "999999999999", timedelta(hours=24)),
-    (429, lambda _: "1", RETRIES[0]),
-    (429, lambda _: "soon", RETRIES[0]),
-    (429, lambda _: "-5", RETRIES[0]),
-    (500, lambda _: "120", RETRIES[0]),
-    (503, lambda _: "Mon, 01 Jan 99999999999999 00:00:00 GMT", RETRIES[0]),
+    (429, lambda _: "1", RETRY_WAITS[0]),
+    (429, lambda _: "soon", RETRY_WAITS[0]),
+    (429, lambda _: "-5", RETRY_WAITS[0]),
+    (500, lambda _: "120", RETRY_WAITS[0]),
+    (503, lambda _: "Mon, 01 Jan 99999999999999 00:00:00 GMT", RETRY_WAITS[0]),
     (503, lambda _: "Fri, 31 Dec 9999 23:59:59 -2359", timedelta(hours=24)),
 ]
 
@@ -250,7 +252,7 @@ async def test_a_wish_to_be_left_alone(ctx: Context, clock: Clock, receiver: Rec
     [ident] = await deliver(ctx, await hook(ctx, receiver.url))
     await work(ctx)
     told = (await row(ctx, ident)).due_at - clock.now
-    if wait == RETRIES[0]:
+    if wait == RETRY_WAITS[0]:
         assert wait * (1 - JITTER) <= told <= wait * (1 + JITTER)
     else:
         assert abs(told - wait) < timedelta(seconds=1.1)

@@ -15,7 +15,7 @@ from resolvers.core.context import Context
 from resolvers.core.ports.webhook_client import WebhookResponse
 from resolvers.core.rate_limit import DELIVERIES_PER_MINUTE
 from resolvers.webhooks import backoff, deliveries, endpoints, outcomes
-from resolvers.webhooks.backoff import JITTER, MAX_ATTEMPTS, RETRIES
+from resolvers.webhooks.backoff import JITTER, MAX_ATTEMPTS, RETRY_WAITS
 from resolvers.webhooks.drafts import WebhookChange, WebhookDraft
 from resolvers.webhooks.queue import LEASE, PER_ENDPOINT, PER_WORKSPACE, Busy, claim
 from resolvers.webhooks.sender import AT_ONCE, Sender
@@ -48,19 +48,19 @@ def watch(receiver: Receiver, clock: Clock) -> list[tuple[datetime, int]]:
 
 def bounds(attempt: int) -> tuple[timedelta, timedelta]:
     """Between which the attempt of that number comes, after the first."""
-    waits = sum(RETRIES[: attempt - 1], timedelta())
+    waits = sum(RETRY_WAITS[: attempt - 1], timedelta())
     return waits * (1 - JITTER), waits * (1 + JITTER)
 
 
 def test_the_waits() -> None:
     assert MAX_ATTEMPTS >= 8
-    assert timedelta(hours=20) < sum(RETRIES, timedelta()) < timedelta(hours=28)
-    for attempt, usual in enumerate(RETRIES, 1):
-        waits = [backoff.wait(attempt) for _ in range(200)]
+    assert timedelta(hours=20) < sum(RETRY_WAITS, timedelta()) < timedelta(hours=28)
+    for attempt, usual in enumerate(RETRY_WAITS, 1):
+        waits = [backoff.next_wait(attempt) for _ in range(200)]
         assert all(wait and usual * (1 - JITTER) <= wait <= usual * (1 + JITTER) for wait in waits)
         assert len(set(waits)) > 1
-    assert backoff.wait(MAX_ATTEMPTS) is None
-    assert backoff.wait(MAX_ATTEMPTS, HOUR) is None
+    assert backoff.next_wait(MAX_ATTEMPTS) is None
+    assert backoff.next_wait(MAX_ATTEMPTS, HOUR) is None
 
 
 async def test_down_for_an_hour(ctx: Context, clock: Clock, receiver: Receiver) -> None:
@@ -399,7 +399,7 @@ async def test_failures_at_an_address_that_was_left(ctx: Context, clock: Clock, 
     """They are none of the new one's, be they before the change or end after it."""
     to = await hook(ctx, "https://old.example/")
     [ident] = await deliver(ctx, to)
-    since = clock.now - backoff.DEAD_AFTER
+    since = clock.now - backoff.DISABLE_AFTER
     await change(ctx, to, failing_since=since)
     [job] = (await claim(ctx, 64, Busy())).jobs
     here = await admin(ctx, to.workspace_id)
@@ -428,7 +428,7 @@ async def test_what_was_due_long_ago_waits_for_an_endpoint_that_was_just_switche
     await change(ctx, to, is_active=False)
     await outcomes.tidy(ctx)
     assert (await row(ctx, ident)).status is DeliveryStatus.PENDING
-    clock.now += backoff.PAUSED_AT_MOST
+    clock.now += backoff.MAX_PAUSE
     await outcomes.tidy(ctx)
     assert (await row(ctx, ident)).status is DeliveryStatus.PENDING
     clock.forward(seconds=1)
