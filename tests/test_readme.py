@@ -257,8 +257,6 @@ def test_the_limits_of_indexing_are_the_ones_in_force() -> None:
     embedding = "Texts in one call of the embedder; vectors kept for the next attempt; notes a worker indexes at once"
     assert rows[embedding] == f"{EMBEDDED_AT_ONCE}; {MAX_SPARE:,}; {NOTES_AT_A_TIME}"
     limits, sizes = Limits(), Settings.model_fields
-    assert (
-        rows["`CARET_CHUNK_SIZE`, `CARET_CHUNK_OVERLAP`"] == f"`{limits.chunk_size}`, `{limits.chunk_overlap}`"
-    )
+    assert rows["`CARET_CHUNK_SIZE`, `CARET_CHUNK_OVERLAP`"] == f"`{limits.chunk_size}`, `{limits.chunk_overlap}`"
     assert (sizes["chunk_size"].default, sizes["chunk_overlap"].default) == (limits.chunk_size, limits.chunk_overlap)
     assert f"Characters of a chunk, {LEAST_CHUNK} to {MOST_CHUNK:,}," in README

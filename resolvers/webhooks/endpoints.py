@@ -116,7 +116,7 @@ def _first_secret(ctx: Context, webhook: Record) -> str:
 
 
 async def add(ctx: Context, tx: Transaction, values: dict[str, Any]) -> tuple[Record, str]:
-    """Inserts an endpoint and returns it with its secret. The caller holds the lock under which endpoints are counted."""
+    """Inserts an endpoint and returns it with its secret. The caller holds the lock on the workspace's endpoints."""
     viewer, secret = ctx.viewer, new_secret()
     counted = select(func.count()).select_from(Webhook).where(col(Webhook.workspace_id) == viewer.workspace_id)
     if (await tx.execute(counted)).scalar_one() >= MAX_WEBHOOKS:
@@ -134,7 +134,7 @@ def new_secret() -> str:
 async def update(ctx: Context, webhook_id: UUID, change: WebhookChange) -> Record:
     """Changes the fields that were sent.
 
-    Raises BAD_USER_INPUT for a URL that can't be posted to, and for any URL of a Zapier hook, which is identified by it.
+    Raises BAD_USER_INPUT for a URL that can't be posted to, and for the URL of a Zapier hook, which identifies it.
     """
     access.require_scope(ctx.viewer, "webhooks", write=True)
     values = change.model_dump(exclude_unset=True)

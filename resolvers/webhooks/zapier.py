@@ -55,5 +55,9 @@ async def _locked_hooks(ctx: Context, tx: Transaction, draft: ZapierHook) -> Seq
     viewer = ctx.viewer
     await roles.require_workspace(tx, viewer, viewer.workspace_id, admin=True)
     await locks.acquire_lock(tx, "webhooks", viewer.workspace_id)
-    same = (col(Webhook.workspace_id) == viewer.workspace_id, col(Webhook.is_zapier), col(Webhook.url) == draft.hook_url)
+    same = (
+        col(Webhook.workspace_id) == viewer.workspace_id,
+        col(Webhook.is_zapier),
+        col(Webhook.url) == draft.hook_url,
+    )
     return (await tx.execute(select(col(Webhook.id)).where(*same))).scalars().all()
