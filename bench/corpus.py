@@ -23,7 +23,7 @@ from models import Plan
 from models.base import new_id
 from models.search import DIMENSIONS
 from resolvers.auth import credentials
-from resolvers.core.context import Transaction
+from resolvers.core.database import Transaction
 
 SEED = 5
 WORKSPACES, PER_NOTE = 100, 10

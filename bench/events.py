@@ -15,7 +15,7 @@ import websockets
 from bench.stage import Stage
 from models import EventType
 from models.base import as_id
-from resolvers.core.context import Transaction
+from resolvers.core.database import Transaction
 from resolvers.events.log import publish
 from tests.support.servers import server_process
 

@@ -21,7 +21,7 @@ from caret.migrate import migrate
 from caret.providers.minilm import MiniLM
 from models import Note
 from models.note import NoteStatus
-from resolvers.core.context import Database, Transaction
+from resolvers.core.database import Database, Transaction
 from resolvers.search.query.scope import Scope, is_large
 from resolvers.search.query.semantic import Question, nearest
 from tests.support.clients import Caller

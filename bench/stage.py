@@ -23,7 +23,7 @@ from caret.migrate import migrate
 from models import Note, Plan, Tag
 from models.base import new_id
 from resolvers.auth import credentials
-from resolvers.core.context import Transaction
+from resolvers.core.database import Transaction
 from tests.support.clients import Caller
 from tests.support.llm import MODEL
 from tests.support.servers import SECRET, UNLIMITED, server_process

@@ -26,9 +26,9 @@ from caret.adapters.postgres import is_migrated
 from caret.settings import Settings
 from caret.wiring import opened
 from models.base import new_id
+from resolvers.core.allowance import Meter
 from resolvers.core.context import Context
 from resolvers.core.errors import ErrorCode, Problem
-from resolvers.core.rate_limit import Meter
 from rest_compat.openapi import page
 from schema.endpoint import GraphQLEdge
 from schema.transports import graphiql

@@ -16,7 +16,8 @@ from models.note import NoteDraft
 from models.workspace import Plan
 from resolvers import notes
 from resolvers.auth import credentials
-from resolvers.core.context import Context, Viewer
+from resolvers.core.context import Context
+from resolvers.core.viewer import Viewer
 
 NAME = "Robin Demo"
 WORKSPACE = "Demo workspace"

@@ -17,10 +17,12 @@ from caret.adapters.webhook_client import HostResolver, HttpWebhookClient, Publi
 from caret.providers import Catalogue, build_embedders, build_models, build_transcriber
 from caret.settings import Settings, SettingsError
 from models import Plan
-from resolvers.core.context import Context, Database, Limits
+from resolvers.core.context import Context
+from resolvers.core.database import Database
+from resolvers.core.limits import Limits
 from resolvers.core.ports.audio import Audio, AudioStore
-from resolvers.events.feed import EventFeeds
-from resolvers.replies import ReplyRunner
+from resolvers.events.feed import ProcessEventFeeds
+from resolvers.replies import ProcessReplyRunner
 
 
 @asynccontextmanager
@@ -56,7 +58,7 @@ async def opened(settings: Settings) -> AsyncIterator[Context]:
         outbound = HttpWebhookClient(network, allow_local=allow_local)
         stack.push_async_callback(outbound.close)
         database, limits = Database(postgres), limits_of(settings)
-        runner = ReplyRunner(database, limits.reply_lease)
+        runner = ProcessReplyRunner(database, limits.reply_lease)
         stack.push_async_callback(runner.stop, settings.shutdown_grace)
         await stack.enter_async_context(bus.subscribe_cancellations(runner.cancel))
         yield Context(
@@ -67,7 +69,7 @@ async def opened(settings: Settings) -> AsyncIterator[Context]:
             models=offered,
             agents=LaterAgents(offered),
             token_verifier=verifier(settings, http),
-            event_feeds=EventFeeds(database, bus),
+            event_feeds=ProcessEventFeeds(database, bus),
             reply_runner=runner,
             audio=Audio(storage(settings), transcriber, settings.public_url),
             vault=FernetVault(settings.vault_keys),

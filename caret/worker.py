@@ -51,7 +51,7 @@ async def run(ctx: Context) -> None:
         chores.create_task(forever("unused_spaces", lambda: indexing.tidy(ctx), UNUSED_SPACES))
         chores.create_task(forever("lost_replies", lambda: replies.close_lost(ctx), LOST_REPLIES))
         chores.create_task(forever("old_keys", lambda: idempotency.forget_old(ctx), OLD_KEYS))
-        chores.create_task(forever("old_events", lambda: retention.forget(ctx), OLD_EVENTS))
+        chores.create_task(forever("old_events", lambda: retention.delete_expired(ctx), OLD_EVENTS))
         for _ in range(RECORDINGS_AT_ONCE):
             chores.create_task(forever("recordings", lambda: record(ctx), IDLE, woken))
         for _ in range(TRANSLATIONS_AT_ONCE):

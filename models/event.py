@@ -1,7 +1,7 @@
-"""The event log: what happened in a workspace, numbered without gaps."""
+"""The event log of a workspace: what happened there, numbered without gaps."""
 
 from datetime import datetime
-from enum import StrEnum
+from enum import Enum, StrEnum, auto
 from typing import Any
 from uuid import UUID
 
@@ -11,26 +11,51 @@ from sqlmodel import Field, SQLModel
 from models.base import choice, json, new_id, reference, timestamp
 
 
+class Audience(Enum):
+    """Who may see an event, apart from its type's own conditions on payloads."""
+
+    NOTE_READERS = auto()
+    """Whoever may read the event's note. An event without a note has no readers."""
+    OWNER = auto()
+    """The user in `owner_id`, while they may read the event's note: conversations are private to their owner."""
+    WEBHOOK_ADMINS = auto()
+    """The workspace's admins; an API key needs the scope `webhooks`."""
+
+
 class EventType(StrEnum):
-    NOTE_CREATED = "note.created"
-    NOTE_UPDATED = "note.updated"
-    NOTE_DELETED = "note.deleted"
-    NOTE_COMPLETED = "note.completed"
-    NOTE_AUDIO_UPLOADED = "note.audio_uploaded"
-    NOTE_INDEXED = "note.indexed"
-    CONVERSATION_CREATED = "conversation.created"
-    CONVERSATION_UPDATED = "conversation.updated"
-    CONVERSATION_DELETED = "conversation.deleted"
-    MESSAGE_CREATED = "message.created"
-    REPLY_STARTED = "reply.started"
-    REPLY_FINISHED = "reply.finished"
-    SUGGESTION_CREATED = "suggestion.created"
-    SUGGESTION_UPDATED = "suggestion.updated"
-    WEBHOOK_DISABLED = "webhook.disabled"
+    """What happened, with the audience of such events. To add a type, add a line here and a migration that widens the
+    CHECK constraint of `events.type`; tests/resolvers/test_event_types.py names whatever else is missing."""
+
+    audience: Audience
+
+    def __new__(cls, value: str, audience: Audience) -> "EventType":
+        member = str.__new__(cls, value)
+        member._value_ = value
+        member.audience = audience
+        return member
+
+    NOTE_CREATED = "note.created", Audience.NOTE_READERS
+    NOTE_UPDATED = "note.updated", Audience.NOTE_READERS
+    NOTE_DELETED = "note.deleted", Audience.NOTE_READERS
+    NOTE_COMPLETED = "note.completed", Audience.NOTE_READERS
+    NOTE_AUDIO_UPLOADED = "note.audio_uploaded", Audience.NOTE_READERS
+    NOTE_INDEXED = "note.indexed", Audience.NOTE_READERS
+    CONVERSATION_CREATED = "conversation.created", Audience.OWNER
+    CONVERSATION_UPDATED = "conversation.updated", Audience.OWNER
+    CONVERSATION_DELETED = "conversation.deleted", Audience.OWNER
+    MESSAGE_CREATED = "message.created", Audience.OWNER
+    REPLY_STARTED = "reply.started", Audience.OWNER
+    REPLY_FINISHED = "reply.finished", Audience.OWNER
+    SUGGESTION_CREATED = "suggestion.created", Audience.OWNER
+    SUGGESTION_UPDATED = "suggestion.updated", Audience.OWNER
+    WEBHOOK_DISABLED = "webhook.disabled", Audience.WEBHOOK_ADMINS
 
 
 class Event(SQLModel, table=True):
-    """`note_id` and `actor_id` are no foreign keys: an event outlives what it tells of."""
+    """A row of the event log.
+
+    `note_id` and `actor_id` are not foreign keys: an event outlives its note and its actor.
+    """
 
     __tablename__ = "events"
     __table_args__ = (
@@ -42,7 +67,7 @@ class Event(SQLModel, table=True):
     id: UUID = Field(default_factory=new_id, sa_column=Column(Uuid(), nullable=False, unique=True))
     type: EventType = Field(sa_column=choice(EventType))
     note_id: UUID | None = Field(default=None, sa_column=Column(Uuid(), nullable=True))
-    # Set where only one person may see the event: their conversations are nobody else's business.
+    # The user who alone may see an event whose audience is OWNER.
     owner_id: UUID | None = Field(default=None, sa_column=Column(Uuid(), nullable=True))
     actor_id: UUID | None = Field(default=None, sa_column=Column(Uuid(), nullable=True))
     payload: dict[str, Any] = Field(default_factory=dict, sa_column=json(nullable=False, default="{}"))

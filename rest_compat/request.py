@@ -11,9 +11,9 @@ from starlette.responses import Response
 
 from models.base import as_id
 from resolvers.auth.credentials import authenticate
+from resolvers.core.allowance import Meter
 from resolvers.core.context import Context
 from resolvers.core.errors import not_found
-from resolvers.core.rate_limit import Meter
 from rest_compat.errors import LONGEST, Refusal, bad, invalid
 
 WRITING = frozenset({"POST", "PUT", "PATCH"})

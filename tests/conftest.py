@@ -17,7 +17,7 @@ from caret.migrate import migrate
 from caret.token_issuer import issue
 from models import Plan, Role
 from resolvers.auth import credentials
-from resolvers.core.context import Transaction
+from resolvers.core.database import Transaction
 from tests.support import server_logs
 from tests.support.clients import Caller
 from tests.support.llm import MODEL, ScriptedModel

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from models import Role
 from models.base import new_id
 from resolvers.auth import credentials
-from resolvers.core.context import Transaction
+from resolvers.core.database import Transaction
 from tests.conftest import Services, Tenant
 from tests.support.clients import Caller, Socket
 from tests.support.llm import Script

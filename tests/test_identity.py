@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from models import Role
 from models.base import new_id
 from resolvers.auth import credentials
-from resolvers.core.context import Transaction
+from resolvers.core.database import Transaction
 from tests.conftest import Tenant, token
 from tests.support.clients import PROTOCOL, Caller
 from tests.support.issuer import claims, ec_key, forged, signed

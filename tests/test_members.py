@@ -12,7 +12,7 @@ from models import Role
 from models.base import new_id
 from models.people import MAX_GROUP_IDS
 from resolvers.auth import credentials
-from resolvers.core.context import Transaction
+from resolvers.core.database import Transaction
 from tests.conftest import Tenant
 from tests.support.clients import NOBODY, Caller
 from tests.support.rest import Told, asked, mutated

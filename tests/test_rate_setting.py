@@ -5,7 +5,7 @@ from pydantic import ValidationError
 
 from caret.settings import RATE_LIMITS, Settings
 from models import Plan
-from resolvers.core.rate_limit import POINTS_PER_MINUTE
+from resolvers.core.limits import POINTS_PER_MINUTE
 
 
 def read(monkeypatch: pytest.MonkeyPatch, text: str) -> dict[str, int]:

@@ -34,13 +34,12 @@ from resolvers.agents.retries import ATTEMPTS, LONGEST_PAUSE, PATIENCE
 from resolvers.agents.tool_results import STORED
 from resolvers.agents.tools import SHOWN
 from resolvers.conversations.suggestions import MAX_LISTED
-from resolvers.core.context import Limits
 from resolvers.core.embedding_cache import MAX_SPARE
 from resolvers.core.idempotency import KEPT, LONGEST
+from resolvers.core.limits import DELIVERIES_PER_MINUTE, POINTS_PER_MINUTE, Limits
 from resolvers.core.pagination import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE
 from resolvers.core.ports.webhook_client import MAX_STORED_RESPONSE_BYTES
-from resolvers.core.rate_limit import DELIVERIES_PER_MINUTE, POINTS_PER_MINUTE
-from resolvers.events.feed import QUIET, RING
+from resolvers.events.feed import RING_EVENTS, SILENCE_SECONDS
 from resolvers.nodes import MAX_NODES
 from resolvers.notes.translation import BATCH
 from resolvers.recordings.cleanup import UNUSED_KEPT
@@ -136,8 +135,8 @@ def test_the_limits_of_what_is_live_are_the_ones_in_force() -> None:
     assert rows[turns] == f"{MAX_EVENTS_IN_FLIGHT}; {MAX_EVENT_MIB} MiB"
     assert rows["WebSockets of one process that have not said who they are"] == f"{MAX_STRANGERS:,}"
     pings = "Between two pings on a WebSocket; events that a process keeps for those who keep up; characters of an"
-    assert rows[f"{pings} operation's id"] == f"{PING:.0f} s; {RING:,}; {MAX_ID:,}"
-    assert f"without an event within {QUIET:.0f} seconds" in README
+    assert rows[f"{pings} operation's id"] == f"{PING:.0f} s; {RING_EVENTS:,}; {MAX_ID:,}"
+    assert f"without an event within {SILENCE_SECONDS:.0f} seconds" in README
 
 
 def test_the_limits_of_posts_are_the_ones_in_force() -> None:

@@ -13,8 +13,8 @@ from jwt import PyJWK, PyJWKSet, PyJWTError
 from pydantic import SecretStr
 
 from models.base import as_id, storable
-from resolvers.core.context import Claims
 from resolvers.core.errors import ErrorCode, Problem
+from resolvers.core.ports.access_tokens import Claims
 
 log = structlog.get_logger()
 

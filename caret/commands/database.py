@@ -8,7 +8,7 @@ from caret.adapters.postgres import engine, reach
 from caret.embedded.nats import EmbeddedNats, attach
 from caret.embedded.postgres import running
 from caret.settings import Settings
-from resolvers.core.context import Transaction
+from resolvers.core.database import Transaction
 
 
 @contextmanager

@@ -21,8 +21,9 @@ from sqlmodel import col
 from models import Conversation, Folder, Member, Message, Note, NoteShare, Role, Suggestion, Tag, Workspace
 from models.base import Record
 from models.note import NoteVisibility
-from resolvers.core.context import Transaction, Viewer
+from resolvers.core.database import Transaction
 from resolvers.core.errors import ErrorCode, Problem, forbidden, not_found
+from resolvers.core.viewer import Viewer
 
 SCOPES = ("users", "notes", "folders", "webhooks")
 """What a key may be limited to; each also as `<scope>:read`."""

@@ -17,9 +17,13 @@ from sqlmodel import col
 from models import ApiKey, Member, Plan, Role, User, Workspace
 from models.base import Record, as_id, new_id
 from resolvers.auth.access import SCOPES
-from resolvers.core.context import Claims, Context, Transaction, Viewer
+from resolvers.core.allowance import REQUEST_COST_POINTS, Meter
+from resolvers.core.context import Context
+from resolvers.core.database import Transaction
 from resolvers.core.errors import ErrorCode, Problem, bad_input
-from resolvers.core.rate_limit import REQUEST_COST_POINTS, Meter, build_charge, charge_parameters
+from resolvers.core.ports.access_tokens import Claims
+from resolvers.core.rate_limit import build_charge, charge_parameters
+from resolvers.core.viewer import Viewer
 
 KEY_PREFIX = "sk-caret-api-"
 SHOWN = len(KEY_PREFIX) + 4

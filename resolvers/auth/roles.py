@@ -14,9 +14,10 @@ from sqlmodel import col
 
 from models import ApiKey, Delivery, Group, Invite, Member, Role, Webhook, Workspace
 from models.base import Record
-from resolvers.core.context import Transaction, Viewer
+from resolvers.core.database import Transaction
 from resolvers.core.errors import forbidden, not_found
 from resolvers.core.nested_pages import Parents, any_of
+from resolvers.core.viewer import Viewer
 
 ROLE = Member.__table__.columns["role"].type  # type: ignore[attr-defined]  # set on table classes
 

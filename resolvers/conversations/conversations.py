@@ -14,7 +14,8 @@ from models.base import Record, new_id
 from models.conversation import ConversationDraft, MessageState
 from resolvers.auth import access
 from resolvers.auth.access import Right
-from resolvers.core.context import Context, Transaction
+from resolvers.core.context import Context
+from resolvers.core.database import Transaction
 from resolvers.core.idempotency import claim
 from resolvers.core.nested_pages import Pages, Parents, any_of, read_pages
 from resolvers.core.pagination import Order, PageArguments, check_limit_and_offset

@@ -18,7 +18,8 @@ from models.base import Record, mended, new_id
 from models.conversation import SuggestionDraft, SuggestionStatus
 from resolvers.auth import access
 from resolvers.conversations.conversations import tell
-from resolvers.core.context import Context, Transaction
+from resolvers.core.context import Context
+from resolvers.core.database import Transaction
 from resolvers.core.drafts import parse_draft
 from resolvers.core.errors import ErrorCode, Problem, bad_input, not_found
 from resolvers.core.idempotency import claim

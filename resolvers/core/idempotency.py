@@ -15,8 +15,10 @@ from sqlmodel import col
 
 from models import IdempotencyKey
 from models.base import Record, storable
-from resolvers.core.context import Context, Transaction, Viewer
+from resolvers.core.context import Context
+from resolvers.core.database import Transaction
 from resolvers.core.errors import ErrorCode, Problem, bad_input
+from resolvers.core.viewer import Viewer
 
 KEPT = timedelta(hours=24)
 """How long a key stands for what it made; later it is free again."""

@@ -4,7 +4,7 @@ from uuid import UUID
 
 from sqlalchemy import func, select
 
-from resolvers.core.context import Transaction
+from resolvers.core.database import Transaction
 
 
 async def acquire_lock(tx: Transaction, what: str, workspace_id: UUID) -> None:

@@ -1,7 +1,7 @@
 """The outbox: what must leave the server because of an event is written in the event's own transaction.
 
 A destination (webhooks today) registers itself when its package is imported. `resolvers.events.log.publish` asks the
-destinations whether they want the event, and lets those that do write their rows before the commit.
+destinations whether they request the event, and lets those that do write their rows before the commit.
 """
 
 from typing import Protocol
@@ -11,14 +11,14 @@ from sqlalchemy import ColumnElement, or_
 
 from models import EventType
 from models.base import Record
-from resolvers.core.context import Transaction
+from resolvers.core.database import Transaction
 
 
 class Destination(Protocol):
     """Something outside the server that events are sent to."""
 
-    def is_wanted(self, workspace_id: UUID, event_type: EventType) -> ColumnElement[bool]:
-        """An SQL condition: whether anything in the workspace wants events of this type."""
+    def is_requested(self, workspace_id: UUID, event_type: EventType) -> ColumnElement[bool]:
+        """An SQL condition: whether anything in the workspace requests events of this type."""
 
     async def enqueue(self, tx: Transaction, event: Record) -> None:
         """Writes the rows from which the event is sent after the commit."""
@@ -32,9 +32,9 @@ def register(destination: Destination) -> None:
     _destinations.append(destination)
 
 
-def is_wanted(workspace_id: UUID, event_type: EventType) -> ColumnElement[bool]:
-    """An SQL condition: whether any destination wants the event. Part of the statement that inserts the event."""
-    return or_(False, *(destination.is_wanted(workspace_id, event_type) for destination in _destinations))
+def is_requested(workspace_id: UUID, event_type: EventType) -> ColumnElement[bool]:
+    """An SQL condition: whether any destination requests the event. Part of the statement that inserts the event."""
+    return or_(False, *(destination.is_requested(workspace_id, event_type) for destination in _destinations))
 
 
 async def enqueue(tx: Transaction, event: Record) -> None:

@@ -1,9 +1,9 @@
-"""Whether those who follow an event log may still see it: read for all of them together.
+"""The permissions of subscribers: read for all of them together.
 
-A thousand followers hear of an event at the same moment. What each must know then (the notes' visibility and shares,
-who is still a member, which keys are alive) is read for all of them in three statements at most: by the feed, after
-the event and before anybody hears of it; and for those whom that does not serve, because they came or were busy
-meanwhile, once all of them have asked.
+A thousand subscribers get an event at the same moment. What decides whether each may see it (the notes' visibility and
+shares, memberships, keys) is read for all of them in at most three statements: by the feed, after the event and before
+its delivery; and for subscribers that this does not cover, because they joined or were busy meanwhile, in one read for
+all that have asked by then.
 """
 
 import asyncio
@@ -22,49 +22,57 @@ from models import ApiKey, Member, Note, NoteShare, Role
 from models.base import Record
 from resolvers.auth import access
 from resolvers.auth.credentials import access_revoked
-from resolvers.core.context import Database, Transaction, Viewer
+from resolvers.core.database import Database, Transaction
 from resolvers.core.retry import retry_until_available
+from resolvers.core.viewer import Viewer
 
 
 @dataclass(frozen=True, slots=True)
 class PermissionSnapshot:
-    """As of the moment `at`, on the monotonic clock. `notes` has those that exist, `roles` is by workspace and user."""
+    """Permissions as of the moment `read_at` (monotonic clock).
 
-    at: float
-    asked: "PermissionQuery"
+    `notes` has the notes that exist, `roles` is by workspace and user, `keys` has the API keys that are not revoked.
+    """
+
+    read_at: float
+    query: "PermissionQuery"
     notes: Mapping[UUID, Record]
     roles: Mapping[tuple[UUID, UUID], Role]
     keys: Set[UUID]
 
-    def check(self, viewer: Viewer) -> None:
-        """Raises for who has lost their place: UNAUTHENTICATED to a key, FORBIDDEN to a person."""
-        place = (viewer.workspace_id, viewer.user_id)
-        if viewer.api_key_id not in self.keys if viewer.api_key_id else place not in self.roles:
+    def covers(self, viewer: Viewer, workspace_id: UUID, note_ids: Set[UUID]) -> bool:
+        return self.query.covers(viewer, workspace_id, note_ids)
+
+    def require_access(self, viewer: Viewer) -> None:
+        """Raises UNAUTHENTICATED for a revoked API key, FORBIDDEN for a user who is no longer a member."""
+        membership = (viewer.workspace_id, viewer.user_id)
+        if viewer.api_key_id not in self.keys if viewer.api_key_id else membership not in self.roles:
             raise access_revoked(viewer)
 
     def role(self, viewer: Viewer, workspace_id: UUID) -> Role | None:
-        """What the viewer is in a workspace; a key is an admin of its own. None for an outsider."""
+        """The viewer's role in a workspace; an API key is an admin of its own. None for an outsider."""
         if viewer.api_key_id is not None:
             return Role.ADMIN if workspace_id == viewer.workspace_id else None
         return self.roles.get((workspace_id, viewer.user_id))
 
     def note(self, viewer: Viewer, note_id: UUID | None) -> Any:
-        """The note as the gate wants it, with the viewer's `role` and whether it is `shared` with them; None: gone."""
+        """The note as `access.check_note_right` takes it: with the viewer's `role`, and `shared` if it is shared with
+        them. None if the note does not exist."""
         row = self.notes.get(note_id) if note_id else None
         if row is None:
             return None
-        known = {name: getattr(row, name) for name in ("id", "workspace_id", "visibility", "created_by_id")}
+        columns = {name: getattr(row, name) for name in ("id", "workspace_id", "visibility", "created_by_id")}
         role = self.roles.get((row.workspace_id, viewer.user_id))
-        return SimpleNamespace(**known, role=role, shared=viewer.user_id in row.users)
+        return SimpleNamespace(**columns, role=role, shared=viewer.user_id in row.users)
 
-    def reads(self, viewer: Viewer, note: Any) -> bool:
+    def is_readable(self, viewer: Viewer, note: Any) -> bool:
         """The same as the condition `access.note_readable_by`."""
         return access.right_on_note(viewer, note, access.is_in_workspace_of(viewer, note)) >= access.Right.READ
 
 
 @dataclass(slots=True)
 class PermissionQuery:
-    """Whom and what to look at."""
+    """The notes, users, workspaces and API keys to read."""
 
     notes: set[UUID] = field(default_factory=set)
     users: set[UUID] = field(default_factory=set)
@@ -80,7 +88,7 @@ class PermissionQuery:
         self.workspaces.update((workspace_id, viewer.workspace_id))
 
     def covers(self, viewer: Viewer, workspace_id: UUID, note_ids: Set[UUID]) -> bool:
-        """Whether `add` would add nothing."""
+        """Whether `add` would change nothing."""
         if not note_ids <= self.notes:
             return False
         if viewer.api_key_id is not None:
@@ -88,12 +96,12 @@ class PermissionQuery:
         return viewer.user_id in self.users and {workspace_id, viewer.workspace_id} <= self.workspaces
 
     async def execute(self, database: Database) -> PermissionSnapshot:
-        begun = time.monotonic()
+        started_at = time.monotonic()
         async with database.reader.connect() as connection:
             tx = Transaction(connection)
             return PermissionSnapshot(
-                at=begun,
-                asked=self,
+                read_at=started_at,
+                query=self,
                 notes={row.id: row for row in await self._notes(tx)},
                 roles={(row.workspace_id, row.user_id): row.role for row in await self._members(tx)},
                 keys={row.id for row in await self._keys(tx)},
@@ -102,75 +110,78 @@ class PermissionQuery:
     async def _notes(self, tx: Transaction) -> Iterable[Record]:
         if not self.notes:
             return ()
-        mine = (col(NoteShare.note_id) == col(Note.id), among(col(NoteShare.user_id), self.users))
-        users = select(func.coalesce(func.array_agg(col(NoteShare.user_id)), literal([], IDS))).where(*mine)
+        shares = (col(NoteShare.note_id) == col(Note.id), is_any_of(col(NoteShare.user_id), self.users))
+        users = select(func.coalesce(func.array_agg(col(NoteShare.user_id)), literal([], IDS))).where(*shares)
         columns = (Note.id, Note.workspace_id, Note.visibility, Note.created_by_id)
         query = select(*map(col, columns), users.scalar_subquery().label("users"))
-        return await tx.execute(query.where(among(col(Note.id), self.notes)))
+        return await tx.execute(query.where(is_any_of(col(Note.id), self.notes)))
 
     async def _members(self, tx: Transaction) -> Iterable[Record]:
         if not self.users:
             return ()
         query = select(col(Member.workspace_id), col(Member.user_id), col(Member.role))
-        places = (among(col(Member.workspace_id), self.workspaces), among(col(Member.user_id), self.users))
-        return await tx.execute(query.where(*places))
+        memberships = (
+            is_any_of(col(Member.workspace_id), self.workspaces),
+            is_any_of(col(Member.user_id), self.users),
+        )
+        return await tx.execute(query.where(*memberships))
 
     async def _keys(self, tx: Transaction) -> Iterable[Record]:
         if not self.keys:
             return ()
-        alive = (among(col(ApiKey.id), self.keys), col(ApiKey.revoked_at).is_(None))
-        return await tx.execute(select(col(ApiKey.id)).where(*alive))
+        not_revoked = (is_any_of(col(ApiKey.id), self.keys), col(ApiKey.revoked_at).is_(None))
+        return await tx.execute(select(col(ApiKey.id)).where(*not_revoked))
 
 
 @dataclass(slots=True)
 class PendingRead:
-    """What is read next, for all who have asked until then."""
+    """The next read, for all callers that ask before it begins."""
 
-    question: PermissionQuery = field(default_factory=PermissionQuery)
-    read: asyncio.Event = field(default_factory=asyncio.Event)
-    facts: PermissionSnapshot | None = None
+    query: PermissionQuery = field(default_factory=PermissionQuery)
+    done: asyncio.Event = field(default_factory=asyncio.Event)
+    snapshot: PermissionSnapshot | None = None
 
 
 IDS = ARRAY(Uuid())
 
 
-def among(column: Any, ids: Set[UUID]) -> ColumnElement[bool]:
-    """One parameter, however many ids there are: the statement is the same for the driver."""
+def is_any_of(column: Any, ids: Set[UUID]) -> ColumnElement[bool]:
+    """The condition that `column` is one of the ids: one parameter for any number, so the statement stays the same."""
     condition: ColumnElement[bool] = column == any_(literal(list(ids), IDS))
     return condition
 
 
-class PermissionReader:
-    """The checks of this process, one read at a time."""
+class BatchedPermissionReader:
+    """Reads permissions for all callers in this process, one read at a time."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._next: PendingRead | None = None
         self._reading: asyncio.Task[None] | None = None
 
-    async def read_now(self, question: PermissionQuery) -> PermissionSnapshot:
-        """The answer as of now. It waits while the database is away."""
-        return await retry_until_available("checks", partial(question.execute, self._database))
+    async def read_now(self, query: PermissionQuery) -> PermissionSnapshot:
+        """Executes the query, waiting while the database is away."""
+        return await retry_until_available("permissions", partial(query.execute, self._database))
 
     async def read(self, viewer: Viewer, workspace_id: UUID, note_ids: Iterable[UUID]) -> PermissionSnapshot:
-        """What is true of the viewer and the notes now: it is read after this was called. `workspace_id`: the log's."""
+        """What holds for the viewer and the notes; the read begins after the call. `workspace_id` is the log's."""
         if self._next is None:
             self._next = PendingRead()
-        asked = self._next
-        asked.question.add(viewer, workspace_id, note_ids)
+        pending = self._next
+        pending.query.add(viewer, workspace_id, note_ids)
         if self._reading is None:
-            self._reading = asyncio.create_task(self._read())
-        # Not the task itself: who leaves would take it from the others.
-        await asked.read.wait()
-        if asked.facts is None:
-            raise AssertionError("a round that was read has its facts")
-        return asked.facts
+            self._reading = asyncio.create_task(self._read_pending())
+        # Not the task itself: a caller that is cancelled would cancel it for the others.
+        await pending.done.wait()
+        if pending.snapshot is None:
+            raise AssertionError("a read that is done has a snapshot")
+        return pending.snapshot
 
-    async def _read(self) -> None:
+    async def _read_pending(self) -> None:
         try:
-            while (asked := self._next) is not None:
+            while (pending := self._next) is not None:
                 self._next = None
-                asked.facts = await self.read_now(asked.question)
-                asked.read.set()
+                pending.snapshot = await self.read_now(pending.query)
+                pending.done.set()
         finally:
             self._reading = None

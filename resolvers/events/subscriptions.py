@@ -1,9 +1,9 @@
-"""Following the event log: every event once, in order, to those who may see it at the moment of its delivery.
+"""Subscriptions to the event log: every event once, in order, to viewers who may see it at the moment of its delivery.
 
-What ends a stream, beside its follower: a cursor that the log no longer reaches back to (CURSOR_EXPIRED), a key that
-was revoked (UNAUTHENTICATED), a membership that is gone (FORBIDDEN), and for a note's events that the note was deleted
-(its last event), or is no longer the follower's to read (NOT_FOUND, FORBIDDEN). Each is noticed with the workspace's
-next event, whatever that is, and without one after `feeds.QUIET` seconds.
+A stream ends, apart from its subscriber leaving, with CURSOR_EXPIRED when the log no longer reaches back to its cursor,
+UNAUTHENTICATED when the API key is revoked, and FORBIDDEN when the membership ends. A note's stream also ends with the
+note's deletion (its last event), and with NOT_FOUND or FORBIDDEN when the viewer may no longer read the note. Each is
+noticed with the workspace's next event of any type, and without one after `feed.SILENCE_SECONDS`.
 """
 
 import asyncio
@@ -11,38 +11,39 @@ import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy import select
 from sqlmodel import col
 
-from models import EventType, Role, Workspace
+from models import EventType, Workspace
 from models.base import Record
 from resolvers.auth import access
 from resolvers.auth.access import Right
 from resolvers.core import cursors
-from resolvers.core.context import Context, Transaction, Viewer
+from resolvers.core.context import Context
+from resolvers.core.database import Transaction
 from resolvers.core.errors import not_found
+from resolvers.core.ports.event_feeds import Permissions, Subscriber
 from resolvers.events import log as event_log
-from resolvers.events.feed import Subscriber, expired
-from resolvers.events.permissions import PermissionSnapshot
+from resolvers.events.audience import can_see
+from resolvers.events.feed import cursor_expired
 
-FRESH = 1.0
-"""Seconds for which a check holds while a slow follower takes the events of one batch."""
+PERMISSIONS_MAX_AGE_SECONDS = 1.0
+"""Seconds for which permissions hold while a slow subscriber takes the events of one batch."""
 
 
 async def subscribe_to_workspace(
     ctx: Context, *, types: Sequence[EventType] | None = None, after: str | None = None
 ) -> AsyncGenerator[Record, None]:
-    """The viewer's workspace's events, from now or after a cursor. What is refused is refused before the first event.
+    """The events of the viewer's workspace, from now or after a cursor. Refusals are raised before the first event.
 
-    Raises BAD_USER_INPUT for another log's cursor, CURSOR_EXPIRED for one that is older than the log.
+    Raises BAD_USER_INPUT for a cursor of another log, CURSOR_EXPIRED for one that is older than the log.
     """
     access.require_scope(ctx.viewer, "notes")
     async with ctx.read() as tx:
-        place = await _place(tx, ctx.viewer.workspace_id, after)
-    return _following(ctx, place, _Wanted(None, types))
+        start = await _start_position(tx, ctx.viewer.workspace_id, after)
+    return _events(ctx, start, EventFilter(None, types))
 
 
 async def subscribe_to_note(ctx: Context, note_id: UUID, *, after: str | None = None) -> AsyncGenerator[Record, None]:
@@ -52,32 +53,34 @@ async def subscribe_to_note(ctx: Context, note_id: UUID, *, after: str | None = 
     """
     async with ctx.read() as tx:
         note = await access.require_note(tx, ctx.viewer, note_id, Right.READ)
-        place = await _place(tx, note.workspace_id, after)
-    return _following(ctx, place, _Wanted(note_id, None))
+        start = await _start_position(tx, note.workspace_id, after)
+    return _events(ctx, start, EventFilter(note_id, None))
 
 
 @dataclass(frozen=True, slots=True)
-class _Place:
-    """In a workspace's log: after `seq`, where `last` was the last event."""
+class LogPosition:
+    """A position in a workspace's log: after `seq`, while `last` was the last event."""
 
     workspace_id: UUID
     seq: int
     last: int
 
 
-async def _place(tx: Transaction, workspace_id: UUID, after: str | None) -> _Place:
+async def _start_position(tx: Transaction, workspace_id: UUID, after: str | None) -> LogPosition:
     seq = event_log.position(workspace_id, after)
     bounds = select(col(Workspace.first_seq), col(Workspace.last_seq)).where(col(Workspace.id) == workspace_id)
     first, last = (await tx.execute(bounds)).one()
     if seq is not None and not 0 <= seq <= last:
         raise cursors.invalid("after")
     if seq is not None and seq + 1 < first:
-        raise expired()
-    return _Place(workspace_id, last if seq is None else seq, last)
+        raise cursor_expired()
+    return LogPosition(workspace_id, last if seq is None else seq, last)
 
 
 @dataclass(frozen=True, slots=True)
-class _Wanted:
+class EventFilter:
+    """The events that a subscription selects: of one note, or of some types; None selects all."""
+
     note_id: UUID | None
     types: Sequence[EventType] | None
 
@@ -85,65 +88,45 @@ class _Wanted:
         return self.note_id in {None, event.note_id} and (self.types is None or event.type in self.types)
 
 
-async def _following(ctx: Context, place: _Place, wanted: _Wanted) -> AsyncGenerator[Record, None]:
-    follower = Subscriber(ctx.viewer, place.workspace_id, wanted.note_id)
-    # Closed at once with its follower: a feed that nobody follows any more must not go on.
-    async with aclosing(ctx.event_feeds.subscribe(follower, place.seq, place.last)) as batches:
+async def _events(ctx: Context, start: LogPosition, selected: EventFilter) -> AsyncGenerator[Record, None]:
+    subscriber = Subscriber(ctx.viewer, start.workspace_id, selected.note_id)
+    # Closed together with this stream: a feed without subscribers must not go on.
+    async with aclosing(ctx.event_feeds.subscribe(subscriber, start.seq, start.last)) as batches:
         async for batch in batches:
-            mine = [event for event in batch.events if event in wanted]
-            facts = await _checked(ctx, follower, mine, batch.facts)
-            for number, event in enumerate(mine):
-                if number and not _is_fresh(facts):
-                    facts = await _checked(ctx, follower, mine[number:])
-                seen = may_see(ctx.viewer, event, facts)
-                if seen:
+            events = [event for event in batch.events if event in selected]
+            permissions = await _current_permissions(ctx, subscriber, events, batch.permissions)
+            for number, event in enumerate(events):
+                if number and not _is_fresh(permissions):
+                    permissions = await _current_permissions(ctx, subscriber, events[number:])
+                visible = can_see(ctx.viewer, event, permissions)
+                if visible:
                     if number:
-                        # Who has much to catch up with must not keep everybody else waiting.
+                        # A subscriber with many events to catch up on must not block the event loop.
                         await asyncio.sleep(0)
                     yield event
-                if wanted.note_id and event.type is EventType.NOTE_DELETED:
-                    if seen:
+                if selected.note_id and event.type is EventType.NOTE_DELETED:
+                    if visible:
                         return
                     raise not_found("Note", event.note_id)
 
 
-def _is_fresh(facts: PermissionSnapshot) -> bool:
-    return time.monotonic() - facts.at <= FRESH
+def _is_fresh(permissions: Permissions) -> bool:
+    return time.monotonic() - permissions.read_at <= PERMISSIONS_MAX_AGE_SECONDS
 
 
-async def _checked(
-    ctx: Context, follower: Subscriber, batch: Sequence[Record], known: PermissionSnapshot | None = None
-) -> PermissionSnapshot:
-    """What tells who may see the events: what is known of that already, if it will do. Raises where the viewer may no
-    longer follow at all."""
-    viewer, place, followed = ctx.viewer, follower.workspace_id, follower.note_id
-    noted = {event.note_id for event in batch if event.note_id} | ({followed} if followed else set())
-    facts = known
-    if facts is None or not _is_fresh(facts) or not facts.asked.covers(viewer, place, noted):
-        facts = await ctx.event_feeds.permissions.read(viewer, place, noted)
-    facts.check(viewer)
-    note = facts.note(viewer, followed)
+async def _current_permissions(
+    ctx: Context, subscriber: Subscriber, events: Sequence[Record], permissions: Permissions | None = None
+) -> Permissions:
+    """The permissions that decide who may see the events: those that were read already, if they cover them.
+
+    Raises if the viewer may no longer subscribe at all.
+    """
+    viewer, workspace_id, note_id = ctx.viewer, subscriber.workspace_id, subscriber.note_id
+    note_ids = {event.note_id for event in events if event.note_id} | ({note_id} if note_id else set())
+    if permissions is None or not _is_fresh(permissions) or not permissions.covers(viewer, workspace_id, note_ids):
+        permissions = await ctx.event_feeds.permissions.read(viewer, workspace_id, note_ids)
+    permissions.require_access(viewer)
+    note = permissions.note(viewer, note_id)
     if note is not None:
         access.check_note_right(viewer, note, Right.READ)
-    return facts
-
-
-def may_see(viewer: Viewer, event: Record, facts: PermissionSnapshot) -> bool:
-    if event.owner_id is not None and event.owner_id != viewer.user_id:
-        return False
-    role = facts.role(viewer, event.workspace_id)
-    if "webhook" in event.payload:
-        return role is Role.ADMIN and access.has_scope(viewer, "webhooks")
-    if event.note_id is None:
-        return True
-    note = facts.note(viewer, event.note_id)
-    return _could_read(viewer, event, role) if note is None else facts.reads(viewer, note)
-
-
-def _could_read(viewer: Viewer, event: Record, role: Role | None) -> bool:
-    """The note is gone, so the event itself says who could read it."""
-    told: dict[str, Any] | None = event.payload.get("audience")
-    if told is None:
-        return event.owner_id is not None
-    inside = role is not None and (not told["private"] or role is Role.ADMIN)
-    return inside or str(viewer.user_id) in told["users"]
+    return permissions

@@ -15,10 +15,12 @@ from models import Folder, Member, Note, Role
 from models.base import Record, new_id
 from models.folder import MAX_FOLDER_DEPTH, MAX_FOLDERS, FolderChange, FolderDraft
 from resolvers.auth import access
-from resolvers.core.context import Context, Transaction, Viewer
+from resolvers.core.context import Context
+from resolvers.core.database import Transaction
 from resolvers.core.errors import ErrorCode, Problem, not_found
 from resolvers.core.idempotency import claim
 from resolvers.core.locks import acquire_lock
+from resolvers.core.viewer import Viewer
 
 COLUMNS = ("id", "workspace_id", "name", "icon", "color", "is_private", "created_at")
 

@@ -13,7 +13,7 @@ from sqlmodel import col
 
 from models import Note, NoteTag, Tag, TranscriptSegment
 from models.base import Record
-from resolvers.core.context import Transaction
+from resolvers.core.database import Transaction
 
 COLUMNS: tuple[Any, ...] = tuple(
     getattr(Note, name)

@@ -14,9 +14,11 @@ from models.base import Record, new_id
 from models.note import MAX_SHARES
 from resolvers.auth import access
 from resolvers.auth.access import Right
-from resolvers.core.context import Context, Transaction
+from resolvers.core.context import Context
+from resolvers.core.database import Transaction
 from resolvers.core.errors import ErrorCode, Problem
-from resolvers.events.log import audience, publish
+from resolvers.events.audience import describe_audience
+from resolvers.events.log import publish
 from resolvers.notes.read import columns
 
 
@@ -52,7 +54,7 @@ async def _told(ctx: Context, tx: Transaction, note: Record, *, changed: bool) -
     row = (await tx.execute(select(*columns(None)).where(col(Note.id) == note.id))).one()
     if changed:
         place = {"workspace_id": note.workspace_id, "note_id": note.id}
-        await publish(tx, ctx.viewer, EventType.NOTE_UPDATED, **place, audience=audience(note))
+        await publish(tx, ctx.viewer, EventType.NOTE_UPDATED, **place, audience=describe_audience(note))
     return row
 
 

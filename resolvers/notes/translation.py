@@ -17,10 +17,12 @@ from sqlmodel import col
 from models import EventType, Note, TranscriptSegment
 from models.base import Record
 from models.note import MAX_SEGMENT
-from resolvers.core.context import Context, Transaction
+from resolvers.core.context import Context
+from resolvers.core.database import Transaction
 from resolvers.core.ports.ai import has_generative_model
 from resolvers.core.text_generation import generate_text
-from resolvers.events.log import audience, publish
+from resolvers.events.audience import describe_audience
+from resolvers.events.log import publish
 from resolvers.notes.write import advance
 
 log = structlog.get_logger()
@@ -149,7 +151,7 @@ async def _finish(ctx: Context, note_id: UUID, ticket: datetime, *, filled: bool
             return
         row = await advance(tx, note_id, {}, reindex=False)
         place = {"workspace_id": row.workspace_id, "note_id": row.id}
-        await publish(tx, None, EventType.NOTE_UPDATED, **place, audience=audience(row))
+        await publish(tx, None, EventType.NOTE_UPDATED, **place, audience=describe_audience(row))
 
 
 async def _put_off(ctx: Context, job: Record, error: Exception) -> None:

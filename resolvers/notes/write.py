@@ -22,10 +22,12 @@ from models.note import (
 )
 from resolvers.auth import access
 from resolvers.auth.access import Right
-from resolvers.core.context import Context, Transaction
+from resolvers.core.context import Context
+from resolvers.core.database import Transaction
 from resolvers.core.errors import ErrorCode, Problem, bad_input
 from resolvers.core.idempotency import claim
-from resolvers.events.log import audience, publish
+from resolvers.events.audience import describe_audience
+from resolvers.events.log import publish
 from resolvers.notes.read import columns, get
 
 INDEXED_FIELDS = {"title", "user_written_note", "enhanced_note", "summary", "content_text", "transcripts"}
@@ -116,7 +118,7 @@ async def delete(ctx: Context, note_id: UUID) -> None:
     async with ctx.transaction() as tx:
         note = await access.require_note(tx, ctx.viewer, note_id, Right.MANAGE, lock=True)
         shares = await tx.execute(select(col(NoteShare.user_id)).where(col(NoteShare.note_id) == note_id))
-        told = audience(note, shares.scalars().all())
+        told = describe_audience(note, shares.scalars().all())
         await tx.execute(remove(Note).where(col(Note.id) == note_id))
         await publish(
             tx, ctx.viewer, EventType.NOTE_DELETED, workspace_id=note.workspace_id, note_id=note_id, audience=told
@@ -153,7 +155,9 @@ def to_translate(language: Any) -> ColumnElement[Any]:
 
 async def _publish(ctx: Context, tx: Transaction, note: Record, kind: EventType, *, completed: bool = False) -> None:
     for event in (kind, EventType.NOTE_COMPLETED) if completed else (kind,):
-        await publish(tx, ctx.viewer, event, workspace_id=note.workspace_id, note_id=note.id, audience=audience(note))
+        await publish(
+            tx, ctx.viewer, event, workspace_id=note.workspace_id, note_id=note.id, audience=describe_audience(note)
+        )
 
 
 def _refuse_nulls(change: NoteChange, fields: set[str]) -> None:

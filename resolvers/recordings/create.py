@@ -13,10 +13,12 @@ from models.note import CalendarEventDraft, NoteKind, NoteStatus, NoteVisibility
 from models.recording import FromAudioDraft, RecordingState
 from resolvers.auth import access
 from resolvers.auth.access import Right
-from resolvers.core.context import Context, Transaction
+from resolvers.core.context import Context
+from resolvers.core.database import Transaction
 from resolvers.core.errors import ErrorCode, Problem, not_found
 from resolvers.core.idempotency import claim
-from resolvers.events.log import audience, publish
+from resolvers.events.audience import describe_audience
+from resolvers.events.log import publish
 from resolvers.notes.read import columns
 from resolvers.notes.write import advance
 from resolvers.recordings.audio_format import ENOUGH, is_it
@@ -168,4 +170,4 @@ async def _create(ctx: Context, tx: Transaction, values: dict[str, Any]) -> Reco
 
 async def _tell(ctx: Context, tx: Transaction, note: Record, kind: EventType, **payload: Any) -> None:
     place = {"workspace_id": note.workspace_id, "note_id": note.id}
-    await publish(tx, ctx.viewer, kind, **place, **payload, audience=audience(note))
+    await publish(tx, ctx.viewer, kind, **place, **payload, audience=describe_audience(note))

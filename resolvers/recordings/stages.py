@@ -9,8 +9,10 @@ from models import EventType, Note, Recording, TranscriptSegment
 from models.base import Record
 from models.note import NoteStatus
 from models.recording import RecordingState
-from resolvers.core.context import Context, Transaction
-from resolvers.events.log import audience, publish
+from resolvers.core.context import Context
+from resolvers.core.database import Transaction
+from resolvers.events.audience import describe_audience
+from resolvers.events.log import publish
 from resolvers.notes.read import columns
 from resolvers.notes.write import advance
 
@@ -53,4 +55,4 @@ async def give_up(ctx: Context, job: Record, reason: str) -> None:
 
 async def tell(tx: Transaction, note: Record, kind: EventType) -> None:
     """Publishes what nobody in particular did."""
-    await publish(tx, None, kind, workspace_id=note.workspace_id, note_id=note.id, audience=audience(note))
+    await publish(tx, None, kind, workspace_id=note.workspace_id, note_id=note.id, audience=describe_audience(note))

@@ -9,7 +9,7 @@ from sqlmodel import col
 from models import NoteTag, Tag
 from models.base import Record, as_id
 from models.note import MAX_TAGS
-from resolvers.core.context import Transaction
+from resolvers.core.database import Transaction
 from resolvers.core.errors import ErrorCode, Problem
 
 FIELD = "tags"

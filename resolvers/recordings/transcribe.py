@@ -10,7 +10,8 @@ from models import TranscriptSegment
 from models.base import Record, mended
 from models.note import MAX_LANGUAGE, MAX_SEGMENT, MAX_SEGMENTS, NoteStatus, SegmentDraft
 from models.recording import RecordingState
-from resolvers.core.context import Context, Transaction
+from resolvers.core.context import Context
+from resolvers.core.database import Transaction
 from resolvers.core.ports.audio import TranscriberUnavailable, Transcription
 from resolvers.notes.write import add_segments
 from resolvers.recordings.stages import end_stage, still

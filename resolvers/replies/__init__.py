@@ -3,14 +3,14 @@
 from resolvers.replies.cancel import cancel, cancel_in_conversation
 from resolvers.replies.ending import close_lost
 from resolvers.replies.events import DeletedReply, ReplyEvent
-from resolvers.replies.runner import ReplyRunner
+from resolvers.replies.runner import ProcessReplyRunner
 from resolvers.replies.send import SentMessage, send
 from resolvers.replies.subscribe import reply_cursor, subscribe, subscribe_after_cursor
 
 __all__ = [
     "DeletedReply",
+    "ProcessReplyRunner",
     "ReplyEvent",
-    "ReplyRunner",
     "SentMessage",
     "cancel",
     "cancel_in_conversation",

@@ -11,7 +11,8 @@ from models import Message
 from models.base import Record
 from models.conversation import MessageRole, MessageState
 from resolvers.auth import access
-from resolvers.core.context import Context, Transaction
+from resolvers.core.context import Context
+from resolvers.core.database import Transaction
 from resolvers.core.errors import not_found
 from resolvers.replies.ending import CANCELLED, finished, running
 

@@ -15,7 +15,8 @@ from sqlmodel import col
 from models import Conversation, EventType, Message
 from models.base import Record
 from models.conversation import MessageState
-from resolvers.core.context import Context, Transaction
+from resolvers.core.context import Context
+from resolvers.core.database import Transaction
 from resolvers.events.log import publish
 from resolvers.replies.events import ReplyEvent
 

@@ -25,7 +25,8 @@ from sqlmodel import col
 from models import Conversation, Message
 from models.base import Record
 from models.conversation import MessageRole, MessageState
-from resolvers.core.context import Context, Transaction
+from resolvers.core.context import Context
+from resolvers.core.database import Transaction
 from resolvers.core.errors import ErrorCode, Problem
 from resolvers.core.locks import acquire_lock
 

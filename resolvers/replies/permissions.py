@@ -9,8 +9,9 @@ from uuid import UUID
 from models.base import Record
 from resolvers.auth import access
 from resolvers.auth.access import Right
-from resolvers.core.context import Context, Viewer
-from resolvers.events.permissions import PermissionSnapshot
+from resolvers.core.context import Context
+from resolvers.core.ports.event_feeds import Permissions
+from resolvers.core.viewer import Viewer
 from resolvers.replies.events import ReplyEvent
 
 FRESH = 1.0
@@ -42,8 +43,8 @@ async def admitted(
             looking.cancel()
 
 
-def _permit(viewer: Viewer, note_id: UUID, facts: PermissionSnapshot) -> None:
-    facts.check(viewer)
+def _permit(viewer: Viewer, note_id: UUID, facts: Permissions) -> None:
+    facts.require_access(viewer)
     note = facts.note(viewer, note_id)
     # Of a note that is gone the reply itself tells, in its end.
     if note is not None:

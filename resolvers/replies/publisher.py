@@ -7,8 +7,8 @@ from uuid import UUID
 
 from models.base import Record, mended
 from models.conversation import MAX_REPLY
-from resolvers.core.context import Bus
 from resolvers.core.ports.agents import ReplyFailed, ToolCall, Usage
+from resolvers.core.ports.bus import Bus
 from resolvers.replies.buffer import ReplyLog
 from resolvers.replies.events import ReplyEvent
 

@@ -1,6 +1,7 @@
 """Running a reply: from the question to its one terminal event, with no connection held while the model talks."""
 
 import asyncio
+from collections.abc import AsyncGenerator
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -12,6 +13,7 @@ from models.conversation import MessageState
 from resolvers.core.ports.agents import DEFAULT_FAILURE_TEXT, ReplyFailed, ReplyRequest
 from resolvers.core.ports.ai import Passage
 from resolvers.replies.ending import GONE, STOPPED, close, exists
+from resolvers.replies.events import ReplyEvent
 from resolvers.replies.publisher import Telling
 from resolvers.replies.titles import give_title
 from resolvers.search.query import MAX_QUERY, search
@@ -41,6 +43,10 @@ class Run:
         self._reason = self._reason or reason
         if self._answering is not None:
             self._answering.cancel()
+
+    def subscribe(self, after: int) -> AsyncGenerator[ReplyEvent, None]:
+        """The events after number `after`, up to the terminal one."""
+        return self.telling.log.follow(after)
 
     async def run(self) -> None:
         self._answering = asyncio.create_task(self._answer())

@@ -14,7 +14,7 @@ from sqlmodel import col
 from models import Conversation, Message, Note
 from models.conversation import MessageState
 from resolvers.auth.access import note_readable_by_user
-from resolvers.core.context import Database
+from resolvers.core.database import Database
 from resolvers.replies.backpressure import Pressure
 from resolvers.replies.ending import CANCELLED, REVOKED, STOPPED
 
@@ -37,7 +37,7 @@ ENDING = 5.0
 """Seconds that the replies get to write their ends once their time is over."""
 
 
-class ReplyRunner:
+class ProcessReplyRunner:
     def __init__(self, database: Database, lease: timedelta) -> None:
         self._database = database
         self._lease = lease

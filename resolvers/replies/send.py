@@ -15,7 +15,8 @@ from models.conversation import MessageDraft, MessageRole, MessageState
 from resolvers.auth import access
 from resolvers.auth.access import Right
 from resolvers.conversations.conversations import tell
-from resolvers.core.context import Context, Transaction
+from resolvers.core.context import Context
+from resolvers.core.database import Transaction
 from resolvers.core.errors import ErrorCode, Problem, bad_input
 from resolvers.core.idempotency import claim
 from resolvers.core.ports.agents import ReplyRequest

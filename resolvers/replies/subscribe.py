@@ -61,7 +61,7 @@ async def _events(ctx: Context, message: Record, after: int) -> AsyncGenerator[R
     message_id = message.id
     run = ctx.reply_runner.find(message_id)
     if run is not None:
-        async with aclosing(run.telling.log.follow(after)) as told:
+        async with aclosing(run.subscribe(after)) as told:
             async for event in told:
                 yield event
                 if event.terminal:

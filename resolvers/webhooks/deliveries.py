@@ -10,7 +10,8 @@ from sqlmodel import col
 from models import Delivery, DeliveryStatus, Webhook
 from models.base import Record, new_id
 from resolvers.auth import access, roles
-from resolvers.core.context import Context, Transaction
+from resolvers.core.context import Context
+from resolvers.core.database import Transaction
 from resolvers.core.errors import ErrorCode, Problem, not_found
 from resolvers.core.nested_pages import Pages, checked_before, read_pages
 from resolvers.core.pagination import Order, PageArguments, check_limit_and_offset

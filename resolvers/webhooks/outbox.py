@@ -1,6 +1,6 @@
 """Webhooks as a destination of the outbox: writes a delivery for each endpoint that subscribes to an event.
 
-`resolvers.events.log.publish` asks `is_wanted` within its own statement, so a workspace without webhooks pays for
+`resolvers.events.log.publish` asks `is_requested` within its own statement, so a workspace without webhooks pays for
 nothing more, and calls `enqueue` where an endpoint is subscribed.
 """
 
@@ -14,13 +14,13 @@ from sqlmodel import col
 
 from models import Delivery, EventType, Webhook
 from models.base import Record
-from resolvers.core.context import Transaction
+from resolvers.core.database import Transaction
 from resolvers.notes import serialization
 from resolvers.webhooks.events import EVENTS_BY_TRIGGER, WebhookEvent
 from resolvers.webhooks.payloads import TestEvent
 
 
-def is_wanted(workspace_id: UUID, event_type: EventType) -> ColumnElement[bool]:
+def is_requested(workspace_id: UUID, event_type: EventType) -> ColumnElement[bool]:
     """An SQL condition: whether an active endpoint of the workspace subscribes to events of this type."""
     events = EVENTS_BY_TRIGGER.get(event_type)
     return false() if events is None else exists().where(*_subscribed(workspace_id, events))

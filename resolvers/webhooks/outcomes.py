@@ -11,7 +11,8 @@ from sqlmodel import col
 from models import Delivery, EventType, Webhook, WebhookPost
 from models.base import Record
 from models.webhook import DeliveryStatus
-from resolvers.core.context import Context, Transaction
+from resolvers.core.context import Context
+from resolvers.core.database import Transaction
 from resolvers.core.ports.webhook_client import WebhookResponse
 from resolvers.events.log import publish
 from resolvers.webhooks import backoff

@@ -14,7 +14,7 @@ import orjson
 from pydantic.alias_generators import to_snake
 
 from models.base import Record
-from resolvers.core.context import Transaction
+from resolvers.core.database import Transaction
 from resolvers.notes import serialization
 
 

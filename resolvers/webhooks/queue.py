@@ -18,7 +18,8 @@ from sqlmodel import col
 from models import Delivery, Webhook, WebhookPost, Workspace
 from models.base import Record, new_id
 from models.webhook import DeliveryStatus
-from resolvers.core.context import Context, Transaction
+from resolvers.core.context import Context
+from resolvers.core.database import Transaction
 from resolvers.webhooks.backoff import MAX_ATTEMPTS, RATE_WINDOW
 
 LEASE = timedelta(seconds=60)

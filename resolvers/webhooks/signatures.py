@@ -13,7 +13,7 @@ from uuid import UUID
 from standardwebhooks import Webhook as StandardWebhook
 
 from models.base import Record
-from resolvers.core.context import SecretsVault
+from resolvers.core.ports.encryption import SecretsVault
 
 
 def secrets_in_use(vault: SecretsVault, webhook: Record, now: datetime) -> list[str]:

@@ -12,7 +12,8 @@ from models import Webhook
 from models.base import new_id
 from resolvers.auth import access, roles
 from resolvers.core import locks
-from resolvers.core.context import Context, Transaction
+from resolvers.core.context import Context
+from resolvers.core.database import Transaction
 from resolvers.core.errors import Problem, bad_input, not_found
 from resolvers.webhooks.drafts import ZapierHook
 from resolvers.webhooks.endpoints import ACTIVATED, add, write

@@ -13,8 +13,9 @@ from models.base import Record
 from models.people import ApiKeyDraft
 from resolvers.auth import access, credentials, roles
 from resolvers.core import locks
-from resolvers.core.context import Context, Viewer
+from resolvers.core.context import Context
 from resolvers.core.errors import ErrorCode, Problem
+from resolvers.core.viewer import Viewer
 
 MAX_KEYS = 100
 """Keys of a workspace that are not revoked."""

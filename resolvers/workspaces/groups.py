@@ -15,7 +15,8 @@ from models.base import Record, new_id
 from models.people import GroupChange, GroupDraft
 from resolvers.auth import access, roles
 from resolvers.core import locks
-from resolvers.core.context import Context, Transaction
+from resolvers.core.context import Context
+from resolvers.core.database import Transaction
 from resolvers.core.errors import ErrorCode, Problem
 from resolvers.core.idempotency import claim
 

@@ -19,7 +19,8 @@ from models.base import Record, new_id
 from models.people import AcceptDraft, InviteDraft
 from resolvers.auth import access, roles
 from resolvers.core import locks
-from resolvers.core.context import Context, Transaction
+from resolvers.core.context import Context
+from resolvers.core.database import Transaction
 from resolvers.core.errors import ErrorCode, Problem, bad_input, not_found
 from resolvers.core.idempotency import claim
 from resolvers.core.nested_pages import Pages, read_pages

@@ -15,7 +15,8 @@ from models.base import Record
 from models.people import MemberChange, MemberFilter
 from resolvers.auth import access, roles
 from resolvers.core import locks
-from resolvers.core.context import Context, Transaction
+from resolvers.core.context import Context
+from resolvers.core.database import Transaction
 from resolvers.core.errors import ErrorCode, Problem, forbidden, not_found
 from resolvers.core.nested_pages import Pages, read_pages
 from resolvers.core.pagination import Order, PageArguments, check_limit_and_offset

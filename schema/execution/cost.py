@@ -31,8 +31,9 @@ from graphql import (
 )
 from strawberry.extensions import SchemaExtension
 
+from resolvers.core.allowance import REQUEST_COST_POINTS
 from resolvers.core.pagination import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE
-from resolvers.core.rate_limit import REQUEST_COST_POINTS, spend
+from resolvers.core.rate_limit import spend
 from schema.execution.request import Request
 from schema.execution.selection import walk
 

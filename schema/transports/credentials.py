@@ -7,9 +7,9 @@ from uuid import UUID
 
 from models.base import as_id
 from resolvers.auth.credentials import authenticate
+from resolvers.core.allowance import Meter
 from resolvers.core.context import Context
 from resolvers.core.errors import ErrorCode, Problem, bad_input
-from resolvers.core.rate_limit import Meter
 
 
 async def viewing(ctx: Context, headers: Mapping[str, str], meter: Meter) -> Context:

@@ -14,9 +14,9 @@ from starlette.requests import Request as HTTPRequest
 from starlette.responses import PlainTextResponse, Response
 from strawberry.types.graphql import OperationType
 
+from resolvers.core.allowance import Meter
 from resolvers.core.context import Context
 from resolvers.core.errors import ErrorCode, Problem
-from resolvers.core.rate_limit import Meter
 from schema.execution.operation import OperationRequest
 from schema.execution.request import Options, Request
 from schema.execution.run import ALL_OPERATION_TYPES, OperationResult, SubscriptionStream, refused, run

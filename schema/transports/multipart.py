@@ -6,7 +6,7 @@ https://www.apollographql.com/docs/graphos/routing/operations/subscriptions/mult
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
-from resolvers.core.context import Viewer
+from resolvers.core.viewer import Viewer
 from schema.execution.run import OperationResult, SubscriptionStream
 from schema.transports.media_types import MULTIPART
 from schema.transports.streaming import Streamed, admitted

@@ -6,7 +6,7 @@ https://github.com/enisdenjo/graphql-sse/blob/master/PROTOCOL.md
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
-from resolvers.core.context import Viewer
+from resolvers.core.viewer import Viewer
 from schema.execution.run import OperationResult, SubscriptionStream
 from schema.transports.media_types import SSE
 from schema.transports.streaming import Streamed, admitted

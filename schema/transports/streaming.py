@@ -10,8 +10,8 @@ import structlog
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from resolvers.core.context import Viewer
 from resolvers.core.errors import ErrorCode, Problem
+from resolvers.core.viewer import Viewer
 from schema.execution.run import SubscriptionEvent, SubscriptionStream, failed_event
 
 log = structlog.get_logger()

@@ -3,7 +3,7 @@
 import asyncio
 import time
 
-from resolvers.core.context import Viewer
+from resolvers.core.viewer import Viewer
 
 EXPIRED = "The access token has expired. Come back with a new one, and with your cursor."
 LOOK = 30.0

@@ -17,9 +17,9 @@ import structlog
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from resolvers.core.allowance import Meter
 from resolvers.core.context import Context
 from resolvers.core.errors import ErrorCode, Problem
-from resolvers.core.rate_limit import Meter
 from schema.execution.operation import OperationRequest
 from schema.execution.request import Options, Request
 from schema.execution.run import OperationResult, refused, run

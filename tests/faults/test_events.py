@@ -14,9 +14,11 @@ from sqlmodel import col
 from caret.adapters.nats_bus import NatsBus
 from models import Event, EventType, Role
 from models.base import new_id
-from resolvers.core.context import Database, Transaction, Viewer
+from resolvers.core.database import Database, Transaction
+from resolvers.core.ports.event_feeds import Subscriber
+from resolvers.core.viewer import Viewer
 from resolvers.events import feed as feeds
-from resolvers.events.feed import EventFeeds, Subscriber
+from resolvers.events.feed import ProcessEventFeeds
 from resolvers.events.log import publish
 from tests.conftest import Services, Tenant
 from tests.faults.helpers import CREATE, elsewhere, taken
@@ -92,10 +94,10 @@ async def test_dropping_at_every_event(tenant: Tenant, other_server: RunningServ
 
 
 @pytest.fixture
-async def followed(services: Services, database: AsyncEngine) -> AsyncIterator[EventFeeds]:
+async def followed(services: Services, database: AsyncEngine) -> AsyncIterator[ProcessEventFeeds]:
     """The feeds of a process, in this one."""
     bus = await NatsBus.connect(services.nats_url)
-    made = EventFeeds(Database(database), bus)
+    made = ProcessEventFeeds(Database(database), bus)
     yield made
     # Nothing is left running for a workspace that nobody follows.
     assert not made._feeds
@@ -115,9 +117,9 @@ async def write(database: AsyncEngine, workspace_id: UUID, count: int) -> None:
 
 
 async def test_a_lost_wake_up_costs_only_time(
-    tenant: Tenant, database: AsyncEngine, followed: EventFeeds, monkeypatch: pytest.MonkeyPatch
+    tenant: Tenant, database: AsyncEngine, followed: ProcessEventFeeds, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(feeds, "POLL", 0.1)
+    monkeypatch.setattr(feeds, "POLL_SECONDS", 0.1)
     async with aclosing(followed.subscribe(anybody(tenant), 0)) as batches, asyncio.timeout(10):
         for expected in (1, 2, 3):
             await write(database, tenant.id, 1)
@@ -125,10 +127,10 @@ async def test_a_lost_wake_up_costs_only_time(
 
 
 async def test_who_is_behind_the_ring_reads_the_table(
-    tenant: Tenant, database: AsyncEngine, followed: EventFeeds, monkeypatch: pytest.MonkeyPatch
+    tenant: Tenant, database: AsyncEngine, followed: ProcessEventFeeds, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(feeds, "RING", 10)
-    monkeypatch.setattr(feeds, "POLL", 0.1)
+    monkeypatch.setattr(feeds, "RING_EVENTS", 10)
+    monkeypatch.setattr(feeds, "POLL_SECONDS", 0.1)
     async with (
         aclosing(followed.subscribe(anybody(tenant), 0)) as slow,
         aclosing(followed.subscribe(anybody(tenant), 0)) as quick,
@@ -152,9 +154,9 @@ async def test_who_is_behind_the_ring_reads_the_table(
 
 
 async def test_a_feed_outlives_trouble_with_the_bus(
-    tenant: Tenant, database: AsyncEngine, followed: EventFeeds, monkeypatch: pytest.MonkeyPatch
+    tenant: Tenant, database: AsyncEngine, followed: ProcessEventFeeds, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("resolvers.core.retry.AGAIN", 0.05)
+    monkeypatch.setattr("resolvers.core.retry.RETRY_SECONDS", 0.05)
     really, failures = followed._bus.subscribe_wakeups, [RuntimeError("draining")]
 
     def troubled(*arguments: Any) -> Any:
@@ -170,9 +172,9 @@ async def test_a_feed_outlives_trouble_with_the_bus(
 
 
 async def test_a_feed_outlives_trouble_with_the_database(
-    tenant: Tenant, database: AsyncEngine, followed: EventFeeds, monkeypatch: pytest.MonkeyPatch
+    tenant: Tenant, database: AsyncEngine, followed: ProcessEventFeeds, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(feeds, "POLL", 0.1)
+    monkeypatch.setattr(feeds, "POLL_SECONDS", 0.1)
     really, failures = feeds.read_after, [ConnectionRefusedError("away"), RuntimeError("still not itself")]
 
     async def troubled(*arguments: Any) -> Any:

@@ -17,7 +17,7 @@ from caret.adapters.nats_bus import NatsBus
 from models import EventType
 from models.base import as_id
 from resolvers.core import cursors
-from resolvers.core.context import Transaction
+from resolvers.core.database import Transaction
 from resolvers.events.log import publish
 from tests.conftest import Services, Tenant, make_tenant
 from tests.faults.helpers import CREATE, elsewhere, parts

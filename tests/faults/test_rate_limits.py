@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from models import Plan
 from models.base import new_id
-from resolvers.core.rate_limit import POINTS_PER_MINUTE
+from resolvers.core.limits import POINTS_PER_MINUTE
 from tests.conftest import Services, Tenant, make_tenant, token
 from tests.support.clients import Caller
 from tests.support.clock import pass_seconds

@@ -15,11 +15,12 @@ from models.base import Record, new_id
 from models.note import NoteChange, NoteDraft, TranscriptDraft
 from resolvers import notes
 from resolvers.auth import credentials
-from resolvers.core.context import Context, Viewer
+from resolvers.core.context import Context
 from resolvers.core.drafts import parse_draft
 from resolvers.core.errors import ErrorCode, Problem
 from resolvers.core.nested_pages import Pages
 from resolvers.core.pagination import Page
+from resolvers.core.viewer import Viewer
 from schema import schema
 from schema.execution.request import Request
 

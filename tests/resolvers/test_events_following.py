@@ -18,13 +18,14 @@ from models.base import Record, new_id
 from models.note import NoteVisibility
 from resolvers import notes
 from resolvers.auth import access, credentials
-from resolvers.core.context import Context, Viewer
+from resolvers.core.context import Context
 from resolvers.core.errors import ErrorCode, Problem
+from resolvers.core.viewer import Viewer
 from resolvers.events import feed as feeds
 from resolvers.events import log as event_log
 from resolvers.events import permissions, retention, subscriptions
 from resolvers.events.log import publish
-from resolvers.events.permissions import PermissionReader
+from resolvers.events.permissions import BatchedPermissionReader
 from tests.resolvers.helpers import Place, change, make_place, refused, statements, with_limits, write
 
 Stream = AsyncGenerator[Record, None]
@@ -33,8 +34,8 @@ Stream = AsyncGenerator[Record, None]
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody waits for what is only looked at now and then."""
-    monkeypatch.setattr(feeds, "POLL", 0.1)
-    monkeypatch.setattr(feeds, "QUIET", 0.3)
+    monkeypatch.setattr(feeds, "POLL_SECONDS", 0.1)
+    monkeypatch.setattr(feeds, "SILENCE_SECONDS", 0.3)
 
 
 async def key_of(ctx: Context, workspace_id: UUID) -> Viewer:
@@ -46,11 +47,18 @@ async def key_of(ctx: Context, workspace_id: UUID) -> Viewer:
         return Viewer((await tx.execute(own)).scalar_one(), workspace_id, Role.ADMIN, key_id)
 
 
-async def published(ctx: Context, count: int = 1, **more: Any) -> None:
+async def publish_events(ctx: Context, count: int = 1, note_id: UUID | None = None) -> None:
+    """Events of a note, by default of a deleted one that every member could read."""
+    payload: dict[str, Any] = {} if note_id else {"audience": {"private": False, "users": []}}
+    subject = {"workspace_id": ctx.viewer.workspace_id, "note_id": note_id or new_id()}
     async with ctx.transaction() as tx:
         for _ in range(count):
-            kind = more.get("kind", EventType.NOTE_INDEXED)
-            await publish(tx, None, kind, workspace_id=ctx.viewer.workspace_id, note_id=more.get("note_id"))
+            await publish(tx, None, EventType.NOTE_INDEXED, **subject, **payload)
+
+
+def feeds_of(ctx: Context) -> dict[UUID, tuple[feeds.EventFeed, asyncio.Task[None]]]:
+    assert isinstance(ctx.event_feeds, feeds.ProcessEventFeeds)
+    return ctx.event_feeds._feeds
 
 
 async def last_cursor(ctx: Context) -> str:
@@ -103,14 +111,14 @@ async def test_both_forms_of_the_rule_are_one(ctx: Context) -> None:
                 if (await tx.execute(known)).one_or_none() is None:
                     await tx.execute(insert(NoteShare).values(id=new_id(), **row))
     ids = [note.id for note in made]
-    told = PermissionReader(ctx.database)
+    told = BatchedPermissionReader(ctx.database)
     found = await asyncio.gather(*(told.read(viewer, here.ctx.viewer.workspace_id, ids) for viewer in asking))
     seen = set()
     for viewer, facts in zip(asking, found, strict=True):
         async with ctx.read() as tx:
             query = select(col(Note.id), access.note_readable_by(viewer).label("readable")).where(col(Note.id).in_(ids))
             expected = {row.id: row.readable for row in await tx.execute(query)}
-        mine = {ident: facts.reads(viewer, facts.note(viewer, ident)) for ident in ids}
+        mine = {ident: facts.is_readable(viewer, facts.note(viewer, ident)) for ident in ids}
         assert mine == expected, viewer
         seen |= set(mine.values())
     assert seen == {True, False}
@@ -124,7 +132,7 @@ async def test_any_number_of_followers_is_checked_at_once(place: Place) -> None:
     tasks = [asyncio.create_task(soon(stream)) for stream in streams]
     await asyncio.sleep(0.5)
     with statements(place.ctx) as told:
-        await published(place.ctx, note_id=note.id)
+        await publish_events(place.ctx, note_id=note.id)
         found = await asyncio.gather(*tasks)
     assert {event.note_id for event in found if event} == {note.id}
     asked = [statement for statement in told if "api_keys" in statement or "members" in statement]
@@ -132,7 +140,7 @@ async def test_any_number_of_followers_is_checked_at_once(place: Place) -> None:
     assert len(asked) <= 2 * 3, asked
     for stream in streams:
         await stream.aclose()
-    assert not place.ctx.event_feeds._feeds
+    assert not feeds_of(place.ctx)
 
 
 async def test_a_deleted_note_is_the_last_of_its_events(place: Place) -> None:
@@ -161,7 +169,7 @@ async def test_who_may_no_longer_read_the_note_hears_no_more_of_it(place: Place,
             await tx.execute(private)
         if told:
             # Any event of the workspace is enough.
-            await published(place.ctx)
+            await publish_events(place.ctx)
 
 
 async def test_who_lost_the_note_before_it_was_deleted(place: Place) -> None:
@@ -188,16 +196,16 @@ async def test_who_lost_their_place_hears_no_more(place: Place, told: bool) -> N
             revoked = update(ApiKey).where(col(ApiKey.id) == key.api_key_id)
             await tx.execute(revoked.values(revoked_at=func.now()))
         if told:
-            await published(place.ctx)
+            await publish_events(place.ctx)
 
 
 async def test_a_slow_follower_is_checked_again_within_a_batch(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(subscriptions, "FRESH", 0.0)
+    monkeypatch.setattr(subscriptions, "PERMISSIONS_MAX_AGE_SECONDS", 0.0)
     member, note = await place.member(), await write(place.ctx)
     async with aclosing(
         await subscriptions.subscribe_to_workspace(member, after=await last_cursor(place.ctx))
     ) as stream:
-        await published(place.ctx, 5, note_id=note.id)
+        await publish_events(place.ctx, 5, note_id=note.id)
         assert await soon(stream)
         async with place.ctx.transaction() as tx:
             await tx.execute(delete(Member).where(col(Member.user_id) == member.viewer.user_id))
@@ -207,7 +215,7 @@ async def test_a_slow_follower_is_checked_again_within_a_batch(place: Place, mon
 
 
 async def test_a_database_that_is_away_ends_no_stream(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("resolvers.core.retry.AGAIN", 0.05)
+    monkeypatch.setattr("resolvers.core.retry.RETRY_SECONDS", 0.05)
     really, failures = permissions.PermissionQuery.execute, [OSError("away"), RuntimeError("not itself yet")]
 
     async def troubled(self: permissions.PermissionQuery, database: Any) -> Any:
@@ -217,7 +225,7 @@ async def test_a_database_that_is_away_ends_no_stream(place: Place, monkeypatch:
 
     monkeypatch.setattr(permissions.PermissionQuery, "execute", troubled)
     async with aclosing(await subscriptions.subscribe_to_workspace(place.ctx)) as stream:
-        await published(place.ctx)
+        await publish_events(place.ctx)
         assert await soon(stream)
     assert not failures
 
@@ -241,27 +249,27 @@ async def kept(ctx: Context) -> tuple[list[int], int]:
 async def test_only_the_beginning_is_forgotten_and_only_what_is_old(
     place: Place, ctx: Context, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(retention, "AT_ONCE", 4)
+    monkeypatch.setattr(retention, "EVENTS_PER_TRANSACTION", 4)
     me, other = with_limits(place.ctx, event_retention=timedelta(days=2)), (await make_place(ctx)).ctx
     for each in (me, other):
-        await published(each, 10)
+        await publish_events(each, 10)
     await aged(me, 3, 6)
     # Nothing young goes, nor what comes after it: a dated event in between holds up the rest.
     await aged(me, 1.9, 3, start=3)
-    while await retention.forget(me):
+    while await retention.delete_expired(me):
         pass
     assert await kept(me) == (list(range(3, 11)), 3)
     await aged(me, 3, 6)
-    while await retention.forget(me):
+    while await retention.delete_expired(me):
         pass
     assert await kept(me) == ([7, 8, 9, 10], 7)
     assert await kept(other) == (list(range(1, 11)), 1)
     await aged(me, 3, 10)
-    await asyncio.gather(*(retention.forget(me) for _ in range(3)))
+    await asyncio.gather(*(retention.delete_expired(me) for _ in range(3)))
     assert await kept(me) == ([], 11)
     # An empty log goes on where it was.
     async with aclosing(await subscriptions.subscribe_to_workspace(me)) as stream:
-        await published(me)
+        await publish_events(me)
         told = await soon(stream)
     assert told is not None
     assert told.seq == 11
@@ -269,12 +277,12 @@ async def test_only_the_beginning_is_forgotten_and_only_what_is_old(
 
 async def test_a_cursor_older_than_the_log(place: Place) -> None:
     me, note = with_limits(place.ctx, event_retention=timedelta(days=2)), await write(place.ctx)
-    await published(me, 9)
+    await publish_events(me, 9)
     async with me.read() as tx:
         log = (await tx.execute(select(Event).where(col(Event.workspace_id) == me.viewer.workspace_id))).all()
     cursors = {event.seq: event_log.cursor(event) for event in log}
     await aged(me, 3, 5)
-    assert await retention.forget(me) == 5
+    assert await retention.delete_expired(me) == 5
     for seq in (1, 4):
         with refused(ErrorCode.CURSOR_EXPIRED, "after"):
             await subscriptions.subscribe_to_workspace(me, after=cursors[seq])
@@ -287,7 +295,7 @@ async def test_a_cursor_older_than_the_log(place: Place) -> None:
 
 
 async def test_who_falls_behind_what_is_forgotten_is_told(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(feeds, "RING", 5)
+    monkeypatch.setattr(feeds, "RING_EVENTS", 5)
     me = with_limits(place.ctx, event_retention=timedelta(days=2))
     async with (
         aclosing(await subscriptions.subscribe_to_workspace(me)) as slow,
@@ -295,12 +303,12 @@ async def test_who_falls_behind_what_is_forgotten_is_told(place: Place, monkeypa
     ):
         first = [asyncio.create_task(soon(stream)) for stream in (slow, quick)]
         await asyncio.sleep(0.1)
-        await published(me)
+        await publish_events(me)
         assert [event and event.seq for event in await asyncio.gather(*first)] == [1, 1]
-        await published(me, 30)
+        await publish_events(me, 30)
         assert [(event := await soon(quick)) and event.seq for _ in range(30)] == list(range(2, 32))
         await aged(me, 3, 20)
-        assert await retention.forget(me) == 20
+        assert await retention.delete_expired(me) == 20
         with pytest.raises(Problem) as caught:
             await soon(slow)
         assert caught.value.code is ErrorCode.CURSOR_EXPIRED
@@ -309,8 +317,8 @@ async def test_who_falls_behind_what_is_forgotten_is_told(place: Place, monkeypa
 async def test_who_comes_first_with_an_old_cursor_holds_up_nobody(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(feeds, "BATCH", 2)
-    await published(place.ctx, 50)
+    monkeypatch.setattr(feeds, "BATCH_EVENTS", 2)
+    await publish_events(place.ctx, 50)
     async with place.ctx.read() as tx:
         oldest = select(Event).where(col(Event.workspace_id) == place.ctx.viewer.workspace_id, col(Event.seq) == 1)
         after = event_log.cursor((await tx.execute(oldest)).one())
@@ -319,11 +327,11 @@ async def test_who_comes_first_with_an_old_cursor_holds_up_nobody(
         aclosing(await subscriptions.subscribe_to_workspace(place.ctx)) as new,
     ):
         assert [(event := await soon(old)) and event.seq for _ in range(3)] == [2, 3, 4]
-        feed, _ = place.ctx.event_feeds._feeds[place.ctx.viewer.workspace_id]
+        feed, _ = feeds_of(place.ctx)[place.ctx.viewer.workspace_id]
         # Nothing is read into memory for it.
         assert (feed.last, len(feed.ring)) == (50, 0)
         waiting = asyncio.create_task(soon(new))
         await asyncio.sleep(0.1)
-        await published(place.ctx)
+        await publish_events(place.ctx)
         assert [(event := await waiting) and event.seq] == [51]
         assert [(event := await soon(old)) and event.seq for _ in range(47)] == list(range(5, 52))

@@ -24,7 +24,7 @@ QUERY = """subscription($after: Cursor, $first: Int = 1) { workspaceEvents(types
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(feed, "POLL", 0.1)
+    monkeypatch.setattr(feed, "POLL_SECONDS", 0.1)
     # However slow the machine is.
     monkeypatch.setattr(shared_results, "shared_results", SharedResults(seconds=60))
 

@@ -15,9 +15,10 @@ from models import ApiKey, Plan, Role, Workspace
 from models.base import new_id
 from resolvers.auth import credentials
 from resolvers.core import rate_limit
+from resolvers.core.allowance import Allowance, Meter
 from resolvers.core.context import Context
 from resolvers.core.errors import ErrorCode, Problem
-from resolvers.core.rate_limit import POINTS_PER_MINUTE, Allowance, Meter
+from resolvers.core.limits import POINTS_PER_MINUTE
 from tests.resolvers.helpers import Place, make_place, refused, statements, with_limits
 from tests.support.clock import pass_seconds
 from tests.support.servers import SECRET

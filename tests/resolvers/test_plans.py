@@ -25,7 +25,8 @@ from models.note import (
 from models.people import MemberFilter
 from resolvers import nodes, notes
 from resolvers.conversations import conversations, suggestions
-from resolvers.core.context import Context, Database
+from resolvers.core.context import Context
+from resolvers.core.database import Database
 from resolvers.core.drafts import parse_draft
 from resolvers.core.pagination import PageArguments
 from resolvers.notes import folders, tags

@@ -18,7 +18,8 @@ from models.base import Record
 from models.note import NoteFilter, NoteStatus, NoteVisibility
 from models.search import SearchMode
 from resolvers import notes
-from resolvers.core.context import Context, Database
+from resolvers.core.context import Context
+from resolvers.core.database import Database
 from resolvers.core.errors import ErrorCode
 from resolvers.core.ports.ai import EmbedderMisconfigured, EmbedderUnavailable
 from resolvers.search import indexing

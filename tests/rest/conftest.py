@@ -12,8 +12,8 @@ from starlette.types import Receive, Scope, Send
 
 import rest_compat
 from models import Role
-from resolvers.core.context import Viewer
 from resolvers.core.errors import ErrorCode, Problem
+from resolvers.core.viewer import Viewer
 
 KEY = "sk-caret-api-known"
 NOTE = UUID("0198aaaa-0000-7000-8000-000000000001")

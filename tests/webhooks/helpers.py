@@ -17,7 +17,8 @@ from models import Delivery, Plan, Role, Webhook
 from models.base import Record, new_id
 from models.webhook import DeliveryStatus
 from resolvers.auth import credentials
-from resolvers.core.context import Context, Viewer
+from resolvers.core.context import Context
+from resolvers.core.viewer import Viewer
 from resolvers.webhooks.sender import Sender
 
 PATIENCE = 5.0

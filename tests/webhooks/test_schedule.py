@@ -12,8 +12,8 @@ from models import Event, EventType, Plan, WebhookPost
 from models.base import new_id
 from models.webhook import DeliveryStatus
 from resolvers.core.context import Context
+from resolvers.core.limits import DELIVERIES_PER_MINUTE
 from resolvers.core.ports.webhook_client import WebhookResponse
-from resolvers.core.rate_limit import DELIVERIES_PER_MINUTE
 from resolvers.webhooks import backoff, deliveries, endpoints, outcomes
 from resolvers.webhooks.backoff import JITTER, MAX_ATTEMPTS, RETRY_WAITS
 from resolvers.webhooks.drafts import WebhookChange, WebhookDraft

@@ -9,7 +9,8 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import col
 
 from models import Note, VectorSpace
-from resolvers.core.context import Context, Transaction
+from resolvers.core.context import Context
+from resolvers.core.database import Transaction
 
 NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 """Since when an embedder is the one to use that no worker has: it is known for its vectors only."""

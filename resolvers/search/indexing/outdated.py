@@ -9,7 +9,8 @@ from sqlmodel import col
 
 from models import Note, Workspace
 from models.base import Record
-from resolvers.core.context import Context, Transaction
+from resolvers.core.context import Context
+from resolvers.core.database import Transaction
 from resolvers.search.indexing.embedding_spaces import newest
 from resolvers.search.indexing.queue import COLUMNS, LEASE, free, waiting
 

@@ -30,8 +30,9 @@ from sqlmodel import col
 from models import DocumentEmbedding, EventType, Note
 from models.base import Record
 from models.search import DIMENSIONS
-from resolvers.core.context import Transaction
-from resolvers.events.log import audience, publish
+from resolvers.core.database import Transaction
+from resolvers.events.audience import describe_audience
+from resolvers.events.log import publish
 from resolvers.search.chunks import Chunk
 from resolvers.search.indexing.embedding_spaces import hold
 
@@ -76,7 +77,12 @@ async def replace(tx: Transaction, job: Record, new: New) -> None:
         await hold(tx, new.identity)
     await _write(tx, job, new)
     await publish(
-        tx, None, EventType.NOTE_INDEXED, workspace_id=job.workspace_id, note_id=job.id, audience=audience(note)
+        tx,
+        None,
+        EventType.NOTE_INDEXED,
+        workspace_id=job.workspace_id,
+        note_id=job.id,
+        audience=describe_audience(note),
     )
 
 

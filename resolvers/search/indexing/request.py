@@ -9,7 +9,8 @@ from models import Note
 from models.base import MAX_TEXT, Record, storable
 from resolvers.auth import access
 from resolvers.auth.access import Right
-from resolvers.core.context import Context, Transaction
+from resolvers.core.context import Context
+from resolvers.core.database import Transaction
 from resolvers.core.errors import ErrorCode, Problem, bad_input
 from resolvers.core.ports.ai import EmbedderMisconfigured, EmbedderUnavailable
 from resolvers.search.indexing.index_note import Indexed, work

@@ -12,7 +12,8 @@ from models.note import NoteFilter
 from models.search import SearchMode
 from resolvers.auth import access
 from resolvers.auth.access import Right
-from resolvers.core.context import Context, Transaction
+from resolvers.core.context import Context
+from resolvers.core.database import Transaction
 from resolvers.core.errors import bad_input
 from resolvers.notes.read import checked as checked_filter
 from resolvers.notes.read import kept

@@ -10,7 +10,7 @@ from sqlmodel import col
 
 from models import DocumentEmbedding, Note
 from models.search import Source
-from resolvers.core.context import Transaction
+from resolvers.core.database import Transaction
 from resolvers.search.query.highlights import END, OPTIONS, STAND_IN, START, highlighted
 from resolvers.search.query.scope import Key, Scope
 from resolvers.search.query.semantic import Question

@@ -9,7 +9,7 @@ from sqlmodel import col
 
 from models import DocumentEmbedding, Note
 from models.base import Record
-from resolvers.core.context import Transaction
+from resolvers.core.database import Transaction
 
 MAX_HITS = 20
 """Chunks on a page."""

@@ -15,7 +15,8 @@ from sqlmodel import col
 from models import DocumentEmbedding, Note, VectorSpace
 from models.base import Record
 from models.search import DIMENSIONS
-from resolvers.core.context import Context, Transaction
+from resolvers.core.context import Context
+from resolvers.core.database import Transaction
 from resolvers.core.errors import ErrorCode, Problem
 from resolvers.core.ports.ai import Embedder, EmbedderMisconfigured, EmbedderUnavailable, Vector
 from resolvers.search.query.scope import DEPTH, MAX_HITS, PER_NOTE, Key, Scope, best, is_large, key

@@ -34,7 +34,7 @@ from sqlmodel import col
 
 from models import DocumentEmbedding, Note
 from models.base import Record
-from resolvers.core.context import Transaction
+from resolvers.core.database import Transaction
 from resolvers.search.query.scope import DEPTH, Key, Scope, best, key
 
 MAX_TERMS = 16
