@@ -75,6 +75,7 @@ async def follow(asked: Asked, after: str | None = None, hears: asyncio.Event | 
     events: list[Event] = []
     async with asked.caller.socket() as socket:
         async for payload in socket.subscribe(REPLY, id=asked.reply, after=after):
+            assert "data" in payload, payload
             events.append(payload["data"]["reply"])
             if hears is not None:
                 hears.set()
