@@ -34,18 +34,18 @@ async def execute(tenant: Tenant, statement: str, **values: Any) -> None:
         await connection.execute(sql(statement), values)
 
 
+@pytest.fixture
+def unchecked_subscribers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A subscriber's own check may come first, and would end its subscription without the reply's terminal event."""
+    monkeypatch.setattr("resolvers.replies.permissions.FRESH", 600)
+
+
 @pytest.mark.parametrize("way", ["hidden", "left", "unshared"])
+@pytest.mark.usefixtures("unchecked_subscribers")
 async def test_the_asker_loses_the_note(
-    tenant: Tenant,
-    stranger: Tenant,
-    services: Services,
-    other_server: RunningServer,
-    way: str,
-    monkeypatch: pytest.MonkeyPatch,
+    tenant: Tenant, stranger: Tenant, services: Services, other_server: RunningServer, way: str
 ) -> None:
     """The reply ends within seconds: nothing more of what the asker may not read is told, here or elsewhere."""
-    # A follower's own check may come first, and would end its subscription without the reply's terminal event.
-    monkeypatch.setattr("resolvers.replies.permissions.FRESH", 600)
     question = f"tell me all, {way}"
     services.llm.on(question, Script([f"{number} " for number in range(300)], delay=0.1))
     owner = await tenant.user(Role.ADMIN)
