@@ -10,11 +10,12 @@ its creator and the admins manage it. Folders hide no note.
 Outsiders get NOT_FOUND, so that a guess reveals nothing; insiders without the right get FORBIDDEN.
 """
 
+from collections.abc import Sequence
 from enum import IntEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, exists, or_, select, true
+from sqlalchemy import ColumnElement, Select, and_, exists, or_, select, true
 from sqlalchemy.orm import Mapped, aliased
 from sqlmodel import col
 
@@ -23,6 +24,7 @@ from models.base import Record
 from models.note import NoteVisibility
 from resolvers.core.database import Transaction
 from resolvers.core.errors import ErrorCode, Problem, forbidden, not_found
+from resolvers.core.nested_pages import Parents, any_of
 from resolvers.core.viewer import Viewer
 
 SCOPES = ("users", "notes", "folders", "webhooks")
@@ -191,6 +193,33 @@ async def require_conversation(tx: Transaction, viewer: Viewer, conversation_id:
         raise not_found("Conversation", conversation_id)
     await require_note(tx, viewer, row.note_id, Right.READ)
     return row
+
+
+def note_parents(viewer: Viewer, note_ids: Sequence[UUID]) -> Parents:
+    """Notes whose lists are read together, with the gate of `require_note` for reading."""
+    require_scope(viewer, "notes")
+    query = _parents_with_notes(viewer, col(Note.id)).where(col(Note.id) == any_of(note_ids))
+    return Parents(note_ids, query, "Note", _check_readable)
+
+
+def conversation_parents(viewer: Viewer, conversation_ids: Sequence[UUID]) -> Parents:
+    """The viewer's conversations whose lists are read together, with the gate of `require_conversation`."""
+    require_scope(viewer, "notes")
+    query = _parents_with_notes(viewer, col(Conversation.id))
+    query = query.join(Conversation, col(Conversation.note_id) == col(Note.id))
+    query = query.where(col(Conversation.id) == any_of(conversation_ids), conversation_owned_by(viewer))
+    return Parents(conversation_ids, query, "Conversation", _check_readable)
+
+
+def _parents_with_notes(viewer: Viewer, parent_id: Mapped[UUID]) -> Select[Any]:
+    readable = note_readable_by(viewer)
+    columns: list[Any] = [parent_id.label("parent_id"), readable.label("is_readable")]
+    return select(*columns).select_from(Note).where(or_(readable, in_own_workspace(viewer, col(Note.workspace_id))))
+
+
+def _check_readable(parent: Record) -> None:
+    if not parent.is_readable:
+        raise forbidden("Note")
 
 
 async def require_message(tx: Transaction, viewer: Viewer, message_id: UUID) -> tuple[Record, Record]:

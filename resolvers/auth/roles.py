@@ -50,12 +50,12 @@ def _check_role(role: Role, *, admin: bool) -> None:
         raise forbidden("Workspace")
 
 
-def workspaces(viewer: Viewer, workspace_ids: Sequence[UUID], *, admin: bool = False) -> Parents:
-    """The same gate for the workspaces whose lists are read together."""
+def workspace_parents(viewer: Viewer, workspace_ids: Sequence[UUID], *, admin: bool = False) -> Parents:
+    """Workspaces whose lists are read together, with the gate of `require_workspace`."""
     role = viewer_role(viewer, col(Workspace.id))
-    columns: list[Any] = [col(Workspace.id).label("parent_id"), role.label("viewer_role")]
+    columns: list[Any] = [col(Workspace.id).label("parent_id"), role.label("role")]
     query = select(*columns).where(col(Workspace.id) == any_of(workspace_ids), role.is_not(None))
-    return Parents(workspace_ids, query, "Workspace", lambda row: _check_role(row.viewer_role, admin=admin))
+    return Parents(workspace_ids, query, "Workspace", lambda parent: _check_role(parent.role, admin=admin))
 
 
 async def require_row(

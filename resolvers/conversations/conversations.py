@@ -17,7 +17,7 @@ from resolvers.auth.access import Right
 from resolvers.core.context import Context
 from resolvers.core.database import Transaction
 from resolvers.core.idempotency import claim
-from resolvers.core.nested_pages import Pages, Parents, any_of, read_pages
+from resolvers.core.nested_pages import Pages, read_pages
 from resolvers.core.pagination import Order, PageArguments, check_limit_and_offset
 from resolvers.events.log import publish
 
@@ -93,14 +93,13 @@ def _of_note(ctx: Context, note_id: Any) -> ColumnElement[bool]:
     return and_(col(Conversation.note_id) == note_id, access.conversation_owned_by(ctx.viewer))
 
 
-async def pages(ctx: Context, note_ids: Sequence[UUID], window: PageArguments) -> Pages:
+async def pages(ctx: Context, note_ids: Sequence[UUID], page_arguments: PageArguments) -> Pages:
     """A page of the viewer's own conversations about each of the notes, last used first."""
-    access.require_scope(ctx.viewer, "notes")
-    readable = and_(col(Note.id) == any_of(note_ids), access.note_readable_by(ctx.viewer))
-    parents = Parents(note_ids, select(col(Note.id).label("parent_id")).where(readable), "Note")
-    return await read_pages(
-        ctx, parents, lambda note_id: select(Conversation).where(_of_note(ctx, note_id)), BY_USE, window
-    )
+
+    def conversations_of(note_id: ColumnElement[UUID]) -> Select[Any]:
+        return select(Conversation).where(_of_note(ctx, note_id))
+
+    return await read_pages(ctx, access.note_parents(ctx.viewer, note_ids), conversations_of, BY_USE, page_arguments)
 
 
 async def window(ctx: Context, note_id: UUID, limit: int, offset: int) -> tuple[Sequence[Record], int]:
@@ -108,25 +107,14 @@ async def window(ctx: Context, note_id: UUID, limit: int, offset: int) -> tuple[
     return await _window(ctx, note_id, BY_USE.sorted(select(Conversation).where(_of_note(ctx, note_id))), limit, offset)
 
 
-async def message_pages(ctx: Context, conversation_ids: Sequence[UUID], window: PageArguments) -> Pages:
+async def message_pages(ctx: Context, conversation_ids: Sequence[UUID], page_arguments: PageArguments) -> Pages:
     """A page of the messages of each of the conversations, oldest first."""
-    access.require_scope(ctx.viewer, "notes")
-    readable: Select[Any] = (
-        select(col(Conversation.id).label("parent_id"))
-        .join(Note, col(Note.id) == col(Conversation.note_id))
-        .where(
-            col(Conversation.id) == any_of(conversation_ids),
-            access.conversation_owned_by(ctx.viewer),
-            access.note_readable_by(ctx.viewer),
-        )
-    )
-    return await read_pages(
-        ctx,
-        Parents(conversation_ids, readable, "Conversation"),
-        lambda conversation_id: select(Message).where(col(Message.conversation_id) == conversation_id),
-        BY_TIME,
-        window,
-    )
+
+    def messages_of(conversation_id: ColumnElement[UUID]) -> Select[Any]:
+        return select(Message).where(col(Message.conversation_id) == conversation_id)
+
+    parents = access.conversation_parents(ctx.viewer, conversation_ids)
+    return await read_pages(ctx, parents, messages_of, BY_TIME, page_arguments)
 
 
 async def message_window(

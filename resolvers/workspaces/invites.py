@@ -46,7 +46,9 @@ def _pending(workspace_id: Any) -> Select[Any]:
 async def pages(ctx: Context, workspace_ids: Sequence[UUID], window: PageArguments) -> Pages:
     """A page of the open invites of each of the workspaces, newest first. FORBIDDEN where the viewer is no admin."""
     access.require_scope(ctx.viewer, "users")
-    return await read_pages(ctx, roles.workspaces(ctx.viewer, workspace_ids, admin=True), _pending, BY_TIME, window)
+    return await read_pages(
+        ctx, roles.workspace_parents(ctx.viewer, workspace_ids, admin=True), _pending, BY_TIME, window
+    )
 
 
 async def window(ctx: Context, limit: int, offset: int) -> tuple[Sequence[Record], bool]:

@@ -40,7 +40,7 @@ def _matching(workspace_id: Any, wanted: MemberFilter) -> ColumnElement[bool]:
 async def pages(ctx: Context, workspace_ids: Sequence[UUID], window: PageArguments, filters: MemberFilter) -> Pages:
     """A page of the members of each of the workspaces, first joined first."""
     access.require_scope(ctx.viewer, "users")
-    parents = roles.workspaces(ctx.viewer, workspace_ids)
+    parents = roles.workspace_parents(ctx.viewer, workspace_ids)
     return await read_pages(
         ctx, parents, lambda workspace_id: SHOWN.where(_matching(workspace_id, filters)), BY_TIME, window
     )
