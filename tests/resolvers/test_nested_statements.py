@@ -10,7 +10,8 @@ from sqlmodel import col
 
 from models import Member
 from resolvers import nodes
-from resolvers.core.context import Context, Viewer
+from resolvers.core.context import Context
+from resolvers.core.viewer import Viewer
 from schema import schema
 from tests.resolvers.helpers import graphql, make_place, statements, with_limits
 from tests.support.paths import Path, paths_below_lists, selections
