@@ -10,10 +10,10 @@ import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from importlib import import_module
 from typing import NoReturn
 
 from caret.embedded.process import Process, die_with_parent, set_name
+from caret.lazy import import_for_start
 
 CAN_FORK = sys.platform == "linux"
 """Elsewhere system libraries may break in a process that continues after a fork: there each process imports anew."""
@@ -36,12 +36,10 @@ def import_program() -> None:
     """Imports what the children run. Call it while other servers start; nothing here may start a thread."""
     if not CAN_FORK:
         return
-    # What imports create lives as long as the process. The collector would walk it again and again, in each child.
-    gc.disable()
     for name in PROGRAM:
-        import_module(name)
+        import_for_start(name)
+    # The collectors of the children never look at what is there by now, so its pages stay shared.
     gc.freeze()
-    gc.enable()
 
 
 class Fork:

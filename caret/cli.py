@@ -1,13 +1,12 @@
 """The `caret` command and how its sub-commands are loaded."""
 
-import gc
 import sys
 from collections.abc import Sequence
-from importlib import import_module
 
 import click
 
 from caret.embedded.folder import EmbeddedError
+from caret.lazy import import_for_start
 from caret.settings import SettingsError
 
 COMMANDS = ("serve", "worker", "migrate", "schema", "seed", "reindex", "key", "token")
@@ -24,11 +23,7 @@ class Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 (as above)
         if cmd_name not in {*COMMANDS, *HIDDEN_COMMANDS}:
             return None
-        # What imports create lives as long as the process: the collector would walk it again and again, for a tenth
-        # of the start.
-        gc.disable()
-        command: click.Command = import_module(f"caret.commands.{cmd_name}").command
-        gc.enable()
+        command: click.Command = import_for_start(f"caret.commands.{cmd_name}").command
         return command
 
 

@@ -10,11 +10,11 @@ import httpx
 from caret.adapters.access_tokens import Jwks, JwtVerifier
 from caret.adapters.audio_storage import AudioBucket, AudioFolder
 from caret.adapters.encryption import FernetVault
-from caret.adapters.lazy_agents import LaterAgents
+from caret.adapters.lazy_agents import LazyAgents
 from caret.adapters.nats_bus import NatsBus
 from caret.adapters.postgres import engine
 from caret.adapters.webhook_client import HostResolver, HttpWebhookClient, PublicNetworkBackend
-from caret.providers import Catalogue, build_embedders, build_models, build_transcriber
+from caret.providers import Catalogue, Embedders, EmbeddingOptions, build_transcriber
 from caret.settings import Settings, SettingsError
 from models import Plan
 from resolvers.core.context import Context
@@ -37,10 +37,8 @@ async def opened(settings: Settings) -> AsyncIterator[Context]:
         stack.push_async_callback(bus.close)
         offered = models(settings)
         stack.push_async_callback(offered.aclose)
-        embedders = build_embedders(
-            base_url=settings.embedding_base_url,
-            api_key=settings.embedding_api_key,
-            model=settings.embedding_model,
+        embedders = Embedders(
+            EmbeddingOptions(settings.embedding_base_url, settings.embedding_api_key, settings.embedding_model)
         )
         stack.push_async_callback(embedders.aclose)
         transcriber = build_transcriber(
@@ -67,7 +65,7 @@ async def opened(settings: Settings) -> AsyncIterator[Context]:
             embedder=embedders.current,
             embedders=embedders,
             models=offered,
-            agents=LaterAgents(offered),
+            agents=LazyAgents(offered),
             token_verifier=verifier(settings, http),
             event_feeds=ProcessEventFeeds(database, bus),
             reply_runner=runner,
@@ -110,7 +108,7 @@ def storage(settings: Settings) -> AudioStore:
 def models(settings: Settings) -> Catalogue:
     """Raises SettingsError where the settings contradict each other."""
     try:
-        return build_models(
+        return Catalogue(
             llm_base_url=settings.llm_base_url,
             llm_api_key=settings.llm_api_key,
             llm_model=settings.llm_model,

@@ -12,7 +12,7 @@ from pydantic import SecretStr
 from caret.providers.extractive import CARD as EXTRACTIVE
 from caret.providers.extractive import extractive_model
 from caret.providers.model_list import ADDRESSES, COMPATIBLE, OPENAI, OPENROUTER, gateway_at, known
-from caret.providers.openai_client import checked
+from caret.providers.openai_client import checked_url
 from resolvers.core.ports.ai import BUILT_IN_GATEWAY, ModelCard
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ class Catalogue:
         self.default_id: str = llm_model or self.cards[0].id
 
     def _offer(self, cards: Iterable[ModelCard], place: Place) -> None:
-        checked(place.base_url)
+        checked_url(place.base_url)
         for card in cards:
             if card.id not in self._cards:
                 self._cards[card.id] = card
@@ -124,7 +124,7 @@ class Catalogue:
         model: Model = gateways.model(model_id, gateway_at(place.base_url), self._clients[place])
         return model
 
-    def warm(self) -> None:
+    def preload(self) -> None:
         """Imports and builds what the default model needs. Blocks for seconds: for a thread, once there is time."""
         for model_id in self.chain(self.default_id):
             self.model(model_id)

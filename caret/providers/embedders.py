@@ -1,45 +1,47 @@
-"""The embedders that are at hand while notes are moved from one to another."""
+"""The embedders that exist, and those that are in use while notes move from one to another."""
 
 from contextlib import AsyncExitStack
-from urllib.parse import urlsplit
 
-from pydantic import SecretStr
+from caret.providers import minilm, openai_embedder
+from caret.providers.embedder import BuildEmbedder, ClosableEmbedder, EmbeddingOptions
 
-from caret.providers.minilm import MiniLM
-from caret.providers.openai_embedder import OpenAIEmbedder
-
-MOST = 8
-"""Embedders beyond which no other is built: each keeps its connections."""
-
-AnyEmbedder = MiniLM | OpenAIEmbedder
+EMBEDDERS: tuple[BuildEmbedder, ...] = (
+    openai_embedder.build,
+    minilm.build,
+)
+"""Every kind of embedder. The first that the settings choose makes the new vectors."""
+MAX_EMBEDDERS = 8
+"""Embedders that one process builds: each keeps its connections."""
 
 
 class Embedders:
-    """`current` makes all new vectors. Others are built when they are first asked for: the local one, and other models
-    of the configured server, which is sent nothing that it is not sent anyway."""
+    """`current` makes all new vectors. Others are built when they are first needed: the local one, and other models of
+    the configured server, which receives nothing that it does not receive anyway.
 
-    def __init__(self, current: AnyEmbedder, base_url: str | None, api_key: SecretStr | None) -> None:
+    ValueError, with one line for the operator, when the options contradict each other. Close it with `aclose()`.
+    """
+
+    def __init__(self, options: EmbeddingOptions) -> None:
+        current = _build(options)
+        if current is None:
+            raise ValueError("no embedder fits the CARET_EMBEDDING_ settings")
         self.current = current
-        self._base_url = base_url
-        self._api_key = api_key
-        self._built: dict[str, AnyEmbedder] = {current.identity: current}
+        self._options = options
+        self._by_identity: dict[str, ClosableEmbedder] = {current.identity: current}
 
-    def of(self, identity: str) -> AnyEmbedder | None:
-        if identity not in self._built and len(self._built) < MOST:
-            made = self._made(identity)
-            if made is not None:
-                self._built[identity] = made
-        return self._built.get(identity)
+    def of(self, identity: str) -> ClosableEmbedder | None:
+        if identity not in self._by_identity and len(self._by_identity) < MAX_EMBEDDERS:
+            embedder = _build(self._options, identity)
+            if embedder is not None:
+                self._by_identity[identity] = embedder
+        return self._by_identity.get(identity)
 
     async def aclose(self) -> None:
         async with AsyncExitStack() as stack:
-            for embedder in self._built.values():
+            for embedder in self._by_identity.values():
                 stack.push_async_callback(embedder.aclose)
 
-    def _made(self, identity: str) -> AnyEmbedder | None:
-        if identity == MiniLM.identity:
-            return MiniLM()
-        model, _, host = identity.rpartition("@")
-        if self._base_url is None or not model or host != urlsplit(self._base_url).hostname:
-            return None
-        return OpenAIEmbedder(self._base_url, model, self._api_key)
+
+def _build(options: EmbeddingOptions, identity: str | None = None) -> ClosableEmbedder | None:
+    built = (build(options, identity) for build in EMBEDDERS)
+    return next((embedder for embedder in built if embedder is not None), None)

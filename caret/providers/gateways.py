@@ -10,13 +10,14 @@ from pydantic_ai.providers.openai_compatible import OpenAICompatibleProvider
 from pydantic_ai.providers.openrouter import OpenRouterProvider
 
 from caret.providers.model_list import COMPATIBLE, OPENAI, OPENROUTER
-from caret.providers.openai_client import openai_client
+from caret.providers.openai_client import create_client
 from caret.providers.streaming_client import SpokenClient
 
 
 def connected(base_url: str, api_key: SecretStr | None, silence: float) -> SpokenClient:
     """A client that gives up after `silence` seconds without a word. Trying again is up to who asks."""
-    return openai_client(
+    return create_client(
+        openai,
         SpokenClient,
         base_url,
         api_key,

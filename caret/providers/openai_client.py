@@ -1,11 +1,13 @@
-"""The HTTP client for anything that speaks OpenAI's protocol, the same for chat, embeddings and transcripts."""
+"""The HTTP client for anything that speaks OpenAI's protocol: the same for chat, embeddings and transcripts."""
 
-import asyncio
-from importlib import import_module
+import re
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import SecretStr
+
+from caret.lazy import LazyModule
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
@@ -14,15 +16,16 @@ CONNECT_SECONDS = 5.0
 Client = TypeVar("Client", bound="AsyncOpenAI")
 
 
-def checked(base_url: str) -> str:
-    """ValueError when `base_url` is no http(s) address."""
+def checked_url(base_url: str) -> str:
+    """The same URL; ValueError when it is no http(s) address."""
     address = urlsplit(base_url)
     if address.scheme not in {"http", "https"} or not address.hostname:
         raise ValueError("The base URL of a model provider must start with http:// or https:// and name a host.")
     return base_url
 
 
-def openai_client(
+def create_client(
+    openai: ModuleType,
     kind: type[Client],
     base_url: str,
     api_key: SecretStr | None,
@@ -31,11 +34,10 @@ def openai_client(
     max_retries: int,
     **more: Any,
 ) -> Client:
-    """A client for `base_url`; `read_seconds` is the longest silence, between two chunks of a stream too."""
-    import openai  # noqa: PLC0415 (over a second, and none of it for who uses no provider)
-
+    """A client for `base_url`. `openai` is the library; `read_seconds` is the longest silence, between two chunks of a
+    stream too."""
     client = kind(
-        base_url=checked(base_url),
+        base_url=checked_url(base_url),
         # Never empty: the library would send the environment's OPENAI_API_KEY to this address instead.
         api_key=api_key.get_secret_value() if api_key and api_key.get_secret_value() else "none",
         timeout=openai.Timeout(read_seconds, connect=CONNECT_SECONDS),
@@ -47,33 +49,42 @@ def openai_client(
     return client
 
 
-class LaterClient:
-    """A client that is built, and its library imported, in a thread at the first use: a start must not wait for it.
+class LazyClient:
+    """A client whose library is imported in a thread at the first use: a start must not wait over a second for it.
 
-    ValueError when `base_url` is no http(s) address.
+    ValueError when `base_url` is no http(s) address. Close it with `aclose()`.
     """
 
     def __init__(self, base_url: str, api_key: SecretStr | None, *, read_seconds: float, max_retries: int) -> None:
-        self._base_url = checked(base_url)
+        self._base_url = checked_url(base_url)
         self._api_key = api_key
         self._read_seconds = read_seconds
         self._max_retries = max_retries
+        self._library = LazyModule("openai")
         self._client: AsyncOpenAI | None = None
 
-    async def get(self) -> "AsyncOpenAI":
-        if self._client is not None:
-            return self._client
-        openai = await asyncio.to_thread(import_module, "openai")
-        return self._built(openai.AsyncOpenAI)
-
-    def _built(self, kind: "type[AsyncOpenAI]") -> "AsyncOpenAI":
-        # Several may have waited for the library; the first of them builds.
+    async def load(self) -> tuple["AsyncOpenAI", ModuleType]:
+        """The client, and the library with the classes of its errors."""
+        openai = await self._library.load()
+        # Several may have waited for the library; the first of them creates the client.
         if self._client is None:
-            self._client = openai_client(
-                kind, self._base_url, self._api_key, read_seconds=self._read_seconds, max_retries=self._max_retries
+            self._client = create_client(
+                openai,
+                openai.AsyncOpenAI,
+                self._base_url,
+                self._api_key,
+                read_seconds=self._read_seconds,
+                max_retries=self._max_retries,
             )
-        return self._client
+        return self._client, openai
 
     async def aclose(self) -> None:
         if self._client is not None:
             await self._client.close()
+
+
+def retry_after(error: Any) -> float | None:
+    """Seconds from the header `Retry-After` of an APIStatusError. Its date form is rare among model providers and
+    counts as absent."""
+    value = error.response.headers.get("retry-after", "")
+    return float(value) if re.fullmatch(r"\d{1,6}(\.\d{1,6})?", value) else None

@@ -1,4 +1,6 @@
-"""What every embedder does to texts before, and to vectors after, its model."""
+"""What every embedder does to vectors after its model. Imports numpy: load it when the first vector is made."""
+
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -6,17 +8,12 @@ from numpy.typing import NDArray
 from resolvers.core.ports.ai import DIMENSIONS, EmbedderMisconfigured, Vector
 
 
-def clean(text: str, limit: int) -> str:
-    """At most `limit` characters of `text`, valid Unicode, runs of white space and NULs made one space.
-
-    White space is folded before the cut, and only the first 4 x `limit` characters are looked at: a text of any length
-    costs the same.
-    """
-    head = text[: 4 * limit].replace("\0", " ")
-    return " ".join(head.split())[:limit].encode("utf-8", "replace").decode()
+def from_lists(rows: Sequence[Sequence[float]]) -> list[Vector]:
+    """The same as `normalize` for lists of numbers. Raises ValueError when they are not numbers of equal count."""
+    return normalize(np.array(rows, np.float32).reshape(len(rows), -1))
 
 
-def padded(rows: NDArray[np.float32]) -> list[Vector]:
+def normalize(rows: NDArray[np.float32]) -> list[Vector]:
     """Rows of shape (n, width <= DIMENSIONS) made unit length and padded with zeros to DIMENSIONS.
 
     Raises EmbedderMisconfigured for wider rows, and for rows without a direction (zero, NaN, infinite).

@@ -11,7 +11,7 @@ from pydantic import SecretStr
 from pydantic_ai import Agent
 from pydantic_ai.exceptions import ModelHTTPError
 
-from caret.providers import Catalogue, build_models
+from caret.providers import Catalogue
 from caret.providers.model_list import KNOWN, MAX_MODELS_FILE
 
 from .helpers import FakeProvider, completion, failure, pieces
@@ -27,24 +27,24 @@ def ids(catalogue: Catalogue, gateway: str) -> list[str]:
 def test_a_catalogue_imports_no_library_of_a_model() -> None:
     program = """if True:
         import sys, caret.providers
-        caret.providers.build_models(llm_base_url="http://gpu.internal/v1", llm_model="qwen", openai_api_key=None)
-        caret.providers.build_embedder(base_url="http://gpu.internal/v1", model="bge")
+        caret.providers.Catalogue(llm_base_url="http://gpu.internal/v1", llm_model="qwen", openai_api_key=None)
+        caret.providers.Embedders(caret.providers.EmbeddingOptions("http://gpu.internal/v1", None, "bge"))
         caret.providers.build_transcriber(base_url="http://gpu.internal/v1", model="whisper")
-        heavy = {"pydantic_ai", "openai", "onnxruntime"} & set(sys.modules)
+        heavy = {"pydantic_ai", "openai", "onnxruntime", "numpy", "tokenizers"} & set(sys.modules)
         sys.exit(str(heavy) if heavy else 0)"""
     subprocess.run([sys.executable, "-c", program], check=True)
 
 
 async def test_warming_builds_what_the_default_needs() -> None:
-    catalogue = build_models(llm_base_url="http://gpu.internal/v1", llm_model="qwen", llm_fallbacks=[BUILT_IN_GATEWAY])
-    catalogue.warm()
+    catalogue = Catalogue(llm_base_url="http://gpu.internal/v1", llm_model="qwen", llm_fallbacks=[BUILT_IN_GATEWAY])
+    catalogue.preload()
     assert sorted(catalogue._models) == [BUILT_IN_GATEWAY, "qwen"]
     assert catalogue.model("qwen") is catalogue.model("qwen")
     await catalogue.aclose()
 
 
 async def test_with_nothing_configured_only_the_built_in_model_is_offered() -> None:
-    catalogue = build_models()
+    catalogue = Catalogue()
     assert [card.id for card in catalogue.cards] == [BUILT_IN_GATEWAY]
     assert catalogue.default_id == BUILT_IN_GATEWAY
     assert catalogue.model(BUILT_IN_GATEWAY).model_name == BUILT_IN_GATEWAY
@@ -53,7 +53,7 @@ async def test_with_nothing_configured_only_the_built_in_model_is_offered() -> N
 
 
 async def test_a_key_opens_its_gateway_only() -> None:
-    catalogue = build_models(openrouter_api_key=KEY)
+    catalogue = Catalogue(openrouter_api_key=KEY)
     assert ids(catalogue, "openrouter") == [card.id for card in KNOWN if card.gateway == "openrouter"]
     assert ids(catalogue, "openai") == []
     assert catalogue.cards[-1].id == BUILT_IN_GATEWAY
@@ -62,19 +62,19 @@ async def test_a_key_opens_its_gateway_only() -> None:
 
 
 async def test_openai_itself_is_asked_by_responses_and_stores_nothing() -> None:
-    catalogue = build_models(openai_api_key=KEY, llm_model="gpt-6.1-terra")
+    catalogue = Catalogue(openai_api_key=KEY, llm_model="gpt-6.1-terra")
     assert catalogue.default_id == "gpt-6.1-terra"
     model = catalogue.model("gpt-6.1-terra")
     assert type(model).__name__ == "OpenAIResponsesModel"
     assert (model.settings or {}).get("openai_store") is False
-    proxied = build_models(openai_api_key=KEY, openai_base_url="http://proxy.internal/v1")
+    proxied = Catalogue(openai_api_key=KEY, openai_base_url="http://proxy.internal/v1")
     assert type(proxied.model("gpt-6.1-terra")).__name__ == "OpenAIChatModel"
     for built in (catalogue, proxied):
         await built.aclose()
 
 
 async def test_the_configured_model_comes_first_and_is_the_default() -> None:
-    catalogue = build_models(llm_base_url="http://gpu.internal/v1", llm_model="my/finetune", openai_api_key=KEY)
+    catalogue = Catalogue(llm_base_url="http://gpu.internal/v1", llm_model="my/finetune", openai_api_key=KEY)
     first = catalogue.cards[0]
     assert (first.id, first.provider, first.gateway) == ("my/finetune", "my", "openai-compatible")
     assert first.context_window == 32_768
@@ -84,9 +84,9 @@ async def test_the_configured_model_comes_first_and_is_the_default() -> None:
 
 
 async def test_a_known_model_keeps_its_card_wherever_it_runs() -> None:
-    at_home = build_models(llm_base_url="https://openrouter.ai/api/v1", llm_api_key=KEY, llm_model="openai/gpt-6-luna")
+    at_home = Catalogue(llm_base_url="https://openrouter.ai/api/v1", llm_api_key=KEY, llm_model="openai/gpt-6-luna")
     assert at_home.cards[0] in KNOWN
-    elsewhere = build_models(llm_base_url="http://gpu.internal/v1", llm_model="google/gemma-4-31b-it:free")
+    elsewhere = Catalogue(llm_base_url="http://gpu.internal/v1", llm_model="google/gemma-4-31b-it:free")
     card = elsewhere.cards[0]
     assert (card.context_window, card.gateway, card.is_free) == (262_144, "openai-compatible", False)
     for built in (at_home, elsewhere):
@@ -109,9 +109,9 @@ def test_contradictions_are_refused_in_one_line(arguments: dict[str, Any], compl
 
 
 def test_the_chain_is_the_model_and_then_the_fallbacks() -> None:
-    alone = build_models(openai_api_key=KEY)
+    alone = Catalogue(openai_api_key=KEY)
     assert alone.chain("gpt-6-luna") == ("gpt-6-luna",)
-    chained = build_models(openai_api_key=KEY, llm_fallbacks=["gpt-6.1-sol", BUILT_IN_GATEWAY])
+    chained = Catalogue(openai_api_key=KEY, llm_fallbacks=["gpt-6.1-sol", BUILT_IN_GATEWAY])
     assert chained.chain("gpt-6-luna") == ("gpt-6-luna", "gpt-6.1-sol", BUILT_IN_GATEWAY)
     assert chained.chain("gpt-6.1-sol") == ("gpt-6.1-sol", BUILT_IN_GATEWAY)
     assert chained.chain(BUILT_IN_GATEWAY) == (BUILT_IN_GATEWAY,)
@@ -132,9 +132,7 @@ def test_a_file_adds_models_and_replaces_known_ones(tmp_path: Path) -> None:
         entry("x/y", "openrouter"),
     ]
     file.write_text(json.dumps(mine))
-    catalogue = build_models(
-        llm_base_url="http://gpu.internal/v1", llm_model="qwen", openai_api_key=KEY, models_file=file
-    )
+    catalogue = Catalogue(llm_base_url="http://gpu.internal/v1", llm_model="qwen", openai_api_key=KEY, models_file=file)
     assert [card.id for card in catalogue.cards] == [
         *("qwen", "llama", "gpt-6-luna", "gpt-6.1-terra", "gpt-6.1-sol", "gpt-7", BUILT_IN_GATEWAY)
     ]
@@ -166,7 +164,7 @@ def test_a_wrong_file_is_refused_in_one_line(tmp_path: Path, content: Any, compl
     if content is not None:
         file.write_text(content if isinstance(content, str) else json.dumps(content))
     with pytest.raises(ValueError, match="CARET_MODELS_FILE") as refused:
-        build_models(models_file=file)
+        Catalogue(models_file=file)
     assert str(refused.value).startswith(f"CARET_MODELS_FILE: {file}{complaint}")
     assert "\n" not in str(refused.value)
 
@@ -183,7 +181,7 @@ async def test_a_compatible_server_streams_through_the_catalogue(
 ) -> None:
     monkeypatch.setenv("OPENAI_ORG_ID", "org-of-someone-else")
     provider.answer = completion(["Hel", "lo ", "there"], usage=(11, 3))
-    catalogue = build_models(llm_base_url=provider.url, llm_api_key=KEY, llm_model="qwen")
+    catalogue = Catalogue(llm_base_url=provider.url, llm_api_key=KEY, llm_model="qwen")
     agent = Agent(catalogue.model(catalogue.default_id), instructions="Be kind.")
     assert await pieces(agent, "Hello") == ["Hel", "lo ", "there"]
     headers, body = provider.calls[0]
@@ -195,7 +193,7 @@ async def test_a_compatible_server_streams_through_the_catalogue(
 
 async def test_a_refusal_keeps_its_status_and_hides_the_key(provider: FakeProvider) -> None:
     provider.answer = failure(401, message="Bad key.")
-    catalogue = build_models(llm_base_url=provider.url, llm_api_key=KEY, llm_model="qwen")
+    catalogue = Catalogue(llm_base_url=provider.url, llm_api_key=KEY, llm_model="qwen")
     with pytest.raises(ModelHTTPError) as refused:
         await Agent(catalogue.model("qwen")).run("Hello")
     assert refused.value.status_code == 401

@@ -10,7 +10,7 @@ import pytest_asyncio
 from pydantic import SecretStr
 from starlette.responses import JSONResponse, Response
 
-from caret.providers import MiniLM, OpenAIEmbedder, build_embedder, build_embedders
+from caret.providers import Embedders, EmbeddingOptions, MiniLM, OpenAIEmbedder
 from resolvers.core.ports.ai import DIMENSIONS, EmbedderMisconfigured, EmbedderUnavailable
 
 from .helpers import Answer, FakeProvider, embeddings, failure
@@ -176,29 +176,29 @@ async def test_nobody_there() -> None:
 
 async def test_which_embedder_the_settings_choose(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-of-someone-else")
-    local = build_embedder()
+    local = Embedders(EmbeddingOptions()).current
     assert isinstance(local, MiniLM)
     await local.aclose()
-    remote = build_embedder(base_url="http://gpu.internal:8000/v1", model="bge")
+    remote = Embedders(EmbeddingOptions("http://gpu.internal:8000/v1", None, "bge")).current
     assert isinstance(remote, OpenAIEmbedder)
     assert remote.identity == "bge@gpu.internal"
-    assert (await remote._client.get()).api_key == "none"
+    assert (await remote._client.load())[0].api_key == "none"
     await remote.aclose()
-    openai = build_embedder(api_key=SecretStr(KEY), model="text-embedding-3-small")
+    openai = Embedders(EmbeddingOptions(None, SecretStr(KEY), "text-embedding-3-small")).current
     assert openai.identity == "text-embedding-3-small@api.openai.com"
     await openai.aclose()
     with pytest.raises(ValueError, match="CARET_EMBEDDING_MODEL"):
-        build_embedder(base_url="http://gpu.internal:8000/v1")
+        Embedders(EmbeddingOptions("http://gpu.internal:8000/v1"))
     with pytest.raises(ValueError, match="CARET_EMBEDDING_BASE_URL"):
-        build_embedder(model="bge")
+        Embedders(EmbeddingOptions(model="bge"))
 
 
 async def test_which_other_embedders_can_be_asked() -> None:
-    local = build_embedders()
+    local = Embedders(EmbeddingOptions())
     assert local.of(MiniLM.identity) is local.current
     assert local.of("bge@gpu.internal") is None
     await local.aclose()
-    remote = build_embedders(base_url="http://gpu.internal:8000/v1", api_key=SecretStr(KEY), model="bge")
+    remote = Embedders(EmbeddingOptions("http://gpu.internal:8000/v1", SecretStr(KEY), "bge"))
     assert remote.of("bge@gpu.internal") is remote.current
     old = remote.of("old@model@gpu.internal")
     assert isinstance(old, OpenAIEmbedder)
@@ -208,6 +208,6 @@ async def test_which_other_embedders_can_be_asked() -> None:
     for identity in ("bge@elsewhere.internal", "@gpu.internal", "gpu.internal", ""):
         assert remote.of(identity) is None
     await remote.aclose()
-    openai = build_embedders(api_key=SecretStr(KEY), model="text-embedding-3-small")
+    openai = Embedders(EmbeddingOptions(None, SecretStr(KEY), "text-embedding-3-small"))
     assert isinstance(openai.of("text-embedding-3-large@api.openai.com"), OpenAIEmbedder)
     await openai.aclose()

@@ -9,7 +9,7 @@ import pytest
 import pytest_asyncio
 from pydantic_ai import Agent, exceptions
 
-from caret.providers import Catalogue, build_models
+from caret.providers import Catalogue
 from caret.providers.stream_chunks import MAX_LINE
 from caret.providers.streaming_client import SpokenClient
 from resolvers.core.ports.ai import text_listener
@@ -22,7 +22,7 @@ STOP = sse(delta("stop"))
 
 @pytest_asyncio.fixture
 async def catalogue(provider: FakeProvider) -> AsyncIterator[Catalogue]:
-    made = build_models(llm_base_url=provider.url, llm_model="qwen", llm_silence=0.3)
+    made = Catalogue(llm_base_url=provider.url, llm_model="qwen", llm_silence=0.3)
     yield made
     await made.aclose()
 
@@ -87,7 +87,7 @@ async def test_every_failure_has_its_kind(
 
 
 async def test_nobody_there(unused_tcp_port: int) -> None:
-    catalogue = build_models(llm_base_url=f"http://127.0.0.1:{unused_tcp_port}/v1", llm_model="qwen")
+    catalogue = Catalogue(llm_base_url=f"http://127.0.0.1:{unused_tcp_port}/v1", llm_model="qwen")
     with pytest.raises(exceptions.ModelConnectionError):
         await pieces(Agent(catalogue.model("qwen")), "Hello")
     await catalogue.aclose()

@@ -10,7 +10,7 @@ from pydantic import SecretStr
 from pydantic_ai import Agent, UsageLimits
 from pydantic_ai.exceptions import ModelAPIError, ModelHTTPError, ModelRateLimitError
 
-from caret.providers import Catalogue, build_models
+from caret.providers import Catalogue
 from resolvers.agents import retries
 from resolvers.agents.retries import attempted, pause
 from resolvers.core.ports.agents import DEFAULT_FAILURE_TEXT, ReplyFailed
@@ -28,7 +28,7 @@ OTHER = "gpt-6-luna"
 @pytest_asyncio.fixture
 async def catalogue(provider: FakeProvider, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Catalogue]:
     monkeypatch.setattr(retries, "FIRST_PAUSE", 0.001)
-    made = build_models(
+    made = Catalogue(
         llm_base_url=provider.url,
         llm_model="qwen",
         openai_base_url=provider.url,

@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
+from typing_extensions import TypeAliasType
 
-if TYPE_CHECKING:  # its import takes well over a second, and most that import this module only need vectors
+if TYPE_CHECKING:  # a start must wait for neither
+    import numpy as np
+    from numpy.typing import NDArray
     from pydantic_ai.models import Model
 
-Vector = NDArray[np.float32]
+Vector = TypeAliasType("Vector", "NDArray[np.float32]")
 """DIMENSIONS numbers of unit length; a shorter one is padded with zeros, which leaves every cosine as it is."""
 
 DIMENSIONS = 1536
