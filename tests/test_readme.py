@@ -41,7 +41,7 @@ from resolvers.core.pagination import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE
 from resolvers.core.ports.webhook_client import MAX_STORED_RESPONSE_BYTES
 from resolvers.events.feed import RING_EVENTS, SILENCE_SECONDS
 from resolvers.nodes import MAX_NODES
-from resolvers.notes.translation import BATCH
+from resolvers.notes.translation import BATCH_SEGMENTS
 from resolvers.recordings.cleanup import UNUSED_KEPT
 from resolvers.recordings.summarize import SUMMARY_TOKENS
 from resolvers.recordings.upload import MAX_AUDIO, MOST_PER_SECOND, SPARE
@@ -120,7 +120,7 @@ def test_the_limits_are_the_ones_in_force() -> None:
     bytes_per_second = "Bytes of a recording per second of its duration"
     assert rows[bytes_per_second] == f"{MOST_PER_SECOND:,}, and {SPARE // 2**20} MiB"
     summarised = "A transcript that is summarised; segments translated at once"
-    assert rows[summarised] == f"{SUMMARY_TOKENS:,} tokens; {BATCH}"
+    assert rows[summarised] == f"{SUMMARY_TOKENS:,} tokens; {BATCH_SEGMENTS}"
 
 
 def test_the_limits_of_what_is_live_are_the_ones_in_force() -> None:

@@ -1,8 +1,8 @@
 """Failures of work that no caller waits for: an outage is reported quietly, a bug loudly.
 
 An outage is a failure of something outside this process that ends by itself: the database, the broker or the network is
-away, or the connection pool is exhausted. It is logged as one line. Anything else is a bug: it is logged with its
-traceback and counted in FAILURES.
+away, a provider of models does not answer, or the connection pool is exhausted. It is logged as one line. Anything else
+is a bug: it is logged with its traceback and counted in FAILURES.
 """
 
 from collections import Counter
@@ -12,6 +12,7 @@ import structlog
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
+from resolvers.core.ports.agents import ReplyFailed
 from resolvers.core.ports.ai import EmbedderUnavailable
 from resolvers.core.ports.audio import TranscriberUnavailable
 from resolvers.core.ports.bus import BusUnavailable
@@ -19,9 +20,9 @@ from resolvers.core.ports.bus import BusUnavailable
 log = structlog.get_logger()
 
 FAILURES: Counter[str] = Counter()
-"""How many bugs this process has reported, by the name of the log event. `/health/ready` and the log lines show it."""
+"""How many bugs this process has reported, by the name of the log event. Each log line shows its count."""
 
-OUTAGES = (OSError, PoolTimeoutError, BusUnavailable, EmbedderUnavailable, TranscriberUnavailable)
+OUTAGES = (OSError, PoolTimeoutError, BusUnavailable, EmbedderUnavailable, ReplyFailed, TranscriberUnavailable)
 """Exceptions that are always an outage. OSError includes ConnectionError and TimeoutError."""
 OUTAGE_SQLSTATES = ("08", "53300", "57P01", "57P02", "57P03")
 """Prefixes of SQLSTATE codes of a database that is away: connection exceptions, too many connections, and a server that

@@ -12,7 +12,7 @@ from resolvers.core.ports.ai import Vector
 from resolvers.search.chunks import Chunk
 from resolvers.search.indexing.embed import Embedded, embed, known
 from resolvers.search.indexing.note_chunks import chunks_of
-from resolvers.search.indexing.queue import put_off
+from resolvers.search.indexing.queue import postpone
 from resolvers.search.indexing.replace import New, VectorsGone, replace
 
 
@@ -31,7 +31,7 @@ async def work(ctx: Context, job: Record) -> Indexed:
         chunks = await chunks_of(ctx, job)
         sent = await _index(ctx, job, chunks)
     except Exception as error:
-        await put_off(ctx, job, error)
+        await postpone(ctx, job, error)
         raise
     return Indexed(job.id, len(chunks), sent)
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, exists, func, literal, select, tuple_, union_all, update
+from sqlalchemy import Select, exists, literal, select, tuple_, union_all, update
 from sqlmodel import col
 
 from models import Note, Workspace
@@ -12,7 +12,7 @@ from models.base import Record
 from resolvers.core.context import Context
 from resolvers.core.database import Transaction
 from resolvers.search.indexing.embedding_spaces import newest
-from resolvers.search.indexing.queue import COLUMNS, LEASE, free, waiting
+from resolvers.search.indexing.queue import COLUMNS, QUEUE, waiting
 
 
 async def claim_outdated(ctx: Context, limit: int, only: UUID | None = None) -> Sequence[Record]:
@@ -23,14 +23,13 @@ async def claim_outdated(ctx: Context, limit: int, only: UUID | None = None) -> 
     Each takes a ticket, so that what a dead process had begun is picked up like any other work.
     """
     identity = ctx.embedder.identity
-    values = {"index_wanted": col(Note.index_wanted) + 1, "index_after": func.now() + LEASE}
     again = _again(limit)
     parts = [*_of_others(limit, identity), again] if only is None else [again.where(col(Note.workspace_id) == only)]
-    taken = update(Note).where(col(Note.id).in_(_any(parts, limit))).values(values)
+    columns = (*COLUMNS, literal(True).label("outdated"))
     async with ctx.transaction() as tx:
         if await newest(tx) != identity or await _text_waits(tx):
             return []
-        return (await tx.execute(taken.returning(*COLUMNS, literal(True).label("outdated")))).all()
+        return await QUEUE.claim_in(tx, _any(parts, limit), columns, index_wanted=col(Note.index_wanted) + 1)
 
 
 async def release(ctx: Context, jobs: Sequence[Record]) -> None:
@@ -61,7 +60,7 @@ def _again(limit: int) -> Select[Any]:
 
 
 def _idle(limit: int) -> Select[Any]:
-    return select(col(Note.id)).where(col(Note.index_done) >= col(Note.index_wanted), free()).limit(limit)
+    return select(col(Note.id)).where(col(Note.index_done) >= col(Note.index_wanted), QUEUE.is_free()).limit(limit)
 
 
 def _any(parts: Sequence[Select[Any]], limit: int) -> Select[Any]:

@@ -1,22 +1,27 @@
-"""Who indexes which note, and when: leases, and delays after a failure."""
+"""The queue of notes to index: which worker indexes which note, and when."""
 
 from collections.abc import Sequence
 from datetime import timedelta
 
-import structlog
-from sqlalchemy import ColumnElement, func, literal, or_, select, update
+from sqlalchemy import ColumnElement, literal, select
 from sqlmodel import col
 
 from models import Note
 from models.base import Record
 from resolvers.core.context import Context
-from resolvers.core.ports.ai import EmbedderUnavailable
-
-log = structlog.get_logger()
+from resolvers.core.leases import Backoff, LeaseQueue
 
 LEASE = timedelta(seconds=120)
-"""For how long nobody else takes up a note that is being indexed."""
-LONGEST_WAIT = timedelta(minutes=10)
+"""For how long no other worker claims a note that is being indexed."""
+QUEUE = LeaseQueue(
+    "indexing",
+    Note,
+    id=col(Note.id),
+    until=col(Note.index_after),
+    lease=LEASE,
+    failures=col(Note.index_failures),
+    backoff=Backoff(longest=timedelta(minutes=10)),
+)
 
 COLUMNS = (
     col(Note.id),
@@ -25,54 +30,34 @@ COLUMNS = (
     col(Note.index_content),
     col(Note.index_failures),
 )
-ASSIGNED = (*COLUMNS, literal(False).label("outdated"))
-"""What is known of a note that is to be indexed: a job. `outdated`: its text is as it was, only its chunks are to be
-made anew."""
+JOB = (*COLUMNS, literal(False).label("outdated"))
+"""The columns of a job, a note to index. `outdated`: its text has not changed, only its chunks are made anew."""
 
 
 def waiting() -> tuple[ColumnElement[bool], ...]:
-    """Notes with a text that is not indexed, and that nobody is at."""
-    return col(Note.index_done) < col(Note.index_wanted), free()
-
-
-def free() -> ColumnElement[bool]:
-    return or_(col(Note.index_after).is_(None), col(Note.index_after) < func.now())
+    """The conditions for notes with a text that is not indexed, and that no worker has claimed."""
+    return col(Note.index_done) < col(Note.index_wanted), QUEUE.is_free()
 
 
 async def claim(ctx: Context, limit: int) -> Sequence[Record]:
-    """Takes up to `limit` notes that wait to be indexed, for the length of a lease."""
-    chosen = (
-        select(col(Note.id))
-        .where(*waiting())
-        .order_by(col(Note.updated_at))
-        .limit(limit)
-        .with_for_update(skip_locked=True)
-    )
-    taken = update(Note).where(col(Note.id).in_(chosen)).values(index_after=func.now() + LEASE).returning(*ASSIGNED)
-    async with ctx.transaction() as tx:
-        return (await tx.execute(taken)).all()
+    """Claims up to `limit` notes that wait to be indexed."""
+    ready = select(col(Note.id)).where(*waiting()).order_by(col(Note.updated_at))
+    return await QUEUE.claim(ctx, ready, limit, JOB)
 
 
 async def renew(ctx: Context, job: Record) -> None:
-    """Begins the job's lease anew, unless a newer text has a lease of its own."""
+    """Renews the job's lease, unless a newer text has a lease of its own."""
     async with ctx.transaction() as tx:
-        await tx.execute(update(Note).where(*_still(job)).values(index_after=func.now() + LEASE))
+        await QUEUE.renew(tx, job, *_is_current(job))
 
 
-async def put_off(ctx: Context, job: Record, error: Exception) -> None:
-    """Leaves a job for later, ever longer."""
-    wait = min(timedelta(seconds=2.0 ** min(job.index_failures, 20)), LONGEST_WAIT)
-    if isinstance(error, EmbedderUnavailable) and error.retry_after is not None:
-        wait = max(wait, timedelta(seconds=error.retry_after))
-    later = {"index_after": func.now() + wait, "index_failures": job.index_failures + 1}
-    if job.outdated:
-        # Given back: among the notes that wait with a new text it would only be in their way.
-        later["index_done"] = job.index_wanted
-    async with ctx.transaction() as tx:
-        await tx.execute(update(Note).where(*_still(job)).values(later))
-    log.warning("indexing.put_off", note_id=str(job.id), seconds=wait.total_seconds(), error=str(error))
+async def postpone(ctx: Context, job: Record, error: Exception) -> None:
+    """Makes a failed job due again after a wait that grows with its failures."""
+    # An outdated note is given back: among the notes that wait with a new text it would only delay them.
+    values = {"index_done": job.index_wanted} if job.outdated else {}
+    await QUEUE.postpone(ctx, job, error, *_is_current(job), **values)
 
 
-def _still(job: Record) -> tuple[ColumnElement[bool], ...]:
-    mine = (col(Note.id) == job.id, col(Note.index_wanted) == job.index_wanted)
-    return *mine, col(Note.index_done) < job.index_wanted
+def _is_current(job: Record) -> tuple[ColumnElement[bool], ...]:
+    """The conditions that the note still waits for the text of this job."""
+    return col(Note.index_wanted) == job.index_wanted, col(Note.index_done) < job.index_wanted

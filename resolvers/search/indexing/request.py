@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from sqlalchemy import func, update
+from sqlalchemy import update
 from sqlmodel import col
 
 from models import Note
@@ -14,7 +14,7 @@ from resolvers.core.database import Transaction
 from resolvers.core.errors import ErrorCode, Problem, bad_input
 from resolvers.core.ports.ai import EmbedderMisconfigured, EmbedderUnavailable
 from resolvers.search.indexing.index_note import Indexed, work
-from resolvers.search.indexing.queue import ASSIGNED, LEASE
+from resolvers.search.indexing.queue import JOB, QUEUE
 from resolvers.search.indexing.replace import New, replace
 
 
@@ -62,8 +62,8 @@ async def _accept(tx: Transaction, note_id: UUID, content: str | None) -> Record
     ticket = {
         "index_wanted": col(Note.index_wanted) + 1,
         "index_content": content,
-        "index_after": func.now() + LEASE,
+        "index_after": QUEUE.lease_end(),
         "index_failures": 0,
     }
-    taken = update(Note).where(col(Note.id) == note_id).values(ticket).returning(*ASSIGNED)
+    taken = update(Note).where(col(Note.id) == note_id).values(ticket).returning(*JOB)
     return (await tx.execute(taken)).one()
