@@ -12,7 +12,7 @@ from resolvers.core.context import Context
 from resolvers.events import retention
 from resolvers.notes import translation
 from resolvers.search import indexing
-from resolvers.webhooks import outcomes as settling
+from resolvers.webhooks import outcomes as webhook_outcomes
 from resolvers.webhooks.sender import Sender
 
 log = structlog.get_logger()
@@ -57,7 +57,7 @@ async def run(ctx: Context) -> None:
         for _ in range(TRANSLATIONS_AT_ONCE):
             chores.create_task(forever("translations", lambda: translate(ctx), IDLE, woken))
         chores.create_task(forever("webhooks", Sender(ctx, chores, due.set).send, IDLE, due))
-        chores.create_task(forever("old_deliveries", lambda: settling.tidy(ctx), OLD_DELIVERIES))
+        chores.create_task(forever("old_deliveries", lambda: webhook_outcomes.clean_up(ctx), OLD_DELIVERIES))
         chores.create_task(forever("unused_audio", lambda: recordings.delete_unused_audio(ctx), UNUSED_AUDIO))
         chores.create_task(forever("orphaned_audio", lambda: recordings.delete_orphaned_audio(ctx), ORPHANED_AUDIO))
 

@@ -52,8 +52,8 @@ from resolvers.search.query.scope import PER_NOTE
 from resolvers.search.query.text import MAX_TERMS
 from resolvers.webhooks import backoff
 from resolvers.webhooks.endpoints import MAX_WEBHOOKS, SECRET_OVERLAP
-from resolvers.webhooks.queue import PER_ENDPOINT, PER_WORKSPACE
-from resolvers.webhooks.sender import AT_ONCE
+from resolvers.webhooks.queue import MAX_POSTS_PER_ENDPOINT, MAX_POSTS_PER_WORKSPACE
+from resolvers.webhooks.sender import MAX_POSTS_PER_WORKER
 from resolvers.workspaces.api_keys import MAX_KEYS
 from resolvers.workspaces.groups import MAX_GROUPS
 from resolvers.workspaces.invites import CODE_LENGTH, LIFETIME, MAX_INVITES
@@ -144,16 +144,18 @@ def test_the_limits_of_posts_are_the_ones_in_force() -> None:
     rates = ", ".join(f"{number} {plan.value}" for plan, number in DELIVERIES_PER_MINUTE.items())
     assert rows["Webhooks posted for a workspace in 60 seconds"] == rates
     posts = "Posts at once: to one endpoint, of one workspace, of one worker; time for one; for its connection"
-    times = f"{webhook_client.PATIENCE:.0f} s; {webhook_client.CONNECT:.0f} s"
-    assert rows[posts] == f"{PER_ENDPOINT}; {PER_WORKSPACE}; {AT_ONCE}; {times}"
+    times = f"{webhook_client.RESPONSE_TIMEOUT_SECONDS:.0f} s; {webhook_client.CONNECT_TIMEOUT_SECONDS:.0f} s"
+    assert rows[posts] == f"{MAX_POSTS_PER_ENDPOINT}; {MAX_POSTS_PER_WORKSPACE}; {MAX_POSTS_PER_WORKER}; {times}"
     ends = "Attempts at a delivery; a wait that `Retry-After` asks for; failures in a row; how long what is due"
     assert rows[f"{ends} waits for an endpoint that is off"] == (
         f"{backoff.MAX_ATTEMPTS}; {backoff.MAX_RETRY_AFTER.days * 24} hours; {backoff.DISABLE_AFTER.days} days; "
         f"{backoff.MAX_PAUSE.days} day"
     )
     read = "How much of an answer is read; sent by an endpoint since it was last sent anything; time until it"
-    sizes = f"{webhook_client.MOST_READ // 2**10} KiB; {webhook_client.MOST_UNASKED // 2**10} KiB"
-    assert rows[f"{read} acknowledges what it is sent"] == f"{sizes}; {webhook_client.UNACKNOWLEDGED:.0f} s"
+    sizes = f"{webhook_client.MAX_RESPONSE_BYTES // 2**10} KiB; {webhook_client.MAX_UNREQUESTED_BYTES // 2**10} KiB"
+    assert (
+        rows[f"{read} acknowledges what it is sent"] == f"{sizes}; {webhook_client.ACKNOWLEDGE_TIMEOUT_SECONDS:.0f} s"
+    )
     kept = "An answer's body, and its headers, as they are kept; how long a delivery that is over is"
     assert rows[kept] == f"{MAX_STORED_RESPONSE_BYTES // 2**10} KiB each; {backoff.RETENTION.days} days"
 

@@ -28,7 +28,7 @@ from resolvers.core.idempotency import claim
 from resolvers.webhooks.deliveries import add_test
 from resolvers.webhooks.drafts import WebhookChange, WebhookDraft
 from resolvers.webhooks.events import EVENT_NAMES
-from resolvers.webhooks.url_policy import refuse
+from resolvers.webhooks.url_policy import check_url
 
 MAX_WEBHOOKS = limit(
     20, "Webhook endpoints of a workspace, Zapier's included", area="Webhooks", beyond="`UNPROCESSABLE`, 422"
@@ -94,7 +94,7 @@ async def create(ctx: Context, draft: WebhookDraft, key: str | None = None) -> t
     """
     viewer, webhook_id = ctx.viewer, new_id()
     access.require_scope(viewer, "webhooks", write=True)
-    refuse(draft.url, allow_local=ctx.limits.webhooks_allow_local)
+    check_url(draft.url, allow_local=ctx.limits.webhooks_allow_local)
     async with ctx.transaction() as tx:
         await roles.require_workspace(tx, viewer, viewer.workspace_id, admin=True)
         await locks.acquire_lock(tx, "webhooks", viewer.workspace_id)
@@ -140,7 +140,7 @@ async def update(ctx: Context, webhook_id: UUID, change: WebhookChange) -> Recor
     access.require_scope(ctx.viewer, "webhooks", write=True)
     values = change.model_dump(exclude_unset=True)
     if "url" in values:
-        refuse(change.url, allow_local=ctx.limits.webhooks_allow_local)
+        check_url(change.url, allow_local=ctx.limits.webhooks_allow_local)
     if values.get("is_active"):
         values |= ACTIVATED
     async with ctx.transaction() as tx:

@@ -1,4 +1,4 @@
-"""What becomes of a delivery after an attempt, and of an endpoint whose deliveries fail."""
+"""Records the outcome of each attempt at a delivery, and disables endpoints whose deliveries keep failing."""
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -6,6 +6,7 @@ from typing import Any
 
 import structlog
 from sqlalchemy import delete, func, select, update
+from sqlalchemy.exc import DBAPIError, StatementError
 from sqlmodel import col
 
 from models import Delivery, EventType, Webhook, WebhookPost
@@ -19,114 +20,124 @@ from resolvers.webhooks import backoff
 
 log = structlog.get_logger()
 
-AT_ONCE = 1_000
-"""Old deliveries that one transaction deletes at most."""
-OVER = {"status": DeliveryStatus.FAILED, "due_at": None}
+MAX_DELETED_AT_ONCE = 1_000
+"""Old deliveries that one transaction deletes."""
+FINISHED_AS_FAILED = {"status": DeliveryStatus.FAILED, "due_at": None}
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Of one attempt. `error` is safe to show; None: it was delivered. Without an answer nobody was reached."""
+    """The outcome of one attempt.
 
-    sent: dict[str, str] = field(default_factory=dict)
-    answer: WebhookResponse | None = None
+    `error` is safe to show; None: it was delivered. `response` is None if the endpoint was not reached.
+    """
+
+    request_headers: dict[str, str] = field(default_factory=dict)
+    response: WebhookResponse | None = None
     error: str | None = None
 
     @property
-    def told(self) -> dict[str, Any]:
-        """The columns of the delivery that show the attempt."""
-        answer = self.answer
+    def columns(self) -> dict[str, Any]:
+        """The columns of the delivery that describe its last attempt."""
+        response = self.response
         return {
-            "request_headers": self.sent,
-            "response_status": answer and answer.status,
-            "response_headers": answer and dict(answer.headers),
-            "response_body": answer and answer.body,
+            "request_headers": self.request_headers,
+            "response_status": response and response.status,
+            "response_headers": response and dict(response.headers),
+            "response_body": response and response.body,
             "error": self.error,
         }
 
 
-async def settle(ctx: Context, job: Record, outcome: Outcome) -> None:
-    """Writes down what became of an attempt; where the answer can't be written, the verdict alone."""
+async def record_outcome(ctx: Context, job: Record, outcome: Outcome) -> None:
+    """Writes the outcome of an attempt. If the response can't be stored, whether it was delivered is stored alone."""
     try:
-        await _settle(ctx, job, outcome)
-    except Exception as error:  # noqa: BLE001 (of strangers: whatever they answer, it must not stay open for ever)
-        log.warning("webhook.unstorable", delivery=str(job.id), error=str(error) or type(error).__name__)
-        await _settle(ctx, job, Outcome(outcome.sent, error=outcome.error))
+        await _record(ctx, job, outcome)
+    except StatementError as error:
+        if isinstance(error, DBAPIError) and error.connection_invalidated:
+            raise
+        # Whatever an endpoint responds, its delivery must not stay pending for ever.
+        log.exception("webhook.response_not_stored", delivery=str(job.id))
+        await _record(ctx, job, Outcome(outcome.request_headers, error=outcome.error))
 
 
-async def _settle(ctx: Context, job: Record, outcome: Outcome) -> None:
-    # The endpoint's row before the delivery's: in this order they go when an endpoint is deleted.
+async def _record(ctx: Context, job: Record, outcome: Outcome) -> None:
+    # The endpoint's row is locked before the delivery's, in the order in which deleting an endpoint locks them.
     async with ctx.transaction() as tx:
         if outcome.error is None:
-            await _delivered(tx, job, outcome, ctx.clock())
+            await _record_success(tx, job, outcome, ctx.clock())
         else:
-            await _failed(tx, job, outcome, outcome.error, ctx.clock())
+            await _record_failure(tx, job, outcome, outcome.error, ctx.clock())
 
 
-async def _delivered(tx: Transaction, job: Record, outcome: Outcome, now: datetime) -> None:
-    await tx.execute(_posted_to(job).where(col(Webhook.failing_since).is_not(None)).values(failing_since=None))
-    done = {"status": DeliveryStatus.DELIVERED, "delivered_at": now, "due_at": None}
-    await tx.execute(_mine(job).values(**done, **outcome.told))
+async def _record_success(tx: Transaction, job: Record, outcome: Outcome, now: datetime) -> None:
+    await tx.execute(_update_endpoint(job).where(col(Webhook.failing_since).is_not(None)).values(failing_since=None))
+    delivered = {"status": DeliveryStatus.DELIVERED, "delivered_at": now, "due_at": None}
+    await tx.execute(_update_attempt(job).values(**delivered, **outcome.columns))
 
 
-async def _failed(tx: Transaction, job: Record, outcome: Outcome, error: str, now: datetime) -> None:
+async def _record_failure(tx: Transaction, job: Record, outcome: Outcome, error: str, now: datetime) -> None:
     since = func.coalesce(col(Webhook.failing_since), job.attempted_at)
-    failing = _posted_to(job).values(failing_since=since)
+    failing = _update_endpoint(job).values(failing_since=since)
     hook = (await tx.execute(failing.returning(col(Webhook.failing_since), col(Webhook.is_active)))).one_or_none()
-    answer = outcome.answer
-    wait = backoff.next_wait(job.attempts, None if answer is None else backoff.requested_wait(answer, now))
-    later = OVER if wait is None else {"due_at": now + wait}
-    await tx.execute(_mine(job).where(col(Delivery.status) == DeliveryStatus.PENDING).values(**later, **outcome.told))
+    response = outcome.response
+    wait = backoff.next_wait(job.attempts, None if response is None else backoff.requested_wait(response, now))
+    next_state = FINISHED_AS_FAILED if wait is None else {"due_at": now + wait}
+    is_pending = col(Delivery.status) == DeliveryStatus.PENDING
+    await tx.execute(_update_attempt(job).where(is_pending).values(**next_state, **outcome.columns))
     log.info("webhook.failed", webhook=str(job.webhook_id), delivery=str(job.id), attempt=job.attempts, error=error)
     if hook is None:
-        # Deleted meanwhile, and the delivery with it, or elsewhere by now.
+        # The endpoint, and the delivery with it, was deleted meanwhile, or the endpoint has another address now.
         return
-    if answer is not None and answer.status == backoff.GONE:
+    if response is not None and response.status == backoff.GONE:
         await _disable(tx, job, hook, "The endpoint answered 410 Gone.")
     elif now - hook.failing_since >= backoff.DISABLE_AFTER:
         days = backoff.DISABLE_AFTER // timedelta(days=1)
         await _disable(tx, job, hook, f"Every delivery has failed for {days} days. The last time: {error}")
 
 
-def _posted_to(job: Record) -> Any:
-    """The endpoint, while it is where it was: another address has nothing to do with it."""
+def _update_endpoint(job: Record) -> Any:
+    """An update of the endpoint while its address is the one of the attempt: a new address starts without failures."""
     return update(Webhook).where(col(Webhook.id) == job.webhook_id, col(Webhook.url) == job.url)
 
 
-def _mine(job: Record) -> Any:
-    """Unless somebody else has taken it since, or it was asked for anew."""
-    attempt = (col(Delivery.attempts) == job.attempts, col(Delivery.attempted_at) == job.attempted_at)
-    return update(Delivery).where(col(Delivery.id) == job.id, *attempt)
+def _update_attempt(job: Record) -> Any:
+    """An update of the delivery, unless another worker has claimed it since or it was redelivered."""
+    same_attempt = (col(Delivery.attempts) == job.attempts, col(Delivery.attempted_at) == job.attempted_at)
+    return update(Delivery).where(col(Delivery.id) == job.id, *same_attempt)
 
 
 async def _disable(tx: Transaction, job: Record, hook: Record, reason: str) -> None:
-    """Nothing more is posted there until somebody makes the endpoint active again."""
+    """Posts nothing more to the endpoint until a caller activates it again."""
     if not hook.is_active:
         return
-    off = {"is_active": False, "disabled_reason": reason, "updated_at": func.now()}
-    await tx.execute(update(Webhook).where(col(Webhook.id) == job.webhook_id).values(off))
-    waiting = (col(Delivery.webhook_id) == job.webhook_id, col(Delivery.status) == DeliveryStatus.PENDING)
-    told = func.coalesce(col(Delivery.error), reason)
-    await tx.execute(update(Delivery).where(*waiting).values(**OVER, error=told))
+    disabled = {"is_active": False, "disabled_reason": reason, "updated_at": func.now()}
+    await tx.execute(update(Webhook).where(col(Webhook.id) == job.webhook_id).values(disabled))
+    pending = (col(Delivery.webhook_id) == job.webhook_id, col(Delivery.status) == DeliveryStatus.PENDING)
+    error = func.coalesce(col(Delivery.error), reason)
+    await tx.execute(update(Delivery).where(*pending).values(**FINISHED_AS_FAILED, error=error))
     log.warning("webhook.disabled", webhook=str(job.webhook_id), reason=reason)
-    place = {"workspace_id": job.workspace_id, "note_id": None}
-    await publish(tx, None, EventType.WEBHOOK_DISABLED, **place, webhook=str(job.webhook_id))
+    ids: dict[str, Any] = {"workspace_id": job.workspace_id, "note_id": None}
+    await publish(tx, None, EventType.WEBHOOK_DISABLED, **ids, webhook=str(job.webhook_id))
 
 
-async def tidy(ctx: Context) -> int:
-    """Ends what has waited too long for an endpoint that is not active and what was lost at its last attempt, and
-    forgets what is over for long. Returns how many were forgotten."""
+async def clean_up(ctx: Context) -> int:
+    """Fails deliveries that nothing will send any more, and deletes old finished ones. Returns how many it deleted.
+
+    Nothing will send what has waited too long for an endpoint that is not active, and what lost its worker during the
+    last attempt.
+    """
     now = ctx.clock()
-    paused = (~col(Webhook.is_active), col(Webhook.updated_at) < now - backoff.MAX_PAUSE)
-    off = select(col(Webhook.id)).where(*paused)
-    expired = update(Delivery).where(col(Delivery.status) == DeliveryStatus.PENDING, col(Delivery.webhook_id).in_(off))
-    used = (col(Delivery.attempts) >= backoff.MAX_ATTEMPTS, col(Delivery.due_at) <= now)
-    lost = update(Delivery).where(col(Delivery.status) == DeliveryStatus.PENDING, *used)
+    pending = col(Delivery.status) == DeliveryStatus.PENDING
+    paused = select(col(Webhook.id)).where(~col(Webhook.is_active), col(Webhook.updated_at) < now - backoff.MAX_PAUSE)
+    expired = update(Delivery).where(pending, col(Delivery.webhook_id).in_(paused))
+    no_attempt_left = (col(Delivery.attempts) >= backoff.MAX_ATTEMPTS, col(Delivery.due_at) <= now)
+    lost = update(Delivery).where(pending, *no_attempt_left)
     async with ctx.transaction() as tx:
-        await tx.execute(expired.values(**OVER, error="The endpoint was not active."))
+        await tx.execute(expired.values(**FINISHED_AS_FAILED, error="The endpoint was not active."))
         await tx.execute(delete(WebhookPost).where(col(WebhookPost.posted_at) <= now - backoff.RATE_WINDOW))
-        await tx.execute(lost.values(**OVER, error="The server was lost during the last attempt."))
-    over = (col(Delivery.status) != DeliveryStatus.PENDING, col(Delivery.created_at) < now - backoff.RETENTION)
-    oldest = select(col(Delivery.id)).where(*over).order_by(col(Delivery.created_at)).limit(AT_ONCE)
+        await tx.execute(lost.values(**FINISHED_AS_FAILED, error="The server was lost during the last attempt."))
+    old = (col(Delivery.status) != DeliveryStatus.PENDING, col(Delivery.created_at) < now - backoff.RETENTION)
+    oldest = select(col(Delivery.id)).where(*old).order_by(col(Delivery.created_at)).limit(MAX_DELETED_AT_ONCE)
     async with ctx.transaction() as tx:
         return (await tx.execute(delete(Delivery).where(col(Delivery.id).in_(oldest)))).rowcount

@@ -1,7 +1,7 @@
-"""Which addresses the server may post to: nothing that is inside.
+"""Which addresses the server may post to: those of the public internet, and none of its own network.
 
-Two checks. `refuse` looks at the text of a URL, so that whoever enters it hears at once what is wrong with it.
-`may_connect` looks at the address that is about to be connected to, whatever a name stands for by then.
+There are two checks. `check_url` reads the text of a URL, so that a caller learns at once what is wrong with it.
+`can_connect_to` decides about an address just before the connection, whatever its name resolved to earlier.
 """
 
 import re
@@ -11,7 +11,7 @@ from resolvers.core.errors import Problem, bad_input
 
 Address = IPv4Address | IPv6Address
 
-INSIDE = tuple(
+RESERVED_IPV4 = tuple(
     IPv4Network(network)
     for network in (
         "0.0.0.0/8",  # this network
@@ -35,10 +35,10 @@ INSIDE = tuple(
         "240.0.0.0/4",  # reserved, and broadcast
     )
 )
-"""IANA's special-purpose registry of IPv4 (RFC 6890), and what clouds keep for themselves."""
-GLOBAL = IPv6Network("2000::/3")
-"""All of IPv6 that is given out to the world: what lies outside it is local, multicast or nobody's."""
-INSIDE_GLOBAL = tuple(
+"""IANA's special-purpose registry of IPv4 (RFC 6890), and the addresses that clouds use internally."""
+GLOBAL_IPV6 = IPv6Network("2000::/3")
+"""The IPv6 addresses that are assigned to the internet; all others are local, multicast or unassigned."""
+RESERVED_IPV6 = tuple(
     IPv6Network(network)
     for network in (
         "2001::/23",  # protocol assignments: Teredo, benchmarking, ORCHID
@@ -48,53 +48,55 @@ INSIDE_GLOBAL = tuple(
         "3fff::/20",  # documentation
     )
 )
-TRANSLATED = IPv6Network("64:ff9b::/96")
-"""NAT64 (RFC 6052): stands for the IPv4 address in its last 32 bits."""
-LOCAL_NAMES = ("localhost", "local", "internal", "intranet", "lan", "home", "corp", "home.arpa", "localdomain")
-"""Endings of names that never are of the public DNS."""
+NAT64 = IPv6Network("64:ff9b::/96")
+"""RFC 6052: such an address stands for the IPv4 address in its last 32 bits."""
+LOCAL_SUFFIXES = ("localhost", "local", "internal", "intranet", "lan", "home", "corp", "home.arpa", "localdomain")
+"""Endings of names that are never in the public DNS."""
 WEB_PORTS = (80, 443)
-FIRST_FREE_PORT = 1024
-"""Below it ports belong to the services of a system, of which two may be posted to."""
+FIRST_UNPRIVILEGED_PORT = 1024
+"""Lower ports belong to system services; of these only WEB_PORTS are allowed."""
 
 NAME = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 URL = re.compile(
     r"(?P<scheme>https?)://"
-    rf"(?:(?P<name>{NAME}(?:\.{NAME})*)|\[(?P<six>[0-9A-Fa-f:.]+)\])"
+    rf"(?:(?P<name>{NAME}(?:\.{NAME})*)|\[(?P<ipv6>[0-9A-Fa-f:.]+)\])"
     r"(?::(?P<port>[1-9][0-9]{0,4}))?"
     r"(?:[/?][A-Za-z0-9\-._~:/?@!$&'()*+,;=%\[\]]*)?",
     re.ASCII,
 )
-"""Narrower than RFC 3986: no two parsers read such a text in different ways."""
-NUMBER = re.compile(r"(?:0[xX][0-9A-Fa-f]*|[0-9]+)", re.ASCII)
+"""Narrower than RFC 3986, so that every parser reads such a text in the same way."""
+NUMERIC_LABEL = re.compile(r"(?:0[xX][0-9A-Fa-f]*|[0-9]+)", re.ASCII)
 
 
-def refuse(url: str, *, allow_local: bool) -> None:
-    """Raises BAD_USER_INPUT for `url` where it can't be posted to. `allow_local` admits http and loopback."""
-    found = URL.fullmatch(url)
-    if found is None:
-        raise _wrong(url)
-    if found["scheme"] != "https" and not allow_local:
+def check_url(url: str, *, allow_local: bool) -> None:
+    """Raises BAD_USER_INPUT for the field `url` if it can't be posted to. `allow_local` admits http and loopback."""
+    match = URL.fullmatch(url)
+    if match is None:
+        raise _syntax_error(url)
+    if match["scheme"] != "https" and not allow_local:
         raise bad_input("url", "Must start with https://.")
-    port = int(found["port"] or 443)
-    if port > 65535 or (port < FIRST_FREE_PORT and port not in WEB_PORTS):
+    port = int(match["port"] or 443)
+    if port > 65535 or (port < FIRST_UNPRIVILEGED_PORT and port not in WEB_PORTS):
         raise bad_input("url", "Must use port 80, 443, or one from 1024 to 65535.")
-    if not _is_outside(found["name"], found["six"], allow_local):
+    if not _is_public_host(match["name"], match["ipv6"], allow_local):
         raise bad_input("url", "Must be an address of the public internet.")
 
 
 def is_public(address: Address) -> bool:
-    """Whether the address is one of the public internet, and not one that merely stands for another inside."""
+    """Whether the address is on the public internet, and does not stand for another one that is not."""
     if isinstance(address, IPv4Address):
-        return not any(address in network for network in INSIDE)
+        return not any(address in network for network in RESERVED_IPV4)
     if address.ipv4_mapped is not None:
         return is_public(address.ipv4_mapped)
-    if address in TRANSLATED:
+    if address in NAT64:
         return is_public(IPv4Address(int(address) & 0xFFFFFFFF))
-    # An address with a zone is of one machine's own network.
-    return address.scope_id is None and address in GLOBAL and not any(address in network for network in INSIDE_GLOBAL)
+    # An address with a zone belongs to a machine's own network.
+    is_global = address.scope_id is None and address in GLOBAL_IPV6
+    return is_global and not any(address in network for network in RESERVED_IPV6)
 
 
-def may_connect(address: Address, *, allow_local: bool) -> bool:
+def can_connect_to(address: Address, *, allow_local: bool) -> bool:
+    """Whether the server may connect to the address; `allow_local` admits loopback."""
     return is_public(address) or (allow_local and _is_loopback(address))
 
 
@@ -103,23 +105,23 @@ def _is_loopback(address: Address) -> bool:
     return (mapped or address).is_loopback
 
 
-def _is_outside(name: str | None, six: str | None, allow_local: bool) -> bool:
-    host = name or six or ""
+def _is_public_host(name: str | None, ipv6: str | None, allow_local: bool) -> bool:
+    host = name or ipv6 or ""
     try:
-        # In brackets an address is of IPv6 (RFC 3986), and other parsers would not take one that is not.
-        return may_connect(ip_address(host) if six is None else IPv6Address(six), allow_local=allow_local)
+        # An address in brackets is an IPv6 address (RFC 3986); other parsers refuse anything else there.
+        return can_connect_to(ip_address(host) if ipv6 is None else IPv6Address(ipv6), allow_local=allow_local)
     except ValueError:
-        # inet_aton reads 127.1, 0x7f000001, 2130706433 and 017700000001 as addresses: names end in something else.
-        if name is None or NUMBER.fullmatch(name.rpartition(".")[2]):
-            raise bad_input("url", "Must name its host, or have its IP address in the usual form.") from None
+        # inet_aton reads 127.1, 0x7f000001, 2130706433 and 017700000001 as addresses; a name never ends in a number.
+        if name is None or NUMERIC_LABEL.fullmatch(name.rpartition(".")[2]):
+            raise bad_input("url", "Must contain a host name, or an IP address in its usual form.") from None
     if allow_local:
         return True
     lower = host.lower()
-    return "." in lower and not any(lower.endswith(f".{ending}") for ending in LOCAL_NAMES)
+    return "." in lower and not any(lower.endswith(f".{ending}") for ending in LOCAL_SUFFIXES)
 
 
-def _wrong(url: str) -> Problem:
-    """Says what is wrong where that is plain to see."""
+def _syntax_error(url: str) -> Problem:
+    """The error for a URL that does not match, as specific as can be."""
     scheme, separator, rest = url.partition("://")
     if not separator or scheme not in {"http", "https"}:
         return bad_input("url", "Must start with https://.")

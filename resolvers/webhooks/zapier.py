@@ -17,7 +17,7 @@ from resolvers.core.database import Transaction
 from resolvers.core.errors import Problem, bad_input, not_found
 from resolvers.webhooks.drafts import ZapierHook
 from resolvers.webhooks.endpoints import ACTIVATED, add, write
-from resolvers.webhooks.url_policy import refuse
+from resolvers.webhooks.url_policy import check_url
 
 FIELD = "hookUrl"
 
@@ -29,7 +29,7 @@ async def subscribe(ctx: Context, draft: ZapierHook) -> None:
     """
     access.require_scope(ctx.viewer, "webhooks", write=True)
     try:
-        refuse(draft.hook_url, allow_local=ctx.limits.webhooks_allow_local)
+        check_url(draft.hook_url, allow_local=ctx.limits.webhooks_allow_local)
     except Problem as problem:
         raise bad_input(FIELD, problem.message) from None
     async with ctx.transaction() as tx:

@@ -229,7 +229,7 @@ LISTS: Lists = {
     "webhooks": endpoints.list_endpoints,
     "deliveries": lambda ctx: page_of(deliveries.pages, ctx, HOOK, PageArguments()),
     "deliveries by offset": lambda ctx: deliveries.page_by_offset(ctx, HOOK, 20, 0),
-    "deliveries that are over": outcomes.tidy,
+    "deliveries that are over": outcomes.clean_up,
 }
 
 

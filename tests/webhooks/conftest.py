@@ -48,7 +48,7 @@ async def ctx(process: Context, clock: Clock) -> AsyncIterator[Context]:
     """Posts to this machine, with little patience."""
     resolver = HostResolver()
     network = PublicNetworkBackend(resolver, httpcore2.AnyIOBackend(), allow_local=True)
-    webhook_client = HttpWebhookClient(network, allow_local=True, patience=PATIENCE)
+    webhook_client = HttpWebhookClient(network, allow_local=True, timeout_seconds=PATIENCE)
     yield replace(process, webhook_client=webhook_client, clock=clock)
     await webhook_client.close()
     resolver.close()

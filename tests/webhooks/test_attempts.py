@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from caret.adapters.webhook_client import LEAST_COUNTED, MOST_READ
+from caret.adapters.webhook_client import MAX_RESPONSE_BYTES, MIN_CHUNK_COST_BYTES
 from models.webhook import DeliveryStatus
 from resolvers.core.context import Context
 from resolvers.core.ports.webhook_client import MAX_STORED_RESPONSE_BYTES, WebhookResponse
@@ -28,22 +28,22 @@ DELIVERED: list[Case] = [
     ("tiny chunks", repeat(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\na\r\n"), 200, "aaa"),
     ("100 first", say(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"), 200, ""),
 ]
-LOST = "The connection was lost before there was an answer, or it was not HTTP."
+CONNECTION_LOST = "The connection was lost before there was an answer, or it was not HTTP."
 LATE = f"There was no answer within {PATIENCE:.0f} seconds."
 FAILED: list[Case] = [
     ("500", answer(500, b"trouble"), 500, "The endpoint answered 500."),
     ("404", answer(404), 404, "The endpoint answered 404."),
-    ("199", say(b"HTTP/1.1 199 Hm\r\n\r\n"), None, LOST),
+    ("199", say(b"HTTP/1.1 199 Hm\r\n\r\n"), None, CONNECTION_LOST),
     ("301", answer(301, location="/elsewhere"), 301, "The endpoint answered 301. Redirects are not followed."),
     ("307", answer(307, location="http://127.0.0.1/"), 307, "The endpoint answered 307. Redirects are not followed."),
-    ("1xx for ever", repeat(b"", b"HTTP/1.1 102 Processing\r\n\r\n"), None, LOST),
+    ("1xx for ever", repeat(b"", b"HTTP/1.1 102 Processing\r\n\r\n"), None, CONNECTION_LOST),
     ("silence", silence, None, LATE),
     ("a head that drips", drip(), None, LATE),
-    ("reset", reset, None, LOST),
-    ("closed without a word", say(b""), None, LOST),
-    ("600", answer(600), None, LOST),
-    ("not HTTP", say(b"220 mail.example ESMTP\r\n"), None, LOST),
-    ("a head without an end", say(b"HTTP/1.1 200 OK\r\nx: " + b"a" * 200_000), None, LOST),
+    ("reset", reset, None, CONNECTION_LOST),
+    ("closed without a word", say(b""), None, CONNECTION_LOST),
+    ("600", answer(600), None, CONNECTION_LOST),
+    ("not HTTP", say(b"220 mail.example ESMTP\r\n"), None, CONNECTION_LOST),
+    ("a head without an end", say(b"HTTP/1.1 200 OK\r\nx: " + b"a" * 200_000), None, CONNECTION_LOST),
 ]
 
 
@@ -126,7 +126,7 @@ async def test_tiny_chunks_count_for_more(ctx: Context, receiver: Receiver) -> N
     receiver.will(repeat(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\na\r\n"))
     [ident] = await deliver(ctx, await hook(ctx, receiver.url))
     await work(ctx)
-    assert (await row(ctx, ident)).response_body == "a" * (MOST_READ // LEAST_COUNTED)
+    assert (await row(ctx, ident)).response_body == "a" * (MAX_RESPONSE_BYTES // MIN_CHUNK_COST_BYTES)
 
 
 async def test_many_headers_are_cut(ctx: Context, receiver: Receiver) -> None:

@@ -11,7 +11,7 @@ import h2.connection
 import h2.events
 import pytest
 
-from caret.adapters.webhook_client import LOST
+from caret.adapters.webhook_client import CONNECTION_LOST
 from models.webhook import DeliveryStatus
 from resolvers.core.context import Context
 from resolvers.core.ports.webhook_client import MAX_STORED_RESPONSE_BYTES, EndpointUnreachable
@@ -98,7 +98,8 @@ async def test_many_posts_share_a_connection(ctx: Context, trust: Trust, multipl
 
 
 @pytest.mark.parametrize(
-    ("status", "error"), [("abc", "The answer could not be understood."), ("99999999999", LOST), ("600", LOST)]
+    ("status", "error"),
+    [("abc", "The answer could not be understood."), ("99999999999", CONNECTION_LOST), ("600", CONNECTION_LOST)],
 )
 async def test_a_status_that_is_none(
     ctx: Context, trust: Trust, multiplexer: Multiplexer, status: str, error: str

@@ -14,9 +14,9 @@ import httpcore2
 import pytest
 
 from caret.adapters.webhook_client import (
-    INSIDE,
-    MOST_UNASKED,
-    READ_AT_ONCE,
+    ADDRESS_REFUSED,
+    MAX_UNREQUESTED_BYTES,
+    READ_BYTES,
     AddressNotPublic,
     BoundedStream,
     HostResolver,
@@ -255,7 +255,7 @@ class Names:
 async def outbound(
     network: httpcore2.AsyncNetworkBackend, *, allow_local: bool = False
 ) -> AsyncIterator[HttpWebhookClient]:
-    webhook_client = HttpWebhookClient(network, allow_local=allow_local, patience=2)
+    webhook_client = HttpWebhookClient(network, allow_local=allow_local, timeout_seconds=2)
     yield webhook_client
     await webhook_client.close()
 
@@ -284,10 +284,10 @@ async def post(webhook_client: HttpWebhookClient, url: str) -> WebhookResponse:
 async def test_hostile_urls(trap: Receiver, resolver: HostResolver, template: str) -> None:
     url, network = template.replace("{port}", str(trap.port)), Network()
     with pytest.raises(Problem) as caught:
-        url_policy.refuse(url, allow_local=False)
+        url_policy.check_url(url, allow_local=False)
     assert (caught.value.code, caught.value.field) == (ErrorCode.BAD_USER_INPUT, "url")
     async with outbound(PublicNetworkBackend(resolver, network, allow_local=False)) as webhook_client:
-        with pytest.raises(EndpointUnreachable, match=INSIDE):
+        with pytest.raises(EndpointUnreachable, match=ADDRESS_REFUSED):
             await post(webhook_client, url)
     assert (network.connected, trap.connections) == ([], 0)
 
@@ -304,7 +304,7 @@ async def test_hosts_at_the_moment_of_the_connection(trap: Receiver, resolver: H
 async def test_names_that_lead_inside(trap: Receiver, found: list[str]) -> None:
     network = Network()
     async with outbound(PublicNetworkBackend(Names(found), network, allow_local=False)) as webhook_client:
-        with pytest.raises(EndpointUnreachable, match=INSIDE):
+        with pytest.raises(EndpointUnreachable, match=ADDRESS_REFUSED):
             await post(webhook_client, f"https://rebound.example.com:{trap.port}/")
     assert (network.connected, trap.connections) == ([], 0)
 
@@ -317,7 +317,7 @@ async def test_names_that_change_between_check_and_connect(trap: Receiver) -> No
             await post(webhook_client, f"https://rebound.example.com:{trap.port}/")
         assert names.asked == ["rebound.example.com"]
         assert network.connected == [PUBLIC, ALSO_PUBLIC]
-        with pytest.raises(EndpointUnreachable, match=INSIDE):
+        with pytest.raises(EndpointUnreachable, match=ADDRESS_REFUSED):
             await post(webhook_client, f"https://rebound.example.com:{trap.port}/")
     assert network.connected == [PUBLIC, ALSO_PUBLIC]
     assert trap.connections == 0
@@ -333,7 +333,7 @@ async def test_what_is_inside_and_what_is_nowhere_look_the_same(trap: Receiver) 
             with pytest.raises(EndpointUnreachable) as caught:
                 await post(webhook_client, "https://db.corp.example.com/")
         texts.append(str(caught.value))
-    assert texts == [INSIDE] * 2
+    assert texts == [ADDRESS_REFUSED] * 2
 
 
 @pytest.mark.parametrize("status", [300, 301, 302, 303, 304, 305, 307, 308])
@@ -362,7 +362,7 @@ async def test_this_machine_where_it_is_allowed(trap: Receiver, resolver: HostRe
 async def test_this_machine_alone_is_allowed_then(resolver: HostResolver, url: str) -> None:
     network = Network()
     async with outbound(PublicNetworkBackend(resolver, network, allow_local=True), allow_local=True) as webhook_client:
-        with pytest.raises(EndpointUnreachable, match=INSIDE):
+        with pytest.raises(EndpointUnreachable, match=ADDRESS_REFUSED):
             await post(webhook_client, url)
     assert network.connected == []
 
@@ -395,7 +395,7 @@ async def test_no_proxy_of_the_environment(
     ],
 )
 def test_what_may_be_entered(url: str) -> None:
-    url_policy.refuse(url, allow_local=False)
+    url_policy.check_url(url, allow_local=False)
 
 
 async def test_a_resolver_that_never_answers(trap: Receiver) -> None:
@@ -461,15 +461,15 @@ async def test_others_have_their_turn_while_much_comes(tls: bool) -> None:
     stream = await stream.start_tls(ssl.create_default_context()) if tls else stream
     turning = asyncio.create_task(other())
     for _ in range(2):
-        for _ in range(MOST_UNASKED // READ_AT_ONCE):
+        for _ in range(MAX_UNREQUESTED_BYTES // READ_BYTES):
             await stream.read(65_536)
         # What is answered begins anew; nothing is no answer.
         await stream.write(b"x")
-    for _ in range(MOST_UNASKED // READ_AT_ONCE):
+    for _ in range(MAX_UNREQUESTED_BYTES // READ_BYTES):
         await stream.read(65_536)
     await stream.write(b"")
     with pytest.raises(httpcore2.ReadError):
         await stream.read(65_536)
     turning.cancel()
-    assert set(torrent.sizes) == {READ_AT_ONCE}
+    assert set(torrent.sizes) == {READ_BYTES}
     assert turns >= len(torrent.sizes) - 1

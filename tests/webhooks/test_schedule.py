@@ -17,8 +17,8 @@ from resolvers.core.ports.webhook_client import WebhookResponse
 from resolvers.webhooks import backoff, deliveries, endpoints, outcomes
 from resolvers.webhooks.backoff import JITTER, MAX_ATTEMPTS, RETRY_WAITS
 from resolvers.webhooks.drafts import WebhookChange, WebhookDraft
-from resolvers.webhooks.queue import LEASE, PER_ENDPOINT, PER_WORKSPACE, Busy, claim
-from resolvers.webhooks.sender import AT_ONCE, Sender
+from resolvers.webhooks.queue import LEASE, MAX_POSTS_PER_ENDPOINT, MAX_POSTS_PER_WORKSPACE, ActivePosts, claim
+from resolvers.webhooks.sender import MAX_POSTS_PER_WORKER, Sender
 from tests.support.receiver import Receiver, answer, reset, silence
 from tests.webhooks.helpers import (
     Clock,
@@ -183,16 +183,16 @@ async def test_how_many_at_once(ctx: Context, clock: Clock, receiver: Receiver) 
         while await sender.send():
             pass
         async with asyncio.timeout(20):
-            while receiver.open < AT_ONCE:
+            while receiver.open < MAX_POSTS_PER_WORKER:
                 await asyncio.sleep(0.01)
         assert await sender.send() == 0
-        assert receiver.open == AT_ONCE
+        assert receiver.open == MAX_POSTS_PER_WORKER
         taken = [sum(one.attempts for one in await rows(ctx, to)) for to in hooks]
-        assert (sum(taken), max(taken)) == (AT_ONCE, PER_ENDPOINT)
+        assert (sum(taken), max(taken)) == (MAX_POSTS_PER_WORKER, MAX_POSTS_PER_ENDPOINT)
         receiver.gate.set()
     await work_until(ctx, clock, clock.now + HOUR)
     assert len(receiver.received) == 100
-    assert receiver.at_once == AT_ONCE
+    assert receiver.at_once == MAX_POSTS_PER_WORKER
 
 
 async def test_a_workspace_of_slow_endpoints_leaves_room_for_others(ctx: Context, clock: Clock) -> None:
@@ -200,13 +200,13 @@ async def test_a_workspace_of_slow_endpoints_leaves_room_for_others(ctx: Context
     for _ in range(5):
         await deliver(ctx, await hook(ctx, "https://x.example/", place), 5)
     await deliver(ctx, other)
-    busy, taken = Busy(), []
+    busy, taken = ActivePosts(), []
     for _ in range(2):
         taken.append((await claim(ctx, 64, busy)).jobs)
         for job in taken[-1]:
             busy.begin(job)
     first, second = taken
-    assert Counter(job.workspace_id for job in first) == {place: PER_WORKSPACE, other.workspace_id: 1}
+    assert Counter(job.workspace_id for job in first) == {place: MAX_POSTS_PER_WORKSPACE, other.workspace_id: 1}
     assert second == ()
     busy.end(next(job for job in first if job.workspace_id == place))
     [again] = (await claim(ctx, 64, busy)).jobs
@@ -226,7 +226,7 @@ async def test_a_slow_endpoint_leaves_room_for_others(ctx: Context, clock: Clock
         async with asyncio.timeout(30):
             while len(receiver.received) < 3:
                 await asyncio.sleep(0.01)
-        assert len(slow.received) <= PER_ENDPOINT
+        assert len(slow.received) <= MAX_POSTS_PER_ENDPOINT
     await slow.stop()
 
 
@@ -273,7 +273,7 @@ async def test_redeliveries_count_as_well(ctx: Context, clock: Clock, receiver: 
     await work(ctx)
     assert len(receiver.received) == allowed
     clock.now += MINUTE
-    await outcomes.tidy(ctx)
+    await outcomes.clean_up(ctx)
     await work(ctx)
     assert len(receiver.received) == allowed + 1
 
@@ -296,7 +296,7 @@ async def test_only_the_posts_of_the_last_minute_are_kept(ctx: Context, clock: C
             await deliver(ctx, to)
             await work(ctx)
         clock.now += MINUTE / 2
-        await outcomes.tidy(ctx)
+        await outcomes.clean_up(ctx)
         async with ctx.read() as tx:
             assert (await tx.execute(query)).scalar_one() == left
 
@@ -305,7 +305,7 @@ async def test_who_waits_to_claim_reads_the_clock_then(ctx: Context, clock: Cloc
     await deliver(ctx, await hook(ctx, receiver.url))
     async with ctx.transaction() as tx:
         await tx.execute(text("SELECT pg_advisory_xact_lock(hashtextextended('deliveries', 0))"))
-        claiming = asyncio.create_task(claim(ctx, 64, Busy()))
+        claiming = asyncio.create_task(claim(ctx, 64, ActivePosts()))
         waits = text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
         async with asyncio.timeout(30):
             while not (await tx.execute(waits)).scalar_one():
@@ -336,7 +336,7 @@ async def test_a_paused_endpoint(ctx: Context, clock: Clock, receiver: Receiver)
     await change(ctx, to, is_active=False)
     await work(ctx)
     clock.forward(hours=23)
-    await outcomes.tidy(ctx)
+    await outcomes.clean_up(ctx)
     assert receiver.received == []
     await change(ctx, to, is_active=True)
     await work(ctx)
@@ -344,7 +344,7 @@ async def test_a_paused_endpoint(ctx: Context, clock: Clock, receiver: Receiver)
     [late] = await deliver(ctx, to)
     await change(ctx, to, is_active=False)
     clock.forward(hours=25)
-    await outcomes.tidy(ctx)
+    await outcomes.clean_up(ctx)
     over = await row(ctx, late)
     assert (over.status, over.due_at, over.error) == (DeliveryStatus.FAILED, None, "The endpoint was not active.")
     assert len(receiver.received) == 1
@@ -356,9 +356,9 @@ async def test_the_log_forgets(ctx: Context, clock: Clock, receiver: Receiver) -
     await work(ctx)
     await deliver(ctx, to, due_at=clock.now + timedelta(days=60))
     clock.forward(days=29)
-    assert await outcomes.tidy(ctx) == 0
+    assert await outcomes.clean_up(ctx) == 0
     clock.forward(days=2)
-    assert await outcomes.tidy(ctx) == 2
+    assert await outcomes.clean_up(ctx) == 2
     assert [one.status for one in await rows(ctx, to)] == [DeliveryStatus.PENDING]
 
 
@@ -366,7 +366,7 @@ async def test_a_lost_worker(ctx: Context, clock: Clock, receiver: Receiver) -> 
     """What it had taken is taken by another once the lease is over, and whatever it says then is not heard."""
     to, note_id = await hook(ctx, receiver.url), new_id()
     first, second = await deliver(ctx, to, 2, note_id)
-    [job] = (await claim(ctx, 64, Busy())).jobs
+    [job] = (await claim(ctx, 64, ActivePosts())).jobs
     assert job.id == first
     clock.now += LEASE - timedelta(seconds=1)
     await work(ctx)
@@ -376,21 +376,21 @@ async def test_a_lost_worker(ctx: Context, clock: Clock, receiver: Receiver) -> 
     await work(ctx)
     assert [post.json["payload"]["place"] for post in receiver.received] == [0, 1]
     assert [(await row(ctx, ident)).attempts for ident in (first, second)] == [2, 1]
-    await outcomes.settle(ctx, job, outcomes.Outcome(error="It woke up."))
+    await outcomes.record_outcome(ctx, job, outcomes.Outcome(error="It woke up."))
     assert (await row(ctx, first)).status is DeliveryStatus.DELIVERED
 
 
 async def test_what_is_said_of_an_attempt_before_it_was_asked_for_anew(ctx: Context, clock: Clock) -> None:
     to = await hook(ctx, "https://x.example/")
     [ident] = await deliver(ctx, to)
-    [before] = (await claim(ctx, 64, Busy())).jobs
+    [before] = (await claim(ctx, 64, ActivePosts())).jobs
     await deliveries.redeliver(await admin(ctx, to.workspace_id), ident)
     clock.forward(seconds=1)
-    [now] = (await claim(ctx, 64, Busy())).jobs
+    [now] = (await claim(ctx, 64, ActivePosts())).jobs
     assert before.attempts == now.attempts
-    await outcomes.settle(ctx, before, outcomes.Outcome())
+    await outcomes.record_outcome(ctx, before, outcomes.Outcome())
     assert (await row(ctx, ident)).status is DeliveryStatus.PENDING
-    await outcomes.settle(ctx, now, outcomes.Outcome())
+    await outcomes.record_outcome(ctx, now, outcomes.Outcome())
     assert (await row(ctx, ident)).status is DeliveryStatus.DELIVERED
 
 
@@ -401,14 +401,14 @@ async def test_failures_at_an_address_that_was_left(ctx: Context, clock: Clock, 
     [ident] = await deliver(ctx, to)
     since = clock.now - backoff.DISABLE_AFTER
     await change(ctx, to, failing_since=since)
-    [job] = (await claim(ctx, 64, Busy())).jobs
+    [job] = (await claim(ctx, 64, ActivePosts())).jobs
     here = await admin(ctx, to.workspace_id)
     await endpoints.update(here, to.id, WebhookChange(url="https://old.example/", label="x"))
     assert (await endpoint(ctx, to)).failing_since == since
     await endpoints.update(here, to.id, WebhookChange(url="https://new.example/"))
     assert (await endpoint(ctx, to)).failing_since is None
     answer = WebhookResponse(answered, {}, "") if answered else None
-    await outcomes.settle(ctx, job, outcomes.Outcome(answer=answer, error="It is gone."))
+    await outcomes.record_outcome(ctx, job, outcomes.Outcome(response=answer, error="It is gone."))
     after, told = await endpoint(ctx, to), await row(ctx, ident)
     assert (after.failing_since, after.is_active) == (None, True)
     assert (told.status, told.error) == (DeliveryStatus.PENDING, "It is gone.")
@@ -416,7 +416,7 @@ async def test_failures_at_an_address_that_was_left(ctx: Context, clock: Clock, 
 
 async def test_claims_read_no_bodies(ctx: Context) -> None:
     await deliver(ctx, await hook(ctx, "https://x.example/"))
-    [job] = (await claim(ctx, 64, Busy())).jobs
+    [job] = (await claim(ctx, 64, ActivePosts())).jobs
     assert "body" not in job._fields
 
 
@@ -426,13 +426,13 @@ async def test_what_was_due_long_ago_waits_for_an_endpoint_that_was_just_switche
     to = await hook(ctx, "https://x.example/")
     [ident] = await deliver(ctx, to, due_at=clock.now - timedelta(days=2))
     await change(ctx, to, is_active=False)
-    await outcomes.tidy(ctx)
+    await outcomes.clean_up(ctx)
     assert (await row(ctx, ident)).status is DeliveryStatus.PENDING
     clock.now += backoff.MAX_PAUSE
-    await outcomes.tidy(ctx)
+    await outcomes.clean_up(ctx)
     assert (await row(ctx, ident)).status is DeliveryStatus.PENDING
     clock.forward(seconds=1)
-    await outcomes.tidy(ctx)
+    await outcomes.clean_up(ctx)
     assert (await row(ctx, ident)).status is DeliveryStatus.FAILED
 
 
@@ -441,12 +441,12 @@ async def test_workers_that_are_lost_each_time(ctx: Context, clock: Clock, recei
     to, note_id = await hook(ctx, receiver.url), new_id()
     [lost], [later] = await deliver(ctx, to, 1, note_id), await deliver(ctx, to, 1, note_id, seq=2)
     for _ in range(MAX_ATTEMPTS):
-        assert [job.id for job in (await claim(ctx, 64, Busy())).jobs] == [lost]
-        await outcomes.tidy(ctx)
+        assert [job.id for job in (await claim(ctx, 64, ActivePosts())).jobs] == [lost]
+        await outcomes.clean_up(ctx)
         assert (await row(ctx, lost)).status is DeliveryStatus.PENDING
         clock.now += LEASE
-    assert (await claim(ctx, 64, Busy())).jobs == ()
-    await outcomes.tidy(ctx)
+    assert (await claim(ctx, 64, ActivePosts())).jobs == ()
+    await outcomes.clean_up(ctx)
     over = await row(ctx, lost)
     assert (over.status, over.due_at, over.attempts) == (DeliveryStatus.FAILED, None, MAX_ATTEMPTS)
     assert over.error == "The server was lost during the last attempt."

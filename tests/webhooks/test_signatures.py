@@ -235,7 +235,7 @@ async def posting(ctx: Context, trusted: ssl.SSLContext | None) -> AsyncIterator
         return [ip_address("127.0.0.1")]
 
     network = PublicNetworkBackend(here, httpcore2.AnyIOBackend(), allow_local=True)
-    webhook_client = HttpWebhookClient(network, allow_local=True, trusted=trusted, patience=5)
+    webhook_client = HttpWebhookClient(network, allow_local=True, trusted=trusted, timeout_seconds=5)
     yield replace(ctx, webhook_client=webhook_client)
     await webhook_client.close()
 
