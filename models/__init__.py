@@ -3,10 +3,11 @@
 from models.conversation import Conversation, Message, Suggestion
 from models.event import Event, EventType
 from models.folder import Folder
-from models.note import Note, NoteShare, NoteTag, TranscriptSegment
+from models.note import Note, NoteShare, NoteTag
 from models.recording import Recording
 from models.search import DocumentEmbedding, Source, VectorSpace
 from models.tag import Tag
+from models.transcript import TranscriptSegment
 from models.webhook import Delivery, DeliveryStatus, Webhook, WebhookPost
 from models.workspace import (
     ApiKey,

@@ -9,17 +9,8 @@ from pydantic import BeforeValidator, ConfigDict, Field
 from starlette.requests import Request
 
 from models.base import Record, When
-from models.note import (
-    FolderIds,
-    NoteChange,
-    NoteDraft,
-    NoteFilter,
-    NoteOrder,
-    NoteOrderField,
-    NoteVisibility,
-    OrderDirection,
-    TagIds,
-)
+from models.note import NoteChange, NoteDraft, NoteVisibility, TagIds
+from models.note_filter import FolderIds, NoteFilter, NoteOrder, NoteOrderField, OrderDirection
 from resolvers import notes
 from resolvers.core.context import Context
 from resolvers.core.pagination import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE

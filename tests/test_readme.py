@@ -15,18 +15,13 @@ from caret.worker import NOTES_AT_A_TIME
 from models.base import MAX_TEXT
 from models.conversation import MAX_CONTEXT, MAX_MESSAGE, MAX_POSITION, MAX_SUGGESTED_TEXT
 from models.folder import MAX_FOLDER_DEPTH, MAX_FOLDER_NAME, MAX_FOLDERS, MAX_ICON
-from models.note import (
-    MAX_FILTER_FOLDERS,
-    MAX_PARTICIPANTS,
-    MAX_SEGMENTS,
-    MAX_SHARES,
-    MAX_TAGS,
-    SEGMENTS_PER_CALL,
-)
+from models.note import MAX_PARTICIPANTS, MAX_SHARES, MAX_TAGS
+from models.note_filter import MAX_FILTER_FOLDERS
 from models.people import MAX_DESCRIPTION, MAX_GROUP_IDS, MAX_NAME, MAX_SCOPES
 from models.recording import MAX_DURATION
 from models.settings import MAX_DOMAINS, MAX_ICON_URL, MAX_WORKSPACE_NAME
 from models.tag import MAX_TAG_NAME, MAX_WORKSPACE_TAGS
+from models.transcript import MAX_SEGMENTS, MAX_SEGMENTS_PER_APPEND
 from models.webhook import MAX_URL
 from resolvers.agents.chat import STEPS, TOOL_CALLS
 from resolvers.agents.history import RECALLED_MESSAGES, RECALLED_RESULT, RESERVE
@@ -102,7 +97,7 @@ def test_the_limits_are_the_ones_in_force() -> None:
     assert rows["`first`, `last`, `limit` of a list"] == f"1 to {MAX_PAGE_SIZE}, default {DEFAULT_PAGE_SIZE}"
     assert rows["Title of a note; each of its long texts"] == f"500; {MAX_TEXT:,} characters"
     segments = "Transcript segments of a note; in one append; characters of one"
-    assert rows[segments] == f"{MAX_SEGMENTS:,}; {SEGMENTS_PER_CALL:,}; 10,000"
+    assert rows[segments] == f"{MAX_SEGMENTS:,}; {MAX_SEGMENTS_PER_APPEND:,}; 10,000"
     assert rows["Participants of a note, attendees of an event; tags of a note"] == f"{MAX_PARTICIPANTS}; {MAX_TAGS}"
     assert rows["A message; document text sent with it"] == f"{MAX_MESSAGE:,}; {MAX_CONTEXT:,} characters"
     limits = Limits()

@@ -11,7 +11,8 @@ from sqlmodel import col
 
 from models import Folder, Note, NoteTag, TranscriptSegment
 from models.base import Record
-from models.note import NoteFilter, NoteOrder, NoteOrderField, OrderDirection, TranscriptFilter
+from models.note_filter import NoteFilter, NoteOrder, NoteOrderField, OrderDirection
+from models.transcript import TranscriptFilter
 from resolvers.auth import access
 from resolvers.auth.access import Right
 from resolvers.core import pagination

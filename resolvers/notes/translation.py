@@ -15,7 +15,7 @@ from sqlmodel import col
 
 from models import EventType, Note, TranscriptSegment
 from models.base import Record
-from models.note import MAX_SEGMENT
+from models.transcript import MAX_SEGMENT_CHARACTERS
 from resolvers.core.context import Context
 from resolvers.core.database import Transaction
 from resolvers.core.leases import Backoff, LeaseQueue
@@ -105,7 +105,7 @@ async def _translate(ctx: Context, texts: Sequence[str], language: str) -> list[
         answer = await generate_text(ctx, instructions, orjson.dumps(texts).decode(), REQUEST_TIMEOUT_SECONDS)
         translations = read_list(answer)
         if translations is not None and len(translations) == len(texts):
-            return [text[:MAX_SEGMENT] for text in translations]
+            return [text[:MAX_SEGMENT_CHARACTERS] for text in translations]
     log.warning("translation.wrong", segments=len(texts))
     return None
 

@@ -11,15 +11,8 @@ from sqlmodel import col
 
 from models import EventType, Folder, Note, NoteShare, NoteTag, Tag, TranscriptSegment
 from models.base import Record, new_id
-from models.note import (
-    MAX_SEGMENTS,
-    NoteChange,
-    NoteDraft,
-    NoteStatus,
-    ParticipantDraft,
-    SegmentDraft,
-    TranscriptDraft,
-)
+from models.note import NoteChange, NoteDraft, NoteStatus, ParticipantDraft
+from models.transcript import MAX_SEGMENTS, SegmentDraft, TranscriptDraft
 from resolvers.auth import access
 from resolvers.auth.access import Right
 from resolvers.core.context import Context

@@ -8,8 +8,9 @@ from sqlmodel import col
 
 from models import TranscriptSegment
 from models.base import Record, mended
-from models.note import MAX_LANGUAGE, MAX_SEGMENT, MAX_SEGMENTS, NoteStatus, SegmentDraft
+from models.note import MAX_LANGUAGE_CHARACTERS, NoteStatus
 from models.recording import RecordingState
+from models.transcript import MAX_SEGMENT_CHARACTERS, MAX_SEGMENTS, SegmentDraft
 from resolvers.core.context import Context
 from resolvers.core.database import Transaction
 from resolvers.core.ports.audio import TranscriberUnavailable, Transcription
@@ -43,7 +44,7 @@ async def transcribe(ctx: Context, job: Record) -> None:
         told = {
             "status": NoteStatus.SUMMARIZING,
             "total_duration_sec": min(offset + duration, LATEST),
-            "input_language": note.input_language or mended(said.language or "")[:MAX_LANGUAGE] or None,
+            "input_language": note.input_language or mended(said.language or "")[:MAX_LANGUAGE_CHARACTERS] or None,
         }
         error = TOO_MANY if len(segments) > room else None
         await end_stage(tx, job, RecordingState.SUMMARIZING, told, error=error)
@@ -81,8 +82,8 @@ def drafts(said: Transcription, offset: float) -> Iterator[SegmentDraft]:
 def parts(text: str) -> Iterator[str]:
     """A text in parts of at most MAX_SEGMENT characters, cut at spaces where there are some."""
     while text:
-        end = len(text) if len(text) <= MAX_SEGMENT else text.rfind(" ", 1, MAX_SEGMENT)
-        end = end if end > 0 else MAX_SEGMENT
+        end = len(text) if len(text) <= MAX_SEGMENT_CHARACTERS else text.rfind(" ", 1, MAX_SEGMENT_CHARACTERS)
+        end = end if end > 0 else MAX_SEGMENT_CHARACTERS
         yield text[:end].strip()
         text = text[end:].strip()
 

@@ -4,7 +4,8 @@ import strawberry
 
 from models.conversation import AgentType, MessageRole, MessageState, SuggestionStatus
 from models.event import EventType
-from models.note import NoteKind, NoteOrderField, NoteStatus, NoteVisibility, OrderDirection
+from models.note import NoteKind, NoteStatus, NoteVisibility
+from models.note_filter import NoteOrderField, OrderDirection
 from models.search import SearchMode
 from models.search import Source as TextSource
 from models.webhook import DeliveryStatus

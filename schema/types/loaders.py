@@ -10,8 +10,8 @@ from strawberry.dataloader import DataLoader
 
 from models.base import Record
 from models.conversation import SuggestionStatus
-from models.note import TranscriptFilter
 from models.people import MemberFilter
+from models.transcript import TranscriptFilter
 from resolvers import notes
 from resolvers.conversations import conversations, suggestions
 from resolvers.core.context import Context

@@ -8,9 +8,10 @@ import strawberry
 from strawberry.scalars import JSON
 
 from models.base import Record, as_id
-from models.note import NoteChange, NoteDraft, TranscriptDraft, TranscriptFilter
-from models.note import NoteFilter as FilterDraft
-from models.note import NoteOrder as OrderDraft
+from models.note import NoteChange, NoteDraft
+from models.note_filter import NoteFilter as FilterDraft
+from models.note_filter import NoteOrder as OrderDraft
+from models.transcript import TranscriptDraft, TranscriptFilter
 from resolvers import notes
 from resolvers.core.drafts import parse_draft
 from resolvers.core.pagination import Page, PageArguments

@@ -9,7 +9,7 @@ import pytest
 from pydantic import SecretStr
 
 from caret.providers import OpenAITranscriber
-from models.note import MAX_SEGMENT, MAX_SEGMENTS
+from models.transcript import MAX_SEGMENT_CHARACTERS, MAX_SEGMENTS
 from resolvers.core.ports.audio import AudioRefused, TranscriberUnavailable, Transcription, TranscriptPiece
 from resolvers.recordings.transcribe import clock, drafts
 from tests.audio.helpers import PATIENCE, made, mark, reaches, set_recording, sound, told
@@ -163,7 +163,7 @@ def test_long_pieces_are_parted() -> None:
         ("01:00:00", "01:00:01"),
         ("01:00:01", "01:00:02"),
     }
-    assert max(len(one.text) for one in found) == MAX_SEGMENT
+    assert max(len(one.text) for one in found) == MAX_SEGMENT_CHARACTERS
     assert [clock(seconds) for seconds in (0, 59.99, 3_599, 360_000, -1)] == [
         "00:00:00",
         "00:00:59",

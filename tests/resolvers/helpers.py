@@ -12,7 +12,8 @@ from sqlmodel import col
 
 from models import Note, Plan, Role, Tag
 from models.base import Record, new_id
-from models.note import NoteChange, NoteDraft, TranscriptDraft
+from models.note import NoteChange, NoteDraft
+from models.transcript import TranscriptDraft
 from resolvers import notes
 from resolvers.auth import credentials
 from resolvers.core.context import Context

@@ -5,16 +5,9 @@ from typing import Any
 
 import pytest
 
-from models.note import (
-    MAX_PARTICIPANTS,
-    MAX_SEGMENTS,
-    MAX_TAGS,
-    SEGMENTS_PER_CALL,
-    NoteChange,
-    NoteDraft,
-    NoteFilter,
-    TranscriptDraft,
-)
+from models.note import MAX_PARTICIPANTS, MAX_TAGS, NoteChange, NoteDraft
+from models.note_filter import NoteFilter
+from models.transcript import MAX_SEGMENTS, MAX_SEGMENTS_PER_APPEND, TranscriptDraft
 from resolvers import notes
 from resolvers.core.context import Context
 from resolvers.core.drafts import parse_draft
@@ -158,7 +151,8 @@ def test_what_is_not_allowed_is_refused_by_name(kind: type[NoteDraft], field: st
 
 
 @pytest.mark.parametrize(
-    ("size", "field"), [(0, "segments"), (1, None), (SEGMENTS_PER_CALL, None), (SEGMENTS_PER_CALL + 1, "segments")]
+    ("size", "field"),
+    [(0, "segments"), (1, None), (MAX_SEGMENTS_PER_APPEND, None), (MAX_SEGMENTS_PER_APPEND + 1, "segments")],
 )
 def test_segments_of_one_append(size: int, field: str | None) -> None:
     if field is None:

@@ -13,16 +13,9 @@ from sqlalchemy import insert
 from models import Note
 from models.base import Record, new_id
 from models.conversation import ConversationDraft
-from models.note import (
-    NoteFilter,
-    NoteKind,
-    NoteOrder,
-    NoteOrderField,
-    NoteStatus,
-    NoteVisibility,
-    OrderDirection,
-    TranscriptFilter,
-)
+from models.note import NoteKind, NoteStatus, NoteVisibility
+from models.note_filter import NoteFilter, NoteOrder, NoteOrderField, OrderDirection
+from models.transcript import TranscriptFilter
 from resolvers import notes
 from resolvers.conversations import conversations
 from resolvers.core.context import Context

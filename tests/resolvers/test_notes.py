@@ -12,7 +12,8 @@ from sqlmodel import SQLModel, col
 from models import Conversation, DocumentEmbedding, Event, Message, NoteTag, TranscriptSegment
 from models.base import Record
 from models.conversation import ConversationDraft, MessageRole, MessageState
-from models.note import NoteKind, NoteStatus, NoteVisibility, TranscriptFilter
+from models.note import NoteKind, NoteStatus, NoteVisibility
+from models.transcript import TranscriptFilter
 from resolvers import notes
 from resolvers.conversations import conversations
 from resolvers.core.context import Context

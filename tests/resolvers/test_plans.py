@@ -12,17 +12,10 @@ import pytest
 from caret.adapters.postgres import engine
 from caret.migrate import migrate
 from models.conversation import SuggestionStatus
-from models.note import (
-    NoteFilter,
-    NoteKind,
-    NoteOrder,
-    NoteOrderField,
-    NoteStatus,
-    NoteVisibility,
-    OrderDirection,
-    TranscriptFilter,
-)
+from models.note import NoteKind, NoteStatus, NoteVisibility
+from models.note_filter import NoteFilter, NoteOrder, NoteOrderField, OrderDirection
 from models.people import MemberFilter
+from models.transcript import TranscriptFilter
 from resolvers import nodes, notes
 from resolvers.conversations import conversations, suggestions
 from resolvers.core.context import Context

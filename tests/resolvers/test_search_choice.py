@@ -15,7 +15,8 @@ from sqlmodel import col
 from caret.adapters.postgres import SESSION, engine
 from models import Note
 from models.base import Record
-from models.note import NoteFilter, NoteStatus, NoteVisibility
+from models.note import NoteStatus, NoteVisibility
+from models.note_filter import NoteFilter
 from models.search import SearchMode
 from resolvers import notes
 from resolvers.core.context import Context

@@ -4,7 +4,8 @@ import math
 
 import pytest
 
-from models.note import NoteFilter, NoteVisibility
+from models.note import NoteVisibility
+from models.note_filter import NoteFilter
 from models.search import SearchMode
 from resolvers.core.context import Context
 from resolvers.search import indexing

@@ -4,7 +4,7 @@ import pytest
 
 from models.base import Record
 from models.folder import FolderDraft
-from models.note import NoteFilter, NoteOrder
+from models.note_filter import NoteFilter, NoteOrder
 from resolvers import notes
 from resolvers.core.context import Context
 from resolvers.notes import folders, tags

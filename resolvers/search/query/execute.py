@@ -8,7 +8,7 @@ from sqlmodel import col
 
 from models import Note
 from models.base import storable
-from models.note import NoteFilter
+from models.note_filter import NoteFilter
 from models.search import SearchMode
 from resolvers.auth import access
 from resolvers.auth.access import Right
