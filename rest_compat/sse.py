@@ -31,7 +31,7 @@ def encoded(event: ReplyEvent) -> bytes:
     data = {
         "type": event.type,
         "content": event.content,
-        "message_id": event.message_id if event.terminal else None,
+        "message_id": event.message_id if event.is_terminal else None,
         "document_change": event.document_change,
         "tool_name": call and call["tool_name"],
         "tool_call": call and serializers.tool_call(call),
@@ -78,7 +78,7 @@ class ReplyStream(StreamingResponse):
             return
         except asyncio.CancelledError:
             # The client has left, then nobody hears this; or the server stops.
-            if not self._last.terminal:
+            if not self._last.is_terminal:
                 await send({"type": "http.response.body", "body": encoded(self._ended(STOPPED)), "more_body": False})
             raise
         finally:
@@ -91,7 +91,7 @@ class ReplyStream(StreamingResponse):
             async with aclosing(self._events) as events:
                 async for self._last in events:
                     await self._write(encoded(self._last))
-                    if self._last.terminal:
+                    if self._last.is_terminal:
                         return
             raise RuntimeError("a reply's events ended without a terminal one")
         except Stalled:

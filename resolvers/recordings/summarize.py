@@ -17,7 +17,7 @@ from resolvers.core.text_generation import generate_text
 from resolvers.recordings.create import default_title
 from resolvers.recordings.stages import end_stage, still
 from resolvers.replies.titles import INSTRUCTIONS as TITLE_INSTRUCTIONS
-from resolvers.replies.titles import cleaned
+from resolvers.replies.titles import clean_title
 
 log = structlog.get_logger()
 
@@ -92,7 +92,7 @@ def fitting(sizes: Sequence[int], room: int) -> int:
 
 async def _title(ctx: Context, summary: str) -> str | None:
     try:
-        return cleaned(await generate_text(ctx, TITLE_INSTRUCTIONS, summary[:TITLED_BY], TITLE_SECONDS))
+        return clean_title(await generate_text(ctx, TITLE_INSTRUCTIONS, summary[:TITLED_BY], TITLE_SECONDS))
     except Exception as error:  # noqa: BLE001 (a title is never worth a failure: there is the date)
         log.warning("recording.title", error=str(error) or type(error).__name__)
         return None

@@ -1,4 +1,4 @@
-"""Replies belong to the server: sending starts one, following reads it, from any process and as often as wanted."""
+"""Replies: sending a message starts one in this process; any process can subscribe to it, as often as it wants."""
 
 from resolvers.replies.cancel import cancel, cancel_in_conversation
 from resolvers.replies.ending import close_lost

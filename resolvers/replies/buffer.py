@@ -1,4 +1,4 @@
-"""What a reply has told so far, for those who follow it in the process that runs it."""
+"""The events of a reply in memory, for its subscribers in the process that runs it."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
@@ -6,43 +6,46 @@ from collections.abc import AsyncGenerator, Sequence
 from resolvers.replies.events import ReplyEvent
 
 
-class ReplyLog:
-    """The events of one reply, numbered from 1. It is kept as long as the reply runs or somebody still reads it: a slow
-    follower costs no memory of its own, and slows nobody else."""
+class ReplyBuffer:
+    """The events of one reply, numbered from 1.
+
+    All subscribers read the same list, so that a slow one costs no memory and delays no other. The buffer lives as long
+    as the reply runs or a subscriber reads it.
+    """
 
     def __init__(self) -> None:
         self.events: list[ReplyEvent] = []
-        self.ended = False
-        self._bell = asyncio.Event()
+        self.closed = False
+        self._changed = asyncio.Event()
 
-    def add(self, event: ReplyEvent) -> None:
+    def append(self, event: ReplyEvent) -> None:
         self.events.append(event)
-        self._ring()
+        self._notify()
 
-    def end(self) -> None:
-        """Nothing more is told here; where the last event is not terminal, the row tells how the reply ended."""
-        self.ended = True
-        self._ring()
+    def close(self) -> None:
+        """Ends the subscriptions. If the last event is not terminal, the reply's row says how the reply ended."""
+        self.closed = True
+        self._notify()
 
-    def since(self, seq: int) -> Sequence[ReplyEvent]:
+    def events_after(self, seq: int) -> Sequence[ReplyEvent]:
         return self.events[seq:]
 
-    async def follow(self, after: int) -> AsyncGenerator[ReplyEvent, None]:
-        """The events after number `after`, up to the terminal one or to the end of the log."""
-        seen = after
+    async def subscribe(self, after: int) -> AsyncGenerator[ReplyEvent, None]:
+        """Yields the events after number `after`, until the terminal event or until the buffer is closed."""
+        last_seq = after
         while True:
-            bell = self._bell
-            for event in self.since(seen):
-                seen = event.seq
+            changed = self._changed
+            for event in self.events_after(last_seq):
+                last_seq = event.seq
                 yield event
-                if event.terminal:
+                if event.is_terminal:
                     return
-            if self.ended:
+            if self.closed:
                 return
-            if seen >= len(self.events):
-                await bell.wait()
+            if last_seq >= len(self.events):
+                await changed.wait()
 
-    def _ring(self) -> None:
-        # Everyone waiting hears this bell; who comes later waits for the next one.
-        self._bell.set()
-        self._bell = asyncio.Event()
+    def _notify(self) -> None:
+        # Wakes all that wait now. Those that begin to wait later wait for the next change.
+        self._changed.set()
+        self._changed = asyncio.Event()

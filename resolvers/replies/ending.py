@@ -1,7 +1,7 @@
-"""How a reply ends: its row says so once, and whoever wrote that row tells the followers, once.
+"""The end of a reply: its row says once how it ended, and whoever wrote that publishes the terminal event.
 
-A reply has a lease for as long as its end is not told. Who clears the lease tells the terminal event: the process that
-runs the reply, or the chore once that process is gone. A cancelled reply keeps its lease until then.
+A reply has a lease until its terminal event may be published. Whoever clears the lease publishes that event: the
+process that runs the reply, or a worker if that process has died. A cancelled reply keeps its lease until then.
 """
 
 from collections.abc import Sequence
@@ -22,35 +22,37 @@ from resolvers.replies.events import ReplyEvent
 
 LOST = "The server lost this reply before it was complete."
 CANCELLED = "The reply was cancelled."
-GONE = "The conversation was deleted."
+DELETED = "The conversation was deleted."
 STOPPED = "The server was stopped before the answer was complete."
 REVOKED = "You no longer have access to the document."
 
 
-def running(message: Record) -> bool:
-    """Whether a reply's terminal event is still to be told."""
+def is_running(message: Record) -> bool:
+    """Whether the terminal event of a reply is still to be published."""
     return message.lease_until is not None
 
 
 async def close(
     tx: Transaction, conversation: Record, message_id: UUID, *, state: MessageState, error: str | None, **values: Any
 ) -> Record | None:
-    """Writes the end of a reply, whose terminal event is the caller's to tell then. None: it has one, or is gone.
+    """Writes the end of a reply; the caller then publishes its terminal event.
 
-    One that was cancelled meanwhile gets its text and stays cancelled; its finish has been published.
+    Returns None if the reply has ended already or was deleted. A reply that was cancelled while it ran gets its text
+    and stays cancelled; `cancel` has published that it finished.
     """
     was_cancelled = col(Message.state) == MessageState.CANCELLED
     values["state"] = case((was_cancelled, col(Message.state)), else_=state)
     values["error"] = case((was_cancelled, col(Message.error)), else_=error)
-    mine = (col(Message.id) == message_id, col(Message.lease_until).is_not(None))
-    ended = change_rows(Message).where(*mine).values(**values, lease_until=None, updated_at=func.now())
+    running = (col(Message.id) == message_id, col(Message.lease_until).is_not(None))
+    ended = change_rows(Message).where(*running).values(**values, lease_until=None, updated_at=func.now())
     row = (await tx.execute(ended.returning(Message))).one_or_none()
     if row is not None and row.state is not MessageState.CANCELLED:
-        await finished(tx, conversation, message_id)
+        await publish_finished(tx, conversation, message_id)
     return row
 
 
-async def finished(tx: Transaction, conversation: Record, message_id: UUID) -> None:
+async def publish_finished(tx: Transaction, conversation: Record, message_id: UUID) -> None:
+    """Appends the event `reply.finished` to the workspace's log."""
     await publish(
         tx,
         None,
@@ -63,13 +65,13 @@ async def finished(tx: Transaction, conversation: Record, message_id: UUID) -> N
     )
 
 
-async def exists(ctx: Context, message_id: UUID) -> bool:
+async def message_exists(ctx: Context, message_id: UUID) -> bool:
     async with ctx.read() as tx:
         return (await tx.execute(select(col(Message.id)).where(col(Message.id) == message_id))).first() is not None
 
 
 async def close_lost(ctx: Context, limit: int = 100) -> int:
-    """A chore: ends the replies whose process is gone, with the text they had. Returns how many it closed."""
+    """Ends the replies whose process has died, with the text that they had. A chore; returns how many it closed."""
     lost = await _claim_lost(ctx, limit)
     for message in lost:
         await _close_lost(ctx, message)
@@ -92,13 +94,15 @@ async def _claim_lost(ctx: Context, limit: int) -> Sequence[Record]:
 
 
 async def _close_lost(ctx: Context, message: Record) -> None:
-    """One transaction for each reply: it holds its workspace's row, and two workers that each hold one and wait for
-    the other's would deadlock."""
+    """Ends one reply in a transaction of its own.
+
+    It holds the workspace's row; if it held the rows of several workspaces, two workers could deadlock.
+    """
     tokens = ctx.models.count_tokens(message.model_id, message.content)
     query = select(Conversation).where(col(Conversation.id) == message.conversation_id)
     async with ctx.transaction() as tx:
         conversation = (await tx.execute(query)).one_or_none()
-        if conversation is None:  # deleted since the claim
+        if conversation is None:  # It was deleted after the claim.
             return
         row = await close(tx, conversation, message.id, state=MessageState.FAILED, error=LOST, token_count=tokens)
     if row is not None:

@@ -1,4 +1,4 @@
-"""What a reply tells its followers, numbered from 1 and ended by exactly one terminal event."""
+"""The events of a reply: numbered from 1, and ended by exactly one terminal event."""
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -9,13 +9,16 @@ import orjson
 
 from models.conversation import MessageRole, MessageState
 
-TERMINAL = frozenset({"done", "error"})
+TERMINAL_TYPES = frozenset({"done", "error"})
 
 
 @dataclass(frozen=True, slots=True)
 class ReplyEvent:
-    """`type`: delta, tool_call, document_change, done or error. `content` is the text of a delta, the whole text of
-    `done`, and of an error a reason that is safe to show."""
+    """One event of a reply. `type` is delta, tool_call, document_change, done or error.
+
+    `content` is the next piece of text of a delta, the whole text of `done`, and the reason of `error`, which is safe
+    to show.
+    """
 
     seq: int
     type: str
@@ -25,11 +28,11 @@ class ReplyEvent:
     tool_call: dict[str, Any] | None = None
 
     @property
-    def terminal(self) -> bool:
-        return self.type in TERMINAL
+    def is_terminal(self) -> bool:
+        return self.type in TERMINAL_TYPES
 
     def encode(self) -> bytes:
-        # `default`: asyncpg's UUIDs are of a class of its own.
+        # `default` is for the UUIDs of asyncpg, which are of its own class.
         return orjson.dumps(self, default=str)
 
     @classmethod
@@ -40,7 +43,7 @@ class ReplyEvent:
 
 @dataclass(frozen=True, slots=True)
 class DeletedReply:
-    """Stands for the message of a failed reply whose conversation was deleted meanwhile."""
+    """Takes the place of a failed reply's message if its conversation was deleted while the reply ran."""
 
     id: object
     role: MessageRole = MessageRole.ASSISTANT

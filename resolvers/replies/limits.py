@@ -1,7 +1,8 @@
-"""How many replies may run at once, and how many tokens a workspace may spend in a minute.
+"""The limits of replies: how many run at once, and how many tokens a workspace spends in a minute.
 
-Both are counted in the rows of `messages` under a lock of the workspace: exact for any number of processes. What runs
-is never stopped for what it spends, so a workspace goes beyond its tokens by what was running when it reached them.
+Both are counted in the rows of `messages` under a lock of the workspace, so they are exact for any number of processes.
+A running reply is never stopped for its tokens: a workspace exceeds its limit by the replies that were running when it
+reached the limit.
 """
 
 from enum import StrEnum
@@ -30,73 +31,79 @@ from resolvers.core.database import Transaction
 from resolvers.core.errors import ErrorCode, Problem
 from resolvers.core.locks import acquire_lock
 
-WINDOW = 60
-"""Seconds for which the tokens of a reply count, from its end."""
-RETRY = 5
-"""Seconds after which to ask again while too many replies run: nobody knows when one of them ends."""
-UNLIMITED = 2**62
+WINDOW_SECONDS = 60
+"""Time for which the tokens of a reply count, from its end."""
+RETRY_SECONDS = 5
+"""The time to wait while too many replies run: nobody knows when one of them ends."""
+NO_LIMIT_TOKENS = 2**62
 
-_WORKSPACE = bindparam("workspace_id", type_=Uuid())
-# Parts of the statement, where parameters are the usual: of those Postgres can't tell beforehand which index will do.
-_WINDOW: ColumnElement[Any] = literal_column(f"interval '{WINDOW} seconds'")
+_WORKSPACE_ID = bindparam("workspace_id", type_=Uuid())
+# Literals, where other statements have parameters: with a parameter Postgres can't choose the partial index.
+_WINDOW: ColumnElement[Any] = literal_column(f"interval '{WINDOW_SECONDS} seconds'")
 
 
-def _known(value: StrEnum) -> ColumnElement[Any]:
+def _literal(value: StrEnum) -> ColumnElement[Any]:
     return literal_column(f"'{value}'")
 
 
-def _wait() -> ScalarSelect[Any]:
-    """Seconds until the workspace has tokens again; null when it has some.
+def _seconds_until_tokens() -> ScalarSelect[Any]:
+    """The seconds until the workspace has tokens again; null if it has some.
 
-    Each reply of the window with what was spent from its end on: the last that had the whole limit after it and in it
-    must leave the window first.
+    For each reply of the window, the tokens from it to the newest are added up. The newest reply whose sum reaches the
+    limit must leave the window first.
     """
-    # The statement's clock: the transaction may have waited for its locks.
-    left = col(Message.updated_at) + _WINDOW - func.statement_timestamp()
+    # The statement's own time, because the transaction may have waited for its locks.
+    remaining = col(Message.updated_at) + _WINDOW - func.statement_timestamp()
     usage: Any = col(Message.usage)
     reported = usage["input_tokens"].as_integer() + usage["output_tokens"].as_integer()
-    spent = func.sum(func.coalesce(reported, col(Message.token_count)))
-    since = spent.over(order_by=(col(Message.updated_at).desc(), col(Message.id).desc()))
+    tokens = func.sum(func.coalesce(reported, col(Message.token_count)))
+    since = tokens.over(order_by=(col(Message.updated_at).desc(), col(Message.id).desc()))
     counted = (
-        select(left.label("left"), since.label("since"))
+        select(remaining.label("remaining"), since.label("since"))
         .where(
-            col(Message.workspace_id) == _WORKSPACE,
-            col(Message.role) == _known(MessageRole.ASSISTANT),
+            col(Message.workspace_id) == _WORKSPACE_ID,
+            col(Message.role) == _literal(MessageRole.ASSISTANT),
             col(Message.token_count).is_not(None),
             col(Message.updated_at) > func.statement_timestamp() - _WINDOW,
         )
         .subquery("counted")
     )
-    seconds = cast(func.ceil(extract("epoch", func.max(counted.c.left))), Integer)
+    seconds = cast(func.ceil(extract("epoch", func.max(counted.c.remaining))), Integer)
     return select(seconds).where(counted.c.since >= bindparam("tokens", type_=BigInteger)).scalar_subquery()
 
 
-_STANDING = (
+_CURRENT_USE = (
     select(
         func.count().label("running"),
-        func.count().filter(col(Conversation.user_id) == bindparam("user_id", type_=Uuid())).label("own"),
-        _wait().label("wait"),
+        func.count().filter(col(Conversation.user_id) == bindparam("user_id", type_=Uuid())).label("running_of_user"),
+        _seconds_until_tokens().label("seconds_until_tokens"),
     )
     .select_from(Message)
     .join(Conversation, col(Conversation.id) == col(Message.conversation_id))
-    .where(col(Message.workspace_id) == _WORKSPACE, col(Message.state) == _known(MessageState.STREAMING))
+    .where(col(Message.workspace_id) == _WORKSPACE_ID, col(Message.state) == _literal(MessageState.STREAMING))
 )
 
 
-async def make_room(ctx: Context, tx: Transaction, conversation: Record) -> None:
-    """Refuses a reply beyond the limits with RATE_LIMITED. Until the transaction ends no other can slip in."""
+async def check_limits(ctx: Context, tx: Transaction, conversation: Record) -> None:
+    """Raises RATE_LIMITED for a reply beyond the limits. No other reply starts until the transaction ends."""
     limits = ctx.limits
     await acquire_lock(tx, "replies", conversation.workspace_id)
-    asker = {"workspace_id": conversation.workspace_id, "user_id": conversation.user_id}
-    row = (await tx.execute(_STANDING, {**asker, "tokens": limits.tokens_per_minute or UNLIMITED})).one()
-    if row.own >= limits.replies_per_user:
-        raise _limited(f"A user may have {limits.replies_per_user:,} replies running at once.", RETRY)
-    if row.running >= limits.replies_per_workspace:
-        raise _limited(f"A workspace may have {limits.replies_per_workspace:,} replies running at once.", RETRY)
-    if row.wait is not None:
-        text = f"A workspace may spend {limits.tokens_per_minute:,} tokens in {WINDOW} seconds."
-        raise _limited(text, max(row.wait, 1))
+    parameters = {
+        "workspace_id": conversation.workspace_id,
+        "user_id": conversation.user_id,
+        "tokens": limits.tokens_per_minute or NO_LIMIT_TOKENS,
+    }
+    use = (await tx.execute(_CURRENT_USE, parameters)).one()
+    if use.running_of_user >= limits.replies_per_user:
+        text = f"A user may have {limits.replies_per_user:,} replies running at once."
+        raise _rate_limited(text, RETRY_SECONDS)
+    if use.running >= limits.replies_per_workspace:
+        text = f"A workspace may have {limits.replies_per_workspace:,} replies running at once."
+        raise _rate_limited(text, RETRY_SECONDS)
+    if use.seconds_until_tokens is not None:
+        text = f"A workspace may spend {limits.tokens_per_minute:,} tokens in {WINDOW_SECONDS} seconds."
+        raise _rate_limited(text, max(use.seconds_until_tokens, 1))
 
 
-def _limited(text: str, seconds: int) -> Problem:
+def _rate_limited(text: str, seconds: int) -> Problem:
     return Problem(ErrorCode.RATE_LIMITED, f"{text} Try again in {seconds} seconds.", retry_after=seconds)

@@ -1,4 +1,4 @@
-"""Whether those who follow a reply may still hear it."""
+"""The permission check of a reply's subscribers while the reply is streamed."""
 
 import asyncio
 import time
@@ -14,38 +14,41 @@ from resolvers.core.ports.event_feeds import Permissions
 from resolvers.core.viewer import Viewer
 from resolvers.replies.events import ReplyEvent
 
-FRESH = 1.0
-"""Seconds after which a follower is looked at again, while there is something to hear."""
+CHECK_SECONDS = 1.0
+"""Time after which a subscriber's permissions are read again, when the next event arrives."""
 
 
-async def admitted(
+async def while_permitted(
     ctx: Context, conversation: Record, events: AsyncGenerator[ReplyEvent, None]
 ) -> AsyncGenerator[ReplyEvent, None]:
-    """The events, until the viewer has lost their key, their place or the note: raises what the gate does then.
+    """Yields the events until the viewer loses their key, their membership or the right to read the note.
 
-    The reply does not wait for the look, which takes as long as the database is away.
+    Then it raises the Problem of the permission check. Events are not held back while the permissions are read, which
+    takes as long as the database is away.
     """
-    looked, looking = time.monotonic(), None
+    checked_at, pending = time.monotonic(), None
     try:
-        async with aclosing(events) as told:
-            async for event in told:
-                if looking is not None and looking.done():
-                    _permit(ctx.viewer, conversation.note_id, looking.result())
-                    looked, looking = time.monotonic(), None
-                elif looking is None and time.monotonic() - looked > FRESH:
-                    facts = ctx.event_feeds.permissions.read(
-                        ctx.viewer, conversation.workspace_id, (conversation.note_id,)
-                    )
-                    looking = asyncio.create_task(facts)
+        async with aclosing(events) as stream:
+            async for event in stream:
+                if pending is not None and pending.done():
+                    _check(ctx.viewer, conversation.note_id, pending.result())
+                    checked_at, pending = time.monotonic(), None
+                elif pending is None and time.monotonic() - checked_at > CHECK_SECONDS:
+                    pending = asyncio.create_task(_read_permissions(ctx, conversation))
                 yield event
     finally:
-        if looking is not None:
-            looking.cancel()
+        if pending is not None:
+            pending.cancel()
 
 
-def _permit(viewer: Viewer, note_id: UUID, facts: Permissions) -> None:
-    facts.require_access(viewer)
-    note = facts.note(viewer, note_id)
-    # Of a note that is gone the reply itself tells, in its end.
+async def _read_permissions(ctx: Context, conversation: Record) -> Permissions:
+    permissions = ctx.event_feeds.permissions
+    return await permissions.read(ctx.viewer, conversation.workspace_id, (conversation.note_id,))
+
+
+def _check(viewer: Viewer, note_id: UUID, permissions: Permissions) -> None:
+    permissions.require_access(viewer)
+    note = permissions.note(viewer, note_id)
+    # If the note was deleted, the reply's own last event says so.
     if note is not None:
         access.check_note_right(viewer, note, Right.READ)

@@ -1,4 +1,4 @@
-"""Telling a reply while it is made: to its followers in this process, and on the bus to those in others."""
+"""Publishing a reply while it is written: to its subscribers in this process, and on the bus to those in others."""
 
 import asyncio
 from collections.abc import Callable
@@ -9,106 +9,115 @@ from models.base import Record, mended
 from models.conversation import MAX_REPLY
 from resolvers.core.ports.agents import ReplyFailed, ToolCall, Usage
 from resolvers.core.ports.bus import Bus
-from resolvers.replies.buffer import ReplyLog
+from resolvers.replies.buffer import ReplyBuffer
 from resolvers.replies.events import ReplyEvent
 
 TOO_LONG = "The answer became too long."
 
 
-class Telling:
-    """A Teller. What was told so far is `said` and `tools`; `is_empty` until the first of it."""
+class ReplyPublisher:
+    """The ReplySink of one reply: publishes what an agent writes, and collects it to be stored.
 
-    def __init__(self, bus: Bus, message_id: UUID, rest: Callable[[], float]) -> None:
-        self.id = message_id
-        self.log = ReplyLog()
+    `pause_seconds` returns how long to pause after a piece of text (see `resolvers.replies.throttle`).
+    """
+
+    def __init__(self, bus: Bus, message_id: UUID, pause_seconds: Callable[[], float]) -> None:
+        self.message_id = message_id
+        self.buffer = ReplyBuffer()
         self.length = 0
-        # What all attempts to answer have used, and the model of the last.
-        self.used_by_all, self.model_id = Usage(), ""
+        """Characters of the text so far."""
+        self.total_usage = Usage()
+        """The usage of all attempts to answer."""
+        self.model_id = ""
+        """The model of the last attempt."""
         self._bus = bus
-        self._rest = rest
-        self._text: list[str] = []
-        self._tools: dict[str, dict[str, Any]] = {}
-        # Which life of the bus has heard all that was told.
-        self._heard_by = bus.reconnects
+        self._pause_seconds = pause_seconds
+        self._pieces: list[str] = []
+        self._tool_calls: dict[str, dict[str, Any]] = {}
+        # After which reconnect of the bus all events were published.
+        self._published_on = bus.reconnects
 
     @property
-    def said(self) -> str:
-        return "".join(self._text)
+    def text(self) -> str:
+        return "".join(self._pieces)
 
     @property
-    def tools(self) -> list[dict[str, Any]]:
-        return list(self._tools.values())
+    def tool_calls(self) -> list[dict[str, Any]]:
+        return list(self._tool_calls.values())
 
     @property
     def is_empty(self) -> bool:
-        return not self.log.events
+        return not self.buffer.events
 
     async def write_text(self, *pieces: str) -> None:
-        rest = self._rest()
-        for piece in ("".join(pieces),) if rest else pieces:
-            await self._delta(mended(piece))
-        if rest:
-            # Whoever reads what the model says waits too: what comes meanwhile comes together.
-            await asyncio.sleep(rest)
+        pause = self._pause_seconds()
+        for piece in ("".join(pieces),) if pause else pieces:
+            await self._write_piece(mended(piece))
+        if pause:
+            # The reader of the model's answer waits too, so that the pieces of the pause arrive together.
+            await asyncio.sleep(pause)
 
-    async def _delta(self, piece: str) -> None:
+    async def _write_piece(self, piece: str) -> None:
         if self.length + len(piece) > MAX_REPLY:
             raise ReplyFailed(TOO_LONG)
         if piece:
-            self._text.append(piece)
+            self._pieces.append(piece)
             self.length += len(piece)
-            await self.event("delta", content=piece)
+            await self.publish("delta", content=piece)
 
     async def write_tool_call(self, call: ToolCall) -> None:
         if call.finished:
-            # A new value: the event of the beginning may still be on its way out.
-            row = {**self._tools[call.id], "result": call.result, "result_summary": call.summary}
+            # A new dict, because the event of the call's beginning may not be encoded yet.
+            values = {**self._tool_calls[call.id], "result": call.result, "result_summary": call.summary}
         else:
-            row = {
+            values = {
                 "id": call.id,
                 "tool_name": call.name,
                 "text_offset": self.length,
-                # For the model on later turns; the edges do not show it.
+                # For the history of later turns; the edges do not show it.
                 "step": call.step,
                 "arguments": call.arguments,
                 "result_summary": None,
                 "result": None,
             }
-        self._tools[call.id] = row
-        await self.event("tool_call", tool_call=row)
+        self._tool_calls[call.id] = values
+        await self.publish("tool_call", tool_call=values)
 
     def record_usage(self, model_id: str, usage: Usage) -> None:
-        self.model_id, before = model_id, self.used_by_all
-        self.used_by_all = Usage(
-            before.input_tokens + usage.input_tokens,
-            before.output_tokens + usage.output_tokens,
-            before.requests + usage.requests,
+        self.model_id, total = model_id, self.total_usage
+        self.total_usage = Usage(
+            total.input_tokens + usage.input_tokens,
+            total.output_tokens + usage.output_tokens,
+            total.requests + usage.requests,
         )
 
     async def write_suggestion(self, suggestion: Record) -> None:
-        await self.event("document_change", document_change=changed(suggestion))
+        await self.publish("document_change", document_change=document_change(suggestion))
 
-    async def event(self, kind: str, **told: Any) -> None:
-        event = ReplyEvent(len(self.log.events) + 1, kind, self.id, **told)
-        self.log.add(event)
-        if self._heard_by != self._bus.reconnects:
-            await self.repeat()
+    async def publish(self, kind: str, **fields: Any) -> None:
+        """Publishes the next event of the reply, `fields` being those of its ReplyEvent."""
+        event = ReplyEvent(len(self.buffer.events) + 1, kind, self.message_id, **fields)
+        self.buffer.append(event)
+        if self._published_on != self._bus.reconnects:
+            await self.republish_after_reconnect()
         else:
-            await self._bus.publish_reply(self.id, event.encode(), last=event.terminal)
+            await self._bus.publish_reply(self.message_id, event.encode(), last=event.is_terminal)
 
-    async def repeat(self) -> None:
-        """Tells the bus everything again, once it has come back without it; followers know by the numbers what is new
-        to them."""
-        lives = self._bus.reconnects
-        if lives == self._heard_by:
+    async def republish_after_reconnect(self) -> None:
+        """Publishes all events again if the bus has reconnected, because a restarted bus has lost them.
+
+        Subscribers skip the numbers that they have seen.
+        """
+        reconnects = self._bus.reconnects
+        if reconnects == self._published_on:
             return
-        self._heard_by = lives
-        for event in list(self.log.events):
-            await self._bus.publish_reply(self.id, event.encode(), last=event.terminal)
+        self._published_on = reconnects
+        for event in list(self.buffer.events):
+            await self._bus.publish_reply(self.message_id, event.encode(), last=event.is_terminal)
 
 
-def changed(suggestion: Record) -> dict[str, Any]:
-    """A suggestion as the event tells it; the edges present it."""
+def document_change(suggestion: Record) -> dict[str, Any]:
+    """Returns the `document_change` of the event of a suggestion; each edge renders it in its own form."""
     return {
         "operation": suggestion.operation,
         "proposed_text": suggestion.suggested_text,

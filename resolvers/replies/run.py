@@ -1,4 +1,4 @@
-"""Running a reply: from the question to its one terminal event, with no connection held while the model talks."""
+"""Running a reply, from the request to its terminal event. No connection is held while the model writes."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -6,121 +6,130 @@ from dataclasses import asdict, replace
 from typing import Any
 
 import structlog
-from sqlalchemy.exc import SQLAlchemyError
 
 from models.base import Record
 from models.conversation import MessageState
+from resolvers.core.failures import report_failure
 from resolvers.core.ports.agents import DEFAULT_FAILURE_TEXT, ReplyFailed, ReplyRequest
 from resolvers.core.ports.ai import Passage
-from resolvers.replies.ending import GONE, STOPPED, close, exists
+from resolvers.core.retry import retry_outages
+from resolvers.replies.ending import DELETED, STOPPED, close, message_exists
 from resolvers.replies.events import ReplyEvent
-from resolvers.replies.publisher import Telling
-from resolvers.replies.titles import give_title
+from resolvers.replies.publisher import ReplyPublisher
+from resolvers.replies.titles import title_conversation
 from resolvers.search.query import MAX_QUERY, search
 
 log = structlog.get_logger()
 
-FINISH_ATTEMPTS, FINISH_PAUSE = 18, 2.0
-"""How often the end of a reply is written to a database that is away, and the longest pause in seconds: about as long
-in all as the lease, after which the chore ends it as lost."""
+STORE_ATTEMPTS = 18
+"""How often the end of a reply is written while the database is away: for about as long as the reply's lease. After
+that a worker ends the reply as lost."""
+FIRST_STORE_WAIT_SECONDS, LONGEST_STORE_WAIT_SECONDS = 0.25, 2.0
 
 
-class Run:
-    def __init__(self, question: ReplyRequest, conversation: Record, *, grounded: bool) -> None:
-        self._ctx = question.ctx
-        self._question = question
+class ReplyRun:
+    """One reply that this process runs. `grounded`: whether passages are searched for the request."""
+
+    def __init__(self, request: ReplyRequest, conversation: Record, *, grounded: bool) -> None:
+        self._ctx = request.ctx
+        self._request = request
         self._conversation = conversation
-        self.id = question.reply_id
+        self.message_id = request.reply_id
         self._grounded = grounded
-        self.telling = Telling(self._ctx.bus, self.id, self._ctx.reply_runner.rest)
-        # What was saved last, and when (the loop's clock); kept by Runs.
+        self.publisher = ReplyPublisher(self._ctx.bus, self.message_id, self._ctx.reply_runner.pause_seconds)
+        # The last checkpoint: the length of the stored text, and the event loop's time.
         self.saved_length, self.saved_at = 0, asyncio.get_running_loop().time()
-        self._answering: asyncio.Task[None] | None = None
-        self._reason: str | None = None
+        self._agent_task: asyncio.Task[None] | None = None
+        self._interruption: str | None = None
 
     def interrupt(self, reason: str) -> None:
-        """Ends the answer, not the run: what was said so far is stored, and the followers hear the reason."""
-        self._reason = self._reason or reason
-        if self._answering is not None:
-            self._answering.cancel()
+        """Stops the agent. The reply then ends with the text so far and this reason."""
+        self._interruption = self._interruption or reason
+        if self._agent_task is not None:
+            self._agent_task.cancel()
 
     def subscribe(self, after: int) -> AsyncGenerator[ReplyEvent, None]:
-        """The events after number `after`, up to the terminal one."""
-        return self.telling.log.follow(after)
+        """Yields the events after number `after`, until the terminal one."""
+        return self.publisher.buffer.subscribe(after)
 
     async def run(self) -> None:
-        self._answering = asyncio.create_task(self._answer())
-        if self._reason is not None:
-            self._answering.cancel()
+        """Runs the reply to its end, which is stored and published, whatever happens on the way."""
+        self._agent_task = asyncio.create_task(self._answer())
+        if self._interruption is not None:
+            self._agent_task.cancel()
         state, error = MessageState.FAILED, None
         try:
-            await self._answering
+            await self._agent_task
             state = MessageState.DONE
         except asyncio.CancelledError:
-            error = self._reason or STOPPED
+            error = self._interruption or STOPPED
         except ReplyFailed as failure:
-            log.warning("reply.failed", message_id=str(self.id), error=str(failure))
+            log.warning("reply.failed", message_id=str(self.message_id), error=str(failure))
             error = failure.reason
         except Exception:
-            # Whatever went wrong, the reply must get its end; the cause is for the log only.
-            log.exception("reply.failed", message_id=str(self.id), model_id=self._question.model_id)
+            # The reply must end whatever the error is; its text is for the log only.
+            log.exception("reply.failed", message_id=str(self.message_id), model_id=self._request.model_id)
             error = DEFAULT_FAILURE_TEXT
         try:
-            await self._finish(state, error)
+            await self._end(state, error)
+        except Exception as failure:  # noqa: BLE001 (the lease runs out, and a worker ends this reply)
+            report_failure("reply.end_failed", failure, message_id=str(self.message_id))
         finally:
-            self.telling.log.end()
+            self.publisher.buffer.close()
 
     async def _answer(self) -> None:
-        """Streams the answer to the followers."""
-        await self._ctx.agents.answer(await self._prepared(), self.telling)
+        passages = await self._find_passages() if self._grounded else []
+        await self._ctx.agents.answer(replace(self._request, passages=passages), self.publisher)
 
-    async def _prepared(self) -> ReplyRequest:
-        """The question with the passages that were found for it."""
-        return replace(self._question, passages=await self._passages() if self._grounded else [])
-
-    async def _passages(self) -> list[Passage]:
-        question = self._question
-        found = await search(
-            self._ctx, question.text[:MAX_QUERY], first=self._ctx.limits.passages, note_id=question.note_id
-        )
+    async def _find_passages(self) -> list[Passage]:
+        query, limit = self._request.text[:MAX_QUERY], self._ctx.limits.passages
+        results = await search(self._ctx, query, first=limit, note_id=self._request.note_id)
         return [
-            Passage(hit.document_title, hit.chunk_index, str(hit.document_id), hit.chunk_text) for hit in found.hits
+            Passage(hit.document_title, hit.chunk_index, str(hit.document_id), hit.chunk_text) for hit in results.hits
         ]
 
-    async def _finish(self, state: MessageState, error: str | None) -> None:
-        """Commits the reply, then ends its stream: what followers hear is what is stored."""
-        values = {"content": self.telling.said, "tool_calls": self.telling.tools, **self._used(complete=error is None)}
-        for attempt in range(FINISH_ATTEMPTS):
-            try:
-                async with self._ctx.transaction() as tx:
-                    closed = await close(tx, self._conversation, self.id, state=state, error=error, **values)
-                break
-            except (SQLAlchemyError, OSError) as failure:
-                log.warning("reply.finish_failed", message_id=str(self.id), error=str(failure))
-                await asyncio.sleep(min(2**attempt / 4, FINISH_PAUSE))
-        else:
-            # The row's lease runs out, and the chore ends this reply once the database is back.
-            return
-        if closed is None:
-            if await exists(self._ctx, self.id):
-                return  # Its lease ran out, and the chore has ended it.
-            await self.telling.event("error", content=GONE)
-        elif closed.state is MessageState.DONE:
-            await self.telling.event("done", content=closed.content)
+    async def _end(self, state: MessageState, error: str | None) -> None:
+        """Stores the reply, then publishes its terminal event: subscribers get what is stored."""
+        row = await self._store(state, error)
+        if row is None:
+            # Either a worker has ended the reply after its lease ran out, or the conversation was deleted.
+            if not await message_exists(self._ctx, self.message_id):
+                await self.publisher.publish("error", content=DELETED)
+        elif row.state is MessageState.DONE:
+            await self.publisher.publish("done", content=row.content)
             if self._conversation.title is None:
-                asked = replace(self._question, model_id=closed.model_id)
-                self._ctx.reply_runner.spawn(give_title(self._ctx, self._conversation, asked))
+                request = replace(self._request, model_id=row.model_id)
+                self._ctx.reply_runner.spawn(title_conversation(self._ctx, self._conversation, request))
         else:
-            await self.telling.event("error", content=closed.error)
+            await self.publisher.publish("error", content=row.error)
 
-    def _used(self, *, complete: bool) -> dict[str, Any]:
-        """What the provider reported, and the tokens of the text: counted where they were not told, or not to the end
-        because the answer was broken off."""
-        used, model_id = self.telling.used_by_all, self.telling.model_id or self._question.model_id
-        counted = self._ctx.models.count_tokens(model_id, self.telling.said)
-        told = used.input_tokens + used.output_tokens > 0
+    async def _store(self, state: MessageState, error: str | None) -> Record | None:
+        values = {"content": self.publisher.text, "tool_calls": self.publisher.tool_calls}
+        values |= self._usage(complete=error is None)
+
+        async def store() -> Record | None:
+            async with self._ctx.transaction() as tx:
+                return await close(tx, self._conversation, self.message_id, state=state, error=error, **values)
+
+        return await retry_outages(
+            "reply.end",
+            store,
+            attempts=STORE_ATTEMPTS,
+            first_wait=FIRST_STORE_WAIT_SECONDS,
+            longest_wait=LONGEST_STORE_WAIT_SECONDS,
+        )
+
+    def _usage(self, *, complete: bool) -> dict[str, Any]:
+        """Returns the model, the usage that the provider reported, and the tokens of the text.
+
+        The tokens are estimated if the provider reported none, or not all because the answer was interrupted.
+        """
+        publisher = self.publisher
+        usage, model_id = publisher.total_usage, publisher.model_id or self._request.model_id
+        estimate = self._ctx.models.count_tokens(model_id, publisher.text)
+        is_reported = usage.input_tokens + usage.output_tokens > 0
         return {
             "model_id": model_id,
-            "usage": asdict(used) if told else None,
-            "token_count": used.output_tokens or counted if complete else max(used.output_tokens, counted),
+            "usage": asdict(usage) if is_reported else None,
+            "token_count": usage.output_tokens or estimate if complete else max(usage.output_tokens, estimate),
         }

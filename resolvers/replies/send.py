@@ -1,4 +1,4 @@
-"""Sending a message: both messages are committed before the model is called."""
+"""Sending a message: the message and an empty reply are committed before the model is called."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,12 +20,14 @@ from resolvers.core.database import Transaction
 from resolvers.core.errors import ErrorCode, Problem, bad_input
 from resolvers.core.idempotency import claim
 from resolvers.core.ports.agents import ReplyRequest
-from resolvers.replies.limits import make_room
-from resolvers.replies.run import Run
+from resolvers.replies.limits import check_limits
+from resolvers.replies.run import ReplyRun
 
 
 @dataclass(frozen=True, slots=True)
 class SentMessage:
+    """A message that was sent, and the reply to it."""
+
     user_message: Record
     reply: Record
 
@@ -42,71 +44,49 @@ async def send(ctx: Context, conversation_id: UUID, draft: MessageDraft, key: st
 
 
 async def _send(ctx: Context, conversation_id: UUID, draft: MessageDraft, key: str | None) -> SentMessage:
-    model_id = _model(ctx, draft.model_id)
-    # In this order: messages of the same moment are sorted by their ids.
-    user_message_id, reply_id = new_id(), new_id()
-    asked = {"id": user_message_id, "role": MessageRole.USER, "content": draft.message, "state": MessageState.DONE}
-    asked["token_count"] = ctx.models.count_tokens(model_id, draft.message)
-    answered = {"id": reply_id, "role": MessageRole.ASSISTANT, "state": MessageState.STREAMING, "model_id": model_id}
-    answered |= {"agent_type": draft.agent_type, "lease_until": func.now() + ctx.limits.reply_lease}
+    model_id = _model_id(ctx, draft)
     async with ctx.transaction() as tx:
         conversation = await access.require_conversation(tx, ctx.viewer, conversation_id, lock=True)
         if draft.note_id is not None:
             await access.require_note(tx, ctx.viewer, draft.note_id, Right.READ)
-        around = draft.note_id if "note_id" in draft.model_fields_set else conversation.note_id
-        sending = f"sendMessage {conversation_id} {around}"
-        made_id = await claim(tx, ctx.viewer, key, reply_id, operation=sending, draft=draft)
-        if made_id != reply_id:
-            return await _sent(tx, made_id)
-        await _refuse_second(tx, conversation)
-        await make_room(ctx, tx, conversation)
-        sent = await _write(ctx, tx, conversation, asked, answered)
-    question = ReplyRequest(
-        ctx=ctx,
-        text=draft.message,
-        note_id=around or conversation.note_id,
-        agent_type=draft.agent_type,
-        model_id=model_id,
-        document=draft.document_context,
-        conversation_id=conversation.id,
-        message_id=user_message_id,
-        reply_id=reply_id,
-    )
-    ctx.reply_runner.start(Run(question, conversation, grounded=around is not None))
+        search_note_id = draft.note_id if "note_id" in draft.model_fields_set else conversation.note_id
+        request = _request(ctx, conversation, draft, model_id, search_note_id or conversation.note_id)
+        operation = f"sendMessage {conversation_id} {search_note_id}"
+        reply_id = await claim(tx, ctx.viewer, key, request.reply_id, operation=operation, draft=draft)
+        if reply_id != request.reply_id:
+            return await _read_sent(tx, reply_id)
+        await _check_no_reply_runs(tx, conversation)
+        await check_limits(ctx, tx, conversation)
+        sent = await _store(tx, conversation, request)
+    ctx.reply_runner.start(ReplyRun(request, conversation, grounded=search_note_id is not None))
     return sent
 
 
-async def _write(
-    ctx: Context, tx: Transaction, conversation: Record, asked: Mapping[str, Any], answered: Mapping[str, Any]
-) -> SentMessage:
-    user_message, reply = [await _insert(tx, conversation, values) for values in (asked, answered)]
-    used = change_rows(Conversation).where(col(Conversation.id) == conversation.id).values(updated_at=func.now())
-    await tx.execute(used)
-    await tell(ctx, tx, conversation, EventType.MESSAGE_CREATED, message=user_message.id)
-    await tell(ctx, tx, conversation, EventType.REPLY_STARTED, message=reply.id)
-    return SentMessage(user_message, reply)
-
-
-async def _sent(tx: Transaction, reply_id: UUID) -> SentMessage:
-    """What an earlier call has sent. The two messages were written in one transaction: they have its time."""
-    reply = (await tx.execute(select(Message).where(col(Message.id) == reply_id))).one()
-    asked = select(Message).where(
-        col(Message.conversation_id) == reply.conversation_id,
-        col(Message.created_at) == reply.created_at,
-        col(Message.role) == MessageRole.USER,
-    )
-    return SentMessage((await tx.execute(asked)).one(), reply)
-
-
-def _model(ctx: Context, wanted: str | None) -> str:
-    model_id = wanted or ctx.models.default_id
+def _model_id(ctx: Context, draft: MessageDraft) -> str:
+    model_id = draft.model_id or ctx.models.default_id
     if all(card.id != model_id for card in ctx.models.cards):
         raise bad_input("modelId", f"Unknown model {model_id!r}.")
     return model_id
 
 
-async def _refuse_second(tx: Transaction, conversation: Record) -> None:
-    # The conversation's row is locked, so no other send can slip in between this look and the insert.
+def _request(ctx: Context, conversation: Record, draft: MessageDraft, model_id: str, note_id: UUID) -> ReplyRequest:
+    # The ids are made in this order because messages of the same moment are sorted by their ids.
+    message_id, reply_id = new_id(), new_id()
+    return ReplyRequest(
+        ctx=ctx,
+        text=draft.message,
+        note_id=note_id,
+        agent_type=draft.agent_type,
+        model_id=model_id,
+        document=draft.document_context,
+        conversation_id=conversation.id,
+        message_id=message_id,
+        reply_id=reply_id,
+    )
+
+
+async def _check_no_reply_runs(tx: Transaction, conversation: Record) -> None:
+    # The conversation's row is locked: no other message can be stored between this check and the insert.
     running = select(col(Message.id)).where(
         col(Message.conversation_id) == conversation.id, col(Message.state) == MessageState.STREAMING
     )
@@ -114,6 +94,49 @@ async def _refuse_second(tx: Transaction, conversation: Record) -> None:
         raise Problem(ErrorCode.ALREADY_REPLYING, "A reply is still running in this conversation.")
 
 
+async def _store(tx: Transaction, conversation: Record, request: ReplyRequest) -> SentMessage:
+    ctx = request.ctx
+    user_message = await _insert(tx, conversation, _user_message(request))
+    reply = await _insert(tx, conversation, _reply(request))
+    used = change_rows(Conversation).where(col(Conversation.id) == conversation.id).values(updated_at=func.now())
+    await tx.execute(used)
+    await tell(ctx, tx, conversation, EventType.MESSAGE_CREATED, message=user_message.id)
+    await tell(ctx, tx, conversation, EventType.REPLY_STARTED, message=reply.id)
+    return SentMessage(user_message, reply)
+
+
+def _user_message(request: ReplyRequest) -> dict[str, Any]:
+    return {
+        "id": request.message_id,
+        "role": MessageRole.USER,
+        "content": request.text,
+        "state": MessageState.DONE,
+        "token_count": request.ctx.models.count_tokens(request.model_id, request.text),
+    }
+
+
+def _reply(request: ReplyRequest) -> dict[str, Any]:
+    return {
+        "id": request.reply_id,
+        "role": MessageRole.ASSISTANT,
+        "state": MessageState.STREAMING,
+        "model_id": request.model_id,
+        "agent_type": request.agent_type,
+        "lease_until": func.now() + request.ctx.limits.reply_lease,
+    }
+
+
 async def _insert(tx: Transaction, conversation: Record, values: Mapping[str, Any]) -> Record:
-    place = {"workspace_id": conversation.workspace_id, "conversation_id": conversation.id}
-    return (await tx.execute(insert(Message).values(**place, **values).returning(Message))).one()
+    owner = {"workspace_id": conversation.workspace_id, "conversation_id": conversation.id}
+    return (await tx.execute(insert(Message).values(**owner, **values).returning(Message))).one()
+
+
+async def _read_sent(tx: Transaction, reply_id: UUID) -> SentMessage:
+    """Returns the messages of an earlier call. They were written in one transaction, so they have the same time."""
+    reply = (await tx.execute(select(Message).where(col(Message.id) == reply_id))).one()
+    user_message = select(Message).where(
+        col(Message.conversation_id) == reply.conversation_id,
+        col(Message.created_at) == reply.created_at,
+        col(Message.role) == MessageRole.USER,
+    )
+    return SentMessage((await tx.execute(user_message)).one(), reply)

@@ -1,4 +1,4 @@
-"""Following a reply: from its first event or after a cursor, whichever process runs it."""
+"""Subscribing to a reply, from its first event or after a cursor, whichever process runs it."""
 
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing
@@ -17,23 +17,25 @@ from resolvers.conversations.suggestions import of_messages
 from resolvers.core import cursors
 from resolvers.core.context import Context
 from resolvers.core.errors import not_found
-from resolvers.replies.ending import running
+from resolvers.core.ports.bus import ReplySubscription
+from resolvers.replies.ending import DELETED, is_running
 from resolvers.replies.events import ReplyEvent
-from resolvers.replies.permissions import admitted
-from resolvers.replies.publisher import changed
+from resolvers.replies.ordering import EventOrder
+from resolvers.replies.permissions import while_permitted
+from resolvers.replies.publisher import document_change
 
 log = structlog.get_logger()
 
-GONE = "The conversation was deleted."
 UNKNOWN = "The reply ended without an answer."
 
 
 def reply_cursor(event: ReplyEvent) -> str:
+    """Returns the opaque position of an event, to subscribe after it."""
     return cursors.encode("reply", str(event.message_id), event.seq)
 
 
 async def subscribe_after_cursor(ctx: Context, message_id: UUID, after: str | None) -> AsyncGenerator[ReplyEvent, None]:
-    """Like `subscribe`, after an opaque cursor. Raises BAD_USER_INPUT for one of another reply."""
+    """Like `subscribe`, after an opaque cursor. Raises BAD_USER_INPUT for a cursor of another reply."""
     if after is None:
         return await subscribe(ctx, message_id)
     owner, seq = cursors.decode("reply", after, str, int)
@@ -45,118 +47,103 @@ async def subscribe_after_cursor(ctx: Context, message_id: UUID, after: str | No
 async def subscribe(
     ctx: Context, message_id: UUID, after: int = 0, *, conversation_id: UUID | None = None
 ) -> AsyncGenerator[ReplyEvent, None]:
-    """The events of a reply after number `after`; the last one is terminal.
+    """Returns the events of a reply after number `after`, the last of which is terminal.
 
-    Raises NOT_FOUND for a message that is no reply, or none of that conversation; later on what the gate does, where
-    the viewer may hear it no longer.
+    Raises NOT_FOUND for a message that is not a reply, or not one of that conversation. The generator raises the
+    Problem of the permission check once the viewer may no longer read the note.
     """
     async with ctx.read() as tx:
         message, conversation = await access.require_message(tx, ctx.viewer, message_id)
     if message.role is not MessageRole.ASSISTANT or conversation_id not in {None, conversation.id}:
         raise not_found("Message", message_id)
-    return admitted(ctx, conversation, _events(ctx, message, after))
+    return while_permitted(ctx, conversation, _events(ctx, message, after))
 
 
 async def _events(ctx: Context, message: Record, after: int) -> AsyncGenerator[ReplyEvent, None]:
-    message_id = message.id
-    run = ctx.reply_runner.find(message_id)
+    run = ctx.reply_runner.find(message.id)
     if run is not None:
-        async with aclosing(run.subscribe(after)) as told:
-            async for event in told:
+        async with aclosing(run.subscribe(after)) as events:
+            async for event in events:
                 yield event
-                if event.terminal:
+                if event.is_terminal:
                     return
                 after = event.seq
-    async with aclosing(_elsewhere(ctx, message, after)) as told:
-        async for event in told:
+    async with aclosing(_RemoteReply(ctx, message, after).events()) as events:
+        async for event in events:
             yield event
 
 
-async def _elsewhere(ctx: Context, message: Record, after: int) -> AsyncGenerator[ReplyEvent, None]:
-    """The same of a reply that another process runs, or has run: from the bus, and at the end from the row."""
-    heard, message_id = InOrder(after), message.id
-    row: Record | None = message
-    more = True
-    while more:
-        # The feed is open before the row is read: what ends in between is in one or the other.
-        async with ctx.bus.subscribe_reply(message_id) as feed:
-            row = await _look(ctx, message_id, row)
-            more = feed.retained > 0 or _running(row)
-            while more and feed.is_open:
-                data = await feed.next(ctx.limits.reply_poll_seconds)
-                told = heard.skip() if data is None else heard.take(ReplyEvent.decode(data))
-                for event in told:
-                    yield event
-                    if event.terminal:
-                        return
-                if data is None or heard.waits:
-                    # Silence: the model may be slow, or the end was lost on the way. A gap: the bus has dropped a part,
-                    # or will tell it again.
-                    row = await _look(ctx, message_id, row)
-                    more = _running(row)
-    proposed = await of_messages(ctx, [message_id]) if heard.seen == 0 else {}
-    for event in _told_by(row, message_id, heard.seen, proposed.get(message_id, [])):
-        yield event
+class _RemoteReply:
+    """A reply that another process runs or ran, read from the bus; at its end, or if the bus fails, from its row."""
 
-
-class InOrder:
-    """Brings events into the order of their numbers, each once. A terminal one is let through to who has heard it
-    before, too: they come back to learn how the reply ended."""
-
-    def __init__(self, seen: int) -> None:
-        self.seen = seen
-        self._early: dict[int, ReplyEvent] = {}
+    def __init__(self, ctx: Context, message: Record, after: int) -> None:
+        self._ctx = ctx
+        self._message_id = message.id
+        self._row: Record | None = message
+        self._order = EventOrder(after)
+        # False once the bus has nothing more of the reply. A closed subscription alone is replaced by another.
+        self._has_more = True
 
     @property
-    def waits(self) -> bool:
-        """Whether there is something that can't be told before what is missing."""
-        return bool(self._early)
+    def _is_running(self) -> bool:
+        return self._row is not None and is_running(self._row)
 
-    def take(self, event: ReplyEvent) -> list[ReplyEvent]:
-        if event.terminal and event.seq <= self.seen:
-            return [event]
-        if event.seq > self.seen:
-            self._early[event.seq] = event
-        told = []
-        while found := self._early.pop(self.seen + 1, None):
-            self.seen += 1
-            told.append(found)
-        return told
+    async def events(self) -> AsyncGenerator[ReplyEvent, None]:
+        while self._has_more:
+            # The subscription begins before the row is read: an end in between is in one or the other.
+            async with self._ctx.bus.subscribe_reply(self._message_id) as subscription:
+                await self._refresh()
+                async with aclosing(self._received(subscription)) as events:
+                    async for event in events:
+                        yield event
+                        if event.is_terminal:
+                            return
+        for event in await self._stored_events():
+            yield event
 
-    def skip(self) -> list[ReplyEvent]:
-        """Gives up what is missing."""
-        if not self._early:
-            return []
-        self.seen = min(self._early) - 1
-        return self.take(self._early[self.seen + 1])
+    async def _received(self, subscription: ReplySubscription) -> AsyncGenerator[ReplyEvent, None]:
+        """Yields events until the subscription closes or the row says that the reply has ended."""
+        self._has_more = subscription.retained > 0 or self._is_running
+        while self._has_more and subscription.is_open:
+            data = await subscription.next(self._ctx.limits.reply_poll_seconds)
+            for event in self._order.skip_gap() if data is None else self._order.add(ReplyEvent.decode(data)):
+                yield event
+            if data is None or self._order.has_gap:
+                # After silence the model may be slow, or the last event was lost. In a gap, the bus has dropped events,
+                # or will deliver them again.
+                await self._refresh()
+                self._has_more = self._is_running
+
+    async def _refresh(self) -> None:
+        """Reads the row again. While the database is away the last one is used: the reply goes on without it."""
+        query = select(Message).where(col(Message.id) == self._message_id)
+        try:
+            async with self._ctx.read() as tx:
+                self._row = (await tx.execute(query)).one_or_none()
+        except (SQLAlchemyError, OSError) as error:
+            log.warning("reply.read_failed", message_id=str(self._message_id), error=type(error).__name__)
+
+    async def _stored_events(self) -> list[ReplyEvent]:
+        """Returns the rest of a reply that the bus has no longer. Its terminal event has the whole text."""
+        seen, suggestions = self._order.seen, []
+        if seen == 0:
+            suggestions = (await of_messages(self._ctx, [self._message_id])).get(self._message_id, [])
+        return list(_stored_events(self._row, self._message_id, seen, suggestions))
 
 
-def _running(row: Record | None) -> bool:
-    return row is not None and running(row)
-
-
-async def _look(ctx: Context, message_id: UUID, known: Record | None) -> Record | None:
-    """The row now; where the database is away the one that was known: the reply goes on without it."""
-    try:
-        async with ctx.read() as tx:
-            return (await tx.execute(select(Message).where(col(Message.id) == message_id))).one_or_none()
-    except (SQLAlchemyError, OSError) as error:
-        log.warning("reply.look_failed", message_id=str(message_id), error=type(error).__name__)
-        return known
-
-
-def _told_by(row: Record | None, message_id: UUID, seen: int, suggestions: Sequence[Record]) -> Iterator[ReplyEvent]:
-    """The rest of a reply that the bus no longer keeps: its terminal event carries the whole text."""
+def _stored_events(
+    row: Record | None, message_id: UUID, seen: int, suggestions: Sequence[Record]
+) -> Iterator[ReplyEvent]:
     seq = seen + 1
     if row is None:
-        yield ReplyEvent(seq, "error", message_id, content=GONE)
+        yield ReplyEvent(seq, "error", message_id, content=DELETED)
         return
     if seen == 0:
         for call in row.tool_calls:
             yield ReplyEvent(seq, "tool_call", message_id, tool_call=call)
             seq += 1
         for suggestion in suggestions:
-            yield ReplyEvent(seq, "document_change", message_id, document_change=changed(suggestion))
+            yield ReplyEvent(seq, "document_change", message_id, document_change=document_change(suggestion))
             seq += 1
         if row.content:
             yield ReplyEvent(seq, "delta", message_id, content=row.content)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text as sql
 
-from resolvers.replies.titles import cleaned, plain
+from resolvers.replies.titles import clean_title, fallback_title
 from tests.conftest import Services, Tenant
 from tests.faults.helpers import ask, follow, one_ending
 from tests.support.clients import Caller
@@ -41,7 +41,7 @@ TITLE = "query($c: ID!) { conversation(id: $c) { title } }"
     ],
 )
 def test_what_a_model_makes_is_cleaned(made: str, title: str | None) -> None:
-    assert cleaned(made) == title
+    assert clean_title(made) == title
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_what_a_model_makes_is_cleaned(made: str, title: str | None) -> None:
     ],
 )
 def test_the_beginning_of_a_message(message: str, title: str) -> None:
-    assert plain(message) == title
+    assert fallback_title(message) == title
 
 
 async def title_of(caller: Caller, talk: str) -> str:

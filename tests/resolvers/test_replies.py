@@ -21,7 +21,7 @@ from resolvers.core.drafts import parse_draft
 from resolvers.core.errors import ErrorCode, Problem
 from resolvers.core.pagination import PageArguments
 from resolvers.core.ports.agents import ReplyRequest
-from resolvers.replies.titles import give_title
+from resolvers.replies.titles import title_conversation
 from resolvers.search import indexing
 from tests.conftest import Services
 from tests.resolvers.helpers import Place, page_of, refused, set_columns, write
@@ -231,7 +231,7 @@ async def test_without_a_model_for_it_the_title_is_the_messages_start(me: Contex
     talk = await begin(me, note, None)
     text = "  What comes after the sixtieth character is too much for a title of a talk"
     question = ReplyRequest(me, text, note.id, None, "no such model", None, talk.id, talk.id, talk.id)
-    await give_title(me, talk, question)
+    await title_conversation(me, talk, question)
     assert await titled(me, talk) == "What comes after the sixtieth character is too much for a"
 
 

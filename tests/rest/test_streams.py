@@ -12,7 +12,7 @@ from starlette.types import Message, Receive
 from structlog.testing import capture_logs
 
 from resolvers.replies import ReplyEvent
-from resolvers.replies.publisher import changed
+from resolvers.replies.publisher import document_change
 from rest_compat.sse import PING, ReplyStream, encoded
 
 ID = UUID("0198aaaa-0000-7000-8000-000000000001")
@@ -79,7 +79,7 @@ def test_the_bytes_of_a_document_change() -> None:
     suggestion: Any = SimpleNamespace(
         id=ID, operation="replace_full", suggested_text="Zé", original_text=None, position_start=0, position_end=4
     )
-    event = ReplyEvent(7, "document_change", ID, document_change=changed(suggestion))
+    event = ReplyEvent(7, "document_change", ID, document_change=document_change(suggestion))
     # As the bus carries it.
     assert encoded(ReplyEvent.decode(event.encode())).decode() == (
         'id: 7\ndata: {"type":"document_change","content":null,"message_id":null,"document_change":'

@@ -10,7 +10,7 @@ T = TypeVar("T")
 class RunningReply(Protocol):
     """A reply that this process is producing."""
 
-    id: UUID
+    message_id: UUID
 
     async def run(self) -> None:
         """Produces the reply up to its terminal event."""
@@ -25,11 +25,11 @@ class ReplyRunner(Protocol):
     def find(self, message_id: UUID) -> RunningReply | None:
         """The reply, if this process runs it."""
 
-    def rest(self) -> float:
-        """Seconds to wait after a piece of text while many replies are streamed at once."""
+    def pause_seconds(self) -> float:
+        """How long a reply pauses after a piece of text while the event loop lags."""
 
     def start(self, run: Any) -> None:
-        """Starts a `resolvers.replies.run.Run`."""
+        """Starts a `resolvers.replies.run.ReplyRun`."""
 
     async def complete(self, work: Coroutine[Any, Any, T]) -> T:
         """Runs `work` to its end, also if the caller is cancelled meanwhile."""
@@ -40,5 +40,5 @@ class ReplyRunner(Protocol):
     def cancel(self, message_id: UUID) -> None:
         """Stops the reply if this process runs it."""
 
-    async def stop(self, grace: float) -> None:
-        """Waits `grace` seconds for the replies to end, then ends the others."""
+    async def stop(self, grace_seconds: float) -> None:
+        """Waits so long for the replies to end, then ends the others."""
