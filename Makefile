@@ -6,7 +6,9 @@ READY := .venv/.ready
 # Byte code is kept even where the environment forbids it: each start of a server takes a second less.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: setup serve test lint schema bench bench-large lock
+PAGES := settings limits architecture
+
+.PHONY: setup serve test soak lint schema docs bench bench-large lock
 .DEFAULT_GOAL := serve
 
 setup: $(READY)
@@ -26,15 +28,24 @@ serve: $(READY)
 test: $(READY)
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
+# The tests that look for what happens rarely, at larger numbers: hours instead of seconds of traffic.
+soak: $(READY)
+	CARET_TEST_SOAK=1 $(BIN)/python -m pytest -m soak --timeout=7200
+
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	@$(BIN)/python -m caret schema | diff -u schema.graphql - || (echo "schema.graphql is stale: run make schema"; exit 1)
+	@for page in $(PAGES); do $(BIN)/python -m caret docs $$page | diff -u docs/$$page.md - || { echo "docs/$$page.md is stale: run make docs"; exit 1; }; done
 
 schema: $(READY)
 	$(BIN)/python -m caret schema > schema.graphql
+
+# The pages and parts of docs/ that are generated from the code.
+docs: $(READY)
+	@for page in $(PAGES); do $(BIN)/python -m caret docs $$page > docs/$$page.new && mv docs/$$page.new docs/$$page.md || exit 1; done
 
 bench: $(READY)
 	$(BIN)/python -m bench

@@ -10,8 +10,8 @@ from caret.lazy import import_for_start
 from caret.settings import SettingsError
 
 COMMANDS = ("serve", "worker", "migrate", "schema", "seed", "reindex", "key", "token")
-HIDDEN_COMMANDS = ("check", "web")
-"""What `caret serve` starts for itself."""
+HIDDEN_COMMANDS = ("check", "docs", "web")
+"""What `caret serve` runs for itself, and `make docs`."""
 
 
 class Commands(click.Group):

@@ -1,20 +1,19 @@
 """How CARET_RATE_LIMITS is read: the three plans, each once, and nothing else."""
 
 import pytest
-from pydantic import ValidationError
 
-from caret.settings import RATE_LIMITS, Settings
+from caret.settings import Settings, SettingsError
 from models import Plan
-from resolvers.core.limits import POINTS_PER_MINUTE
 
 
 def read(monkeypatch: pytest.MonkeyPatch, text: str) -> dict[str, int]:
     monkeypatch.setenv("CARET_RATE_LIMITS", text)
-    return Settings().rate_limits
+    return Settings.load().rate_limits
 
 
 def test_what_is_set_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert Settings().rate_limits == read(monkeypatch, "") == read(monkeypatch, RATE_LIMITS) == POINTS_PER_MINUTE
+    default = Settings.load().rate_limits
+    assert default == read(monkeypatch, "") == read(monkeypatch, "free=60,pro=120,enterprise=300")
     given = {Plan.PRO: 1_000_000, Plan.FREE: 1, Plan.ENTERPRISE: 70}
     assert read(monkeypatch, "pro=1000000,free=1,enterprise=70") == given
 
@@ -46,5 +45,5 @@ def test_what_is_set_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     ids=lambda text: text[:50],
 )
 def test_what_is_no_limit_for_each_plan_is_refused(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
-    with pytest.raises(ValidationError, match="must give each plan a number from 1 to 1000000, like free=60,pro=120,"):
+    with pytest.raises(SettingsError, match="must give each plan a number from 1 to 1000000, like free=60,pro=120,"):
         read(monkeypatch, text)

@@ -9,8 +9,10 @@ from caret.app import MAX_BODY
 from caret.providers.catalogue import SILENCE as LLM_SILENCE
 from caret.providers.model_list import MAX_MODELS_FILE
 from caret.providers.stream_chunks import MAX_LINE
-from caret.settings import EF_SEARCH, LEAST_CHUNK, MOST_CHUNK, RATE_LIMITS, Settings
+from caret.setting_types import bounds_of, documentation_of
+from caret.settings import Settings
 from caret.trusted_documents import MAX_FILE
+from caret.wiring import limits_of
 from caret.worker import NOTES_AT_A_TIME
 from models.base import MAX_TEXT
 from models.conversation import MAX_CONTEXT, MAX_MESSAGE, MAX_POSITION, MAX_SUGGESTED_TEXT
@@ -31,7 +33,7 @@ from resolvers.agents.tools import SHOWN
 from resolvers.conversations.suggestions import MAX_LISTED
 from resolvers.core.embedding_cache import MAX_SPARE
 from resolvers.core.idempotency import KEPT, LONGEST
-from resolvers.core.limits import DELIVERIES_PER_MINUTE, POINTS_PER_MINUTE, Limits
+from resolvers.core.limits import DELIVERIES_PER_MINUTE
 from resolvers.core.pagination import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE
 from resolvers.core.ports.webhook_client import MAX_STORED_RESPONSE_BYTES
 from resolvers.events.feed import RING_EVENTS, SILENCE_SECONDS
@@ -100,7 +102,7 @@ def test_the_limits_are_the_ones_in_force() -> None:
     assert rows[segments] == f"{MAX_SEGMENTS:,}; {MAX_SEGMENTS_PER_APPEND:,}; 10,000"
     assert rows["Participants of a note, attendees of an event; tags of a note"] == f"{MAX_PARTICIPANTS}; {MAX_TAGS}"
     assert rows["A message; document text sent with it"] == f"{MAX_MESSAGE:,}; {MAX_CONTEXT:,} characters"
-    limits = Limits()
+    limits = limits_of(Settings())
     assert rows["Replies running at once: of one user, of a workspace"] == (
         f"{limits.replies_per_user}; {limits.replies_per_workspace}"
     )
@@ -120,7 +122,7 @@ def test_the_limits_are_the_ones_in_force() -> None:
 
 def test_the_limits_of_what_is_live_are_the_ones_in_force() -> None:
     rows = {row.split("|")[1].strip(): row.split("|")[2].strip() for row in README.splitlines() if row.startswith("| ")}
-    limits = Limits()
+    limits = limits_of(Settings())
     assert rows["How long events are kept"] == f"{limits.event_retention.days} days"
     assert Settings.model_fields["event_retention_days"].default == limits.event_retention.days
     connections = "Connections of one caller (WebSockets and streams) to one process"
@@ -216,7 +218,7 @@ def test_the_limits_of_searches_are_the_ones_in_force() -> None:
         rows["Different words of a query that are looked for; chunks of one note on a page"]
         == f"{MAX_TERMS}; {PER_NOTE}"
     )
-    assert rows["`CARET_HNSW_EF_SEARCH`"] == f"`{EF_SEARCH}`"
+    assert rows["`CARET_HNSW_EF_SEARCH`"] == f"`{Settings().hnsw_ef_search}`"
 
 
 def test_the_limits_of_suggestions_are_the_ones_in_force() -> None:
@@ -230,10 +232,11 @@ def test_the_limits_of_suggestions_are_the_ones_in_force() -> None:
 def test_the_rate_limits_are_the_ones_in_force() -> None:
     rows = [[cell.strip() for cell in row.split("|")[1:-1]] for row in README.splitlines() if row.startswith("| ")]
     told = {row[0]: row[1] for row in rows}
-    assert {plan: int(told[plan.value]) for plan in POINTS_PER_MINUTE} == POINTS_PER_MINUTE
-    limits = ", ".join(str(points) for points in POINTS_PER_MINUTE.values())
+    points = limits_of(Settings()).points_per_minute
+    assert {plan: int(told[plan.value]) for plan in points} == points
+    limits = ", ".join(str(allowed) for allowed in points.values())
     assert told["Points of one caller in 60 seconds: free, pro, enterprise plan"] == limits
-    assert told["`CARET_RATE_LIMITS`"] == f"`{RATE_LIMITS}`"
+    assert told["`CARET_RATE_LIMITS`"] == documentation_of(Settings.model_fields["rate_limits"]).shown
     once = told["An idempotency key; how long it stands for what it made"]
     assert once == f"1 to {LONGEST} characters; {KEPT.total_seconds() / 3600:.0f} hours"
     priced = {row[0].strip("`"): int(row[1]) for row in rows if row[0].startswith("`{")}
@@ -252,7 +255,7 @@ def test_the_limits_of_indexing_are_the_ones_in_force() -> None:
     rows = {row.split("|")[1].strip(): row.split("|")[2].strip() for row in README.splitlines() if row.startswith("| ")}
     embedding = "Texts in one call of the embedder; vectors kept for the next attempt; notes a worker indexes at once"
     assert rows[embedding] == f"{EMBEDDED_AT_ONCE}; {MAX_SPARE:,}; {NOTES_AT_A_TIME}"
-    limits, sizes = Limits(), Settings.model_fields
+    limits, sizes = limits_of(Settings()), Settings.model_fields
     assert rows["`CARET_CHUNK_SIZE`, `CARET_CHUNK_OVERLAP`"] == f"`{limits.chunk_size}`, `{limits.chunk_overlap}`"
     assert (sizes["chunk_size"].default, sizes["chunk_overlap"].default) == (limits.chunk_size, limits.chunk_overlap)
-    assert f"Characters of a chunk, {LEAST_CHUNK} to {MOST_CHUNK:,}," in README
+    assert "Characters of a chunk, {:,} to {:,},".format(*bounds_of(sizes["chunk_size"])) in README

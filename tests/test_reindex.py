@@ -17,7 +17,6 @@ from sqlmodel import col
 
 from caret.adapters.postgres import engine
 from caret.migrate import migrate
-from caret.settings import Settings
 from caret.wiring import opened
 from models import DocumentEmbedding, Note, Workspace
 from resolvers.core.context import Context
@@ -27,7 +26,7 @@ from tests.faults.helpers import caret
 from tests.resolvers.helpers import make_place, write
 from tests.support.embeddings import EmbeddingServer, embedding
 from tests.support.scratch import scratch_database
-from tests.support.servers import CARET, ROOT, environment, server_process
+from tests.support.servers import CARET, ROOT, environment, server_process, settings_of
 
 CHANCE = random.Random(11)
 WORDS = [f"word{number}" for number in range(3_000)]
@@ -137,7 +136,7 @@ def reindexing(*arguments: str, **settings: str) -> Iterator[subprocess.Popen[st
 @asynccontextmanager
 async def filled(here: Place, count: int) -> AsyncIterator[Context]:
     """A workspace of its own, whose notes this process has indexed."""
-    async with opened(Settings.model_validate(here.settings)) as ctx:
+    async with opened(settings_of(**here.settings)) as ctx:
         me = (await make_place(ctx)).ctx
         await indexing.register(me)
         for number in range(count):

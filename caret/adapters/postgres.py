@@ -6,7 +6,7 @@ from sqlalchemy import AdaptedConnection, event, text
 from sqlalchemy.exc import DBAPIError, DisconnectionError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from caret.settings import EF_SEARCH, SettingsError
+from caret.settings import SettingsError
 from migrations import HEAD
 
 POOL = 20
@@ -32,8 +32,9 @@ PATIENCE = 5.0
 """Seconds that a database may take to let a command in."""
 
 
-def engine(url: str, ef_search: int = EF_SEARCH) -> AsyncEngine:
-    """`url` is the usual postgresql:// one."""
+def engine(url: str, ef_search: int | None = None) -> AsyncEngine:
+    """`url` is the usual postgresql:// one. `ef_search`: chunks that a semantic search considers at a time."""
+    search = {} if ef_search is None else {"hnsw.ef_search": str(ef_search)}
     made = create_async_engine(
         with_driver(url),
         pool_size=POOL,
@@ -41,7 +42,7 @@ def engine(url: str, ef_search: int = EF_SEARCH) -> AsyncEngine:
         pool_timeout=15,
         # The parameters are people's notes: they belong in no error message, and so in no log.
         hide_parameters=True,
-        connect_args={"server_settings": {**SESSION, "hnsw.ef_search": str(ef_search)}, "timeout": 10},
+        connect_args={"server_settings": SESSION | search, "timeout": 10},
     )
     event.listen(made.sync_engine, "checkout", refuse_closed)
     return made

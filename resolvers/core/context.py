@@ -45,7 +45,7 @@ class Context:
     audio: Audio
     vault: SecretsVault
     webhook_client: WebhookClient
-    limits: Limits = field(default_factory=Limits)
+    limits: Limits
     caller: Viewer | None = None
     meter: Meter = field(default_factory=Meter)
     embedding_cache: EmbeddingCache = field(default_factory=EmbeddingCache)

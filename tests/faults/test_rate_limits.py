@@ -13,15 +13,17 @@ import websockets
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from caret.settings import Settings
+from caret.wiring import limits_of
 from models import Plan
 from models.base import new_id
-from resolvers.core.limits import POINTS_PER_MINUTE
 from tests.conftest import Services, Tenant, make_tenant, token
 from tests.support.clients import Caller
 from tests.support.clock import pass_seconds
 from tests.support.servers import RunningServer, server_process
 from tests.test_main_job import CONVERSE, CREATE
 
+POINTS_PER_MINUTE = limits_of(Settings()).points_per_minute
 LIMIT = POINTS_PER_MINUTE[Plan.FREE]
 LEFT = "{ rateLimit { limit remaining resetAt } }"
 # Three root fields and 300 nodes.

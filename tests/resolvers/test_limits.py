@@ -10,7 +10,9 @@ from pydantic import SecretStr
 from sqlalchemy import event, text, update
 from sqlmodel import col
 
+from caret.settings import Settings
 from caret.token_issuer import issue
+from caret.wiring import limits_of
 from models import ApiKey, Plan, Role, Workspace
 from models.base import new_id
 from resolvers.auth import credentials
@@ -18,11 +20,11 @@ from resolvers.core import rate_limit
 from resolvers.core.allowance import Allowance, Meter
 from resolvers.core.context import Context
 from resolvers.core.errors import ErrorCode, Problem
-from resolvers.core.limits import POINTS_PER_MINUTE
 from tests.resolvers.helpers import Place, make_place, refused, statements, with_limits
 from tests.support.clock import pass_seconds
 from tests.support.servers import SECRET
 
+POINTS_PER_MINUTE = limits_of(Settings()).points_per_minute
 LIMIT = POINTS_PER_MINUTE[Plan.ENTERPRISE]
 
 
