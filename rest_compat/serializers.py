@@ -23,8 +23,8 @@ def micros(moment: datetime) -> str:
 
 
 def note(row: Record, details: Details) -> shapes.Note:
-    shown = serialization.shown(row, details.tags.get(row.id, ()), details.segments.get(row.id, ()))
-    return cast(shapes.Note, shown)
+    body = serialization.serialize(row, details.tags.get(row.id, ()), details.segments.get(row.id, ()))
+    return cast(shapes.Note, body)
 
 
 def key(row: Record) -> shapes.KeyShown:

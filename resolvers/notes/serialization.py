@@ -1,28 +1,25 @@
-"""The documented Note: the JSON that `/v1` answers with and that webhooks post, made of rows.
-
-No part of `resolvers.notes`: the event log reads it for webhooks, and notes are written with the event log.
-"""
+"""Serializes a note as the JSON that `/v1` returns and that webhooks post."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
+from pydantic.alias_generators import to_camel
 from sqlalchemy import Select, select
 from sqlmodel import col
 
 from models import Note, NoteTag, Tag, TranscriptSegment
 from models.base import Record
+from models.note import NoteFields
 from resolvers.core.database import Transaction
 
-COLUMNS: tuple[Any, ...] = tuple(
-    getattr(Note, name)
-    for name in (
-        *("id", "title", "kind", "status", "created_at", "updated_at", "visibility", "participants"),
-        *("total_duration_sec", "user_written_note", "enhanced_note", "summary", "calendar_event"),
-        *("input_language", "translation_language", "meeting_app", "revision"),
-    )
-)
+DOCUMENT_FIELDS = {"content_text", "content_json"}
+"""The editor's document, which only GraphQL reads and writes."""
+PLAIN_FIELDS = {to_camel(name): name for name in NoteFields.model_fields if name not in DOCUMENT_FIELDS}
+"""The column of each field that is serialized as it is stored."""
+OTHER_COLUMNS = ("id", "status", "revision", "created_at", "updated_at", "participants", "calendar_event")
+COLUMNS: tuple[Any, ...] = tuple(getattr(Note, name) for name in (*PLAIN_FIELDS.values(), *OTHER_COLUMNS))
 PARTICIPANT = {
     "name": "name",
     "email": "email",
@@ -55,40 +52,32 @@ def segments_query(note_ids: Iterable[UUID]) -> Select[Any]:
 
 
 async def read(tx: Transaction, note_id: UUID) -> dict[str, Any] | None:
-    """The note as this transaction sees it, whoever may read it; None where it is gone. Three statements."""
+    """The JSON of the note as this transaction sees it, in three statements. None if the note is deleted. No gate."""
     row = (await tx.execute(select(*COLUMNS).where(col(Note.id) == note_id))).one_or_none()
     if row is None:
         return None
     tags = (await tx.execute(tags_query([note_id]))).all()
-    return shown(row, tags, (await tx.execute(segments_query([note_id]))).all())
+    return serialize(row, tags, (await tx.execute(segments_query([note_id]))).all())
 
 
-def shown(row: Record, tags: Iterable[Record], segments: Iterable[Record]) -> dict[str, Any]:
+def serialize(row: Record, tags: Iterable[Record], segments: Iterable[Record]) -> dict[str, Any]:
+    """The note's JSON from its row, its tags and its whole transcript."""
     return {
         "id": row.id,
-        "title": row.title,
-        "kind": row.kind,
         "status": row.status,
+        **{field: getattr(row, column) for field, column in PLAIN_FIELDS.items()},
         "createdAt": millis(row.created_at),
         "updatedAt": millis(row.updated_at),
-        "visibility": row.visibility,
         "tags": [{"id": tag.id, "name": tag.name, "color": tag.color} for tag in tags],
         "participants": [_participant(person) for person in row.participants],
-        "totalDurationSec": row.total_duration_sec,
-        "userWrittenNote": row.user_written_note,
-        "enhancedNote": row.enhanced_note,
-        "summary": row.summary,
         "transcripts": [_segment(segment) for segment in segments],
         "calendarEvent": row.calendar_event and _calendar_event(row.calendar_event),
-        "inputLanguage": row.input_language,
-        "translationLanguage": row.translation_language,
-        "meetingApp": row.meeting_app,
         "revision": row.revision,
     }
 
 
 def _participant(person: dict[str, Any]) -> dict[str, Any]:
-    return {shown: person.get(stored) for shown, stored in PARTICIPANT.items()}
+    return {field: person.get(stored) for field, stored in PARTICIPANT.items()}
 
 
 def _segment(segment: Record) -> dict[str, Any]:

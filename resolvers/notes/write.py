@@ -25,8 +25,10 @@ from resolvers.notes.read import columns, get
 
 INDEXED_FIELDS = {"title", "user_written_note", "enhanced_note", "summary", "content_text", "transcripts"}
 TRANSLATED_FIELDS = {"transcripts", "translation_language"}
-RELATIONS = {"tag_ids", "transcripts"}
-NULLABLE = {"calendar_event", "content_json", "folder_id", "input_language", "translation_language", "meeting_app"}
+COLUMNS = Note.__table__.columns  # type: ignore[attr-defined]  # set on table classes
+STORED_FIELDS = NoteDraft.model_fields.keys() & COLUMNS.keys()
+"""The fields of a draft that are columns of the note. The others are rows of other tables."""
+NULLABLE_FIELDS = {name for name in STORED_FIELDS if COLUMNS[name].nullable}
 
 
 async def create(ctx: Context, draft: NoteDraft, key: str | None = None) -> Record:
@@ -154,14 +156,14 @@ async def _publish(ctx: Context, tx: Transaction, note: Record, kind: EventType,
 
 
 def _refuse_nulls(change: NoteChange, fields: set[str]) -> None:
-    for name in fields - NULLABLE:
+    for name in fields - NULLABLE_FIELDS:
         if getattr(change, name) is None:
             raise bad_input(type(change).model_fields[name].alias or name, "This field can't be null.")
 
 
 def _values(draft: NoteDraft, fields: set[str]) -> dict[str, Any]:
     """The columns of a draft's fields; what is stored as JSON is dumped as such."""
-    values = {name: getattr(draft, name) for name in fields - RELATIONS}
+    values = {name: getattr(draft, name) for name in fields & STORED_FIELDS}
     if "participants" in fields:
         values["participants"] = [_participant(person) for person in draft.participants]
     if values.get("calendar_event") is not None:

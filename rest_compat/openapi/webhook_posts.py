@@ -4,12 +4,15 @@
 """
 
 from collections.abc import Iterator
-from typing import Any, Generic, Protocol, TypeVar
+from functools import cache, reduce
+from operator import or_
+from types import UnionType
+from typing import Any, Generic, Protocol, TypeVar, get_args, get_origin, get_type_hints
 from uuid import UUID
 
+from pydantic.alias_generators import to_snake
 from typing_extensions import TypedDict
 
-from models.note import NoteKind, NoteStatus, NoteVisibility
 from resolvers.webhooks.events import WEBHOOK_EVENTS, WebhookEventName
 from resolvers.webhooks.payloads import (
     PayloadBuilder,
@@ -20,7 +23,7 @@ from resolvers.webhooks.payloads import (
     build_test,
 )
 from rest_compat.headers import taken
-from rest_compat.shapes import Moment, Note, TagOfNote
+from rest_compat.shapes import Attendee, CalendarEvent, Moment, Note, Participant, Segment
 
 Json = dict[str, Any]
 T = TypeVar("T")
@@ -57,67 +60,34 @@ class TestPayload(TypedDict):
     message: str
 
 
-class MeetingParticipant(TypedDict):
-    name: str
-    email: str
-    profile_image_url: str | None
-    account_name: str | None
-    account_domain: str | None
-    account_image_url: str | None
+MEETING_NAMES = {
+    Participant: "MeetingParticipant",
+    Segment: "MeetingSegment",
+    Attendee: "MeetingAttendee",
+    CalendarEvent: "MeetingEvent",
+    Note: "Meeting",
+}
+"""The shapes of a note that have fields of several words, and the names of their forms in snake_case."""
 
 
-class MeetingSegment(TypedDict):
-    speaker: str
-    text: str
-    translation: str | None
-    start_timestamp: str
-    end_timestamp: str
-
-
-class MeetingAttendee(TypedDict):
-    self: bool
-    email: str
-    display_name: str | None
-
-
-class MeetingEvent(TypedDict):
-    id: str
-    href: str | None
-    title: str
-    starts_at: Moment
-    ends_at: Moment
-    created_at: Moment | None
-    updated_at: Moment | None
-    calendar_id: str | None
-    attendees: list[MeetingAttendee]
-
-
-class Meeting(TypedDict):
-    """The Note under the older API's names."""
-
-    id: UUID
-    title: str
-    kind: NoteKind
-    status: NoteStatus
-    created_at: Moment
-    updated_at: Moment
-    visibility: NoteVisibility
-    tags: list[TagOfNote]
-    participants: list[MeetingParticipant]
-    total_duration_sec: float
-    user_written_note: str
-    enhanced_note: str
-    summary: str
-    transcripts: list[MeetingSegment]
-    calendar_event: MeetingEvent | None
-    input_language: str | None
-    translation_language: str | None
-    meeting_app: str | None
-    revision: int
+@cache
+def snake_cased_shape(shape: Any) -> Any:
+    """The shape of what `resolvers.webhooks.payloads.snake_cased` makes of JSON of a shape."""
+    if shape in MEETING_NAMES:
+        hints = get_type_hints(shape, include_extras=True)
+        fields = {to_snake(name): snake_cased_shape(hint) for name, hint in hints.items()}
+        snake_cased: Any = TypedDict(MEETING_NAMES[shape], fields)  # type: ignore[misc]  # made of another
+        snake_cased.__doc__ = f"A {shape.__name__} with the names of its fields in snake_case."
+        return snake_cased
+    if get_origin(shape) is list:
+        return list[snake_cased_shape(*get_args(shape))]  # type: ignore[misc]
+    if get_origin(shape) is UnionType:
+        return reduce(or_, map(snake_cased_shape, get_args(shape)))
+    return shape
 
 
 class MeetingPayload(TypedDict):
-    meeting: Meeting
+    meeting: snake_cased_shape(Note)  # type: ignore[valid-type]
 
 
 SCHEMAS: dict[PayloadBuilder, Any] = {

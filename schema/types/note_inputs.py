@@ -1,12 +1,12 @@
-"""What clients send to write and to find notes. The limits stand with the drafts, in `models.note`."""
+"""Inputs that write and filter notes. Their limits are declared in `models.note` and `models.transcript`."""
 
 from datetime import datetime
 
 import strawberry
 from strawberry import UNSET
-from strawberry.scalars import JSON
 
 from schema.types.enums import NoteKind, NoteOrderField, NoteStatus, NoteVisibility, OrderDirection
+from schema.types.note_fields import NoteFields, with_optional
 
 
 @strawberry.input
@@ -49,27 +49,16 @@ class CalendarEventInput:
 
 
 @strawberry.input
+@with_optional(NoteFields)
 class UpdateNoteInput:
     """An absent field is kept, an explicit null clears what may be null."""
 
-    title: str | None = UNSET
-    kind: NoteKind | None = UNSET
-    visibility: NoteVisibility | None = UNSET
     status: NoteStatus | None = UNSET
-    user_written_note: str | None = UNSET
-    enhanced_note: str | None = UNSET
-    summary: str | None = UNSET
-    content_json: JSON | None = UNSET
-    content_text: str | None = UNSET
     tag_ids: list[strawberry.ID] | None = UNSET
     folder_id: strawberry.ID | None = UNSET
     participants: list[ParticipantInput] | None = UNSET
     transcripts: list[TranscriptSegmentInput] | None = UNSET
     calendar_event: CalendarEventInput | None = UNSET
-    total_duration_sec: float | None = UNSET
-    input_language: str | None = UNSET
-    translation_language: str | None = UNSET
-    meeting_app: str | None = UNSET
 
 
 @strawberry.input

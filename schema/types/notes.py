@@ -5,7 +5,6 @@ from datetime import datetime
 from typing import Annotated
 
 import strawberry
-from strawberry.scalars import JSON
 
 from models.base import Record, as_id
 from models.note import NoteChange, NoteDraft
@@ -17,9 +16,10 @@ from resolvers.core.drafts import parse_draft
 from resolvers.core.pagination import Page, PageArguments
 from schema.execution.selection import columns
 from schema.types.base import Connection, Info, Node, or_none, parse_id
-from schema.types.enums import NoteKind, NoteStatus, NoteVisibility
+from schema.types.enums import NoteStatus
 from schema.types.folders import Folder
 from schema.types.inputs import draft, once, values
+from schema.types.note_fields import NoteFields
 from schema.types.note_inputs import CreateNoteInput, NoteFilter, NoteOrder, TranscriptSegmentInput, UpdateNoteInput
 from schema.types.tags import Tag
 from schema.types.workspaces import User
@@ -65,25 +65,13 @@ class TranscriptSegment(Node):
 
 
 @strawberry.type
-class Note(Node):
-    title: str
-    kind: NoteKind
+class Note(Node, NoteFields):
     status: NoteStatus
-    visibility: NoteVisibility
     revision: int
     created_at: datetime
     updated_at: datetime
     participants: list[Participant]
     calendar_event: CalendarEvent | None
-    total_duration_sec: float
-    user_written_note: str
-    enhanced_note: str
-    summary: str
-    content_text: str
-    content_json: JSON | None
-    input_language: str | None
-    translation_language: str | None
-    meeting_app: str | None
     indexed_at: datetime | None
     chunk_count: int
 

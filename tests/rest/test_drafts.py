@@ -8,7 +8,7 @@ from uuid import UUID
 import pytest
 
 from models.conversation import AgentType
-from models.note import NoteVisibility
+from models.note import NoteFields, NoteVisibility
 from resolvers.notes import serialization
 from resolvers.notes.read import Details
 from rest_compat import serializers
@@ -93,9 +93,8 @@ def test_moments_are_shown_in_utc_with_a_z() -> None:
 
 def test_a_note_shows_no_internal_key() -> None:
     row: Any = SimpleNamespace(
-        id=ID, title="t", kind="online", status="idle", visibility="private", revision=1, total_duration_sec=1.5,
-        created_at=MOMENT, updated_at=MOMENT, user_written_note="", enhanced_note="", summary="",
-        input_language=None, translation_language=None, meeting_app=None,
+        **dict.fromkeys(NoteFields.model_fields), id=ID, status="idle", revision=1,
+        created_at=MOMENT, updated_at=MOMENT,
         participants=[{"name": "Ann", "email": "A@b.c", "email_key": "a@b.c", "account_name": "Co"}],
         calendar_event={"id": "e", "title": "t", "starts_at": "2026-01-02T03:04:05Z",
                         "ends_at": "2026-01-02T03:04:05.5Z", "attendees": [{"self": True, "email": "a@b.c"}]},
