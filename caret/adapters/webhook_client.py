@@ -17,16 +17,14 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import httpcore2
-import structlog
 
 from models.base import mended
 from models.limits import limit
 from resolvers.core.errors import Problem
+from resolvers.core.failures import report_failure
 from resolvers.core.ports.webhook_client import MAX_STORED_RESPONSE_BYTES, EndpointUnreachable, WebhookResponse
 from resolvers.webhooks import url_policy
 from resolvers.webhooks.url_policy import Address
-
-log = structlog.get_logger()
 
 CONNECT_TIMEOUT_SECONDS = limit(
     5.0,
@@ -260,7 +258,7 @@ class HttpWebhookClient:
             if result is None:
                 raise
             if not isinstance(error, NETWORK_ERRORS):
-                log.exception("webhook.close_failed")
+                report_failure("webhook.close_failed", error)
         return result
 
     async def close(self) -> None:
@@ -280,9 +278,8 @@ async def _read_beginning(response: httpcore2.Response, deadline: float) -> str:
                 await asyncio.sleep(0)
     except NETWORK_ERRORS:
         pass
-    except Exception:
-        # The HTTP/2 library's own errors come through here, and errors of this program.
-        log.exception("webhook.body_not_read")
+    except Exception as error:  # noqa: BLE001 (errors of the HTTP/2 library come through here)
+        report_failure("webhook.body_not_read", error)
     return mended(stored.decode("utf-8", "ignore"))
 
 

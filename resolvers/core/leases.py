@@ -102,10 +102,21 @@ class LeaseQueue:
             return await self.claim_in(tx, self.lock(ready, limit), columns, **values)
 
     async def claim_in(
-        self, tx: Transaction, ids: Any, columns: Sequence[Any], *, now: Any = None, **values: Any
+        self,
+        tx: Transaction,
+        ids: Any,
+        columns: Sequence[Any],
+        *conditions: ColumnElement[bool],
+        now: Any = None,
+        **values: Any,
     ) -> Sequence[Record]:
-        """Claims the rows with these ids, a list or a query that has locked them. `now` is for a clock of its own."""
-        claimed = self._update(self.id.in_(ids), {**values, self.until.key: self.lease_end(now)}, columns)
+        """Claims the rows with these ids, a list or a query that has locked them. `now` is for a clock of its own.
+
+        `columns` may be of other tables too, which `conditions` join.
+        """
+        claimed = self._update(
+            (self.id.in_(ids), *conditions), {**values, self.until.key: self.lease_end(now)}, columns
+        )
         return (await tx.execute(claimed)).all()
 
     async def renew(self, tx: Transaction, job: Record, *conditions: ColumnElement[bool]) -> datetime | None:

@@ -14,6 +14,7 @@ from models.base import Record
 from models.webhook import DeliveryStatus
 from resolvers.core.context import Context
 from resolvers.core.database import Transaction
+from resolvers.core.failures import report_failure
 from resolvers.core.ports.webhook_client import WebhookResponse
 from resolvers.events.log import publish
 from resolvers.webhooks import backoff
@@ -57,7 +58,7 @@ async def record_outcome(ctx: Context, job: Record, outcome: Outcome) -> None:
         if isinstance(error, DBAPIError) and error.connection_invalidated:
             raise
         # Whatever an endpoint responds, its delivery must not stay pending for ever.
-        log.exception("webhook.response_not_stored", delivery=str(job.id))
+        report_failure("webhook.response_not_stored", error, delivery=str(job.id))
         await _record(ctx, job, Outcome(outcome.request_headers, error=outcome.error))
 
 

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import bindparam, func, insert, select, update
+from sqlalchemy import Select, bindparam, func, insert, select, update
 from sqlalchemy.orm import aliased
 from sqlmodel import col
 
@@ -21,10 +21,13 @@ from models.limits import limit
 from models.webhook import DeliveryStatus
 from resolvers.core.context import Context
 from resolvers.core.database import Transaction
+from resolvers.core.leases import LeaseQueue
 from resolvers.webhooks.backoff import MAX_ATTEMPTS, RATE_WINDOW
 
 LEASE = timedelta(seconds=60)
 """How long no other worker posts a claimed delivery."""
+QUEUE = LeaseQueue("webhook_delivery", Delivery, id=col(Delivery.id), until=col(Delivery.due_at), lease=LEASE)
+"""The time is that of `ctx.clock`, and the waits between attempts are those of `resolvers.webhooks.backoff`."""
 MAX_POSTS_PER_ENDPOINT = limit(
     4, "Simultaneous posts of one worker to one webhook endpoint", area="Webhooks", beyond="the others wait"
 )
@@ -153,7 +156,7 @@ async def _read_due(tx: Transaction, now: datetime, active: ActivePosts) -> Sequ
         )
         .exists()
     )
-    due = (
+    due: Select[Any] = (
         select(col(Delivery.id), col(Delivery.workspace_id), col(Delivery.webhook_id), col(Workspace.plan))
         .join(Webhook, col(Webhook.id) == col(Delivery.webhook_id))
         .join(Workspace, col(Workspace.id) == col(Delivery.workspace_id))
@@ -161,10 +164,8 @@ async def _read_due(tx: Transaction, now: datetime, active: ActivePosts) -> Sequ
         .where(col(Delivery.webhook_id).not_in(full_endpoints), col(Delivery.workspace_id).not_in(full_workspaces))
         .where(~earlier_pending, col(Delivery.attempts) < MAX_ATTEMPTS)
         .order_by(col(Delivery.due_at), col(Delivery.seq))
-        .limit(CANDIDATES)
-        .with_for_update(skip_locked=True, of=Delivery)
     )
-    return (await tx.execute(due)).all()
+    return (await tx.execute(QUEUE.lock(due, CANDIDATES))).all()
 
 
 async def _count_posts(tx: Transaction, now: datetime, workspaces: Sequence[UUID]) -> Sequence[Record]:
@@ -176,13 +177,9 @@ async def _count_posts(tx: Transaction, now: datetime, workspaces: Sequence[UUID
 
 
 async def _lease(tx: Transaction, ids: Sequence[UUID], now: datetime) -> Sequence[Record]:
-    claimed = (
-        update(Delivery)
-        .where(col(Delivery.id).in_(ids), col(Webhook.id) == col(Delivery.webhook_id))
-        .values(attempts=col(Delivery.attempts) + 1, attempted_at=now, due_at=now + LEASE)
-        .returning(*JOB)
-    )
-    jobs = (await tx.execute(claimed)).all()
+    of_delivery = col(Webhook.id) == col(Delivery.webhook_id)
+    attempt = {"attempts": col(Delivery.attempts) + 1, "attempted_at": now}
+    jobs = await QUEUE.claim_in(tx, ids, JOB, of_delivery, now=now, **attempt)
     posts = [{"id": new_id(), "workspace_id": job.workspace_id, "posted_at": now} for job in jobs]
     if posts:
         await tx.execute(insert(WebhookPost), posts)

@@ -7,7 +7,6 @@ under the same `webhook-id`.
 import asyncio
 from collections.abc import Callable
 
-import structlog
 from sqlalchemy import select
 from sqlmodel import col
 
@@ -15,12 +14,11 @@ from models import Delivery
 from models.base import Record
 from models.limits import limit
 from resolvers.core.context import Context
+from resolvers.core.failures import report_failure
 from resolvers.core.ports.webhook_client import EndpointUnreachable, WebhookResponse
 from resolvers.webhooks import signatures
 from resolvers.webhooks.outcomes import Outcome, record_outcome
 from resolvers.webhooks.queue import ActivePosts, claim
-
-log = structlog.get_logger()
 
 MAX_POSTS_PER_WORKER = limit(64, "Simultaneous posts of one worker", area="Webhooks", beyond="the others wait")
 FIXED_HEADERS = {"Content-Type": "application/json", "User-Agent": "Caret-Webhooks/1.0"}
@@ -55,8 +53,8 @@ class Sender:
             # It is None if the delivery was deleted since it was claimed.
             if body is not None:
                 await record_outcome(self._ctx, job, await post(self._ctx, job, body))
-        except Exception as error:  # noqa: BLE001 (the lease runs out, and it is tried again)
-            log.warning("webhook.unsettled", delivery=str(job.id), error=str(error) or type(error).__name__)
+        except Exception as error:  # noqa: BLE001 (the lease runs out, and another attempt is made)
+            report_failure("webhook.outcome_not_recorded", error, delivery=str(job.id))
         finally:
             self._active.end(job)
             self._on_room()
@@ -82,8 +80,8 @@ async def post(ctx: Context, job: Record, body: bytes) -> Outcome:
         response = await ctx.webhook_client.post(job.url, headers, body)
     except EndpointUnreachable as error:
         return Outcome(headers, error=str(error))
-    except Exception as error:  # noqa: BLE001 (an odd answer is a failure like any other: it is tried again, and ends)
-        log.warning("webhook.misunderstood", delivery=str(job.id), error=str(error) or type(error).__name__)
+    except Exception as error:  # noqa: BLE001 (a failed attempt like any other: the delivery must not stay pending)
+        report_failure("webhook.response_not_understood", error, delivery=str(job.id))
         return Outcome(headers, error="The answer could not be understood.")
     return Outcome(headers, response, _failure(response))
 

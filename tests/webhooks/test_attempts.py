@@ -10,6 +10,7 @@ import pytest
 from caret.adapters.webhook_client import MAX_RESPONSE_BYTES, MIN_CHUNK_COST_BYTES
 from models.webhook import DeliveryStatus
 from resolvers.core.context import Context
+from resolvers.core.failures import FAILURES
 from resolvers.core.ports.webhook_client import MAX_STORED_RESPONSE_BYTES, WebhookResponse
 from resolvers.webhooks.backoff import JITTER, MAX_ATTEMPTS, RETRY_WAITS
 from tests.support.receiver import Behaviour, Receiver, answer, drip, flood, repeat, reset, say, silence
@@ -195,14 +196,20 @@ class Odd:
         return self.what
 
 
-async def test_an_error_that_nobody_thought_of(ctx: Context, clock: Clock) -> None:
-    """It is a failure like any other, and ends as they do."""
+async def test_a_bug_is_reported_with_its_traceback_and_the_delivery_ends_as_failed(
+    ctx: Context, clock: Clock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = FAILURES["webhook.response_not_understood"]
     here = replace(ctx, webhook_client=Odd(RuntimeError("secret")))
     [ident] = await deliver(ctx, await hook(ctx, "https://hooks.example.com/"))
     await work_until(here, clock, clock.now + timedelta(days=2))
     got = await row(ctx, ident)
     assert (got.status, got.attempts) == (DeliveryStatus.FAILED, MAX_ATTEMPTS)
     assert got.error == "The answer could not be understood."
+    assert FAILURES["webhook.response_not_understood"] == before + MAX_ATTEMPTS
+    printed = "".join(capsys.readouterr())
+    assert printed.count("RuntimeError: secret") == MAX_ATTEMPTS
+    assert "Traceback" in printed
 
 
 @pytest.mark.parametrize(
