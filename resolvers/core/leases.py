@@ -90,7 +90,7 @@ class LeaseQueue:
         """The value of `until` for a lease that begins now, by the database's clock or by another one."""
         return (func.now() if now is None else now) + self.lease
 
-    def lock(self, ready: Select[Any], limit: int) -> Select[Any]:
+    def lock(self, ready: Select[*tuple[Any, ...]], limit: int) -> Select[*tuple[Any, ...]]:
         """Restricts a query for ids to `limit` rows that no other transaction is claiming at the moment."""
         return ready.limit(limit).with_for_update(skip_locked=True, of=self.table)
 

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, bindparam, func, insert, select, update
+from sqlalchemy import bindparam, func, insert, select, update
 from sqlalchemy.orm import aliased
 from sqlmodel import col
 
@@ -156,7 +156,7 @@ async def _read_due(tx: Transaction, now: datetime, active: ActivePosts) -> Sequ
         )
         .exists()
     )
-    due: Select[Any] = (
+    due = (
         select(col(Delivery.id), col(Delivery.workspace_id), col(Delivery.webhook_id), col(Workspace.plan))
         .join(Webhook, col(Webhook.id) == col(Delivery.webhook_id))
         .join(Workspace, col(Workspace.id) == col(Delivery.workspace_id))
