@@ -86,7 +86,6 @@ class Message(SQLModel, table=True):
     content: str = Field(default="", sa_column=string(default=""))
     state: MessageState = Field(default=MessageState.DONE, sa_column=choice(MessageState))
     model_id: str | None = Field(default=None, sa_column=string(nullable=True))
-    agent_type: str | None = Field(default=None, sa_column=string(nullable=True))
     token_count: int | None = Field(default=None, sa_column=Column(Integer, nullable=True))
     # What the provider reported for a reply: {"input_tokens", "output_tokens", "requests"}.
     usage: dict[str, int] | None = Field(default=None, sa_column=json())

@@ -28,7 +28,7 @@ PUBLIC = {"models", "defaultModel"}
 # Where people of other workspaces belong: a note may be shared with anybody whose id is known.
 FOR_OTHERS = {"shareNote.userId"}
 # Stored, and shown by no field.
-NEVER_SHOWN = {"notes.index_content", "messages.model_id", "messages.agent_type", "messages.error", "events.payload"}
+NEVER_SHOWN = {"notes.index_content", "messages.model_id", "messages.error", "events.payload"}
 NEVER_SHOWN |= {f"recordings.{name}" for name in ("content_type", "extension", "audio_url", "error")}
 
 

@@ -121,7 +121,6 @@ def _reply(request: ReplyRequest) -> dict[str, Any]:
         "role": MessageRole.ASSISTANT,
         "state": MessageState.STREAMING,
         "model_id": request.model_id,
-        "agent_type": request.agent_type,
         "lease_until": func.now() + request.ctx.limits.reply_lease,
     }
 
