@@ -25,7 +25,7 @@ from resolvers.core.database import Database, Transaction
 from resolvers.search.query.scope import Scope, is_large
 from resolvers.search.query.semantic import Question, nearest
 from tests.support.clients import Caller
-from tests.support.scratch import scratch_database
+from tests.support.databases import empty_database
 from tests.support.servers import server_process
 
 SMALL, USUAL, LARGE = 10_000, 100_000, 1_000_000
@@ -83,7 +83,7 @@ async def grown(stage: Stage, sizes: tuple[int, int]) -> None:
 
 async def measured(stage: Stage, chunks: int) -> dict[str, float]:
     """Prints all of one size; returns the medians by name."""
-    async with scratch_database(stage.database_url) as url:
+    async with empty_database(stage.database_url) as url:
         await migrate(url)
         database = engine(url)
         try:

@@ -13,13 +13,13 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from caret.adapters.postgres import engine
 from caret.embedded.nats import EmbeddedNats
 from caret.embedded.postgres import EmbeddedPostgres
-from caret.migrate import migrate
 from caret.token_issuer import issue
 from models import Plan, Role
 from resolvers.auth import credentials
 from resolvers.core.database import Transaction
 from tests.support import server_logs
 from tests.support.clients import Caller
+from tests.support.databases import prepare
 from tests.support.llm import MODEL, ScriptedModel
 from tests.support.servers import ENCRYPTION_KEY, SECRET, UNLIMITED, RunningServer, running_server
 
@@ -67,7 +67,7 @@ def services(tmp_path_factory: pytest.TempPathFactory, llm: ScriptedModel) -> It
     postgres, nats = EmbeddedPostgres(folder / "postgres"), EmbeddedNats(folder / "nats")
     try:
         url = postgres.start()
-        asyncio.run(migrate(url))
+        asyncio.run(prepare(url))
         yield Services(url, nats.start(), llm)
     finally:
         nats.stop()

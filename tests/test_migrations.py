@@ -16,7 +16,7 @@ from caret.adapters.postgres import engine, is_migrated, with_driver
 from caret.migrate import migrate, migrations
 from migrations import HEAD
 from tests.conftest import Services
-from tests.support.scratch import scratch_database
+from tests.support.databases import empty_database
 
 EVERYTHING = """
 SELECT 'column', table_name::text, column_name::text, data_type::text, is_nullable::text, column_default::text,
@@ -47,7 +47,7 @@ async def migrated(url: str) -> bool:
 
 
 async def test_there_and_back_and_there_again(services: Services) -> None:
-    async with scratch_database(services.database_url) as url:
+    async with empty_database(services.database_url) as url:
         empty = await structure(url)
         assert (empty, await migrated(url)) == ([], False)
         await migrate(url)
@@ -78,7 +78,7 @@ async def test_the_models_are_what_the_migrations_make(services: Services) -> No
 
 async def test_a_database_made_from_the_models_has_the_same_structure(services: Services) -> None:
     """Also of what `compare_metadata` does not compare: checks, generated columns, kinds of indexes."""
-    async with scratch_database(services.database_url) as url:
+    async with empty_database(services.database_url) as url:
         await migrate(url)
         expected = [row for row in await structure(url) if row[1] != "alembic_version"]
         database = create_async_engine(with_driver(url))
@@ -91,7 +91,7 @@ async def test_a_database_made_from_the_models_has_the_same_structure(services: 
 
 @pytest.mark.parametrize("revision", ["head", "base"])
 async def test_several_at_once(services: Services, revision: str) -> None:
-    async with scratch_database(services.database_url) as url:
+    async with empty_database(services.database_url) as url:
         if revision == "base":
             await migrate(url)
         await asyncio.gather(*(migrate(url, revision) for _ in range(3)))
@@ -99,7 +99,7 @@ async def test_several_at_once(services: Services, revision: str) -> None:
 
 
 async def test_going_back_with_data_in_it(services: Services) -> None:
-    async with scratch_database(services.database_url) as url:
+    async with empty_database(services.database_url) as url:
         await migrate(url)
         database = engine(url)
         async with database.begin() as connection:

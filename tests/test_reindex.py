@@ -16,7 +16,6 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlmodel import col
 
 from caret.adapters.postgres import engine
-from caret.migrate import migrate
 from caret.wiring import opened
 from models import DocumentEmbedding, Note, Workspace
 from resolvers.core.context import Context
@@ -24,8 +23,8 @@ from resolvers.search import indexing
 from tests.conftest import Services, make_tenant
 from tests.faults.helpers import caret
 from tests.resolvers.helpers import make_place, write
+from tests.support.databases import migrated_database
 from tests.support.embeddings import EmbeddingServer, embedding
-from tests.support.scratch import scratch_database
 from tests.support.servers import CARET, ROOT, environment, server_process, settings_of
 
 CHANCE = random.Random(11)
@@ -60,8 +59,7 @@ class Place:
 async def here(
     services: Services, endpoint: EmbeddingServer, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Place]:
-    async with scratch_database(services.database_url) as url:
-        await migrate(url)
+    async with migrated_database(services.database_url) as url:
         settings = services.settings | {
             "database_url": url,
             "embedding_base_url": endpoint.url,

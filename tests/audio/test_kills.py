@@ -9,12 +9,11 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from caret.adapters.postgres import engine
-from caret.migrate import migrate
 from tests.audio.helpers import PATIENCE, made, mark, note, reaches, told
 from tests.conftest import Services, Tenant, make_tenant
 from tests.faults.helpers import parts, until
+from tests.support.databases import migrated_database
 from tests.support.llm import Script
-from tests.support.scratch import scratch_database
 from tests.support.servers import ServerProcess, running_server, server_process
 from tests.support.transcriber import Hearing, ScriptedTranscriber
 
@@ -24,8 +23,7 @@ pytestmark = pytest.mark.timeout(300)
 @pytest.fixture
 async def alone(services: Services) -> AsyncIterator[str]:
     """A database whose work no other server's worker takes."""
-    async with scratch_database(services.database_url) as url:
-        await migrate(url)
+    async with migrated_database(services.database_url) as url:
         yield url
 
 

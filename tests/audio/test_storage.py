@@ -14,7 +14,6 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from caret.adapters.audio_storage import AudioBucket, AudioFolder
 from caret.adapters.postgres import engine
-from caret.migrate import migrate
 from caret.settings import Settings
 from caret.wiring import opened
 from resolvers import recordings
@@ -23,7 +22,7 @@ from resolvers.core.errors import ErrorCode, Problem
 from resolvers.core.ports.audio import AudioStore
 from tests.audio.helpers import FROM_AUDIO, address, error, made, mark, put, reaches, recording, sound, uploaded
 from tests.conftest import Services, Tenant, make_tenant
-from tests.support.scratch import scratch_database
+from tests.support.databases import migrated_database
 from tests.support.servers import SECRET, RunningServer, running_server
 from tests.support.transcriber import Hearing, ScriptedTranscriber
 
@@ -130,8 +129,7 @@ async def s3_place(
     """A server with a bucket, and its database of its own: the workers of other servers have no such bucket."""
     keys = {"storage_access_key_id": "id", "storage_secret_access_key": "secret"}
     place = {"storage_url": "s3://notes/audio", "storage_endpoint": s3, "public_url": "https://caret.example/"}
-    async with scratch_database(services.database_url) as url:
-        await migrate(url)
+    async with migrated_database(services.database_url) as url:
         tables = engine(url)
         settings = {**services.settings, **hearing, **keys, **place, "database_url": url, "data_dir": str(tmp_path)}
         with running_server(**settings) as served:

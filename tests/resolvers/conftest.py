@@ -6,21 +6,19 @@ import pytest
 import structlog
 from pydantic import SecretStr
 
-from caret.migrate import migrate
 from caret.settings import Settings
 from caret.wiring import opened
 from resolvers.core.context import Context
 from tests.conftest import Services
 from tests.resolvers.helpers import Place, make_place
+from tests.support.databases import migrated_database
 from tests.support.llm import MODEL
-from tests.support.scratch import scratch_database
 from tests.support.servers import SECRET
 
 
 @pytest.fixture(scope="session")
 async def ctx(services: Services, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Context]:
-    async with scratch_database(services.database_url) as url:
-        await migrate(url)
+    async with migrated_database(services.database_url) as url:
         settings = Settings(
             database_url=url,
             nats_url=services.nats_url,

@@ -10,7 +10,6 @@ from uuid import UUID
 import pytest
 
 from caret.adapters.postgres import engine
-from caret.migrate import migrate
 from models.conversation import SuggestionStatus
 from models.note import NoteKind, NoteStatus, NoteVisibility
 from models.note_filter import NoteFilter, NoteOrder, NoteOrderField, OrderDirection
@@ -27,7 +26,7 @@ from resolvers.webhooks import deliveries, endpoints, outcomes
 from resolvers.workspaces import api_keys, groups, invites, members, workspaces
 from tests.conftest import Services
 from tests.resolvers.helpers import executed, make_place, page_of
-from tests.support.scratch import scratch_database
+from tests.support.databases import migrated_database
 
 NOTES = 100_000
 # Half of the notes are in one workspace, the others in fifty; of what a workspace has few of, it has few. Ids are made
@@ -114,8 +113,7 @@ class Big:
 @pytest.fixture(scope="module")
 async def big(services: Services, ctx: Context) -> AsyncIterator[Big]:
     """On a database of its own: nobody else's lists are to be as long."""
-    async with scratch_database(services.database_url) as url:
-        await migrate(url)
+    async with migrated_database(services.database_url) as url:
         opened = Database(engine(url))
         place = await make_place(replace(ctx, database=opened))
         admin = place.ctx

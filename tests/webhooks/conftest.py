@@ -10,22 +10,20 @@ from pydantic import SecretStr
 from sqlalchemy import delete
 
 from caret.adapters.webhook_client import HostResolver, HttpWebhookClient, PublicNetworkBackend
-from caret.migrate import migrate
 from caret.settings import Settings
 from caret.wiring import opened
 from models import Webhook
 from resolvers.core.context import Context
 from tests.conftest import Services
+from tests.support.databases import migrated_database
 from tests.support.receiver import Receiver
-from tests.support.scratch import scratch_database
 from tests.support.servers import ENCRYPTION_KEY, SECRET
 from tests.webhooks.helpers import PATIENCE, Clock
 
 
 @pytest.fixture(scope="session")
 async def process(services: Services, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Context]:
-    async with scratch_database(services.database_url) as url:
-        await migrate(url)
+    async with migrated_database(services.database_url) as url:
         settings = Settings(
             database_url=url,
             nats_url=services.nats_url,

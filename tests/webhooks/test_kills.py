@@ -11,7 +11,6 @@ from sqlalchemy import func, select, text
 from sqlmodel import col
 from standardwebhooks.webhooks import Webhook as Verifier
 
-from caret.migrate import migrate
 from caret.settings import Settings
 from caret.wiring import opened
 from models import Delivery
@@ -19,8 +18,8 @@ from models.webhook import DeliveryStatus
 from resolvers.core.context import Context
 from tests.conftest import Services, make_tenant
 from tests.faults.helpers import parts, until
+from tests.support.databases import migrated_database
 from tests.support.receiver import Receiver, answer, reset
-from tests.support.scratch import scratch_database
 from tests.support.servers import ENCRYPTION_KEY, SECRET, ServerProcess, running_server, server_process
 from tests.webhooks.helpers import deliver, hook
 
@@ -35,8 +34,7 @@ LOCAL = {"webhooks_allow_local": "1", "encryption_keys": ENCRYPTION_KEY}
 @pytest.fixture
 async def alone(services: Services, tmp_path: Path) -> AsyncIterator[Context]:
     """On a database whose work no other server's worker takes."""
-    async with scratch_database(services.database_url) as url:
-        await migrate(url)
+    async with migrated_database(services.database_url) as url:
         settings = Settings(
             database_url=url,
             nats_url=services.nats_url,
