@@ -56,7 +56,7 @@ async def opened(settings: Settings) -> AsyncIterator[Context]:
         outbound = HttpWebhookClient(network, allow_local=allow_local)
         stack.push_async_callback(outbound.close)
         database, limits = Database(postgres), limits_of(settings)
-        runner = ProcessReplyRunner(database, limits.reply_lease)
+        runner = ProcessReplyRunner(database)
         stack.push_async_callback(runner.stop, settings.shutdown_grace)
         await stack.enter_async_context(bus.subscribe_cancellations(runner.cancel))
         yield Context(

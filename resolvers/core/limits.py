@@ -31,6 +31,5 @@ class Limits:
     points_per_minute: Mapping[Plan, int]
     webhooks_allow_local: bool
     passages: int = 5
-    reply_lease: timedelta = timedelta(seconds=30)
     reply_poll_seconds: float = 5.0
     deliveries_per_minute: Mapping[Plan, int] = field(default_factory=lambda: DELIVERIES_PER_MINUTE)

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Sequence
-from datetime import timedelta
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -14,21 +13,23 @@ from models import Conversation, Message, Note
 from models.conversation import MessageState
 from resolvers.auth.access import note_readable_by_user
 from resolvers.core.database import Database
+from resolvers.core.leases import RENEWALS_PER_LEASE
+from resolvers.replies.leases import RUNNING_REPLIES
 
 if TYPE_CHECKING:
     from resolvers.replies.run import ReplyRun
 
-RENEWALS_PER_LEASE = 3
-"""A lease is renewed this often within its length, also if the text does not grow."""
+RENEWAL_SECONDS = RUNNING_REPLIES.lease.total_seconds() / RENEWALS_PER_LEASE
+"""Time after which a lease is renewed even if the text has not grown."""
 
 
-def is_due(run: "ReplyRun", lease: timedelta) -> bool:
+def is_due(run: "ReplyRun") -> bool:
     """Whether the text has grown since the last checkpoint, or the lease must be renewed."""
     elapsed = asyncio.get_running_loop().time() - run.saved_at
-    return run.publisher.length != run.saved_length or elapsed >= lease.total_seconds() / RENEWALS_PER_LEASE
+    return run.publisher.length != run.saved_length or elapsed >= RENEWAL_SECONDS
 
 
-async def save(database: Database, lease: timedelta, runs: Sequence["ReplyRun"]) -> set[UUID]:
+async def save(database: Database, runs: Sequence["ReplyRun"]) -> set[UUID]:
     """Stores the texts of the replies and renews their leases.
 
     Returns the ids of those that are still running and whose user may still read the note.
@@ -39,7 +40,7 @@ async def save(database: Database, lease: timedelta, runs: Sequence["ReplyRun"])
     saved = (
         change_rows(Message)
         .where(col(Message.id) == rows.c.id, col(Message.state) == MessageState.STREAMING, _is_permitted())
-        .values(content=rows.c.content, lease_until=func.now() + lease, updated_at=func.now())
+        .values(content=rows.c.content, lease_until=RUNNING_REPLIES.lease_end(), updated_at=func.now())
         .returning(col(Message.id))
     )
     async with database.engine.begin() as connection:

@@ -4,7 +4,6 @@ A reply has a lease until its terminal event may be published. Whoever clears th
 process that runs the reply, or a worker if that process has died. A cancelled reply keeps its lease until then.
 """
 
-from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
@@ -17,8 +16,10 @@ from models.base import Record
 from models.conversation import MessageState
 from resolvers.core.context import Context
 from resolvers.core.database import Transaction
+from resolvers.core.failures import is_outage, report_failure
 from resolvers.events.log import publish
 from resolvers.replies.events import ReplyEvent
+from resolvers.replies.leases import RUNNING_REPLIES
 
 LOST = "The server lost this reply before it was complete."
 CANCELLED = "The reply was cancelled."
@@ -71,26 +72,20 @@ async def message_exists(ctx: Context, message_id: UUID) -> bool:
 
 
 async def close_lost(ctx: Context, limit: int = 100) -> int:
-    """Ends the replies whose process has died, with the text that they had. A chore; returns how many it closed."""
-    lost = await _claim_lost(ctx, limit)
-    for message in lost:
-        await _close_lost(ctx, message)
-    return len(lost)
+    """Ends the replies whose process has died, with the text that they had. A chore; returns how many it claimed.
 
-
-async def _claim_lost(ctx: Context, limit: int) -> Sequence[Record]:
-    """Takes over the leases that ran out. The claim commits first: a reply that can't be closed delays no other."""
-    expired = (
-        select(col(Message.id))
-        .where(col(Message.lease_until) < func.now())
-        .order_by(col(Message.lease_until))
-        .limit(limit)
-        .with_for_update(skip_locked=True)
-    )
-    claimed = change_rows(Message).where(col(Message.id).in_(expired))
-    async with ctx.transaction() as tx:
-        renewed = claimed.values(lease_until=func.now() + ctx.limits.reply_lease).returning(Message)
-        return (await tx.execute(renewed)).all()
+    The claim commits first, so that a reply that can't be ended delays no other.
+    """
+    lost = select(col(Message.id)).where(RUNNING_REPLIES.is_expired()).order_by(col(Message.lease_until))
+    messages = await RUNNING_REPLIES.claim(ctx, lost, limit, [Message])
+    for message in messages:
+        try:
+            await _close_lost(ctx, message)
+        except Exception as error:
+            if is_outage(error):
+                raise
+            report_failure("reply.close_failed", error, message_id=str(message.id))
+    return len(messages)
 
 
 async def _close_lost(ctx: Context, message: Record) -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Coroutine, Sequence
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
@@ -28,11 +27,10 @@ END_SECONDS = 5.0
 
 
 class ProcessReplyRunner:
-    """One per process. `lease` is for how long a reply stays this process's without a checkpoint."""
+    """One per process."""
 
-    def __init__(self, database: Database, lease: timedelta) -> None:
+    def __init__(self, database: Database) -> None:
         self._database = database
-        self._lease = lease
         self._runs: dict[asyncio.Task[None], ReplyRun] = {}
         # Tasks are held here, because the event loop itself holds only weak references to them.
         self._completing: set[asyncio.Task[Any]] = set()
@@ -110,7 +108,7 @@ class ProcessReplyRunner:
         for run in list(self._runs.values()):
             await self._republish(run)
         # A thousand replies take few statements and few connections.
-        due = [run for run in self._runs.values() if checkpoints.is_due(run, self._lease)]
+        due = [run for run in self._runs.values() if checkpoints.is_due(run)]
         for start in range(0, len(due), CHECKPOINT_SIZE):
             await self._save(due[start : start + CHECKPOINT_SIZE])
 
@@ -127,7 +125,7 @@ class ProcessReplyRunner:
         reason REVOKED be stored.
         """
         try:
-            saved_ids = await checkpoints.save(self._database, self._lease, runs)
+            saved_ids = await checkpoints.save(self._database, runs)
         except Exception as error:  # noqa: BLE001 (the next checkpoint may succeed)
             report_failure("reply.checkpoint_failed", error, replies=len(runs))
             return

@@ -20,6 +20,7 @@ from resolvers.core.database import Transaction
 from resolvers.core.errors import ErrorCode, Problem, bad_input
 from resolvers.core.idempotency import claim
 from resolvers.core.ports.agents import ReplyRequest
+from resolvers.replies.leases import RUNNING_REPLIES
 from resolvers.replies.limits import check_limits
 from resolvers.replies.run import ReplyRun
 
@@ -121,7 +122,7 @@ def _reply(request: ReplyRequest) -> dict[str, Any]:
         "role": MessageRole.ASSISTANT,
         "state": MessageState.STREAMING,
         "model_id": request.model_id,
-        "lease_until": func.now() + request.ctx.limits.reply_lease,
+        "lease_until": RUNNING_REPLIES.lease_end(),
     }
 
 

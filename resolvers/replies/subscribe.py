@@ -4,7 +4,6 @@ from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing
 from uuid import UUID
 
-import structlog
 from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import col
@@ -17,14 +16,13 @@ from resolvers.conversations.suggestions import of_messages
 from resolvers.core import cursors
 from resolvers.core.context import Context
 from resolvers.core.errors import not_found
+from resolvers.core.failures import report_failure
 from resolvers.core.ports.bus import ReplySubscription
 from resolvers.replies.ending import DELETED, is_running
 from resolvers.replies.events import ReplyEvent
 from resolvers.replies.ordering import EventOrder
 from resolvers.replies.permissions import while_permitted
 from resolvers.replies.publisher import document_change
-
-log = structlog.get_logger()
 
 UNKNOWN = "The reply ended without an answer."
 
@@ -121,7 +119,7 @@ class _RemoteReply:
             async with self._ctx.read() as tx:
                 self._row = (await tx.execute(query)).one_or_none()
         except (SQLAlchemyError, OSError) as error:
-            log.warning("reply.read_failed", message_id=str(self._message_id), error=type(error).__name__)
+            report_failure("reply.read_failed", error, message_id=str(self._message_id))
 
     async def _stored_events(self) -> list[ReplyEvent]:
         """Returns the rest of a reply that the bus has no longer. Its terminal event has the whole text."""

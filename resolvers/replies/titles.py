@@ -3,7 +3,6 @@
 import asyncio
 import re
 
-import structlog
 from sqlalchemy import func
 from sqlalchemy import update as change_rows
 from sqlmodel import col
@@ -12,9 +11,8 @@ from models import Conversation, EventType
 from models.base import Record, mended
 from resolvers.conversations.conversations import tell
 from resolvers.core.context import Context
+from resolvers.core.failures import report_failure
 from resolvers.core.ports.agents import ReplyRequest
-
-log = structlog.get_logger()
 
 INSTRUCTIONS = """Task: title
 Give the user's message a title of 3 to 7 words in its own language. Answer with the title only: no quotes, no
@@ -58,8 +56,8 @@ async def _write_title(ctx: Context, request: ReplyRequest) -> str | None:
         async with asyncio.timeout(TIMEOUT_SECONDS):
             prompt = request.text[:MAX_MESSAGE_IN_PROMPT]
             title = await ctx.agents.complete(ctx, request.model_id, INSTRUCTIONS, prompt)
-    except Exception as error:  # noqa: BLE001 (a title is never worth a failure: there is a fallback)
-        log.warning("title.failed", conversation_id=str(request.conversation_id), error=type(error).__name__)
+    except Exception as error:  # noqa: BLE001 (there is a fallback)
+        report_failure("title.failed", error, conversation_id=str(request.conversation_id))
         return None
     return clean_title(title)
 

@@ -19,12 +19,13 @@ from models.conversation import ConversationDraft, MessageDraft, MessageRole, Me
 from resolvers import replies
 from resolvers.conversations import conversations
 from resolvers.core.context import Context
+from resolvers.core.database import Transaction
+from resolvers.core.failures import FAILURES
+from resolvers.replies import ending
 from resolvers.replies.ending import LOST
 from tests.conftest import Services
-from tests.resolvers.helpers import make_place, with_limits, write
+from tests.resolvers.helpers import make_place, write
 from tests.support.llm import Script
-
-FAR = timedelta(hours=1)
 
 
 async def eventually(condition: Any) -> None:
@@ -110,6 +111,34 @@ async def test_closing_a_lost_reply_locks_one_workspace_at_a_time(ctx: Context) 
     assert await is_ended(ctx, lost[1])
 
 
+async def test_a_lost_reply_that_cannot_be_closed_delays_no_other(
+    ctx: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner = (await make_place(ctx)).ctx
+    lost = []
+    for number in range(2):
+        lease_until = datetime(2020, 1, 1, tzinfo=UTC) + timedelta(minutes=number)
+        lost.append(await insert_lost_reply(owner, await begin_conversation(owner), lease_until))
+    close, failures = ending.close, FAILURES["reply.close_failed"]
+
+    async def fail_for_the_first(tx: Transaction, conversation: Record, message_id: UUID, **values: Any) -> Any:
+        if message_id == lost[0]:
+            raise ZeroDivisionError
+        return await close(tx, conversation, message_id, **values)
+
+    monkeypatch.setattr(ending, "close", fail_for_the_first)
+    assert await replies.close_lost(ctx) == 2
+    assert [await is_ended(ctx, ident) for ident in lost] == [False, True]
+    # The bug was reported, and the reply is claimed again once its new lease runs out.
+    assert FAILURES["reply.close_failed"] == failures + 1
+    assert await replies.close_lost(ctx) == 0
+    monkeypatch.undo()
+    async with ctx.transaction() as tx:
+        await tx.execute(text("UPDATE messages SET lease_until = '2020-01-01Z' WHERE id = :id"), {"id": lost[0]})
+    assert await replies.close_lost(ctx) == 1
+    assert await is_ended(ctx, lost[0])
+
+
 async def is_ended(ctx: Context, message_id: UUID) -> bool:
     return (await stored_message(ctx, message_id)).lease_until is None
 
@@ -133,7 +162,7 @@ class InterruptedBus:
 async def test_a_sender_that_is_cancelled_after_the_commit_leaves_a_running_reply(me: Context) -> None:
     conversation = await begin_conversation(me)
     bus = InterruptedBus(me)
-    interrupted = with_limits(replace(me, bus=bus), reply_lease=FAR)
+    interrupted = replace(me, bus=bus)
     sending = asyncio.create_task(replies.send(interrupted, conversation.id, MessageDraft(message="Hm?", note_id=None)))
     await bus.reached.wait()
     sending.cancel()
