@@ -6,8 +6,8 @@ is healed by the row, an answer that waits for a round trip per word is not.
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import partial
 from uuid import UUID
 
@@ -23,6 +23,7 @@ from nats.js.errors import NoStreamResponseError, NotFoundError
 
 from caret.settings import SettingsError
 from models.conversation import MAX_REPLY
+from resolvers.core.ports.bus import BusUnavailable
 
 log = structlog.get_logger()
 
@@ -49,6 +50,15 @@ def check_payload(client: Client) -> None:
             f"CARET_NATS_URL: this server takes messages of at most {client.max_payload:,} bytes, a long reply needs "
             f"{MIN_PAYLOAD_BYTES:,}: set `max_payload` in its configuration to 4MB or more."
         )
+
+
+@contextmanager
+def outages() -> Iterator[None]:
+    """Raises BusUnavailable for the errors of a server that can't be reached."""
+    try:
+        yield
+    except (NatsError, OSError) as error:
+        raise BusUnavailable(str(error) or type(error).__name__) from error
 
 
 class NatsReplySubscription:
@@ -198,7 +208,8 @@ class NatsBus:
         async def heard(message: Msg) -> None:
             on_wake(int(message.data))
 
-        subscription = await self._client.subscribe(f"events.{workspace_id or '*'}", cb=heard)
+        with outages():
+            subscription = await self._client.subscribe(f"events.{workspace_id or '*'}", cb=heard)
         try:
             yield
         finally:
@@ -218,7 +229,8 @@ class NatsBus:
         async def heard(message: Msg) -> None:
             on_cancel(UUID(message.data.decode()))
 
-        subscription = await self._client.subscribe(CANCELS, cb=heard)
+        with outages():
+            subscription = await self._client.subscribe(CANCELS, cb=heard)
         try:
             yield
         finally:
@@ -241,10 +253,11 @@ class NatsBus:
             log.warning("bus.reply_event_lost", message_id=str(message_id), last=last, error=str(error))
 
     async def last_reply_event(self, message_id: UUID) -> bytes | None:
-        try:
-            return (await self._stream.get_last_msg(STREAM, f"reply.{message_id}")).data
-        except NotFoundError:
-            return None
+        with outages():
+            try:
+                return (await self._stream.get_last_msg(STREAM, f"reply.{message_id}")).data
+            except NotFoundError:
+                return None
 
     async def _subscribe(self, message_id: UUID, feed: NatsReplySubscription) -> JetStreamContext.PushSubscription:
         subject = f"reply.{message_id}"

@@ -1,5 +1,6 @@
 """Retries of work that must succeed in the end, such as the reads behind a subscription."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
@@ -13,6 +14,10 @@ LONGEST_WAIT_SECONDS = 60.0
 """Seconds between two attempts at most, when each fails because of a bug."""
 
 T = TypeVar("T")
+
+
+async def pause(seconds: float) -> None:
+    await asyncio.sleep(seconds)
 
 
 async def retry_until_available(name: str, work: Callable[[], Awaitable[T]]) -> T:
@@ -29,6 +34,7 @@ async def retry_until_available(name: str, work: Callable[[], Awaitable[T]]) -> 
         return min(RETRY_SECONDS * 2.0 ** min(state.attempt_number - 1, 10), LONGEST_WAIT_SECONDS)
 
     retrying = AsyncRetrying(
+        sleep=pause,
         stop=stop_never,
         retry=retry_if_exception(lambda error: isinstance(error, Exception)),
         wait=seconds_until_retry,
@@ -45,6 +51,7 @@ async def retry_outages(
     Raises the last outage, and anything else at once.
     """
     retrying = AsyncRetrying(
+        sleep=pause,
         stop=stop_after_attempt(attempts),
         retry=retry_if_exception(is_outage),
         wait=wait_exponential(multiplier=first_wait, max=longest_wait),
