@@ -1,4 +1,6 @@
-"""The migrations of the database, in order."""
+"""The migrations of the database, in order. Their file names begin with their revisions."""
 
-HEAD = "0005"
-"""The newest revision: what the tables of this program are."""
+from pathlib import Path
+
+HEAD = max(path.name.partition("_")[0] for path in (Path(__file__).parent / "versions").glob("[0-9]*.py"))
+"""The newest revision, which the tables must have for this version of the program."""
