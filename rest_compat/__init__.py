@@ -1,6 +1,10 @@
-"""REST EDGE. The documented endpoints on the same resolvers as GraphQL."""
+"""The REST edge: `/v1` and `/api/v1/ai` on the same resolvers as GraphQL, one file per noun.
 
-from starlette.routing import BaseRoute, Mount
+`routing`, `operations`, `request` and `errors` are what the endpoints have in common, `notes_api` and `ai_api` the
+conventions of the two families, `shapes`, `ai_shapes` and `serializers` the responses. `openapi` describes it all.
+"""
+
+from starlette.routing import BaseRoute
 
 from rest_compat import (
     conversations,
@@ -20,17 +24,21 @@ from rest_compat import (
 from rest_compat.ai_api import AI
 from rest_compat.notes_api import V1
 from rest_compat.recordings import is_upload
+from rest_compat.routing import mount
 
 __all__ = ["is_upload", "routes"]
 
 
 def routes() -> list[BaseRoute]:
-    """All of `/v1` and `/api/v1/ai`, unknown paths too. They need `request.state.context`, the process's Context."""
+    """The routes of `/v1` and `/api/v1/ai`, unknown paths included.
+
+    They read the process's Context from `request.state.context`.
+    """
     return [
-        Mount(
+        mount(
             "/v1",
-            routes=[
-                # Before the notes: their `{id}` would match these paths.
+            [
+                # Before the notes, whose `{id}` would match these paths.
                 *recordings.ROUTES,
                 *notes.ROUTES,
                 *me.ROUTES,
@@ -41,8 +49,8 @@ def routes() -> list[BaseRoute]:
                 *groups.ROUTES,
                 *invites.ROUTES,
                 *webhooks.ROUTES,
-                V1.nothing_else(),
+                V1.not_found_route(),
             ],
         ),
-        Mount("/api/v1/ai", routes=[*conversations.ROUTES, *suggestions.ROUTES, *search.ROUTES, AI.nothing_else()]),
+        mount("/api/v1/ai", [*conversations.ROUTES, *suggestions.ROUTES, *search.ROUTES, AI.not_found_route()]),
     ]

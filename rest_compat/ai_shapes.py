@@ -1,4 +1,4 @@
-"""The shapes of `/api/v1/ai`'s answers, as the contract has them."""
+"""The shapes of the responses of `/api/v1/ai`."""
 
 from typing import Any, Generic, Literal, TypeVar
 from uuid import UUID
@@ -11,7 +11,7 @@ from rest_compat.shapes import Count, Moment
 T = TypeVar("T")
 
 
-class Listed(TypedDict, Generic[T]):
+class OffsetList(TypedDict, Generic[T]):
     items: list[T]
     total: Count
 
@@ -27,12 +27,12 @@ class Model(TypedDict):
     description: str
 
 
-class Models(TypedDict):
+class ModelList(TypedDict):
     models: list[Model]
     default_model_id: str
 
 
-class Summary(TypedDict):
+class ConversationSummary(TypedDict):
     id: UUID
     document_id: UUID
     title: str | None
@@ -40,7 +40,7 @@ class Summary(TypedDict):
     updated_at: Moment
 
 
-class Conversation(Summary):
+class Conversation(ConversationSummary):
     user_id: UUID
 
 
@@ -98,12 +98,12 @@ class StreamEvent(TypedDict):
     tool_call: ToolCall | None
 
 
-class Indexed(TypedDict):
+class IndexResponse(TypedDict):
     document_id: UUID
     chunks_indexed: Count
 
 
-class Hit(TypedDict):
+class SearchResult(TypedDict):
     document_id: UUID
     workspace_id: UUID
     chunk_index: Count
@@ -113,7 +113,7 @@ class Hit(TypedDict):
     score: float
 
 
-class Results(TypedDict):
+class SearchResponse(TypedDict):
     document_id: UUID
     query: str
-    results: list[Hit]
+    results: list[SearchResult]

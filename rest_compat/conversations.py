@@ -22,8 +22,8 @@ from resolvers.conversations import conversations
 from resolvers.core.pagination import MAX_PAGE_SIZE
 from rest_compat import ai_shapes, serializers
 from rest_compat.ai_api import AI, BODY, PUBLIC_AI
-from rest_compat.errors import bad
-from rest_compat.operations import does, reads, removes
+from rest_compat.errors import input_error
+from rest_compat.operations import action_operation, delete_operation, list_operation
 from rest_compat.request import Call
 from rest_compat.sse import ReplyStream
 
@@ -31,54 +31,56 @@ Limit = Annotated[int, Field(ge=1, le=MAX_PAGE_SIZE)]
 Offset = Annotated[int, Field(ge=0, le=2**63 - 1)]
 
 
-class NewConversation(ConversationDraft):
+class ConversationBody(ConversationDraft):
     model_config = BODY
     note_id: Annotated[Id, Field(alias="document_id")]
     title: Annotated[ConversationTitle | None, BeforeValidator(lambda title: None if title == "" else title)] = None
 
 
-class Renamed(ConversationRename):
+class ConversationUpdateBody(ConversationRename):
     model_config = BODY
 
 
-class Selection(SelectionDraft):
+class SelectionBody(SelectionDraft):
     model_config = BODY
 
 
-class DocumentContext(DocumentContextDraft):
+class DocumentContextBody(DocumentContextDraft):
     model_config = BODY
-    selection: Selection | None = None
+    selection: SelectionBody | None = None
 
 
 def _from_text(value: object) -> object:
-    """The older form of a document's context is its bare text."""
+    """Reads the older form of a document's context, which is its text alone."""
     return {"content_text": value} if isinstance(value, str) else value
 
 
-Context = Annotated[
-    DocumentContext | None,
-    BeforeValidator(_from_text, json_schema_input_type=DocumentContext | ContextText | None),
+ContextField = Annotated[
+    DocumentContextBody | None,
+    BeforeValidator(_from_text, json_schema_input_type=DocumentContextBody | ContextText | None),
 ]
 
 
-def _known(agent: object) -> object:
-    """An agent that is not known here is the plain chat."""
+def _known_agent(agent: object) -> object:
+    """The agent, or None, which answers without an agent, for a name that this server does not have."""
     return agent if agent in list(AgentType) else None
 
 
-AgentName = Annotated[str, Field(description="What is not known here is the plain chat.", examples=list(AgentType))]
+AgentName = Annotated[str, Field(description="An unknown name answers without an agent.", examples=list(AgentType))]
 
 
-class Question(MessageDraft):
+class MessageBody(MessageDraft):
     model_config = BODY
     note_id: Annotated[Id | None, Field(alias="document_id")] = None
-    agent_type: Annotated[AgentType | None, BeforeValidator(_known, json_schema_input_type=AgentName | None)] = None
-    document_context: Context = None
+    agent_type: Annotated[AgentType | None, BeforeValidator(_known_agent, json_schema_input_type=AgentName | None)] = (
+        None
+    )
+    document_context: ContextField = None
 
     @model_validator(mode="before")
     @classmethod
-    def _search_only_on_demand(cls, value: Any) -> Any:
-        """Without a document nothing is searched: to the resolvers that is a None that was sent."""
+    def _search_only_with_document(cls, value: Any) -> Any:
+        """A message without a document_id searches nothing: the resolvers read that from an explicit None."""
         return {"document_id": None, **value} if isinstance(value, dict) else value
 
 
@@ -97,82 +99,90 @@ class ReplyQuery(BaseModel):
     message_id: Id
 
 
-async def models(call: Call) -> ai_shapes.Models:
-    """The language models on offer; needs no credential."""
+async def models(call: Call) -> ai_shapes.ModelList:
+    """Lists the language models. No credential is needed."""
     catalogue = call.ctx.models
     return {"models": [serializers.model(card) for card in catalogue.cards], "default_model_id": catalogue.default_id}
 
 
-async def create(call: Call, body: NewConversation) -> ai_shapes.Conversation:
-    """Begins a conversation about a document."""
+async def create(call: Call, body: ConversationBody) -> ai_shapes.Conversation:
+    """Creates a conversation about a document."""
     return serializers.conversation(await conversations.create(call.ctx, body, call.idempotency_key))
 
 
-async def page(call: Call, query: ConversationsQuery) -> ai_shapes.Listed[ai_shapes.Summary]:
-    """The caller's own conversations about a document, last used first."""
+async def page(call: Call, query: ConversationsQuery) -> ai_shapes.OffsetList[ai_shapes.ConversationSummary]:
+    """Lists the caller's own conversations about a document, most recently used first."""
     rows, total = await conversations.window(call.ctx, query.document_id, query.limit, query.offset)
     return {"items": [serializers.summary(row) for row in rows], "total": total}
 
 
 async def get(call: Call) -> ai_shapes.Conversation:
-    """A conversation of the caller's own."""
-    return serializers.conversation(await conversations.get(call.ctx, call.ident("Conversation")))
+    """Returns one of the caller's own conversations."""
+    return serializers.conversation(await conversations.get(call.ctx, call.path_id("Conversation")))
 
 
-async def rename(call: Call, body: Renamed) -> ai_shapes.Conversation:
-    """Gives a conversation another title."""
-    return serializers.conversation(await conversations.rename(call.ctx, call.ident("Conversation"), body.title))
+async def rename(call: Call, body: ConversationUpdateBody) -> ai_shapes.Conversation:
+    """Changes the title of a conversation."""
+    return serializers.conversation(await conversations.rename(call.ctx, call.path_id("Conversation"), body.title))
 
 
 async def delete(call: Call) -> None:
     """Deletes a conversation with its messages and suggestions."""
-    await conversations.delete(call.ctx, call.ident("Conversation"))
+    await conversations.delete(call.ctx, call.path_id("Conversation"))
 
 
 async def touch(call: Call) -> None:
     """Moves a conversation to the top of its list."""
-    await conversations.touch(call.ctx, call.ident("Conversation"))
+    await conversations.touch(call.ctx, call.path_id("Conversation"))
 
 
-async def messages(call: Call, query: MessagesQuery) -> ai_shapes.Listed[ai_shapes.Message]:
-    """The messages of a conversation, oldest first."""
-    rows, total = await conversations.message_window(call.ctx, call.ident("Conversation"), query.limit, query.offset)
+async def messages(call: Call, query: MessagesQuery) -> ai_shapes.OffsetList[ai_shapes.Message]:
+    """Lists the messages of a conversation, oldest first."""
+    rows, total = await conversations.message_window(call.ctx, call.path_id("Conversation"), query.limit, query.offset)
     return {"items": [serializers.message(row) for row in rows], "total": total}
 
 
-async def ask(call: Call, body: Question) -> ReplyStream:
+async def ask(call: Call, body: MessageBody) -> ReplyStream:
     """Sends a message and streams the reply as server-sent events."""
-    answer = (await replies.send(call.ctx, call.ident("Conversation"), body, call.idempotency_key)).reply
-    events = await replies.subscribe(call.ctx, answer.id)
-    return ReplyStream(answer.id, events, patience=call.ctx.limits.stall_timeout_seconds)
+    reply = (await replies.send(call.ctx, call.path_id("Conversation"), body, call.idempotency_key)).reply
+    events = await replies.subscribe(call.ctx, reply.id)
+    return ReplyStream(reply.id, events, patience=call.ctx.limits.stall_timeout_seconds)
 
 
 async def cancel(call: Call) -> None:
-    """Stops the reply that is running in a conversation, which keeps what it has said; none: nothing happens."""
-    await replies.cancel_in_conversation(call.ctx, call.ident("Conversation"))
+    """Cancels the running reply of a conversation and keeps its text so far. Does nothing when no reply is running."""
+    await replies.cancel_in_conversation(call.ctx, call.path_id("Conversation"))
 
 
 async def join(call: Call, query: ReplyQuery) -> ReplyStream:
-    """A reply again, running or finished, after the event that the client saw last."""
-    message_id, after = query.message_id, last_event(call.request)
-    conversation = await conversations.get(call.ctx, call.ident("Conversation"))
+    """Streams a reply that is running or has ended, from the start or after the event in `Last-Event-ID`."""
+    message_id, after = query.message_id, last_event_id(call.request)
+    conversation = await conversations.get(call.ctx, call.path_id("Conversation"))
     events = await replies.subscribe(call.ctx, message_id, after, conversation_id=conversation.id)
     return ReplyStream(message_id, events, after=after, patience=call.ctx.limits.stall_timeout_seconds)
 
 
-def last_event(request: Request) -> int:
-    given = request.headers.get("Last-Event-ID", "").strip() or "0"
-    if not re.fullmatch(r"[0-9]{1,18}", given):
-        raise bad("int_parsing", ("header", "Last-Event-ID"), "Last-Event-ID must be the id of an event.", given[:20])
-    return int(given)
+def last_event_id(request: Request) -> int:
+    """The number in `Last-Event-ID`; 0, which is before the first event, without the header."""
+    text = request.headers.get("Last-Event-ID", "").strip() or "0"
+    if not re.fullmatch(r"[0-9]{1,18}", text):
+        raise input_error(
+            "int_parsing", ("header", "Last-Event-ID"), "Last-Event-ID must be the id of an event.", text[:20]
+        )
+    return int(text)
 
 
 ROUTES = [
-    PUBLIC_AI.route("/models", GET=reads(models)),
-    AI.route("/conversations", GET=reads(page), POST=does(create, 201)),
-    AI.route("/conversations/{id}", GET=reads(get), PATCH=does(rename), DELETE=removes(delete, 204)),
-    AI.route("/conversations/{id}/messages", GET=reads(messages)),
-    AI.route("/conversations/{id}/touch", POST=does(touch, 204)),
-    AI.route("/conversations/{id}/stream", GET=reads(join), POST=does(ask, once=True)),
-    AI.route("/conversations/{id}/cancel", POST=does(cancel, 204)),
+    PUBLIC_AI.route("/models", GET=list_operation(models)),
+    AI.route("/conversations", GET=list_operation(page), POST=action_operation(create, 201)),
+    AI.route(
+        "/conversations/{id}",
+        GET=list_operation(get),
+        PATCH=action_operation(rename),
+        DELETE=delete_operation(delete, 204),
+    ),
+    AI.route("/conversations/{id}/messages", GET=list_operation(messages)),
+    AI.route("/conversations/{id}/touch", POST=action_operation(touch, 204)),
+    AI.route("/conversations/{id}/stream", GET=list_operation(join), POST=action_operation(ask, is_idempotent=True)),
+    AI.route("/conversations/{id}/cancel", POST=action_operation(cancel, 204)),
 ]

@@ -5,13 +5,13 @@ from models.folder import FolderChange, FolderDraft
 from resolvers.notes import folders
 from rest_compat import shapes
 from rest_compat.notes_api import V1
-from rest_compat.operations import changes, makes, reads, removes
+from rest_compat.operations import create_operation, delete_operation, list_operation, update_operation
 from rest_compat.request import Call
 from rest_compat.serializers import millis
-from rest_compat.shapes import OneFolder, Removed
+from rest_compat.shapes import Confirmation, FolderResponse
 
 
-def shown(row: Record) -> shapes.Folder:
+def serialize(row: Record) -> shapes.Folder:
     return {
         "id": row.id,
         "name": row.name,
@@ -23,28 +23,28 @@ def shown(row: Record) -> shapes.Folder:
     }
 
 
-async def listed(call: Call) -> shapes.Folders:
-    """Lists the folders that the caller sees, by name; the parent is null where they don't see it."""
-    return {"folders": [shown(row) for row in await folders.listed(call.ctx)]}
+async def list_all(call: Call) -> shapes.FolderList:
+    """Lists the folders that are visible to the caller, by name. `parentFolderId` is null for a parent that is not."""
+    return {"folders": [serialize(row) for row in await folders.listed(call.ctx)]}
 
 
-async def create(call: Call, body: FolderDraft) -> OneFolder:
-    """Creates a folder; a private one is seen by its creator and the workspace's admins."""
-    return {"folder": shown(await folders.create(call.ctx, body, call.idempotency_key))}
+async def create(call: Call, body: FolderDraft) -> FolderResponse:
+    """Creates a folder. A private folder is visible to its creator and the workspace's admins only."""
+    return {"folder": serialize(await folders.create(call.ctx, body, call.idempotency_key))}
 
 
-async def update(call: Call, body: FolderChange) -> OneFolder:
-    """Changes the fields that are sent; null clears the icon or the color, or moves the folder to the top."""
-    return {"folder": shown(await folders.update(call.ctx, call.ident("Folder"), body))}
+async def update(call: Call, body: FolderChange) -> FolderResponse:
+    """Changes the fields that are sent. Null clears the icon or the color, or moves the folder to the top."""
+    return {"folder": serialize(await folders.update(call.ctx, call.path_id("Folder"), body))}
 
 
-async def delete(call: Call) -> Removed:
-    """Deletes a folder; its notes and folders move up to its parent."""
-    await folders.delete(call.ctx, call.ident("Folder"))
+async def delete(call: Call) -> Confirmation:
+    """Deletes a folder. Its notes and folders move up to its parent."""
+    await folders.delete(call.ctx, call.path_id("Folder"))
     return {"success": True, "message": "Folder deleted"}
 
 
 ROUTES = [
-    V1.route("/folders", GET=reads(listed), POST=makes(create)),
-    V1.route("/folders/{id}", PATCH=changes(update), DELETE=removes(delete)),
+    V1.route("/folders", GET=list_operation(list_all), POST=create_operation(create)),
+    V1.route("/folders/{id}", PATCH=update_operation(update), DELETE=delete_operation(delete)),
 ]

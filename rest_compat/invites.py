@@ -1,4 +1,4 @@
-"""`/v1/workspace/invites`, and `/v1/invites`, which is the same."""
+"""`/v1/workspace/invites`, and the same under `/v1/invites`."""
 
 from collections.abc import Iterator, Sequence
 
@@ -10,36 +10,38 @@ from resolvers.core.context import Context
 from resolvers.workspaces import groups, invites
 from rest_compat import members, serializers, shapes
 from rest_compat.notes_api import V1
-from rest_compat.operations import does, makes, reads, removes
-from rest_compat.paging import Paging
+from rest_compat.operations import action_operation, create_operation, delete_operation, list_operation
+from rest_compat.pagination import PageQuery
 from rest_compat.request import Call
-from rest_compat.shapes import OneInvite, OneMember, Paged, Removed
+from rest_compat.shapes import Confirmation, InviteResponse, MemberResponse, Page
 
 
-async def page(call: Call, query: Paging) -> Paged[shapes.Invite]:
+async def page(call: Call, query: PageQuery) -> Page[shapes.Invite]:
     """Lists the workspace's open invites, newest first."""
     rows, is_last = await invites.window(call.ctx, query.limit, query.offset)
-    return serializers.paged(await shown(call.ctx, rows), query.limit, query.offset, is_last=is_last)
+    return serializers.page_response(
+        await serialize_invites(call.ctx, rows), query.limit, query.offset, is_last=is_last
+    )
 
 
-async def create(call: Call, body: InviteDraft) -> OneInvite:
-    """Invites into the workspace for 30 days: by e-mail for one person, by URL for everybody who has the code."""
-    [invite] = await shown(call.ctx, [await invites.create(call.ctx, body, call.idempotency_key)])
+async def create(call: Call, body: InviteDraft) -> InviteResponse:
+    """Creates an invite that is valid for 30 days: one person by e-mail, or everybody who has the code by URL."""
+    [invite] = await serialize_invites(call.ctx, [await invites.create(call.ctx, body, call.idempotency_key)])
     return {"invite": invite}
 
 
-async def delete(call: Call) -> Removed:
+async def delete(call: Call) -> Confirmation:
     """Withdraws an open invite."""
-    await invites.delete(call.ctx, call.ident("Invite"))
+    await invites.delete(call.ctx, call.path_id("Invite"))
     return {"success": True, "message": "Invite deleted"}
 
 
-async def accept(call: Call, body: AcceptDraft) -> OneMember:
-    """Joins the workspace of an invite, with a person's own token; a member stays as they are."""
-    return await members.one(call.ctx, await invites.accept(call.ctx, body))
+async def accept(call: Call, body: AcceptDraft) -> MemberResponse:
+    """Joins the workspace of an invite. Needs a user's token. Nothing changes for a member of the workspace."""
+    return await members.member_response(call.ctx, await invites.accept(call.ctx, body))
 
 
-async def shown(ctx: Context, rows: Sequence[Record]) -> list[shapes.Invite]:
+async def serialize_invites(ctx: Context, rows: Sequence[Record]) -> list[shapes.Invite]:
     """The invites with their groups."""
     of_invites = await groups.of_invites(ctx, [row.id for row in rows])
     return [
@@ -57,11 +59,11 @@ async def shown(ctx: Context, rows: Sequence[Record]) -> list[shapes.Invite]:
     ]
 
 
-def routes_at(place: str) -> Iterator[Route]:
-    yield V1.route(place, GET=reads(page), POST=makes(create))
-    # Before the ids: it would be taken for one.
-    yield V1.route(f"{place}/accept", POST=does(accept, refuses=(404,)))
-    yield V1.route(place + "/{id}", DELETE=removes(delete))
+def routes_at(path: str) -> Iterator[Route]:
+    yield V1.route(path, GET=list_operation(page), POST=create_operation(create))
+    # Before the route with an id, which would match it.
+    yield V1.route(f"{path}/accept", POST=action_operation(accept, more_errors=(404,)))
+    yield V1.route(path + "/{id}", DELETE=delete_operation(delete))
 
 
 ROUTES = [*routes_at("/workspace/invites"), *routes_at("/invites")]

@@ -1,15 +1,15 @@
-"""`/v1/me`: who asks, from which workspace, and what they may do there."""
+"""`/v1/me`: the caller, their workspace and their rights."""
 
 from resolvers.auth import access
 from resolvers.workspaces import api_keys, workspaces
 from rest_compat import serializers, shapes
 from rest_compat.notes_api import V1
-from rest_compat.operations import reads
+from rest_compat.operations import list_operation
 from rest_compat.request import Call
 
 
 async def me(call: Call) -> shapes.Me:
-    """Who asks, from which workspace, and what they may do there."""
+    """Returns the caller, their workspace and their rights there."""
     viewer = call.ctx.viewer
     workspace = await workspaces.get(call.ctx)
     own_key = await api_keys.actors(call.ctx, [viewer.api_key_id] if viewer.api_key_id else [])
@@ -25,4 +25,4 @@ async def me(call: Call) -> shapes.Me:
     }
 
 
-ROUTES = [V1.route("/me", GET=reads(me))]
+ROUTES = [V1.route("/me", GET=list_operation(me))]

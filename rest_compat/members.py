@@ -8,44 +8,46 @@ from resolvers.core.context import Context
 from resolvers.workspaces import groups, members
 from rest_compat import serializers, shapes
 from rest_compat.notes_api import V1
-from rest_compat.operations import changes, reads, removes, shows
-from rest_compat.paging import Paging
+from rest_compat.operations import delete_operation, get_operation, list_operation, update_operation
+from rest_compat.pagination import PageQuery
 from rest_compat.request import Call
-from rest_compat.shapes import OneMember, Paged, Removed
+from rest_compat.shapes import Confirmation, MemberResponse, Page
 
 
-class MembersQuery(MemberFilter, Paging):
-    """Which members to list, and which part of them."""
+class MembersQuery(MemberFilter, PageQuery):
+    """The query parameters of the list of members."""
 
 
-async def page(call: Call, query: MembersQuery) -> Paged[shapes.Member]:
-    """Lists the members of the workspace, first joined first; `search` finds a part of a name or of an address."""
+async def page(call: Call, query: MembersQuery) -> Page[shapes.Member]:
+    """Lists the members of the workspace, longest members first. `search` matches a part of a name or an address."""
     rows, is_last = await members.window(call.ctx, query.limit, query.offset, query)
-    return serializers.paged(await shown(call.ctx, rows), query.limit, query.offset, is_last=is_last)
+    return serializers.page_response(
+        await serialize_members(call.ctx, rows), query.limit, query.offset, is_last=is_last
+    )
 
 
-async def get(call: Call) -> OneMember:
-    """A member of the workspace."""
-    return await one(call.ctx, await members.get(call.ctx, call.ident("Member")))
+async def get(call: Call) -> MemberResponse:
+    """Returns a member of the workspace."""
+    return await member_response(call.ctx, await members.get(call.ctx, call.path_id("Member")))
 
 
-async def update(call: Call, body: MemberChange) -> OneMember:
-    """Changes the role and the groups, which are replaced whole; the last admin can't be demoted."""
-    return await one(call.ctx, await members.update(call.ctx, call.ident("Member"), body))
+async def update(call: Call, body: MemberChange) -> MemberResponse:
+    """Changes the role, or replaces all groups of a member. The last admin can't be demoted."""
+    return await member_response(call.ctx, await members.update(call.ctx, call.path_id("Member"), body))
 
 
-async def remove(call: Call) -> Removed:
-    """Removes a member from the workspace, but for the last admin; everybody may remove themself."""
-    await members.remove(call.ctx, call.ident("Member"))
+async def remove(call: Call) -> Confirmation:
+    """Removes a member from the workspace. Members may remove themselves. The last admin can't be removed."""
+    await members.remove(call.ctx, call.path_id("Member"))
     return {"success": True, "message": "Member removed"}
 
 
-async def one(ctx: Context, row: Record) -> OneMember:
-    [member] = await shown(ctx, [row])
+async def member_response(ctx: Context, row: Record) -> MemberResponse:
+    [member] = await serialize_members(ctx, [row])
     return {"member": member}
 
 
-async def shown(ctx: Context, rows: Sequence[Record]) -> list[shapes.Member]:
+async def serialize_members(ctx: Context, rows: Sequence[Record]) -> list[shapes.Member]:
     """The members with their groups."""
     of_members = await groups.of_members(ctx, [row.id for row in rows])
     return [
@@ -64,6 +66,11 @@ async def shown(ctx: Context, rows: Sequence[Record]) -> list[shapes.Member]:
 
 
 ROUTES = [
-    V1.route("/workspace/members", GET=reads(page)),
-    V1.route("/workspace/members/{id}", GET=shows(get), PATCH=changes(update), DELETE=removes(remove, refuses=(409,))),
+    V1.route("/workspace/members", GET=list_operation(page)),
+    V1.route(
+        "/workspace/members/{id}",
+        GET=get_operation(get),
+        PATCH=update_operation(update),
+        DELETE=delete_operation(remove, more_errors=(409,)),
+    ),
 ]

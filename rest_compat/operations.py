@@ -1,8 +1,8 @@
-"""What answers one method of a route: an endpoint, with what it takes and gives read off its signature.
+"""An operation is what answers one method of a route: an endpoint with what its signature says about it.
 
-An endpoint is `async (call, body: Model, query: Model) -> Shape`, each of the two where it is wanted. What validates a
-request is thereby what OpenAPI tells of it; the shape that is returned is a TypedDict of `rest_compat.shapes`, None
-where nothing is said, or a Response of the endpoint's own making.
+An endpoint is `async (call, body: Model, query: Model) -> Shape`, with `body` and `query` only where it reads them. The
+model that validates a request is thereby the one that OpenAPI describes. An endpoint returns a TypedDict of
+`rest_compat.shapes` or `rest_compat.ai_shapes`, None for an empty response, or a Response.
 """
 
 import inspect
@@ -19,98 +19,105 @@ from starlette.responses import Response
 from rest_compat.request import Call
 
 Endpoint = Callable[..., Awaitable[Any]]
-Version = Callable[[Any], int]
-"""The revision within an answer."""
+ReadRevision = Callable[[Any], int]
+"""Reads the revision of a resource from the content of its response."""
 
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """`tagged`: its answer has an ETag. `once`: it may be repeated safely with an Idempotency-Key.
+    """One method of one route.
 
-    `takes`: the kind of body that it reads itself, which no model has. `refuses`: the statuses of refusals that
-    `rest_compat.openapi.responses` can't tell from the rest of it.
+    `has_etag`: the response has an ETag. `is_idempotent`: an Idempotency-Key makes a repeat safe. `raw_body`: the media
+    type of a body that the endpoint reads itself. `more_errors`: statuses of errors that `rest_compat.openapi.errors`
+    can't derive from the rest.
     """
 
     endpoint: Endpoint
     status: int
     body: type[BaseModel] | None
     query: type[BaseModel] | None
-    answer: Any
-    tagged: bool = False
-    once: bool = False
-    version: Version | None = None
-    takes: str | None = None
-    refuses: Collection[int] = ()
+    returns: Any
+    has_etag: bool = False
+    is_idempotent: bool = False
+    read_revision: ReadRevision | None = None
+    raw_body: str | None = None
+    more_errors: Collection[int] = ()
 
     async def __call__(self, call: Call) -> Response:
-        given: dict[str, Any] = {}
+        arguments: dict[str, Any] = {}
         if self.query is not None:
-            given["query"] = call.asked(self.query)
+            arguments["query"] = call.parse_query(self.query)
         if self.body is not None:
-            given["body"] = call.sent(self.body)
-        told = await self.endpoint(call, **given)
-        if isinstance(told, Response):
-            return told
-        if told is None:
+            arguments["body"] = call.parse_body(self.body)
+        result = await self.endpoint(call, **arguments)
+        if isinstance(result, Response):
+            return result
+        if result is None:
             return Response(status_code=self.status)
-        # asyncpg has a UUID class of its own, which orjson does not know.
-        content = orjson.dumps(told, default=str)
-        if not self.tagged:
+        # orjson does not know asyncpg's own UUID class.
+        content = orjson.dumps(result, default=str)
+        if not self.has_etag:
             return Response(content, self.status, media_type="application/json")
-        return tagged(call.request, content, self.status, self.version and self.version(told))
+        return response_with_etag(call.request, content, self.status, self.read_revision and self.read_revision(result))
 
 
-def described(endpoint: Endpoint, status: int, **more: Any) -> Operation:
+def operation(endpoint: Endpoint, status: int, **more: Any) -> Operation:
+    """The operation of an endpoint, whose signature says what it reads and returns."""
     signature = inspect.signature(endpoint, eval_str=True)
-    taken = {name: parameter.annotation for name, parameter in signature.parameters.items()}
-    return Operation(endpoint, status, taken.get("body"), taken.get("query"), signature.return_annotation, **more)
+    types = {name: parameter.annotation for name, parameter in signature.parameters.items()}
+    return Operation(endpoint, status, types.get("body"), types.get("query"), signature.return_annotation, **more)
 
 
-def reads(endpoint: Endpoint) -> Operation:
-    """GET of a list, or of something else that has no ETag."""
-    return described(endpoint, 200)
+def list_operation(endpoint: Endpoint) -> Operation:
+    """GET of a list, or of anything else without an ETag."""
+    return operation(endpoint, 200)
 
 
-def shows(endpoint: Endpoint, version: Version | None = None) -> Operation:
-    """GET of a single resource: 304 for who has it already."""
-    return described(endpoint, 200, tagged=True, version=version)
+def get_operation(endpoint: Endpoint, read_revision: ReadRevision | None = None) -> Operation:
+    """GET of a single resource with an ETag: 304 for a caller that has it already."""
+    return operation(endpoint, 200, has_etag=True, read_revision=read_revision)
 
 
-def makes(endpoint: Endpoint, version: Version | None = None, *, refuses: Collection[int] = ()) -> Operation:
-    """POST that creates."""
-    return described(endpoint, 201, tagged=True, once=True, version=version, refuses=refuses)
+def create_operation(
+    endpoint: Endpoint, read_revision: ReadRevision | None = None, *, more_errors: Collection[int] = ()
+) -> Operation:
+    """POST that creates a resource with an ETag."""
+    return operation(
+        endpoint, 201, has_etag=True, is_idempotent=True, read_revision=read_revision, more_errors=more_errors
+    )
 
 
-def does(
+def action_operation(
     endpoint: Endpoint,
     status: int = 200,
     *,
-    once: bool = False,
-    takes: str | None = None,
-    refuses: Collection[int] = (),
+    is_idempotent: bool = False,
+    raw_body: str | None = None,
+    more_errors: Collection[int] = (),
 ) -> Operation:
-    """POST that does something else than create, or (201) creates what has no ETag; or PUT. `once`: as for 201."""
-    return described(endpoint, status, once=once or status == 201, takes=takes, refuses=refuses)
+    """Any other POST, PUT or PATCH; with status 201, a POST that creates a resource without an ETag."""
+    is_idempotent = is_idempotent or status == 201
+    return operation(endpoint, status, is_idempotent=is_idempotent, raw_body=raw_body, more_errors=more_errors)
 
 
-def changes(endpoint: Endpoint, version: Version | None = None) -> Operation:
-    """PATCH."""
-    return described(endpoint, 200, tagged=True, version=version)
+def update_operation(endpoint: Endpoint, read_revision: ReadRevision | None = None) -> Operation:
+    """PATCH of a resource with an ETag."""
+    return operation(endpoint, 200, has_etag=True, read_revision=read_revision)
 
 
-def removes(endpoint: Endpoint, status: int = 200, *, refuses: Collection[int] = ()) -> Operation:
+def delete_operation(endpoint: Endpoint, status: int = 200, *, more_errors: Collection[int] = ()) -> Operation:
     """DELETE."""
-    return described(endpoint, status, refuses=refuses)
+    return operation(endpoint, status, more_errors=more_errors)
 
 
-def tagged(request: Request, content: bytes, status: int, revision: int | None) -> Response:
-    """The answer with its ETag (RFC 9110): the revision, where there is one, and a digest of all that is shown.
+def response_with_etag(request: Request, content: bytes, status: int, revision: int | None) -> Response:
+    """The response with its ETag (RFC 9110): the revision, where there is one, and a digest of the content.
 
-    The revision alone would not do: a note also shows the names of its tags, which change without it.
+    The revision alone is not enough: a note also contains the names of its tags, which change without it.
     """
     digest = sha256(content).hexdigest()[:16]
     etag = f'"{digest}"' if revision is None else f'"{revision}-{digest}"'
-    seen = [tag.strip().removeprefix("W/") for tag in request.headers.get("If-None-Match", "").split(",")]
-    if request.method in {"GET", "HEAD"} and (etag in seen or "*" in seen):
+    known = [tag.strip().removeprefix("W/") for tag in request.headers.get("If-None-Match", "").split(",")]
+    if request.method in {"GET", "HEAD"} and (etag in known or "*" in known):
         return Response(status_code=304, headers={"ETag": etag})
     return Response(content, status, {"ETag": etag}, media_type="application/json")

@@ -1,4 +1,4 @@
-"""Rows as the documented JSON. `/v1` shows milliseconds as JavaScript does, `/api/v1/ai` microseconds."""
+"""Serializers: rows as the documented JSON. `/v1` has times with milliseconds, `/api/v1/ai` with microseconds."""
 
 from collections.abc import Iterable
 from dataclasses import asdict
@@ -27,25 +27,25 @@ def note(row: Record, details: Details) -> shapes.Note:
     return cast(shapes.Note, body)
 
 
-def key(row: Record) -> shapes.KeyShown:
+def key(row: Record) -> shapes.ApiKeySummary:
     return {"id": row.id, "name": row.name, "prefix": row.prefix, "createdAt": millis(row.created_at)}
 
 
-def user(row: Record) -> shapes.UserShown:
+def user(row: Record) -> shapes.UserSummary:
     return {"id": row.id, "name": row.name, "email": row.email, "profileUrl": row.profile_url}
 
 
-def groups(rows: Iterable[Record]) -> list[shapes.GroupShown]:
+def groups(rows: Iterable[Record]) -> list[shapes.GroupSummary]:
     return [{"id": row.id, "name": row.name} for row in rows]
 
 
-def paged(items: list[T], limit: int, offset: int, *, is_last: bool) -> shapes.Paged[T]:
-    place: shapes.Pagination = {"limit": limit, "nextOffset": offset + len(items), "isLast": is_last}
-    return {"items": items, "pagination": place}
+def page_response(items: list[T], limit: int, offset: int, *, is_last: bool) -> shapes.Page[T]:
+    pagination: shapes.Pagination = {"limit": limit, "nextOffset": offset + len(items), "isLast": is_last}
+    return {"items": items, "pagination": pagination}
 
 
-def summary(conversation: Record) -> ai_shapes.Summary:
-    """A conversation as its list shows it."""
+def summary(conversation: Record) -> ai_shapes.ConversationSummary:
+    """A conversation as an item of a list."""
     return {
         "id": conversation.id,
         "document_id": conversation.note_id,
@@ -97,7 +97,7 @@ def model(card: ModelCard) -> ai_shapes.Model:
     return cast(ai_shapes.Model, asdict(card))
 
 
-def hits(found: Found) -> list[ai_shapes.Hit]:
+def search_results(found: Found) -> list[ai_shapes.SearchResult]:
     return [
         {
             "document_id": hit.document_id,

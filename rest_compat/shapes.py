@@ -1,4 +1,4 @@
-"""The shapes of `/v1`'s answers, as the contract has them: mypy holds `present` to them, OpenAPI tells them."""
+"""The shapes of the responses of `/v1`. mypy checks the serializers against them, and OpenAPI describes them."""
 
 from typing import Annotated, Generic, Literal, NotRequired, TypeVar
 from uuid import UUID
@@ -22,17 +22,17 @@ class Pagination(TypedDict):
     isLast: bool
 
 
-class Paged(TypedDict, Generic[T]):
+class Page(TypedDict, Generic[T]):
     items: list[T]
     pagination: Pagination
 
 
-class Removed(TypedDict):
+class Confirmation(TypedDict):
     success: bool
     message: str
 
 
-class TagOfNote(TypedDict):
+class NoteTag(TypedDict):
     id: UUID
     name: str
     color: str
@@ -81,7 +81,7 @@ class Note(TypedDict):
     createdAt: Moment
     updatedAt: Moment
     visibility: NoteVisibility
-    tags: list[TagOfNote]
+    tags: list[NoteTag]
     participants: list[Participant]
     totalDurationSec: float
     userWrittenNote: str
@@ -95,39 +95,39 @@ class Note(TypedDict):
     revision: int
 
 
-class OneNote(TypedDict):
+class NoteResponse(TypedDict):
     note: Note
 
 
-class KeyShown(TypedDict):
+class ApiKeySummary(TypedDict):
     id: UUID
     name: str
     prefix: str
     createdAt: Moment
 
 
-class UserShown(TypedDict):
+class UserSummary(TypedDict):
     id: UUID
     name: str
     email: str | None
     profileUrl: str | None
 
 
-class Place(TypedDict):
+class WorkspaceSummary(TypedDict):
     id: UUID
     name: str
 
 
 class Me(TypedDict):
-    apiKey: KeyShown | None
-    user: UserShown | None
+    apiKey: ApiKeySummary | None
+    user: UserSummary | None
     role: Role
-    workspace: Place
+    workspace: WorkspaceSummary
     plan: Plan
     scopes: list[str]
 
 
-class GroupShown(TypedDict):
+class GroupSummary(TypedDict):
     id: UUID
     name: str
 
@@ -140,10 +140,10 @@ class Member(TypedDict):
     profileUrl: str | None
     role: Role
     createdAt: Moment
-    groups: list[GroupShown]
+    groups: list[GroupSummary]
 
 
-class OneMember(TypedDict):
+class MemberResponse(TypedDict):
     member: Member
 
 
@@ -154,15 +154,15 @@ class Group(TypedDict):
     description: NotRequired[str]
 
 
-class UserGroup(Group):
+class GroupWithSize(Group):
     memberCount: Count
 
 
-class UserGroups(TypedDict):
-    userGroups: list[UserGroup]
+class GroupList(TypedDict):
+    userGroups: list[GroupWithSize]
 
 
-class OneGroup(TypedDict):
+class GroupResponse(TypedDict):
     group: Group
 
 
@@ -174,22 +174,22 @@ class Invite(TypedDict):
     isUrlInvite: bool
     expiresAt: Moment
     createdAt: Moment
-    groups: list[GroupShown]
+    groups: list[GroupSummary]
 
 
-class OneInvite(TypedDict):
+class InviteResponse(TypedDict):
     invite: Invite
 
 
-class Tag(TagOfNote):
+class Tag(NoteTag):
     createdAt: Moment
 
 
-class OneTag(TypedDict):
+class TagResponse(TypedDict):
     tag: Tag
 
 
-class Tags(TypedDict):
+class TagList(TypedDict):
     tags: list[Tag]
 
 
@@ -203,11 +203,11 @@ class Folder(TypedDict):
     memberCount: Count
 
 
-class OneFolder(TypedDict):
+class FolderResponse(TypedDict):
     folder: Folder
 
 
-class Folders(TypedDict):
+class FolderList(TypedDict):
     folders: list[Folder]
 
 
@@ -227,7 +227,7 @@ class Workspace(TypedDict):
     iconUrl: str | None
 
 
-class OneWorkspace(TypedDict):
+class WorkspaceResponse(TypedDict):
     workspace: Workspace
 
 
@@ -241,20 +241,20 @@ class Webhook(TypedDict):
     createdAt: Moment
 
 
-class OneWebhook(TypedDict):
+class WebhookResponse(TypedDict):
     webhook: Webhook
 
 
-class Webhooks(TypedDict):
+class WebhookList(TypedDict):
     webhooks: list[Webhook]
 
 
-class SecretWebhook(Webhook):
+class WebhookWithSecret(Webhook):
     secret: str
 
 
-class OneSecretWebhook(TypedDict):
-    webhook: SecretWebhook
+class WebhookWithSecretResponse(TypedDict):
+    webhook: WebhookWithSecret
 
 
 class Delivery(TypedDict):
@@ -275,9 +275,9 @@ class Delivery(TypedDict):
     deliveredAt: Moment | None
 
 
-class OneDelivery(TypedDict):
+class DeliveryResponse(TypedDict):
     delivery: Delivery
 
 
-class Zapped(TypedDict):
+class ZapierResponse(TypedDict):
     status: Literal["success"]

@@ -1,18 +1,33 @@
-"""`/v1/webhooks`, and the address at which Zapier comes and goes."""
+"""`/v1/webhooks`, and `/v1/integrations/zapier/webhook`, where Zapier subscribes and unsubscribes."""
 
 from models.base import Record
 from resolvers.webhooks import deliveries, endpoints, zapier
 from resolvers.webhooks.drafts import WebhookChange, WebhookDraft, ZapierHook
 from rest_compat import serializers, shapes
 from rest_compat.notes_api import V1
-from rest_compat.operations import changes, described, does, makes, reads, removes, shows
-from rest_compat.paging import Paging
+from rest_compat.operations import (
+    action_operation,
+    create_operation,
+    delete_operation,
+    get_operation,
+    list_operation,
+    operation,
+    update_operation,
+)
+from rest_compat.pagination import PageQuery
 from rest_compat.request import Call
 from rest_compat.serializers import millis
-from rest_compat.shapes import OneDelivery, OneSecretWebhook, OneWebhook, Paged, Removed, Zapped
+from rest_compat.shapes import (
+    Confirmation,
+    DeliveryResponse,
+    Page,
+    WebhookResponse,
+    WebhookWithSecretResponse,
+    ZapierResponse,
+)
 
 
-def shown(row: Record) -> shapes.Webhook:
+def serialize(row: Record) -> shapes.Webhook:
     return {
         "id": row.id,
         "url": row.url,
@@ -44,80 +59,80 @@ def delivery(row: Record) -> shapes.Delivery:
     }
 
 
-async def listed(call: Call) -> shapes.Webhooks:
+async def list_all(call: Call) -> shapes.WebhookList:
     """Lists the workspace's webhooks, newest first."""
-    return {"webhooks": [shown(row) for row in await endpoints.list_endpoints(call.ctx)]}
+    return {"webhooks": [serialize(row) for row in await endpoints.list_endpoints(call.ctx)]}
 
 
-async def create(call: Call, body: WebhookDraft) -> OneSecretWebhook:
-    """Creates a webhook, and tells its secret this once. An active one is sent a `test` event. 409 to a repeat after
-    the secret was replaced."""
+async def create(call: Call, body: WebhookDraft) -> WebhookWithSecretResponse:
+    """Creates a webhook. The secret is returned only here. An active webhook receives a `test` event. A repeat with
+    the same Idempotency-Key is 409 after the secret was replaced."""
     row, secret = await endpoints.create(call.ctx, body, call.idempotency_key)
-    return {"webhook": {**shown(row), "secret": secret}}
+    return {"webhook": {**serialize(row), "secret": secret}}
 
 
-async def get(call: Call) -> OneWebhook:
-    """A webhook."""
-    return {"webhook": shown(await endpoints.get(call.ctx, call.ident("Webhook")))}
+async def get(call: Call) -> WebhookResponse:
+    """Returns a webhook."""
+    return {"webhook": serialize(await endpoints.get(call.ctx, call.path_id("Webhook")))}
 
 
-async def update(call: Call, body: WebhookChange) -> OneWebhook:
-    """Changes the fields that are sent; null clears the label. To switch it on forgets why it was disabled."""
-    return {"webhook": shown(await endpoints.update(call.ctx, call.ident("Webhook"), body))}
+async def update(call: Call, body: WebhookChange) -> WebhookResponse:
+    """Changes the fields that are sent. Null clears the label. Activating the webhook clears `disabledReason`."""
+    return {"webhook": serialize(await endpoints.update(call.ctx, call.path_id("Webhook"), body))}
 
 
-async def delete(call: Call) -> Removed:
-    """Deletes a webhook with its deliveries: what waited for it is sent no more."""
-    await endpoints.delete(call.ctx, call.ident("Webhook"))
+async def delete(call: Call) -> Confirmation:
+    """Deletes a webhook with its deliveries. Waiting deliveries are not sent."""
+    await endpoints.delete(call.ctx, call.path_id("Webhook"))
     return {"success": True, "message": "Webhook deleted"}
 
 
-async def rotate(call: Call) -> OneSecretWebhook:
-    """Gives a webhook a new secret, and tells it this once. The old one signs too for another 24 hours."""
-    row, secret = await endpoints.rotate_secret(call.ctx, call.ident("Webhook"))
-    return {"webhook": {**shown(row), "secret": secret}}
+async def rotate(call: Call) -> WebhookWithSecretResponse:
+    """Replaces the secret. The new secret is returned only here. The old one also signs for another 24 hours."""
+    row, secret = await endpoints.rotate_secret(call.ctx, call.path_id("Webhook"))
+    return {"webhook": {**serialize(row), "secret": secret}}
 
 
-async def test(call: Call) -> OneDelivery:
-    """Sends a `test` event. 409 for a webhook that is switched off."""
-    return {"delivery": delivery(await deliveries.send_test(call.ctx, call.ident("Webhook")))}
+async def test(call: Call) -> DeliveryResponse:
+    """Sends a `test` event. 409 for a webhook that is not active."""
+    return {"delivery": delivery(await deliveries.send_test(call.ctx, call.path_id("Webhook")))}
 
 
-async def sent(call: Call, query: Paging) -> Paged[shapes.Delivery]:
-    """Lists what was posted to a webhook, or will be, newest first."""
-    rows, is_last = await deliveries.page_by_offset(call.ctx, call.ident("Webhook"), query.limit, query.offset)
-    return serializers.paged([delivery(row) for row in rows], query.limit, query.offset, is_last=is_last)
+async def list_deliveries(call: Call, query: PageQuery) -> Page[shapes.Delivery]:
+    """Lists the deliveries of a webhook, newest first."""
+    rows, is_last = await deliveries.page_by_offset(call.ctx, call.path_id("Webhook"), query.limit, query.offset)
+    return serializers.page_response([delivery(row) for row in rows], query.limit, query.offset, is_last=is_last)
 
 
-async def redeliver(call: Call) -> OneDelivery:
-    """Sends the same event again, with all its attempts. 409 for a webhook that is switched off."""
-    delivery_id = call.ident("Delivery", "deliveryId")
-    return {"delivery": delivery(await deliveries.redeliver(call.ctx, delivery_id, call.ident("Webhook")))}
+async def redeliver(call: Call) -> DeliveryResponse:
+    """Sends the same event again with a new series of attempts. 409 for a webhook that is not active."""
+    delivery_id = call.path_id("Delivery", "deliveryId")
+    return {"delivery": delivery(await deliveries.redeliver(call.ctx, delivery_id, call.path_id("Webhook")))}
 
 
-async def hook(call: Call, body: ZapierHook) -> Zapped:
-    """Tells an address of new notes from now on, once however often it is sent."""
+async def subscribe(call: Call, body: ZapierHook) -> ZapierResponse:
+    """Subscribes an address to new notes. A repeat changes nothing."""
     await zapier.subscribe(call.ctx, body)
     return {"status": "success"}
 
 
-async def unhook(call: Call, body: ZapierHook) -> Zapped:
-    """Tells the address of new notes no more."""
+async def unsubscribe(call: Call, body: ZapierHook) -> ZapierResponse:
+    """Unsubscribes an address from new notes."""
     await zapier.unsubscribe(call.ctx, body)
     return {"status": "success"}
 
 
 ROUTES = [
-    V1.route("/webhooks", GET=reads(listed), POST=makes(create, refuses=(409,))),
-    V1.route("/webhooks/{id}", GET=shows(get), PATCH=changes(update), DELETE=removes(delete)),
-    V1.route("/webhooks/{id}/test", POST=does(test, refuses=(409,))),
-    V1.route("/webhooks/{id}/rotate-secret", POST=does(rotate)),
-    V1.route("/webhooks/{id}/deliveries", GET=reads(sent)),
-    V1.route("/webhooks/{id}/deliveries/{deliveryId}/redeliver", POST=does(redeliver, refuses=(409,))),
+    V1.route("/webhooks", GET=list_operation(list_all), POST=create_operation(create, more_errors=(409,))),
+    V1.route("/webhooks/{id}", GET=get_operation(get), PATCH=update_operation(update), DELETE=delete_operation(delete)),
+    V1.route("/webhooks/{id}/test", POST=action_operation(test, more_errors=(409,))),
+    V1.route("/webhooks/{id}/rotate-secret", POST=action_operation(rotate)),
+    V1.route("/webhooks/{id}/deliveries", GET=list_operation(list_deliveries)),
+    V1.route("/webhooks/{id}/deliveries/{deliveryId}/redeliver", POST=action_operation(redeliver, more_errors=(409,))),
     V1.route(
         "/integrations/zapier/webhook",
-        # It may be repeated as it is: a hook is known by its address.
-        POST=described(hook, 201),
-        DELETE=removes(unhook, refuses=(404, 413)),
+        # A repeat needs no Idempotency-Key: a hook is identified by its address.
+        POST=operation(subscribe, 201),
+        DELETE=delete_operation(unsubscribe, more_errors=(404, 413)),
     ),
 ]

@@ -1,17 +1,17 @@
-"""`/v1/workspace`: the caller's workspace itself."""
+"""`/v1/workspace`: the caller's workspace."""
 
 from models.base import Record
 from models.settings import WorkspaceChange
 from resolvers.workspaces import workspaces
 from rest_compat import shapes
 from rest_compat.notes_api import V1
-from rest_compat.operations import changes, shows
+from rest_compat.operations import get_operation, update_operation
 from rest_compat.request import Call
 from rest_compat.serializers import millis
-from rest_compat.shapes import OneWorkspace
+from rest_compat.shapes import WorkspaceResponse
 
 
-def shown(row: Record) -> shapes.Workspace:
+def serialize(row: Record) -> shapes.Workspace:
     settings = workspaces.settings(row)
     return {
         "id": row.id,
@@ -28,14 +28,14 @@ def shown(row: Record) -> shapes.Workspace:
     }
 
 
-async def get(call: Call) -> OneWorkspace:
-    """The caller's workspace."""
-    return {"workspace": shown(await workspaces.get(call.ctx))}
+async def get(call: Call) -> WorkspaceResponse:
+    """Returns the caller's workspace."""
+    return {"workspace": serialize(await workspaces.get(call.ctx))}
 
 
-async def update(call: Call, body: WorkspaceChange) -> OneWorkspace:
-    """Changes what is sent of the workspace and of its settings, for its admins; null clears the icon."""
-    return {"workspace": shown(await workspaces.update(call.ctx, body))}
+async def update(call: Call, body: WorkspaceChange) -> WorkspaceResponse:
+    """Changes the fields and settings that are sent. Needs an admin. Null clears the icon."""
+    return {"workspace": serialize(await workspaces.update(call.ctx, body))}
 
 
-ROUTES = [V1.route("/workspace", GET=shows(get), PATCH=changes(update))]
+ROUTES = [V1.route("/workspace", GET=get_operation(get), PATCH=update_operation(update))]

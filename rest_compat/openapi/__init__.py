@@ -1,1 +1,1 @@
-"""The OpenAPI document of the REST API, made from its operations."""
+"""The OpenAPI document of the REST APIs, made from their operations, and the page that shows it."""

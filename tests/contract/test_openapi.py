@@ -13,10 +13,10 @@ from starlette.routing import Mount, Route
 import rest_compat
 from resolvers.core.errors import ErrorCode
 from resolvers.webhooks.events import EVENT_NAMES
-from rest_compat.api import Resource
-from rest_compat.errors import name_of
+from rest_compat.errors import error_name
 from rest_compat.openapi.document import document
-from rest_compat.openapi.responses import CODES, ONLY_GRAPHQL
+from rest_compat.openapi.errors import CODES, ONLY_GRAPHQL
+from rest_compat.routing import Resource
 from tests.support.clients import Caller
 from tests.support.servers import RunningServer
 
@@ -126,7 +126,7 @@ async def test_what_an_operation_may_refuse_follows_from_what_it_is(told: Json) 
 
 
 async def test_refusals_have_every_code_and_examples_that_fit(told: Json) -> None:
-    known = {name_of(code) for code in ErrorCode if code not in ONLY_GRAPHQL} | {"missing_api_key"}
+    known = {error_name(code) for code in ErrorCode if code not in ONLY_GRAPHQL} | {"missing_api_key"}
     schemas = told["components"]["schemas"]
     for name in ("Error", "AiError", "AiInvalid"):
         assert set(schemas[name]["properties"]["code"]["enum"]) == known == set(CODES)
@@ -206,3 +206,11 @@ async def test_the_page_loads_nothing_from_outside(nobody: httpx.AsyncClient) ->
     # The document itself is on the page's own server.
     [spec] = re.findall(r'spec-url="([^"]+)"', page.text)
     assert (await nobody.get(f"/{spec}")).status_code == 200
+
+
+async def test_rate_limit_headers_are_described_in_points(told: Json) -> None:
+    """The limit counts points, not requests: a GraphQL operation may cost many."""
+    headers = told["components"]["headers"]
+    for name in ("RateLimit", "RateRemaining", "RateReset"):
+        assert "points" in headers[name]["description"]
+    assert "60 seconds" in headers["RateLimit"]["description"]

@@ -12,8 +12,8 @@ from models.note import NoteFields, NoteVisibility
 from resolvers.notes import serialization
 from resolvers.notes.read import Details
 from rest_compat import serializers
-from rest_compat.conversations import NewConversation, Question
-from rest_compat.notes import ChangedNote, NewNote, NotesQuery
+from rest_compat.conversations import ConversationBody, MessageBody
+from rest_compat.notes import NoteBody, NotesQuery, NoteUpdateBody
 
 ID = UUID("0198aaaa-0000-7000-8000-000000000001")
 MOMENT = datetime(2026, 1, 2, 3, 4, 5, 678901, UTC)
@@ -29,8 +29,8 @@ def asked(**query: str) -> NotesQuery:
 )
 def test_visibilities_have_older_names(written: str, meant: NoteVisibility) -> None:
     body = f'{{"title": "t", "visibility": "{written}"}}'
-    assert NewNote.model_validate_json(body).visibility is meant
-    assert ChangedNote.model_validate_json(body).model_fields_set == {"title", "visibility"}
+    assert NoteBody.model_validate_json(body).visibility is meant
+    assert NoteUpdateBody.model_validate_json(body).model_fields_set == {"title", "visibility"}
 
 
 def test_a_date_is_all_of_its_day() -> None:
@@ -54,8 +54,8 @@ def test_lists_are_comma_separated_and_an_empty_one_asks_for_nothing() -> None:
     assert asked(anything="y").limit == 20
 
 
-def question(body: str) -> Question:
-    return Question.model_validate_json(body, by_alias=True, by_name=False)
+def question(body: str) -> MessageBody:
+    return MessageBody.model_validate_json(body, by_alias=True, by_name=False)
 
 
 @pytest.mark.parametrize("body", ['{"message": "m"}', '{"message": "m", "document_id": null}'])
@@ -82,7 +82,7 @@ def test_a_question_in_all_its_forms() -> None:
 
 def test_an_empty_title_is_none() -> None:
     body = f'{{"document_id": "{ID}", "title": ""}}'
-    assert NewConversation.model_validate_json(body, by_alias=True, by_name=False).title is None
+    assert ConversationBody.model_validate_json(body, by_alias=True, by_name=False).title is None
 
 
 def test_moments_are_shown_in_utc_with_a_z() -> None:

@@ -189,6 +189,8 @@ async def test_a_fault_of_ours_is_logged_and_hidden(edge: httpx.AsyncClient, rai
     [
         ("GET", "/v1/nothing", 404),
         ("GET", f"{AI}/nothing", 404),
+        ("GET", "/v1/nothing/a%0Ab", 404),
+        ("GET", f"{AI}/conversations/a%0Ab/messages", 404),
         ("GET", "/v1/notes/no-id", 404),
         ("DELETE", f"{AI}/embeddings/no-id", 404),
         ("PUT", "/v1/notes", 405),

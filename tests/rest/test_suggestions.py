@@ -110,4 +110,4 @@ async def test_the_same_create_twice_makes_one(talk: Talk) -> None:
 
 
 def test_the_number_of_those_that_are_listed_is_told() -> None:
-    assert f"The newest {MAX_LISTED} " in str(suggestions.listed.__doc__)
+    assert f"newest {MAX_LISTED} " in str(suggestions.list_of_conversation.__doc__)

@@ -9,7 +9,7 @@ from starlette.routing import Mount, Route
 
 import rest_compat
 from models.base import new_id
-from rest_compat.api import Resource
+from rest_compat.routing import Resource
 from tests.support.clients import Caller
 from tests.support.secrets import singular
 from tests.support.walk import EMAIL, PHRASE, Hole, Operation

@@ -1,4 +1,4 @@
-"""The `webhooks` of the OpenAPI document: the posts that a receiver gets.
+"""The `webhooks` of the OpenAPI document: the requests that a receiver gets.
 
 `resolvers.webhooks.events` lists the events; here is the schema of each payload.
 """
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from functools import cache, reduce
 from operator import or_
 from types import UnionType
-from typing import Any, Generic, Protocol, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, Generic, TypeVar, get_args, get_origin, get_type_hints
 from uuid import UUID
 
 from pydantic.alias_generators import to_snake
@@ -22,7 +22,8 @@ from resolvers.webhooks.payloads import (
     build_note,
     build_test,
 )
-from rest_compat.headers import taken
+from rest_compat.openapi.headers import request_headers
+from rest_compat.openapi.schemas import SchemaRegistry
 from rest_compat.shapes import Attendee, CalendarEvent, Moment, Note, Participant, Segment
 
 Json = dict[str, Any]
@@ -98,46 +99,44 @@ SCHEMAS: dict[PayloadBuilder, Any] = {
     build_test: Envelope[TestPayload],
 }
 """What is posted, by the function that builds its payload."""
-POSTS = [(event.name, event.description, SCHEMAS[event.build]) for event in WEBHOOK_EVENTS]
+REQUESTS = [(event.name, event.description, SCHEMAS[event.build]) for event in WEBHOOK_EVENTS]
 """The name of each event, when it is sent, and what is posted."""
 
 DESCRIPTION = (
-    "Posted until it is acknowledged; `eventId` is the same on every attempt. A note is shown as it was at that event."
+    "The request is repeated until it is acknowledged. `eventId` is the same on every attempt. A note has the state of "
+    "the event."
 )
-ANSWERS = {
-    "2XX": {"description": "Any 2xx within 10 seconds acknowledges; anything else is tried again."},
-    "410": {"description": "Gone for good: the webhook is disabled at once."},
+RESPONSES = {
+    "2XX": {"description": "Any 2xx within 10 seconds acknowledges the event. Anything else is retried."},
+    "410": {"description": "The endpoint is gone. The webhook is disabled at once."},
 }
 HEADERS = ("CaretSignature", "WebhookId", "WebhookTimestamp", "WebhookSignature")
 
 
-class Known(Protocol):
-    """The schemas that were made for the document."""
-
-    def of(self, shape: Any, mode: str) -> Json: ...
-
-
 def shapes() -> Iterator[tuple[Any, str]]:
-    """Every type that the document must have for the posts."""
-    yield from ((schema, "serialization") for _, _, schema in POSTS)
+    """Every type whose schema the document needs for webhooks, with its JSON Schema mode."""
+    yield from ((schema, "serialization") for _, _, schema in REQUESTS)
 
 
-def webhooks(known: Known) -> Json:
-    """The `webhooks` of the document, by the name of their event."""
-    return {name: {"post": _post(name, when, known.of(schema, "serialization"))} for name, when, schema in POSTS}
+def webhooks(schemas: SchemaRegistry) -> Json:
+    """The Path Item Object of each event, by its name."""
+    return {
+        name: {"post": _operation(name, when, schemas.reference(schema, "serialization"))}
+        for name, when, schema in REQUESTS
+    }
 
 
-def _post(name: str, when: str, schema: Json) -> Json:
+def _operation(name: str, when: str, schema: Json) -> Json:
     words = name.replace(".", "_").split("_")
     return {
         "operationId": "on" + "".join(word.capitalize() for word in words),
         "summary": when.removesuffix("."),
         "description": DESCRIPTION,
-        "parameters": taken(*HEADERS),
+        "parameters": request_headers(*HEADERS),
         "requestBody": {
             "required": True,
             "content": {"application/json": {"schema": {**schema, "properties": {"type": {"const": name}}}}},
         },
-        "responses": ANSWERS,
+        "responses": RESPONSES,
         "security": [],
     }
