@@ -12,7 +12,7 @@ from resolvers.core.context import Context
 from resolvers.core.drafts import parse_draft
 from resolvers.notes import serialization
 from rest_compat import serializers, shapes
-from rest_compat.notes import NoteUpdateBody, NoteBody
+from rest_compat.notes import NoteBody, NoteUpdateBody
 from schema.types.note_fields import NoteFields as GraphQLFields
 from tests.resolvers.helpers import graphql
 
