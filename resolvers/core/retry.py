@@ -20,6 +20,15 @@ async def pause(seconds: float) -> None:
     await asyncio.sleep(seconds)
 
 
+def _awaiting(work: Callable[[], Awaitable[T]]) -> Callable[[], Awaitable[T]]:
+    """The work as a coroutine function: tenacity awaits the result of nothing else, not even of a lambda."""
+
+    async def attempt() -> T:
+        return await work()
+
+    return attempt
+
+
 async def retry_until_available(name: str, work: Callable[[], Awaitable[T]]) -> T:
     """Calls `work` until it succeeds, and returns its result. `name` identifies the work in the log.
 
@@ -40,7 +49,7 @@ async def retry_until_available(name: str, work: Callable[[], Awaitable[T]]) -> 
         wait=seconds_until_retry,
         before_sleep=_report("work.retried", name),
     )
-    return await retrying(work)
+    return await retrying(_awaiting(work))
 
 
 async def retry_outages(
@@ -58,7 +67,7 @@ async def retry_outages(
         before_sleep=_report("work.retried", name),
         reraise=True,
     )
-    return await retrying(work)
+    return await retrying(_awaiting(work))
 
 
 def _error(state: RetryCallState) -> BaseException | None:
