@@ -33,6 +33,7 @@ from rest_compat.openapi import page
 from schema.endpoint import GraphQLEdge
 from schema.transports import graphiql
 from schema.transports.graphiql import GraphiQL
+from streaming.connections import Connections
 
 log = structlog.get_logger()
 
@@ -52,10 +53,12 @@ SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 
 def create_app(settings: Settings) -> Starlette:
+    connections = Connections()
+
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[dict[str, Any]]:
         async with opened(settings) as context:
-            yield {"context": context}
+            yield {"context": context, "connections": connections}
 
     graphql, rest = GraphQLEdge(trusted_documents.options(settings)), rest_compat.routes()
     return Starlette(

@@ -32,7 +32,7 @@ __all__ = ["is_upload", "routes"]
 def routes() -> list[BaseRoute]:
     """The routes of `/v1` and `/api/v1/ai`, unknown paths included.
 
-    They read the process's Context from `request.state.context`.
+    They read the process's Context from `request.state.context`, and its Connections from `request.state.connections`.
     """
     return [
         mount(

@@ -144,9 +144,10 @@ async def messages(call: Call, query: MessagesQuery) -> ai_shapes.OffsetList[ai_
 
 async def ask(call: Call, body: MessageBody) -> ReplyStream:
     """Sends a message and streams the reply as server-sent events."""
-    reply = (await replies.send(call.ctx, call.path_id("Conversation"), body, call.idempotency_key)).reply
-    events = await replies.subscribe(call.ctx, reply.id)
-    return ReplyStream(reply.id, events, patience=call.ctx.limits.stall_timeout_seconds)
+    with call.counted_connection() as counted:
+        reply = (await replies.send(call.ctx, call.path_id("Conversation"), body, call.idempotency_key)).reply
+        events = await replies.subscribe(call.ctx, reply.id)
+        return ReplyStream(call.ctx, reply.id, events, counted=counted.pop_all())
 
 
 async def cancel(call: Call) -> None:
@@ -157,9 +158,10 @@ async def cancel(call: Call) -> None:
 async def join(call: Call, query: ReplyQuery) -> ReplyStream:
     """Streams a reply that is running or has ended, from the start or after the event in `Last-Event-ID`."""
     message_id, after = query.message_id, last_event_id(call.request)
-    conversation = await conversations.get(call.ctx, call.path_id("Conversation"))
-    events = await replies.subscribe(call.ctx, message_id, after, conversation_id=conversation.id)
-    return ReplyStream(message_id, events, after=after, patience=call.ctx.limits.stall_timeout_seconds)
+    with call.counted_connection() as counted:
+        conversation = await conversations.get(call.ctx, call.path_id("Conversation"))
+        events = await replies.subscribe(call.ctx, message_id, after, conversation_id=conversation.id)
+        return ReplyStream(call.ctx, message_id, events, after=after, counted=counted.pop_all())
 
 
 def last_event_id(request: Request) -> int:

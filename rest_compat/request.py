@@ -1,5 +1,7 @@
 """A request as an endpoint receives it, and how its parts are read."""
 
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 from uuid import UUID
@@ -15,6 +17,7 @@ from resolvers.core.allowance import Meter
 from resolvers.core.context import Context
 from resolvers.core.errors import not_found
 from rest_compat.errors import MAX_ECHOED_CHARACTERS, RestError, input_error, validation_error
+from streaming.connections import Connections
 
 METHODS_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 Model = TypeVar("Model", bound=BaseModel)
@@ -47,6 +50,17 @@ class Call:
     @property
     def idempotency_key(self) -> str | None:
         return self.request.headers.get("Idempotency-Key")
+
+    @contextmanager
+    def counted_connection(self) -> Iterator[ExitStack]:
+        """Counts the response as one of the caller's open connections. Raises RATE_LIMITED if there are too many.
+
+        A streaming response takes the count over with `pop_all()` and exits that when it ends.
+        """
+        connections: Connections = self.request.state.connections
+        with ExitStack() as counted:
+            counted.enter_context(connections.open(self.ctx))
+            yield counted
 
     def path_id(self, noun: str, parameter: str = "id") -> UUID:
         """The id in a parameter of the path. Raises NOT_FOUND for a text that can't be an id."""

@@ -1,32 +1,30 @@
-"""A reply as server-sent events: each sent as it comes, the silence filled, the end certain."""
+"""A reply as server-sent events. Every stream ends with one terminal event, whatever ended it."""
 
-import asyncio
 from collections.abc import AsyncGenerator
-from contextlib import aclosing, suppress
+from contextlib import AsyncExitStack, ExitStack, aclosing
+from typing import Final
 from uuid import UUID
 
 import orjson
 import structlog
-from starlette.responses import StreamingResponse
-from starlette.types import Send
 
+from resolvers.core.context import Context
 from resolvers.core.errors import Problem
 from resolvers.replies import ReplyEvent
 from rest_compat import serializers
 from rest_compat.ai_shapes import StreamEvent
+from streaming.response import StreamResponse
+from streaming.sse import MEDIA_TYPE, encode_comment, encode_event
+from streaming.token_expiry import until_token_expires
 
 log = structlog.get_logger()
 
-PING = b": ping\n\n"
-SILENCE = 10.0
-"""Seconds without an event after which a ping is sent."""
-HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
-
-FAILED = "The reply can't be followed any further. It goes on: read it again later."
-STOPPED = "The server is stopping. The reply can be joined again."
+KEEP_ALIVE: Final = encode_comment("ping")
+FAILED: Final = "The reply can't be followed any further. It goes on: read it again later."
+STOPPED: Final = "The server is stopping. The reply can be joined again."
 
 
-def encoded(event: ReplyEvent) -> bytes:
+def encode_reply_event(event: ReplyEvent) -> bytes:
     call = event.tool_call
     data = {
         "type": event.type,
@@ -36,92 +34,62 @@ def encoded(event: ReplyEvent) -> bytes:
         "tool_name": call and call["tool_name"],
         "tool_call": call and serializers.tool_call(call),
     }
-    return b"id: %d\ndata: %b\n\n" % (event.seq, orjson.dumps(data, default=str))
+    return encode_event(orjson.dumps(data, default=str), event_id=str(event.seq))
 
 
-class Stalled(Exception):  # noqa: N818 (says what is the matter)
-    """The client has not read for too long."""
+class ReplyStream(StreamResponse):
+    """The events of a reply until the terminal one, or until the client leaves. The reply itself goes on.
 
+    `after` is the number of the event that the client received last. `counted` is exited when the stream ends.
+    """
 
-class ReplyStream(StreamingResponse):
-    """Follows a reply until its terminal event, or until the client goes away; the reply itself goes on."""
-
-    media_type = "text/event-stream"
+    media_type = MEDIA_TYPE
     event = StreamEvent
     """The shape of each event's data."""
 
     def __init__(
         self,
+        ctx: Context,
         message_id: UUID,
         events: AsyncGenerator[ReplyEvent, None],
         *,
-        patience: float,
         after: int = 0,
-        silence: float = SILENCE,
+        counted: ExitStack | None = None,
     ) -> None:
-        """`patience`: seconds that the client may take to read one event; then it is given up."""
-        super().__init__((), headers=HEADERS)
-        self._events = events
-        self._silence, self._patience = silence, patience
-        # What was last told. What ends a stream early bears its number, so that who joins again misses nothing.
+        # An error that ends the stream early carries the number of the last event, so a client that joins again after
+        # it misses nothing.
         self._last = ReplyEvent(after, "", message_id)
+        self._events = until_token_expires(events, ctx.caller)
+        closing = AsyncExitStack()
+        closing.enter_context(counted or ExitStack())
+        closing.push_async_callback(events.aclose)
+        super().__init__(
+            self._encoded(),
+            media_type=MEDIA_TYPE,
+            keep_alive=KEEP_ALIVE,
+            stall_timeout=ctx.limits.stall_timeout_seconds,
+            closing=closing,
+        )
 
-    async def stream_response(self, send: Send) -> None:
-        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        self._send, self._sent = send, asyncio.get_running_loop().time()
-        pinging = asyncio.create_task(self._ping())
-        try:
-            await self._tell()
-        except Stalled:
-            # Without a last chunk the server closes the connection.
-            log.info("stream.stalled", message_id=str(self._last.message_id))
-            return
-        except asyncio.CancelledError:
-            # The client has left, then nobody hears this; or the server stops.
-            if not self._last.is_terminal:
-                await send({"type": "http.response.body", "body": encoded(self._ended(STOPPED)), "more_body": False})
-            raise
-        finally:
-            pinging.cancel()
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
+    def last_chunk(self) -> bytes | None:
+        return None if self._last.is_terminal else encode_reply_event(self._error(STOPPED))
 
-    async def _tell(self) -> None:
-        """Writes the events up to the terminal one; where they break off, an error in its place."""
+    async def _encoded(self) -> AsyncGenerator[bytes, None]:
+        """The events up to the terminal one. If they break off before it, an error takes its place."""
         try:
             async with aclosing(self._events) as events:
                 async for self._last in events:
-                    await self._write(encoded(self._last))
+                    yield encode_reply_event(self._last)
                     if self._last.is_terminal:
                         return
             raise RuntimeError("a reply's events ended without a terminal one")
-        except Stalled:
-            raise
         except Problem as problem:
-            # Who followed may do so no longer.
-            self._last = self._ended(problem.message)
-            await self._write(encoded(self._last))
+            # The viewer may no longer read the reply, or their token has expired.
+            self._last = self._error(problem.message)
         except Exception:
             log.exception("stream.failed", message_id=str(self._last.message_id))
-            self._last = self._ended(FAILED)
-            await self._write(encoded(self._last))
+            self._last = self._error(FAILED)
+        yield encode_reply_event(self._last)
 
-    async def _write(self, chunk: bytes) -> None:
-        try:
-            async with asyncio.timeout(self._patience):
-                await self._send({"type": "http.response.body", "body": chunk, "more_body": True})
-        except TimeoutError:
-            raise Stalled from None
-        self._sent = asyncio.get_running_loop().time()
-
-    async def _ping(self) -> None:
-        """Fills every silence, until it is cancelled. Whether a client that stalls is given up the next event says."""
-        clock = asyncio.get_running_loop().time
-        while True:
-            with suppress(Stalled):
-                if (left := self._sent + self._silence - clock()) > 0:
-                    await asyncio.sleep(left)
-                else:
-                    await self._write(PING)
-
-    def _ended(self, reason: str) -> ReplyEvent:
+    def _error(self, reason: str) -> ReplyEvent:
         return ReplyEvent(self._last.seq, "error", self._last.message_id, content=reason)

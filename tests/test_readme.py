@@ -61,11 +61,11 @@ from schema.execution.persisted_documents import MAX_PERSISTED, MAX_PERSISTED_MI
 from schema.execution.request import MAX_EVENTS_IN_FLIGHT
 from schema.execution.shared_results import MAX_EVENT_MIB
 from schema.transports import sse_single_connection
-from schema.transports.credentials import MAX_STRANGERS
-from schema.transports.requests import ANONYMOUS_MAX_BODY_BYTES, MAX_ADDRESS, MAX_ITEMS, MAX_PARAMETERS
-from schema.transports.streaming import SILENCE
-from schema.transports.websocket import INIT_TIMEOUT, MAX_OPERATIONS, PING
-from schema.transports.websocket_messages import MAX_ID
+from schema.transports.requests import ANONYMOUS_MAX_BODY_BYTES, MAX_ITEMS, MAX_PARAMETERS, MAX_QUERY_STRING_KIB
+from schema.transports.websocket import INIT_TIMEOUT_SECONDS, MAX_SOCKET_OPERATIONS, PING_SECONDS
+from schema.transports.websocket_messages import MAX_OPERATION_ID_CHARACTERS
+from streaming.connections import MAX_UNAUTHENTICATED_SOCKETS
+from streaming.response import KEEP_ALIVE_SECONDS
 
 FOLDER = Path(__file__).parents[1] / "docs"
 PAGES = ("_limits_by_hand", "live", "graphql", "rate-limits")
@@ -93,9 +93,9 @@ def test_the_limits_are_the_ones_in_force() -> None:
         f"{ANONYMOUS_LIMITS.max_values}, {ANONYMOUS_LIMITS.max_objects}, {ANONYMOUS_LIMITS.max_tokens}"
     )
     address = "Parameters in an address of `/graphql`: bytes; how many"
-    assert rows[address] == f"{MAX_ADDRESS // 2**10} KiB; {MAX_PARAMETERS}"
+    assert rows[address] == f"{MAX_QUERY_STRING_KIB} KiB; {MAX_PARAMETERS}"
     operations = "Operations on one WebSocket at a time; wait for `connection_init`"
-    assert rows[operations] == f"{MAX_OPERATIONS}; {INIT_TIMEOUT:.0f} s"
+    assert rows[operations] == f"{MAX_SOCKET_OPERATIONS}; {INIT_TIMEOUT_SECONDS:.0f} s"
     assert rows["`first`, `last`, `limit` of a list"] == f"1 to {MAX_PAGE_SIZE}, default {DEFAULT_PAGE_SIZE}"
     assert rows["Title of a note; each of its long texts"] == f"500; {MAX_TEXT:,} characters"
     segments = "Transcript segments of a note; in one append; characters of one"
@@ -130,9 +130,9 @@ def test_the_limits_of_what_is_live_are_the_ones_in_force() -> None:
     assert Settings.model_fields["connections_per_caller"].default == limits.connections_per_caller
     turns = "Events of the log that one connection renders and sends at a time; the result for one"
     assert rows[turns] == f"{MAX_EVENTS_IN_FLIGHT}; {MAX_EVENT_MIB} MiB"
-    assert rows["WebSockets of one process that have not said who they are"] == f"{MAX_STRANGERS:,}"
+    assert rows["WebSockets of one process that have not said who they are"] == f"{MAX_UNAUTHENTICATED_SOCKETS:,}"
     pings = "Between two pings on a WebSocket; events that a process keeps for those who keep up; characters of an"
-    assert rows[f"{pings} operation's id"] == f"{PING:.0f} s; {RING_EVENTS:,}; {MAX_ID:,}"
+    assert rows[f"{pings} operation's id"] == f"{PING_SECONDS:.0f} s; {RING_EVENTS:,}; {MAX_OPERATION_ID_CHARACTERS:,}"
     assert f"without an event within {SILENCE_SECONDS:.0f} seconds" in README
 
 
@@ -163,13 +163,13 @@ def test_the_limits_of_protocols_are_the_ones_in_force() -> None:
         "Event streams of one caller in the single connection mode, of a process; operations on one; time to open it"
     )
     assert rows[streams] == (
-        f"{sse_single_connection.MAX_OF_ONE}, {sse_single_connection.MAX_RESERVATIONS:,}; "
-        f"{sse_single_connection.MAX_OPERATIONS}; "
-        f"{sse_single_connection.UNCLAIMED:.0f} s"
+        f"{sse_single_connection.MAX_RESERVATIONS_PER_CALLER}, {sse_single_connection.MAX_RESERVATIONS:,}; "
+        f"{sse_single_connection.MAX_STREAM_OPERATIONS}; "
+        f"{sse_single_connection.RESERVATION_SECONDS:.0f} s"
     )
     kept = "Automatic persisted queries that a process keeps; the file of trusted documents"
     assert rows[kept] == f"{MAX_PERSISTED:,}, {MAX_PERSISTED_MIB} MiB; {MAX_FILE // 2**20} MiB"
-    assert f"repeated every {SILENCE:.0f} seconds" in README
+    assert f"repeated every {KEEP_ALIVE_SECONDS:.0f} seconds" in README
 
 
 def test_the_limits_of_people_are_the_ones_in_force() -> None:

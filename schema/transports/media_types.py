@@ -4,24 +4,34 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import islice
+from typing import Final
 
-JSON = "application/json"
-GRAPHQL = "application/graphql-response+json"
-SSE = "text/event-stream"
-MULTIPART = "multipart/mixed"
+from models.limits import limit
 
-READ = 2_000
-"""Characters of a header that are read. None that a client means has more, and each costs time."""
-RANGES = 50
-"""Media types of an `Accept` that are read. The clients that are known send six at most."""
+JSON: Final = "application/json"
+GRAPHQL: Final = "application/graphql-response+json"
+SSE: Final = "text/event-stream"
+MULTIPART: Final = "multipart/mixed"
+
+MAX_HEADER_CHARACTERS = limit(
+    2_000,
+    "An `Accept` or `Content-Type` header",
+    area="GraphQL over HTTP",
+    beyond="the rest is ignored",
+    unit="characters",
+)
+MAX_ACCEPTED_TYPES = limit(
+    50, "Media types in an `Accept` header", area="GraphQL over HTTP", beyond="the rest is ignored"
+)
+"""Known clients send six at most."""
 
 _ELEMENT = re.compile(r'(?:[^,"]|"(?:[^"\\]|\\.)*"?)+')
 _PART = re.compile(r'(?:[^;"]|"(?:[^"\\]|\\.)*"?)+')
 
 
 @dataclass(frozen=True, slots=True)
-class Media:
-    """A media type or, of those accepted, a range of them; names and types in lower case."""
+class MediaType:
+    """A media type or, in an `Accept` header, a range of them. Names and types are in lower case."""
 
     type: str
     parameters: Mapping[str, str]
@@ -41,51 +51,55 @@ class Media:
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """`answer`: JSON, GRAPHQL or None for what has one payload; `stream`: SSE, MULTIPART or None for what has many."""
+    """`result` is the media type for a single payload: JSON, GRAPHQL or None. `stream` is that for many payloads: SSE,
+    MULTIPART or None."""
 
-    answer: str | None
+    result: str | None
     stream: str | None
 
 
-def read_media(text: str) -> Media:
-    kind, *rest = _PART.findall(text[:READ]) or [""]
+def parse_media_type(text: str) -> MediaType:
+    kind, *rest = _PART.findall(text[:MAX_HEADER_CHARACTERS]) or [""]
     pairs = (part.partition("=") for part in rest)
     parameters = {name.strip().lower(): value.strip().strip('"') for name, _, value in pairs}
-    return Media(kind.strip().lower(), parameters)
+    return MediaType(kind.strip().lower(), parameters)
 
 
 def negotiate(header: str | None) -> Accepted:
-    """What to send to a client with this `Accept`.
+    """The media types to answer a client with, given its `Accept` header.
 
-    Without one, and for any wildcard, the answer is JSON, which every client reads. A stream must be asked for by name:
-    a client that takes anything can hardly read one.
+    Without a header, and for a wildcard, the result is JSON, which every client reads. A stream must be accepted by
+    name: a client that accepts anything can hardly read one.
     """
-    elements = islice(_ELEMENT.finditer((header or "*/*")[:READ]), RANGES)
-    ranges = [read_media(element.group()) for element in elements]
-    return Accepted(_best(ranges, (JSON, GRAPHQL)), _best([r for r in ranges if _names_stream(r)], (SSE, MULTIPART)))
+    elements = islice(_ELEMENT.finditer((header or "*/*")[:MAX_HEADER_CHARACTERS]), MAX_ACCEPTED_TYPES)
+    ranges = [parse_media_type(element.group()) for element in elements]
+    streams = [media_type for media_type in ranges if _is_stream(media_type)]
+    return Accepted(_best(ranges, (JSON, GRAPHQL)), _best(streams, (SSE, MULTIPART)))
 
 
-def _names_stream(media: Media) -> bool:
-    # Without this parameter multipart/mixed is what clients of other protocols accept.
-    subscriptions = media.type == MULTIPART and media.parameters.get("subscriptionspec") == "1.0"
-    return media.type == SSE or subscriptions
+def _is_stream(media_type: MediaType) -> bool:
+    # Without this parameter, multipart/mixed is what clients of other protocols accept.
+    is_subscription = media_type.type == MULTIPART and media_type.parameters.get("subscriptionspec") == "1.0"
+    return media_type.type == SSE or is_subscription
 
 
-def _best(ranges: Iterable[Media], offered: tuple[str, ...]) -> str | None:
-    """The offer of the highest weight; of equals the one that is named, and of those the one named first."""
+def _best(ranges: Iterable[MediaType], offers: tuple[str, ...]) -> str | None:
+    """The offer of the highest weight. Of equal offers a named one wins, and of those the first."""
     best: tuple[float, int, int] = (0.0, 0, 0)
-    found = None
-    for offer in offered:
-        matching = [(_closeness(media, offer), -place, media.weight) for place, media in enumerate(ranges)]
-        closeness, place, weight = max(matching, default=(0, 0, 0.0))
-        if closeness and weight and (weight, closeness, place) > best:
-            best, found = (weight, closeness, place), offer
-    return found
+    chosen = None
+    for offer in offers:
+        matches = [
+            (_precision(media_type, offer), -index, media_type.weight) for index, media_type in enumerate(ranges)
+        ]
+        precision, order, weight = max(matches, default=(0, 0, 0.0))
+        if precision and weight and (weight, precision, order) > best:
+            best, chosen = (weight, precision, order), offer
+    return chosen
 
 
-def _closeness(media: Media, offer: str) -> int:
-    """How exactly a range means an offer: 0 for not at all."""
-    if not media.is_utf8:
+def _precision(media_type: MediaType, offer: str) -> int:
+    """How precisely a range names an offer; 0 if it does not match."""
+    if not media_type.is_utf8:
         return 0
-    wildcards = {"*/*": 1, f"{offer.partition('/')[0]}/*": 2, offer: 3}
-    return wildcards.get(media.type, 0)
+    patterns = {"*/*": 1, f"{offer.partition('/')[0]}/*": 2, offer: 3}
+    return patterns.get(media_type.type, 0)

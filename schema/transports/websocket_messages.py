@@ -5,16 +5,18 @@ from enum import IntEnum
 from typing import Any
 
 import orjson
-from starlette.types import Message as Received
+from starlette.types import Message
 
+from models.limits import limit
 from schema.transports.requests import ANONYMOUS_MAX_BODY_BYTES, TOO_MANY_ITEMS, has_too_many_items
 
-MAX_ID = 1_000
-"""Characters of an operation's id."""
+MAX_OPERATION_ID_CHARACTERS = limit(
+    1_000, "Id of an operation on a WebSocket or an event stream", area="Live", beyond="close 4400", unit="characters"
+)
 
 
 class Close(IntEnum):
-    """Those from 4400 are the protocol's own, but SILENT, which is what its clients close with themselves."""
+    """Codes from 4400 are the protocol's own, except SILENT, which is what its clients close with themselves."""
 
     TOO_LARGE = 1009
     TRY_LATER = 1013
@@ -28,7 +30,7 @@ class Close(IntEnum):
     SILENT = 4499
 
 
-class Refusal(Exception):  # noqa: N818 (it ends a connection, as it should)
+class SocketClosed(Exception):  # noqa: N818 (it is how a connection ends, not an error of the program)
     """Ends the connection with a code and a reason that the client may read."""
 
     def __init__(self, code: Close, reason: str) -> None:
@@ -37,28 +39,29 @@ class Refusal(Exception):  # noqa: N818 (it ends a connection, as it should)
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
-    """`id` is empty where the type has none."""
+class ClientMessage:
+    """`id` is empty for the types that have none."""
 
     type: str
     id: str
     payload: Any
 
 
-NAMED = {"subscribe", "complete"}
-KNOWN = {"connection_init", "ping", "pong", *NAMED}
+TYPES_WITH_ID = {"subscribe", "complete"}
+TYPES = {"connection_init", "ping", "pong", *TYPES_WITH_ID}
 
 
-def read_message(received: Received, *, known: bool) -> Message:
-    """Raises Refusal for what the protocol does not know, and for what is too large. `known`: who sends it is."""
+def read_message(received: Message, *, is_authenticated: bool) -> ClientMessage:
+    """Raises SocketClosed for a message that the protocol does not have, and for one that is too large."""
     text = received.get("text")
     if text is None:
         raise malformed("messages are text, not binary")
     body = text.encode()
-    if not known and len(body) > ANONYMOUS_MAX_BODY_BYTES:
-        raise Refusal(Close.TOO_LARGE, f"Before connection_ack a message has at most {ANONYMOUS_MAX_BODY_BYTES} bytes")
+    if not is_authenticated and len(body) > ANONYMOUS_MAX_BODY_BYTES:
+        reason = f"Before connection_ack a message has at most {ANONYMOUS_MAX_BODY_BYTES} bytes"
+        raise SocketClosed(Close.TOO_LARGE, reason)
     if has_too_many_items(body):
-        raise Refusal(Close.TOO_LARGE, TOO_MANY_ITEMS)
+        raise SocketClosed(Close.TOO_LARGE, TOO_MANY_ITEMS)
     try:
         message = orjson.loads(body)
     except orjson.JSONDecodeError:
@@ -66,16 +69,16 @@ def read_message(received: Received, *, known: bool) -> Message:
     if not isinstance(message, dict):
         raise malformed("it is not a JSON object")
     kind = message.get("type")
-    if not isinstance(kind, str) or kind not in KNOWN:
+    if not isinstance(kind, str) or kind not in TYPES:
         raise malformed("there is no such type")
-    return Message(kind, _id(message) if kind in NAMED else "", _payload(message, kind))
+    return ClientMessage(kind, _operation_id(message) if kind in TYPES_WITH_ID else "", _payload(message, kind))
 
 
-def _id(message: dict[str, Any]) -> str:
-    ident = message.get("id")
-    if not isinstance(ident, str) or not 1 <= len(ident) <= MAX_ID:
-        raise malformed(f"the id must be a string of 1 to {MAX_ID} characters")
-    return ident
+def _operation_id(message: dict[str, Any]) -> str:
+    operation_id = message.get("id")
+    if not isinstance(operation_id, str) or not 1 <= len(operation_id) <= MAX_OPERATION_ID_CHARACTERS:
+        raise malformed(f"the id must be a string of 1 to {MAX_OPERATION_ID_CHARACTERS} characters")
+    return operation_id
 
 
 def _payload(message: dict[str, Any], kind: str) -> Any:
@@ -87,5 +90,5 @@ def _payload(message: dict[str, Any], kind: str) -> Any:
     return payload
 
 
-def malformed(why: str) -> Refusal:
-    return Refusal(Close.MALFORMED, f"Invalid message received: {why}")
+def malformed(reason: str) -> SocketClosed:
+    return SocketClosed(Close.MALFORMED, f"Invalid message received: {reason}")

@@ -11,8 +11,8 @@ from resolvers.auth import credentials
 from resolvers.core.context import Context
 from schema.execution.request import Options
 from schema.transports import websocket
-from schema.transports.credentials import Connections
 from schema.transports.websocket import PROTOCOL, SocketTransport
+from streaming.connections import Connections
 from tests.resolvers.helpers import Place, with_limits
 
 
@@ -38,26 +38,26 @@ async def talk(ctx: Context, answers_pings: bool, seconds: float) -> list[dict[s
         said.put_nowait({"type": "websocket.disconnect", "code": 1000})
 
     leaving = asyncio.create_task(leave())
-    sockets = SocketTransport(Options(), Connections())
+    sockets = SocketTransport(Options())
     async with asyncio.timeout(30):
-        await sockets({**scope, "state": {"context": ctx}}, said.get, send)
+        await sockets({**scope, "state": {"context": ctx, "connections": Connections()}}, said.get, send)
     leaving.cancel()
     return sent
 
 
 async def test_who_is_not_heard_has_left(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(websocket, "PING", 0.1)
+    monkeypatch.setattr(websocket, "PING_SECONDS", 0.1)
     ctx = with_limits(place.ctx, stall_timeout_seconds=0.3)
     started = time.monotonic()
     sent = await talk(ctx, False, 25)
     assert 0.4 < time.monotonic() - started < 20
     assert [message["type"] for message in sent[:3]] == ["websocket.accept", "connection_ack", "ping"]
     close = sent[-1]
-    assert (close["code"], close["reason"]) == (4499, "Nothing was heard from you, not even a pong")
+    assert (close["code"], close["reason"]) == (4499, "The client sent nothing for too long, not even a pong")
 
 
 async def test_who_answers_pings_stays(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(websocket, "PING", 0.1)
+    monkeypatch.setattr(websocket, "PING_SECONDS", 0.1)
     # Longer than a busy machine may let a pong wait.
     ctx = with_limits(place.ctx, stall_timeout_seconds=1.5)
     sent = await talk(ctx, True, 3)

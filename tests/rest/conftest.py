@@ -14,6 +14,7 @@ import rest_compat
 from models import Role
 from resolvers.core.errors import ErrorCode, Problem
 from resolvers.core.viewer import Viewer
+from streaming.connections import Connections
 
 KEY = "sk-caret-api-known"
 NOTE = UUID("0198aaaa-0000-7000-8000-000000000001")
@@ -25,14 +26,21 @@ async def authenticate(_ctx: object, credential: str, _workspace_id: UUID | None
     return Viewer(NOTE, NOTE, Role.ADMIN)
 
 
+def acting_for(viewer: Viewer) -> Any:
+    """The parts of a context that the edge itself reads."""
+    return SimpleNamespace(
+        viewer=viewer, caller=viewer, limits=SimpleNamespace(connections_per_caller=100, stall_timeout_seconds=30.0)
+    )
+
+
 @pytest.fixture
 async def edge(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[httpx.AsyncClient]:
     monkeypatch.setattr("rest_compat.request.authenticate", authenticate)
-    context = SimpleNamespace(for_viewer=lambda viewer, _meter: SimpleNamespace(me=viewer))
+    context = SimpleNamespace(for_viewer=lambda viewer, _meter: acting_for(viewer))
     app = Starlette(routes=rest_compat.routes())
 
     async def with_state(scope: Scope, receive: Receive, send: Send) -> None:
-        await app({**scope, "state": {"context": context}}, receive, send)
+        await app({**scope, "state": {"context": context, "connections": Connections()}}, receive, send)
 
     transport = httpx.ASGITransport(app=with_state)
     headers = {"Authorization": f"Bearer {KEY}"}

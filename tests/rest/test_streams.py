@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 
 from resolvers.replies import ReplyEvent
 from resolvers.replies.publisher import document_change
-from rest_compat.sse import PING, ReplyStream, encoded
+from rest_compat.sse import KEEP_ALIVE, ReplyStream, encode_reply_event
 
 ID = UUID("0198aaaa-0000-7000-8000-000000000001")
 CALL = {"id": "c", "tool_name": "count", "text_offset": 2, "arguments": {}, "result_summary": None, "result": None}
@@ -46,10 +46,16 @@ class Client:
         return self.messages[-1].get("more_body") is False
 
 
-async def told(events: Events, client: Client, *, silence: float = 5.0, patience: float = 5.0) -> list[bytes]:
+async def serve(
+    events: Events, client: Client, *, keep_alive_seconds: float = 5.0, stall_timeout: float = 5.0, after: int = 0
+) -> list[bytes]:
+    """The chunks that the client is sent."""
     receive: Receive = client.receive
-    async with asyncio.timeout(30):
-        await ReplyStream(ID, events, silence=silence, patience=patience)({"type": "http"}, receive, client.send)
+    ctx: Any = SimpleNamespace(caller=None, limits=SimpleNamespace(stall_timeout_seconds=stall_timeout))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ReplyStream, "keep_alive_seconds", keep_alive_seconds)
+        async with asyncio.timeout(30):
+            await ReplyStream(ctx, ID, events, after=after)({"type": "http"}, receive, client.send)
     return client.chunks
 
 
@@ -60,7 +66,7 @@ async def test_the_bytes_and_the_headers() -> None:
         yield ReplyEvent(3, "done", ID, content="Zé\n")
 
     client = Client()
-    chunks = await told(events(), client)
+    chunks = await serve(events(), client)
     rest = '"document_change":null,"tool_name":null,"tool_call":null}\n\n'
     assert chunks[0].decode() == f'id: 1\ndata: {{"type":"delta","content":"Zé\\n","message_id":null,{rest}'
     assert chunks[2].decode() == f'id: 3\ndata: {{"type":"done","content":"Zé\\n","message_id":"{ID}",{rest}'
@@ -81,7 +87,7 @@ def test_the_bytes_of_a_document_change() -> None:
     )
     event = ReplyEvent(7, "document_change", ID, document_change=document_change(suggestion))
     # As the bus carries it.
-    assert encoded(ReplyEvent.decode(event.encode())).decode() == (
+    assert encode_reply_event(ReplyEvent.decode(event.encode())).decode() == (
         'id: 7\ndata: {"type":"document_change","content":null,"message_id":null,"document_change":'
         '{"operation":"replace_full","proposed_text":"Zé","original_text":null,"position_start":0,"position_end":4,'
         f'"suggestion_id":"{ID}"}},"tool_name":null,"tool_call":null}}\n\n'
@@ -95,9 +101,9 @@ async def test_silence_is_filled_and_loses_nothing() -> None:
             yield ReplyEvent(seq, "delta", ID, content="x")
         yield ReplyEvent(3, "done", ID, content="xx")
 
-    chunks = await told(events(), Client(), silence=0.05)
-    assert chunks.count(PING) >= 2
-    assert [chunk[:5] for chunk in chunks if chunk != PING] == [b"id: 1", b"id: 2", b"id: 3"]
+    chunks = await serve(events(), Client(), keep_alive_seconds=0.05)
+    assert chunks.count(KEEP_ALIVE) >= 2
+    assert [chunk[:5] for chunk in chunks if chunk != KEEP_ALIVE] == [b"id: 1", b"id: 2", b"id: 3"]
 
 
 @pytest.mark.parametrize("fails", [True, False])
@@ -109,7 +115,7 @@ async def test_events_that_break_off_end_with_one_error(fails: bool) -> None:
 
     with capture_logs() as logged:
         client = Client()
-        chunks = await told(events(), client)
+        chunks = await serve(events(), client)
     assert len(chunks) == 2
     # The number of the last event that was heard: who joins again after it misses nothing.
     assert chunks[1].startswith(b'id: 7\ndata: {"type":"error"')
@@ -123,7 +129,7 @@ async def test_nothing_follows_the_end() -> None:
         yield ReplyEvent(1, "error", ID, content="stopped")
         yield ReplyEvent(2, "delta", ID, content="x")
 
-    assert len(await told(events(), Client())) == 1
+    assert len(await serve(events(), Client())) == 1
 
 
 @pytest.mark.parametrize("stalled", [False, True])
@@ -141,7 +147,7 @@ async def test_a_client_that_leaves_or_stalls_is_not_followed_any_more(stalled: 
     client = Client(stalled=stalled)
     if not stalled:
         asyncio.get_running_loop().call_later(0.1, client.left.set)
-    await told(events(), client, patience=0.1 if stalled else 5.0)
+    await serve(events(), client, stall_timeout=0.1 if stalled else 5.0)
     async with asyncio.timeout(30):
         await closed.wait()
     assert len(client.chunks) < 100
@@ -153,7 +159,7 @@ async def test_a_stopping_server_says_so() -> None:
         await asyncio.Event().wait()
 
     client = Client()
-    telling = asyncio.create_task(told(events(), client))
+    telling = asyncio.create_task(serve(events(), client))
     await asyncio.sleep(0.05)
     telling.cancel()
     with pytest.raises(asyncio.CancelledError):

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from schema.transports.media_types import RANGES
-from schema.transports.requests import ANONYMOUS_MAX_BODY_BYTES, MAX_ADDRESS, MAX_ITEMS, MAX_PARAMETERS
+from schema.transports.media_types import MAX_ACCEPTED_TYPES
+from schema.transports.requests import ANONYMOUS_MAX_BODY_BYTES, MAX_ITEMS, MAX_PARAMETERS, MAX_QUERY_STRING_BYTES
 from tests.conftest import Tenant
 from tests.support.clients import NOBODY, Caller
 
@@ -57,7 +57,8 @@ def refused(message: str, content: bytes | str, named: str | None = "query") -> 
     return Case(400, message, content, named=named)
 
 
-TWICE = "The parameter query is given more than once."
+BATCH = "Batching is not supported: send one operation per request, as a JSON object."
+TWICE = "The parameter query occurs more than once."
 OBJECT = "A request is a JSON object with a query."
 MALFORMED: dict[str, Case] = {
     "nothing": refused(
@@ -69,8 +70,10 @@ MALFORMED: dict[str, Case] = {
     "number": refused(OBJECT, b"5"),
     "null": refused(OBJECT, b"null"),
     "string": refused(OBJECT, b'"{__typename}"'),
-    "empty list": refused("Batching is off: send one operation, as a JSON object, per request.", b"[]"),
-    "list": refused("Batching is off: send one operation, as a JSON object, per request.", f"[{body(**NAME)}]"),
+    "empty list": refused(BATCH, b"[]"),
+    "list": refused(
+        "Batching is not supported: send one operation per request, as a JSON object.", f"[{body(**NAME)}]"
+    ),
     "deep": refused("The request body is not JSON: depth limit exceeded: line 1 column 1026 (char 1025).", b"[" * 2000),
     "UTF-8": refused(
         "The request body is not JSON: str is not valid UTF-8: surrogates not allowed: line 1 column 1 (char 0).",
@@ -165,12 +168,15 @@ async def test_by_get(tenant: Tenant, name: str) -> None:
 
 async def test_an_address_at_its_limits(tenant: Tenant) -> None:
     stranger = tenant._caller("", None)
-    long = "The parameters of the address have more than 16384 bytes: send a POST."
-    for size, case in ((MAX_ADDRESS, Case(200, NAMED)), (MAX_ADDRESS + 1, Case(400, long, named="query"))):
+    long = "The query string has more than 16384 bytes: send a POST."
+    for size, case in (
+        (MAX_QUERY_STRING_BYTES, Case(200, NAMED)),
+        (MAX_QUERY_STRING_BYTES + 1, Case(400, long, named="query")),
+    ):
         query = "query={__typename}&x="
         case.method, case.path = "GET", f"/graphql?{query.ljust(size, 'x')}"
         await check(stranger, case)
-    many = "The address has more than 100 parameters."
+    many = "The query string has more than 100 parameters."
     for count, case in ((MAX_PARAMETERS, Case(200, NAMED)), (MAX_PARAMETERS + 1, Case(400, many, named="query"))):
         case.method, case.path = "GET", at("{__typename}") + "".join(f"&a{n}=" for n in range(count - 1))
         await check(stranger, case)
@@ -269,8 +275,8 @@ ACCEPTS = {
     f"text/event-stream, {JSON};q=0.1": JSON,
     f'x/y;a="{GRAPHQL},;\\"", {GRAPHQL}': GRAPHQL,
     f"{GRAPHQL};q=nonsense": GRAPHQL,
-    "x/y," * (RANGES - 1) + f"{GRAPHQL}, {JSON}": GRAPHQL,
-    "x/y," * (RANGES - 2) + f"{JSON};q=0.1, */*;q=0, {GRAPHQL}": JSON,
+    "x/y," * (MAX_ACCEPTED_TYPES - 1) + f"{GRAPHQL}, {JSON}": GRAPHQL,
+    "x/y," * (MAX_ACCEPTED_TYPES - 2) + f"{JSON};q=0.1, */*;q=0, {GRAPHQL}": JSON,
     # urql's, and Apollo Client's.
     "application/graphql-response+json, application/graphql+json, application/json, text/event-stream, "
     "multipart/mixed": GRAPHQL,

@@ -19,9 +19,10 @@ from caret.adapters.access_tokens import LEEWAY
 from resolvers.core.context import Context
 from resolvers.core.errors import ErrorCode, Problem
 from schema.execution.request import Options, Request
-from schema.transports.credentials import MAX_STRANGERS, Connections
 from schema.transports.requests import ANONYMOUS_MAX_BODY_BYTES, MAX_ITEMS
-from schema.transports.websocket import AT_A_TIME, Connection, SocketTransport
+from schema.transports.websocket import MESSAGES_PER_TURN, SocketConnection, SocketTransport
+from streaming.connections import MAX_UNAUTHENTICATED_SOCKETS, Connections
+from streaming.token_expiry import TOKEN_EXPIRED
 from tests.conftest import Services, Tenant, make_tenant, token
 from tests.support.clients import PROTOCOL, Caller
 from tests.support.servers import running_server
@@ -143,12 +144,12 @@ async def test_others_have_their_turn_while_messages_wait() -> None:
     socket = WebSocket({"type": "websocket", "headers": [], "subprotocols": []}, receive, send)
     await socket.accept()
     request: Any = Request(Context.__new__(Context))
-    connection = Connection(socket, request, Connections(), asyncio.Semaphore(), ExitStack())
+    connection = SocketConnection(socket, request, Connections(), asyncio.Semaphore(), ExitStack())
     turns, server_process = 0, asyncio.create_task(connection.serve())
     while not server_process.done():
         await asyncio.sleep(0)
         turns += 1
-    assert turns >= 2_000 // AT_A_TIME
+    assert turns >= 2_000 // MESSAGES_PER_TURN
 
 
 async def test_codes_of_a_connection(tenant: Tenant) -> None:
@@ -340,26 +341,26 @@ def test_who_has_been_silent_the_longest_makes_room() -> None:
     connections, ended = Connections(), list[int]()
     with ExitStack() as strangers:
         speaks = [
-            strangers.enter_context(connections.stranger(partial(ended.append, number)))
-            for number in range(MAX_STRANGERS)
+            strangers.enter_context(connections.unauthenticated(partial(ended.append, number)))
+            for number in range(MAX_UNAUTHENTICATED_SOCKETS)
         ]
         assert ended == []
         speaks[0]()
-        with connections.stranger(partial(ended.append, -1)):
+        with connections.unauthenticated(partial(ended.append, -1)):
             # Who has spoken is let in sooner or later.
             assert ended == [1]
-        with connections.stranger(partial(ended.append, -1)):
+        with connections.unauthenticated(partial(ended.append, -1)):
             assert ended == [1]
         for speak in speaks[2:]:
             speak()
         # To speak when it is too late makes no room.
         speaks[1]()
-        with connections.stranger(partial(ended.append, -1)) as last:
+        with connections.unauthenticated(partial(ended.append, -1)) as last:
             last()
-            with pytest.raises(Problem) as refused, connections.stranger(partial(ended.append, -1)):
+            with pytest.raises(Problem) as refused, connections.unauthenticated(partial(ended.append, -1)):
                 pass
         assert (refused.value.code, ended) == (ErrorCode.UNAVAILABLE, [1])
-    with connections.stranger(partial(ended.append, -1)):
+    with connections.unauthenticated(partial(ended.append, -1)):
         assert ended == [1]
 
 
@@ -374,14 +375,14 @@ async def test_a_silent_connection_is_told_that_it_makes_room() -> None:
     async def send(message: Any) -> None:
         accepted.set() if message["type"] == "websocket.accept" else closes.append(message)
 
-    state = {"context": Context.__new__(Context)}
+    state = {"context": Context.__new__(Context), "connections": connections}
     scope = {"type": "websocket", "headers": [], "subprotocols": [PROTOCOL], "state": state}
-    server_process = asyncio.create_task(SocketTransport(Options(), connections)(scope, receive, send))
+    server_process = asyncio.create_task(SocketTransport(Options())(scope, receive, send))
     await accepted.wait()
     await asyncio.sleep(0)
     with ExitStack() as strangers:
-        for _ in range(MAX_STRANGERS):
-            strangers.enter_context(connections.stranger(lambda: None))
+        for _ in range(MAX_UNAUTHENTICATED_SOCKETS):
+            strangers.enter_context(connections.unauthenticated(lambda: None))
         async with asyncio.timeout(30):
             await server_process
     text = "Too many connections wait to be let in. Try again later."
@@ -398,10 +399,7 @@ async def test_a_token_ends_while_the_connection_is_open(tenant: Tenant) -> None
         name = await socket.start(EVENTS)
         assert (await socket.next(name)) == {"type": "closed"}
         assert socket.connection.close_code == 4403
-        assert (
-            socket.connection.close_reason
-            == "The access token has expired. Come back with a new one, and with your cursor."
-        )
+        assert socket.connection.close_reason == TOKEN_EXPIRED
     assert 2 < time.time() - started < 30
 
 

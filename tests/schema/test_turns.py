@@ -21,8 +21,7 @@ from schema.execution.shared_results import (
     NotShared,
     SharedResults,
 )
-from schema.transports import sse_single_connection
-from schema.transports.sse_single_connection import Running, StreamReservation
+from schema.transports.sse_single_connection import StreamOperation, StreamReservation
 
 
 class Endless:
@@ -143,9 +142,9 @@ async def settled() -> None:
 
 
 async def test_what_was_stopped_is_told_no_more() -> None:
-    made, stopped, running = StreamReservation((new_id(), new_id())), Running(), Running()
+    made, stopped, running = StreamReservation((new_id(), new_id())), StreamOperation(), StreamOperation()
     for each, event in ((stopped, b"old"), (running, b"new")):
         made.events.put_nowait((each, event))
     stopped.stop()
-    async with aclosing(sse_single_connection._told(made)) as told:
+    async with aclosing(made.chunks()) as told:
         assert [await anext(told) for _ in range(2)] == [b":\n\n", b"new"]
