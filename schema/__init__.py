@@ -1,4 +1,4 @@
-"""THE GRAPHQL EDGE: types and fields; a field is one resolver call."""
+"""The GraphQL edge: types, execution and transports. A field calls one resolver."""
 
 import strawberry
 
@@ -10,7 +10,7 @@ from schema.execution.operation_name import RequireOperationName
 from schema.execution.reauthorization import Reauthorization
 from schema.execution.shared_results import OperationExecutor
 from schema.execution.validation import Validation
-from schema.types.api_keys import KeyMutation, KeyQuery
+from schema.types.api_keys import ApiKeyMutation, ApiKeyQuery
 from schema.types.conversations import ConversationMutation, ConversationQuery
 from schema.types.events import ReplyDelta, ReplyDocumentChange, ReplyDone, ReplyFailed, ReplyToolCall, Subscription
 from schema.types.folders import FolderMutation
@@ -26,13 +26,12 @@ from schema.types.shares import ShareMutation
 from schema.types.suggestions import SuggestionMutation
 from schema.types.tags import TagMutation
 from schema.types.webhooks import WebhookMutation, WebhookQuery
-from schema.types.workspace_settings import WorkspaceMutation
-from schema.types.workspaces import WorkspaceQuery
+from schema.types.workspaces import WorkspaceMutation, WorkspaceQuery
 
 
 @strawberry.type
 class Query(
-    WorkspaceQuery, NodeQuery, NoteQuery, ConversationQuery, SearchQuery, WebhookQuery, KeyQuery, RateLimitQuery
+    WorkspaceQuery, NodeQuery, NoteQuery, ConversationQuery, SearchQuery, WebhookQuery, ApiKeyQuery, RateLimitQuery
 ):
     pass
 
@@ -51,7 +50,7 @@ class Mutation(
     SuggestionMutation,
     SearchMutation,
     WebhookMutation,
-    KeyMutation,
+    ApiKeyMutation,
 ):
     pass
 

@@ -3,7 +3,7 @@
 The objects behind the types are the resolvers' rows: a field without a function reads the attribute of the same name.
 """
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import Generic, TypeVar, cast
 from uuid import UUID
 
@@ -77,10 +77,13 @@ class Connection(Generic[T]):
         return await root.total()
 
 
-async def or_none(row: Awaitable[T]) -> T | None:
+async def get_or_none(text: str, get: Callable[[UUID], Awaitable[T]]) -> T | None:
     """For a query by id: an object that does not exist, or that the viewer may not read, is null without an error."""
+    parsed = as_id(text)
+    if parsed is None:
+        return None
     try:
-        return await row
+        return await get(parsed)
     except Problem as problem:
         if problem.code in {ErrorCode.NOT_FOUND, ErrorCode.FORBIDDEN}:
             return None

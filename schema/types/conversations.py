@@ -1,24 +1,25 @@
-"""Conversations, their messages, and the models that answer."""
+"""Conversations, their messages, and the language models that answer."""
 
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import strawberry
 from strawberry import UNSET
 from strawberry.scalars import JSON
 
-from models.base import Record, as_id
+from models.base import Record
 from models.conversation import ConversationDraft, ConversationRename, MessageDraft
 from resolvers import replies
 from resolvers.conversations import conversations
 from resolvers.core.pagination import Page, PageArguments
 from resolvers.core.ports.ai import ModelCard
-from schema.types.base import Connection, Info, Node, or_none, parse_id
+from schema.types.base import Connection, Info, Node, get_or_none, parse_id
 from schema.types.enums import AgentType, MessageRole, MessageState, SuggestionStatus
-from schema.types.inputs import draft, once
+from schema.types.inputs import idempotency_key, to_draft
 from schema.types.notes import Note
 from schema.types.suggestions import NEWEST, Suggestion
-from schema.types.workspaces import User
+from schema.types.users import User
 
 
 @strawberry.type
@@ -139,7 +140,7 @@ class DocumentContextInput:
 
 @strawberry.input
 class SendMessageInput:
-    """Without `noteId` the answer is grounded in the workspace of the conversation's own note; null: in nothing."""
+    """Without `noteId` the answer uses the workspace of the conversation's note as its source; with null, no source."""
 
     message: str
     note_id: strawberry.ID | None = UNSET
@@ -149,8 +150,8 @@ class SendMessageInput:
     idempotency_key: str | None = UNSET
 
 
-def message_draft(given: SendMessageInput) -> MessageDraft:
-    return draft(MessageDraft, given, keep_nulls=True)
+def message_draft(input: SendMessageInput) -> MessageDraft:  # noqa: A002 (GraphQL's name)
+    return to_draft(MessageDraft, input, keep_nulls=True)
 
 
 @strawberry.type
@@ -158,10 +159,9 @@ class ConversationQuery:
     @strawberry.field(graphql_type=Conversation | None)
     @staticmethod
     async def conversation(info: Info, id: strawberry.ID) -> Record | None:  # noqa: A002 (the contract's name)
-        found = as_id(id)
-        return await or_none(conversations.get(info.context.ctx, found)) if found else None
+        return await get_or_none(id, partial(conversations.get, info.context.ctx))
 
-    @strawberry.field(graphql_type=list[Model], description="The language models on offer; needs no credential.")
+    @strawberry.field(graphql_type=list[Model], description="The language models that can answer. Needs no credential.")
     @staticmethod
     def models(info: Info) -> Any:
         return info.context.ctx.models.cards
@@ -178,7 +178,7 @@ class ConversationMutation:
     @strawberry.mutation(graphql_type=Conversation)
     @staticmethod
     async def create_conversation(info: Info, input: CreateConversationInput) -> Record:  # noqa: A002 (the contract's name)
-        return await conversations.create(info.context.ctx, draft(ConversationDraft, input), once(input))
+        return await conversations.create(info.context.ctx, to_draft(ConversationDraft, input), idempotency_key(input))
 
     @strawberry.mutation(graphql_type=Conversation)
     @staticmethod
@@ -187,7 +187,7 @@ class ConversationMutation:
         id: strawberry.ID,  # noqa: A002 (the contract's name)
         input: UpdateConversationInput,  # noqa: A002 (the contract's name)
     ) -> Record:
-        title = draft(ConversationRename, input).title
+        title = to_draft(ConversationRename, input).title
         return await conversations.rename(info.context.ctx, parse_id("Conversation", id), title)
 
     @strawberry.mutation(graphql_type=Conversation)
@@ -202,16 +202,17 @@ class ConversationMutation:
         return id
 
     @strawberry.mutation(
-        graphql_type=SentMessage, description="Returns at once; the reply is followed with Subscription.reply."
+        graphql_type=SentMessage, description="Returns at once. `Subscription.reply` delivers the reply."
     )
     @staticmethod
     async def send_message(info: Info, conversation_id: strawberry.ID, input: SendMessageInput) -> replies.SentMessage:  # noqa: A002 (the contract's name)
         sent_to = parse_id("Conversation", conversation_id)
-        return await replies.send(info.context.ctx, sent_to, message_draft(input), once(input))
+        return await replies.send(info.context.ctx, sent_to, message_draft(input), idempotency_key(input))
 
     @strawberry.mutation(
         graphql_type=Message,
-        description="Stops a running reply, which keeps what it has said; one that has ended stays as it is.",
+        description="Stops a running reply, which keeps the text it has so far. A reply that has ended does not "
+        "change.",
     )
     @staticmethod
     async def cancel_reply(info: Info, message_id: strawberry.ID) -> Record:

@@ -10,21 +10,24 @@ from models.base import Record
 from models.folder import FolderChange, FolderDraft
 from resolvers.notes import folders
 from schema.types.base import Info, Node, parse_id
-from schema.types.inputs import draft
+from schema.types.inputs import to_draft
 
 
-@strawberry.type(description="A private one is seen by its creator and the workspace's admins. It hides no note.")
+@strawberry.type(
+    description="A private folder is visible to its creator and the admins of the workspace. It does not hide its "
+    "notes."
+)
 class Folder(Node):
     name: str
     icon: str | None
     color: str | None
     is_private: bool
     created_at: datetime
-    member_count: int = strawberry.field(description="How many members of the workspace see it.")
+    member_count: int = strawberry.field(description="The number of members who can see the folder.")
 
     @strawberry.field(
         graphql_type=Annotated["Folder", strawberry.lazy("schema.types.folders")] | None,
-        description="Null also where the viewer does not see it.",
+        description="Also null if the viewer can't see the parent.",
     )
     @staticmethod
     async def parent(root: strawberry.Parent[Record], info: Info) -> Record | None:
@@ -42,7 +45,7 @@ class CreateFolderInput:
 
 @strawberry.input
 class UpdateFolderInput:
-    """An absent field is kept, an explicit null clears what may be null; without a parent it is at the top."""
+    """Absent fields stay as they are. A null clears the icon or the color, or moves the folder to the top level."""
 
     name: str | None = UNSET
     icon: str | None = UNSET
@@ -56,15 +59,15 @@ class FolderMutation:
     @strawberry.mutation(graphql_type=Folder)
     @staticmethod
     async def create_folder(info: Info, input: CreateFolderInput) -> Record:  # noqa: A002 (the contract's name)
-        return await folders.create(info.context.ctx, draft(FolderDraft, input))
+        return await folders.create(info.context.ctx, to_draft(FolderDraft, input))
 
     @strawberry.mutation(graphql_type=Folder)
     @staticmethod
     async def update_folder(info: Info, id: strawberry.ID, input: UpdateFolderInput) -> Record:  # noqa: A002 (the contract's name)
-        change = draft(FolderChange, input, keep_nulls=True)
+        change = to_draft(FolderChange, input, keep_nulls=True)
         return await folders.update(info.context.ctx, parse_id("Folder", id), change)
 
-    @strawberry.mutation(description="Its notes and folders move up to its parent.")
+    @strawberry.mutation(description="Deletes the folder. Its notes and folders move to its parent.")
     @staticmethod
     async def delete_folder(info: Info, id: strawberry.ID) -> strawberry.ID:  # noqa: A002 (the contract's name)
         await folders.delete(info.context.ctx, parse_id("Folder", id))

@@ -9,7 +9,7 @@ from models.base import Record
 from models.people import GroupChange, GroupDraft
 from resolvers.workspaces import groups
 from schema.types.base import Info, Node, parse_id
-from schema.types.inputs import draft
+from schema.types.inputs import to_draft
 
 
 @strawberry.type
@@ -32,7 +32,7 @@ class CreateGroupInput:
 
 @strawberry.input
 class UpdateGroupInput:
-    """An absent field is kept, a null clears the description."""
+    """Absent fields stay as they are. A null clears the description."""
 
     name: str | None = UNSET
     description: str | None = UNSET
@@ -43,12 +43,14 @@ class GroupMutation:
     @strawberry.mutation(graphql_type=Group)
     @staticmethod
     async def create_group(info: Info, input: CreateGroupInput) -> Record:  # noqa: A002 (the contract's name)
-        return await groups.create(info.context.ctx, draft(GroupDraft, input))
+        return await groups.create(info.context.ctx, to_draft(GroupDraft, input))
 
     @strawberry.mutation(graphql_type=Group)
     @staticmethod
     async def update_group(info: Info, id: strawberry.ID, input: UpdateGroupInput) -> Record:  # noqa: A002 (the contract's names)
-        return await groups.update(info.context.ctx, parse_id("Group", id), draft(GroupChange, input, keep_nulls=True))
+        return await groups.update(
+            info.context.ctx, parse_id("Group", id), to_draft(GroupChange, input, keep_nulls=True)
+        )
 
     @strawberry.mutation
     @staticmethod

@@ -13,7 +13,7 @@ from resolvers.workspaces import invites
 from schema.types.base import Info, Node, parse_id
 from schema.types.enums import Role
 from schema.types.groups import Group
-from schema.types.inputs import draft
+from schema.types.inputs import to_draft
 from schema.types.members import Member
 
 
@@ -34,7 +34,7 @@ class Invite(Node):
 
 @strawberry.input
 class CreateInviteInput:
-    """A URL invite lets in everybody who has its code; any other needs an `email`."""
+    """Anyone who has the code can accept a URL invite. Other invites need an `email`."""
 
     email: str | None = UNSET
     role: Role | None = Role.MEMBER
@@ -47,7 +47,7 @@ class InviteMutation:
     @strawberry.mutation(graphql_type=Invite)
     @staticmethod
     async def create_invite(info: Info, input: CreateInviteInput) -> Record:  # noqa: A002 (the contract's name)
-        return await invites.create(info.context.ctx, draft(InviteDraft, input))
+        return await invites.create(info.context.ctx, to_draft(InviteDraft, input))
 
     @strawberry.mutation
     @staticmethod
@@ -57,7 +57,8 @@ class InviteMutation:
 
     @strawberry.mutation(
         graphql_type=Member,
-        description="Joins the workspace; needs a person's token. Whoever is a member already stays as they are.",
+        description="Makes the caller a member of the workspace. Needs a user's access token. An existing membership "
+        "does not change.",
     )
     @staticmethod
     async def accept_invite(info: Info, code: str) -> Record:

@@ -1,4 +1,4 @@
-"""Batches what sibling fields ask for into one read. Nothing is kept between reads, so nothing goes stale."""
+"""Batches the reads of sibling fields into one. Nothing is cached between batches, so nothing goes stale."""
 
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping, Sequence
@@ -20,8 +20,7 @@ from resolvers.core.nested_pages import Pages
 from resolvers.core.pagination import Page, PageArguments
 from resolvers.notes import folders, tags
 from resolvers.webhooks import deliveries
-from resolvers.workspaces import api_keys as keys
-from resolvers.workspaces import groups, invites, members, workspaces
+from resolvers.workspaces import api_keys, groups, invites, members, workspaces
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -36,8 +35,8 @@ class Loaders:
 
     def _by(self, read: Callable[[Context, Iterable[K]], Awaitable[Mapping[K, V]]], absent: V) -> DataLoader[K, V]:
         async def load(keys: list[K]) -> list[V]:
-            found = await read(self._ctx, set(keys))
-            return [found.get(key, absent) for key in keys]
+            values = await read(self._ctx, set(keys))
+            return [values.get(key, absent) for key in keys]
 
         return DataLoader(load_fn=load, cache=False)
 
@@ -122,7 +121,7 @@ class Loaders:
 
     @cached_property
     def api_key(self) -> DataLoader[UUID, Record | None]:
-        return self._by(keys.actors, None)
+        return self._by(api_keys.actors, None)
 
     @cached_property
     def conversation(self) -> DataLoader[UUID, Record | None]:

@@ -12,8 +12,8 @@ from resolvers.workspaces import members
 from schema.types.base import Info, Node, parse_id
 from schema.types.enums import Role
 from schema.types.groups import Group
-from schema.types.inputs import draft
-from schema.types.workspaces import User
+from schema.types.inputs import to_draft
+from schema.types.users import User
 
 
 @strawberry.type
@@ -34,7 +34,7 @@ class Member(Node):
 
 @strawberry.input
 class UpdateMemberInput:
-    """An absent field is kept; the groups are replaced whole."""
+    """Absent fields stay as they are. `groupIds` replaces all groups of the member."""
 
     role: Role | None = UNSET
     group_ids: list[strawberry.ID] | None = UNSET
@@ -42,14 +42,14 @@ class UpdateMemberInput:
 
 @strawberry.type
 class MemberMutation:
-    @strawberry.mutation(graphql_type=Member, description="CONFLICT for the demotion of the last admin.")
+    @strawberry.mutation(graphql_type=Member, description="Refused with CONFLICT if it would demote the last admin.")
     @staticmethod
     async def update_member(info: Info, id: strawberry.ID, input: UpdateMemberInput) -> Record:  # noqa: A002 (the contract's names)
         return await members.update(
-            info.context.ctx, parse_id("Member", id), draft(MemberChange, input, keep_nulls=True)
+            info.context.ctx, parse_id("Member", id), to_draft(MemberChange, input, keep_nulls=True)
         )
 
-    @strawberry.mutation(description="Everybody may remove themself, but for the last admin: CONFLICT.")
+    @strawberry.mutation(description="Members may remove themselves. Removing the last admin is refused with CONFLICT.")
     @staticmethod
     async def remove_member(info: Info, id: strawberry.ID) -> strawberry.ID:  # noqa: A002 (the contract's name)
         await members.remove(info.context.ctx, parse_id("Member", id))

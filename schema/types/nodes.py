@@ -1,4 +1,4 @@
-"""What has an id of its own, found by it alone."""
+"""Objects that are read by their id alone."""
 
 import strawberry
 
@@ -12,14 +12,14 @@ from schema.types.base import Info, Node
 @strawberry.type
 class NodeQuery:
     @strawberry.field(
-        graphql_type=Node | None, description="Null where there is nothing of this id, or nothing that may be read."
+        graphql_type=Node | None, description="Null if the object does not exist, or the viewer may not read it."
     )
     @staticmethod
     async def node(info: Info, id: strawberry.ID) -> Found | None:  # noqa: A002 (the contract's name)
-        [found] = await nodes.find(info.context.ctx, [as_id(id)], columns(info))
-        return found
+        [node] = await nodes.find(info.context.ctx, [as_id(id)], columns(info))
+        return node
 
-    @strawberry.field(graphql_type=list[Node | None], description="The same for up to 100 ids, in their order.")
+    @strawberry.field(graphql_type=list[Node | None], description="Like `node`, for up to 100 IDs, in the same order.")
     @staticmethod
     async def nodes(info: Info, ids: list[strawberry.ID]) -> list[Found | None]:
         return await nodes.find(info.context.ctx, [as_id(one) for one in ids], columns(info))

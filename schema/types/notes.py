@@ -1,12 +1,16 @@
-"""Notes: their types, queries and mutations."""
+"""Notes, their transcripts, and the inputs that write and filter them.
+
+The limits of the inputs are declared in `models.note` and `models.transcript`.
+"""
 
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated
 
 import strawberry
+from strawberry import UNSET
 
-from models.base import Record, as_id
+from models.base import Record
 from models.note import NoteChange, NoteDraft
 from models.note_filter import NoteFilter as FilterDraft
 from models.note_filter import NoteOrder as OrderDraft
@@ -15,14 +19,13 @@ from resolvers import notes
 from resolvers.core.drafts import parse_draft
 from resolvers.core.pagination import Page, PageArguments
 from schema.execution.selection import columns
-from schema.types.base import Connection, Info, Node, or_none, parse_id
-from schema.types.enums import NoteStatus
+from schema.types.base import Connection, Info, Node, get_or_none, parse_id
+from schema.types.enums import NoteKind, NoteOrderField, NoteStatus, NoteVisibility, OrderDirection
 from schema.types.folders import Folder
-from schema.types.inputs import draft, once, values
-from schema.types.note_fields import NoteFields
-from schema.types.note_inputs import CreateNoteInput, NoteFilter, NoteOrder, TranscriptSegmentInput, UpdateNoteInput
+from schema.types.inputs import idempotency_key, to_draft, to_values
+from schema.types.note_fields import NoteFields, with_optional
 from schema.types.tags import Tag
-from schema.types.workspaces import User
+from schema.types.users import User
 
 
 @strawberry.type
@@ -85,13 +88,14 @@ class Note(Node, NoteFields):
     async def tags(root: strawberry.Parent[Record], info: Info) -> Sequence[Record]:
         return await info.context.loaders.tags.load(root.id)
 
-    @strawberry.field(graphql_type=Folder | None, description="Null also where the viewer does not see the folder.")
+    @strawberry.field(graphql_type=Folder | None, description="Also null if the viewer can't see the folder.")
     @staticmethod
     async def folder(root: strawberry.Parent[Record], info: Info) -> Record | None:
         return await info.context.loaders.folder.load(root.folder_id) if root.folder_id else None
 
     @strawberry.field(
-        graphql_type=list[User], description="Who may read it beside its workspace; told only to who manages the note."
+        graphql_type=list[User],
+        description="The people that the note is shared with. Empty unless the viewer may manage the note.",
     )
     @staticmethod
     async def shared_with(root: strawberry.Parent[Record], info: Info) -> list[Record]:
@@ -115,7 +119,7 @@ class Note(Node, NoteFields):
 
     @strawberry.field(
         graphql_type=Connection[Annotated["Conversation", strawberry.lazy("schema.types.conversations")]],  # type: ignore[name-defined]  # noqa: F821 (lazy)
-        description="The viewer's own, last used first.",
+        description="The viewer's own conversations, last used first.",
     )
     @staticmethod
     async def conversations(
@@ -124,8 +128,86 @@ class Note(Node, NoteFields):
         return await info.context.loaders.conversations.load((root.id, (PageArguments(first=first, after=after),)))
 
 
-def filter_draft(given: NoteFilter | None) -> FilterDraft:
-    return draft(FilterDraft, given) if given else FilterDraft()
+@strawberry.input
+class TranscriptSegmentInput:
+    speaker: str
+    text: str
+    translation: str | None = UNSET
+    start_timestamp: str
+    end_timestamp: str
+
+
+@strawberry.input
+class ParticipantInput:
+    name: str
+    email: str
+    profile_image_url: str | None = UNSET
+    account_name: str | None = UNSET
+    account_domain: str | None = UNSET
+    account_image_url: str | None = UNSET
+
+
+@strawberry.input
+class AttendeeInput:
+    self: bool | None = False
+    email: str
+    display_name: str | None = UNSET
+
+
+@strawberry.input
+class CalendarEventInput:
+    id: strawberry.ID
+    title: str
+    href: str | None = UNSET
+    starts_at: datetime
+    ends_at: datetime
+    calendar_id: str | None = UNSET
+    attendees: list[AttendeeInput] | None = UNSET
+    created_at: datetime | None = UNSET
+    updated_at: datetime | None = UNSET
+
+
+@strawberry.input
+@with_optional(NoteFields)
+class UpdateNoteInput:
+    """Absent fields stay as they are. A null clears a field that may be null."""
+
+    status: NoteStatus | None = UNSET
+    tag_ids: list[strawberry.ID] | None = UNSET
+    folder_id: strawberry.ID | None = UNSET
+    participants: list[ParticipantInput] | None = UNSET
+    transcripts: list[TranscriptSegmentInput] | None = UNSET
+    calendar_event: CalendarEventInput | None = UNSET
+
+
+@strawberry.input
+class CreateNoteInput(UpdateNoteInput):
+    title: str
+    idempotency_key: str | None = UNSET
+
+
+@strawberry.input
+class NoteFilter:
+    status: NoteStatus | None = UNSET
+    kind: NoteKind | None = UNSET
+    visibility: NoteVisibility | None = UNSET
+    search: str | None = UNSET
+    created_by: strawberry.ID | None = UNSET
+    created_from: datetime | None = UNSET
+    created_to: datetime | None = UNSET
+    tag_ids: list[strawberry.ID] | None = UNSET
+    folder_ids: list[strawberry.ID] | None = UNSET
+    participant_email: str | None = UNSET
+
+
+@strawberry.input
+class NoteOrder:
+    field: NoteOrderField
+    direction: OrderDirection
+
+
+def filter_draft(filters: NoteFilter | None) -> FilterDraft:
+    return to_draft(FilterDraft, filters) if filters else FilterDraft()
 
 
 @strawberry.type
@@ -133,8 +215,7 @@ class NoteQuery:
     @strawberry.field(graphql_type=Note | None)
     @staticmethod
     async def note(info: Info, id: strawberry.ID) -> Record | None:  # noqa: A002 (the contract's name)
-        found = as_id(id)
-        return await or_none(notes.get(info.context.ctx, found, columns(info))) if found else None
+        return await get_or_none(id, lambda note_id: notes.get(info.context.ctx, note_id, columns(info)))
 
     @strawberry.field(graphql_type=Connection[Note], description="The notes of the viewer's workspace.")
     @staticmethod
@@ -151,7 +232,7 @@ class NoteQuery:
             info.context.ctx,
             PageArguments(first, after, last, before),
             filter_draft(filter),
-            draft(OrderDraft, order_by) if order_by else OrderDraft(),
+            to_draft(OrderDraft, order_by) if order_by else OrderDraft(),
             columns(info, ("nodes",), ("edges", "node")),
         )
 
@@ -161,9 +242,11 @@ class NoteMutation:
     @strawberry.mutation(graphql_type=Note)
     @staticmethod
     async def create_note(info: Info, input: CreateNoteInput) -> Record:  # noqa: A002 (the contract's name)
-        return await notes.create(info.context.ctx, draft(NoteDraft, input), once(input))
+        return await notes.create(info.context.ctx, to_draft(NoteDraft, input), idempotency_key(input))
 
-    @strawberry.mutation(graphql_type=Note, description="STALE_REVISION when the note has moved on from `ifRevision`.")
+    @strawberry.mutation(
+        graphql_type=Note, description="Refused with STALE_REVISION if the note's revision is no longer `ifRevision`."
+    )
     @staticmethod
     async def update_note(
         info: Info,
@@ -171,7 +254,7 @@ class NoteMutation:
         input: UpdateNoteInput,  # noqa: A002 (the contract's name)
         if_revision: int | None = None,
     ) -> Record:
-        change = draft(NoteChange, input, keep_nulls=True)
+        change = to_draft(NoteChange, input, keep_nulls=True)
         return await notes.update(info.context.ctx, parse_id("Note", id), change, if_revision)
 
     @strawberry.mutation
@@ -183,5 +266,5 @@ class NoteMutation:
     @strawberry.mutation(graphql_type=Note)
     @staticmethod
     async def append_transcript(info: Info, note_id: strawberry.ID, segments: list[TranscriptSegmentInput]) -> Record:
-        added = parse_draft(TranscriptDraft, {"segments": values(segments)})
+        added = parse_draft(TranscriptDraft, {"segments": to_values(segments)})
         return await notes.append_transcript(info.context.ctx, parse_id("Note", note_id), added)

@@ -1,4 +1,4 @@
-"""What the caller may still spend."""
+"""The caller's rate limit."""
 
 from datetime import UTC, datetime
 
@@ -8,16 +8,19 @@ from resolvers.core import rate_limit as limits
 from schema.types.base import Info
 
 
-@strawberry.type(description="Of any 60 seconds, in points; README.md says what costs what.")
+@strawberry.type(
+    description="The points that the caller may spend in 60 seconds. docs/rate-limits.md explains what an operation "
+    "costs."
+)
 class RateLimit:
     limit: int
     remaining: int
-    reset_at: datetime = strawberry.field(description="When there is more to be had than `remaining`.")
+    reset_at: datetime = strawberry.field(description="When `remaining` next grows.")
 
 
 @strawberry.type
 class RateLimitQuery:
-    @strawberry.field(description="The caller's allowance after this operation was paid for.")
+    @strawberry.field(description="The caller's rate limit, after the cost of this operation.")
     @staticmethod
     async def rate_limit(info: Info) -> RateLimit:
         left = await limits.remaining_allowance(info.context.ctx)

@@ -9,10 +9,11 @@ from resolvers.search import indexing
 from resolvers.search import query as search
 from schema.types.base import Info, parse_id
 from schema.types.enums import SearchMode, TextSource
-from schema.types.note_inputs import NoteFilter
-from schema.types.notes import Note, filter_draft
+from schema.types.notes import Note, NoteFilter, filter_draft
 
-PLACE = "In characters of that text of the note as it was indexed; of a transcript its lines are `Speaker: text`."
+OFFSET = (
+    "In characters of the indexed text that `source` names. In a transcript, each segment is a line `Speaker: text`."
+)
 
 
 @strawberry.type
@@ -21,16 +22,16 @@ class SearchHit:
     chunk_index: int
     chunk_text: str
     source: TextSource
-    start_offset: int = strawberry.field(description=f"Where the chunk begins. {PLACE}")
-    end_offset: int = strawberry.field(description=f"Where the chunk ends. {PLACE}")
+    start_offset: int = strawberry.field(description=f"Where the chunk begins. {OFFSET}")
+    end_offset: int = strawberry.field(description=f"Where the chunk ends. {OFFSET}")
     is_current_note: bool
-    score: float = strawberry.field(description="Of use only to compare the hits of one search.")
+    score: float = strawberry.field(description="Only comparable among the hits of one search.")
     similarity: float | None = strawberry.field(
-        description="max(0, 1 - cosine distance) to the query. Null where the query or the chunk has no vector."
+        description="max(0, 1 - cosine distance) to the query. Null if the query or the chunk has no vector."
     )
     highlight: str | None = strawberry.field(
         description="`chunkText` as HTML, with the query's words in `<mark>`; English stop words such as `is` only if "
-        "the query has no other words. Null where the chunk has none of the words to mark."
+        "the query has no other words. Null if the chunk has none of the words to mark."
     )
 
     @strawberry.field(graphql_type=Note)
@@ -52,8 +53,9 @@ class IndexedNote:
 @strawberry.type
 class SearchQuery:
     @strawberry.field(
-        description="The best chunks, of the workspace of `noteId` or of the viewer's own: at most three of one note "
-        "as long as other notes have hits."
+        description="The best chunks in the workspace of the note `noteId`, or in the viewer's workspace. A note has "
+        "at "
+        "most three hits as long as other notes have hits."
     )
     @staticmethod
     async def search(
@@ -65,7 +67,7 @@ class SearchQuery:
         exclude_note: bool | None = False,
         filter: NoteFilter | None = None,  # noqa: A002 (the contract's name)
     ) -> list[SearchHit]:
-        found = await search.search(
+        result = await search.search(
             info.context.ctx,
             query,
             mode=mode or SearchMode.HYBRID,
@@ -82,25 +84,26 @@ class SearchQuery:
                 source=hit.source,
                 start_offset=hit.start_offset,
                 end_offset=hit.end_offset,
-                is_current_note=hit.document_id == found.current_note_id,
+                is_current_note=hit.document_id == result.current_note_id,
                 score=hit.score,
                 similarity=hit.similarity,
                 highlight=hit.highlight,
             )
-            for hit in found.hits
+            for hit in result.hits
         ]
 
 
 @strawberry.type
 class SearchMutation:
     @strawberry.mutation(
-        graphql_type=IndexedNote, description="Indexes a text for the note; without `content` the note's own."
+        graphql_type=IndexedNote,
+        description="Indexes `content` for the note, or the note's own text without `content`.",
     )
     @staticmethod
     async def index_note(info: Info, note_id: strawberry.ID, content: str | None = None) -> indexing.Indexed:
         return await indexing.index(info.context.ctx, parse_id("Note", note_id), content)
 
-    @strawberry.mutation(description="Takes the note out of the search until it is indexed again.")
+    @strawberry.mutation(description="Removes the note from search until it is indexed again.")
     @staticmethod
     async def delete_embeddings(info: Info, note_id: strawberry.ID) -> strawberry.ID:
         await indexing.forget(info.context.ctx, parse_id("Note", note_id))

@@ -1,4 +1,4 @@
-"""Sharing a note with a person, in or outside its workspace."""
+"""Shares: notes that a person may read, in or outside the workspace."""
 
 import strawberry
 
@@ -10,12 +10,14 @@ from schema.types.notes import Note
 
 @strawberry.type
 class ShareMutation:
-    @strawberry.mutation(graphql_type=Note, description="Lets a person read the note; for who manages it.")
+    @strawberry.mutation(
+        graphql_type=Note, description="Lets a person read the note. Only for those who may manage it."
+    )
     @staticmethod
     async def share_note(info: Info, note_id: strawberry.ID, user_id: strawberry.ID) -> Record:
         return await notes.share(info.context.ctx, parse_id("Note", note_id), as_id(user_id))
 
-    @strawberry.mutation(graphql_type=Note, description="Withdraws a share; where there is none, nothing changes.")
+    @strawberry.mutation(graphql_type=Note, description="Removes a share. Without a share nothing changes.")
     @staticmethod
     async def unshare_note(info: Info, note_id: strawberry.ID, user_id: strawberry.ID) -> Record:
         return await notes.unshare(info.context.ctx, parse_id("Note", note_id), as_id(user_id))

@@ -1,4 +1,4 @@
-"""Suggestions: their type and mutations."""
+"""Suggestions: edits of a note that an assistant proposes in a conversation."""
 
 from datetime import datetime
 from typing import Annotated
@@ -11,14 +11,15 @@ from models.conversation import SuggestionDraft
 from resolvers.conversations import suggestions
 from schema.types.base import Info, Node, parse_id
 from schema.types.enums import SuggestionStatus
-from schema.types.inputs import draft
+from schema.types.inputs import to_draft
 from schema.types.notes import Note
 
 NEWEST = f"The newest {suggestions.MAX_LISTED}, oldest first."
 
 
 @strawberry.type(
-    description="An edit of the conversation's note. Its status changes no note: who accepts it applies it."
+    description="A proposed edit of the conversation's note. Its status does not change the note: whoever accepts a "
+    "suggestion applies it."
 )
 class Suggestion(Node):
     status: SuggestionStatus
@@ -56,13 +57,17 @@ class CreateSuggestionInput:
 
 @strawberry.type
 class SuggestionMutation:
-    @strawberry.mutation(graphql_type=Suggestion, description="Supersedes the open suggestion of its conversation.")
+    @strawberry.mutation(
+        graphql_type=Suggestion,
+        description="Replaces the conversation's pending suggestion, whose status becomes SUPERSEDED.",
+    )
     @staticmethod
     async def create_suggestion(info: Info, input: CreateSuggestionInput) -> Record:  # noqa: A002 (the contract's name)
-        return await suggestions.create(info.context.ctx, draft(SuggestionDraft, input))
+        return await suggestions.create(info.context.ctx, to_draft(SuggestionDraft, input))
 
     @strawberry.mutation(
-        graphql_type=Suggestion, description="CONFLICT for one that was decided otherwise; changes nothing in the note."
+        graphql_type=Suggestion,
+        description="Refused with CONFLICT if another decision was already made. Does not change the note.",
     )
     @staticmethod
     async def set_suggestion_status(

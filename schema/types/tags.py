@@ -1,4 +1,4 @@
-"""Tags: their type and mutations."""
+"""Tags."""
 
 from datetime import datetime
 
@@ -9,7 +9,7 @@ from models.base import Record
 from models.tag import TagChange, TagDraft
 from resolvers.notes import tags
 from schema.types.base import Info, Node, parse_id
-from schema.types.inputs import draft
+from schema.types.inputs import to_draft
 
 
 @strawberry.type
@@ -27,7 +27,7 @@ class CreateTagInput:
 
 @strawberry.input
 class UpdateTagInput:
-    """An absent field is kept."""
+    """Absent fields stay as they are."""
 
     name: str | None = UNSET
     color: str | None = UNSET
@@ -35,17 +35,19 @@ class UpdateTagInput:
 
 @strawberry.type
 class TagMutation:
-    @strawberry.mutation(graphql_type=Tag, description="ALREADY_EXISTS for a name that the workspace has.")
+    @strawberry.mutation(
+        graphql_type=Tag, description="Refused with ALREADY_EXISTS if the workspace has a tag of this name."
+    )
     @staticmethod
     async def create_tag(info: Info, input: CreateTagInput) -> Record:  # noqa: A002 (the contract's name)
-        return await tags.create(info.context.ctx, draft(TagDraft, input))
+        return await tags.create(info.context.ctx, to_draft(TagDraft, input))
 
     @strawberry.mutation(graphql_type=Tag)
     @staticmethod
     async def update_tag(info: Info, id: strawberry.ID, input: UpdateTagInput) -> Record:  # noqa: A002 (the contract's name)
-        return await tags.update(info.context.ctx, parse_id("Tag", id), draft(TagChange, input, keep_nulls=True))
+        return await tags.update(info.context.ctx, parse_id("Tag", id), to_draft(TagChange, input, keep_nulls=True))
 
-    @strawberry.mutation(description="Its notes lose it.")
+    @strawberry.mutation(description="Deletes the tag and removes it from its notes.")
     @staticmethod
     async def delete_tag(info: Info, id: strawberry.ID) -> strawberry.ID:  # noqa: A002 (the contract's name)
         await tags.delete(info.context.ctx, parse_id("Tag", id))

@@ -1,51 +1,27 @@
-"""Workspaces, their people and keys, and the viewer."""
+"""Workspaces, and the viewer."""
 
 from collections.abc import Sequence
 from datetime import datetime
+from functools import partial
 from typing import Annotated
 
 import strawberry
+from strawberry import UNSET
 
-from models.base import Record, as_id
+from models.base import Record
 from models.people import MemberFilter
+from models.settings import WorkspaceChange
 from resolvers.auth import access
 from resolvers.core.drafts import parse_draft
 from resolvers.core.pagination import Page, PageArguments
 from resolvers.workspaces import workspaces
-from schema.types.base import Connection, Info, Node, or_none
+from schema.types.api_keys import ApiKey
+from schema.types.base import Connection, Info, Node, get_or_none
 from schema.types.enums import Plan
 from schema.types.folders import Folder
+from schema.types.inputs import to_values
 from schema.types.tags import Tag
-
-
-@strawberry.type
-class User(Node):
-    name: str
-    email: str | None
-    profile_url: str | None
-
-    @classmethod
-    def is_type_of(cls, obj: object, _info: object) -> bool:
-        # A row knows no table: a person is told from a key, the other kind of actor, by what only people have.
-        return hasattr(obj, "profile_url")
-
-
-@strawberry.type
-class ApiKey(Node):
-    name: str
-    prefix: str
-    created_at: datetime
-    last_used_at: datetime | None
-    revoked_at: datetime | None
-
-    @strawberry.field
-    @staticmethod
-    def scopes(root: strawberry.Parent[Record]) -> list[str]:
-        return sorted(access.SCOPES if root.scopes is None else root.scopes)
-
-    @classmethod
-    def is_type_of(cls, obj: object, _info: object) -> bool:
-        return hasattr(obj, "prefix")
+from schema.types.users import User
 
 
 @strawberry.type
@@ -74,14 +50,16 @@ class Workspace(Node):
     async def tags(root: strawberry.Parent[Record], info: Info) -> Sequence[Record]:
         return await info.context.loaders.workspace_tags.load(root.id)
 
-    @strawberry.field(graphql_type=list[Folder], description="Those that the viewer sees, by name.")
+    @strawberry.field(graphql_type=list[Folder], description="The folders that the viewer can see, sorted by name.")
     @staticmethod
     async def folders(root: strawberry.Parent[Record], info: Info) -> Sequence[Record]:
         return await info.context.loaders.workspace_folders.load(root.id)
 
     @strawberry.field(
         graphql_type=Connection[Annotated["Member", strawberry.lazy("schema.types.members")]],  # type: ignore[name-defined]  # noqa: F821 (lazy)
-        description="First joined first. `search`: those whose name or address has these characters, in any case.",
+        description="In the order in which they joined. `search` keeps the members whose name or email address "
+        "contains "
+        "this text; case is ignored.",
     )
     @staticmethod
     async def members(
@@ -103,7 +81,7 @@ class Workspace(Node):
 
     @strawberry.field(
         graphql_type=Connection[Annotated["Invite", strawberry.lazy("schema.types.invites")]],  # type: ignore[name-defined]  # noqa: F821 (lazy)
-        description="The open ones, newest first; for admins only.",
+        description="The open invites, newest first. Only for admins.",
     )
     @staticmethod
     async def invites(
@@ -117,14 +95,14 @@ class Viewer:
     @strawberry.field(graphql_type=User | None)
     @staticmethod
     async def user(info: Info) -> Record | None:
-        me = info.context.ctx.viewer
-        return None if me.api_key_id else await info.context.loaders.user.load(me.user_id)
+        viewer = info.context.ctx.viewer
+        return None if viewer.api_key_id else await info.context.loaders.user.load(viewer.user_id)
 
     @strawberry.field(graphql_type=ApiKey | None)
     @staticmethod
     async def api_key(info: Info) -> Record | None:
-        me = info.context.ctx.viewer
-        return await info.context.loaders.api_key.load(me.api_key_id) if me.api_key_id else None
+        key_id = info.context.ctx.viewer.api_key_id
+        return await info.context.loaders.api_key.load(key_id) if key_id else None
 
     @strawberry.field(graphql_type=Workspace)
     @staticmethod
@@ -143,19 +121,51 @@ class Viewer:
         return sorted(access.SCOPES if scopes is None else scopes)
 
 
+@strawberry.input
+class WorkspaceSettingsInput:
+    """Absent fields stay as they are."""
+
+    default_language: str | None = UNSET
+    brand_color: str | None = UNSET
+    enable_transcript_sharing: bool | None = UNSET
+
+
+@strawberry.input
+class UpdateWorkspaceInput:
+    """Absent fields stay as they are. A null clears the icon."""
+
+    name: str | None = UNSET
+    icon_url: str | None = UNSET
+    allowed_email_domains: list[str] | None = UNSET
+    settings: WorkspaceSettingsInput | None = UNSET
+
+
 @strawberry.type
 class WorkspaceQuery:
-    @strawberry.field(description="Who asks, and from which workspace.")
+    @strawberry.field(description="The caller of this request, and their workspace.")
     @staticmethod
     def viewer(info: Info) -> Viewer:
-        # Asking for `me` refuses whoever sent no credential.
+        # Raises UNAUTHENTICATED if the request had no credential.
         _ = info.context.ctx.viewer
         return Viewer()
 
-    @strawberry.field(graphql_type=Workspace | None, description="Without an id: the key's, or the user's default one.")
+    @strawberry.field(
+        graphql_type=Workspace | None,
+        description="Without `id`: the workspace of the API key, or the default workspace of the user.",
+    )
     @staticmethod
     async def workspace(info: Info, id: strawberry.ID | None = None) -> Record | None:  # noqa: A002 (the contract's name)
-        wanted = None if id is None else as_id(id)
-        if id is not None and wanted is None:
-            return None
-        return await or_none(workspaces.get(info.context.ctx, wanted))
+        ctx = info.context.ctx
+        return await (workspaces.get(ctx) if id is None else get_or_none(id, partial(workspaces.get, ctx)))
+
+
+@strawberry.type
+class WorkspaceMutation:
+    @strawberry.mutation(graphql_type=Workspace, description="Changes the viewer's workspace. Only for admins.")
+    @staticmethod
+    async def update_workspace(info: Info, input: UpdateWorkspaceInput) -> Record:  # noqa: A002 (the contract's name)
+        change = to_values(input, keep_nulls=True)
+        if input.settings:
+            # A null within the settings is refused too, and not taken for an absent field.
+            change["settings"] = to_values(input.settings, keep_nulls=True)
+        return await workspaces.update(info.context.ctx, parse_draft(WorkspaceChange, change))

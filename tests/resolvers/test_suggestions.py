@@ -29,7 +29,7 @@ from resolvers.core.drafts import parse_draft
 from resolvers.core.errors import ErrorCode, Problem
 from resolvers.replies import ReplyEvent
 from schema.execution.request import Request
-from schema.types.events import ReplyDocumentChange, all_told
+from schema.types.events import ReplyDocumentChange, reply_events
 from tests.resolvers.helpers import Place, graphql, refused, set_columns, statements, write
 
 APPLIED, DISMISSED, SUPERSEDED = SuggestionStatus.APPLIED, SuggestionStatus.DISMISSED, SuggestionStatus.SUPERSEDED
@@ -275,12 +275,12 @@ async def test_a_change_whose_suggestion_is_gone_does_not_end_the_stream(me: Con
         yield ReplyEvent(9, "error", reply, content="gone")
 
     info: Any = SimpleNamespace(context=Request(me))
-    told = [event async for event in all_told(info, events(uuid.uuid4(), row.id))]
+    told = [event async for event in reply_events(info, events(uuid.uuid4(), row.id))]
     assert [type(event).__name__ for event in told] == ["ReplyDelta", "ReplyDocumentChange", "ReplyFailed"]
     [change] = [event for event in told if isinstance(event, ReplyDocumentChange)]
     assert change.suggestion == row
     await conversations.delete(me, talk.id)
-    left = [event async for event in all_told(info, events(row.id))]
+    left = [event async for event in reply_events(info, events(row.id))]
     assert [type(event).__name__ for event in left] == ["ReplyDelta", "ReplyFailed"]
 
 
