@@ -16,7 +16,7 @@ from sqlmodel import col
 
 from bench.corpus import Corpus, filled, room
 from bench.stage import Stage, line, timed
-from caret.adapters.postgres import engine
+from caret.adapters.postgres import create_engine
 from caret.migrate import migrate
 from caret.providers.minilm import MiniLM
 from models import Note
@@ -85,7 +85,7 @@ async def measured(stage: Stage, chunks: int) -> dict[str, float]:
     """Prints all of one size; returns the medians by name."""
     async with empty_database(stage.database_url) as url:
         await migrate(url)
-        database = engine(url)
+        database = create_engine(url)
         try:
             corpus = await filled(url, database, chunks)
             return await recalled(corpus, Database(database)) | await called(stage, corpus)

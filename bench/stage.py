@@ -16,7 +16,7 @@ from sqlalchemy import func, insert, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlmodel import col
 
-from caret.adapters.postgres import engine
+from caret.adapters.postgres import create_engine
 from caret.embedded.nats import EmbeddedNats
 from caret.embedded.postgres import EmbeddedPostgres
 from caret.migrate import migrate
@@ -57,7 +57,7 @@ async def staged(folder: Path) -> AsyncIterator[Stage]:
         url, nats_url = postgres.start(), nats.start()
         llm_url = stack.enter_context(slow_model())
         await migrate(url)
-        database = engine(url)
+        database = create_engine(url)
         stack.push_async_callback(database.dispose)
         addresses = {"database_url": url, "nats_url": nats_url, "llm_base_url": llm_url}
         more = {"llm_model": MODEL, "jwt_secret": SECRET, "demo": "0", "rate_limits": UNLIMITED}

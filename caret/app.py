@@ -1,4 +1,4 @@
-"""settings -> Context -> Starlette: both edges, health, and what every request passes through."""
+"""The web application: the routes of both edges, the health checks, and the middleware of every request."""
 
 import asyncio
 import re
@@ -24,11 +24,13 @@ import rest_compat
 from caret import trusted_documents
 from caret.adapters.postgres import is_migrated
 from caret.settings import Settings
-from caret.wiring import opened
+from caret.wiring import open_context
 from models.base import new_id
+from models.limits import limit
 from resolvers.core.allowance import Meter
 from resolvers.core.context import Context
 from resolvers.core.errors import ErrorCode, Problem
+from resolvers.core.failures import describe
 from rest_compat.openapi import page
 from schema.endpoint import GraphQLEdge
 from schema.transports import graphiql
@@ -37,19 +39,24 @@ from streaming.connections import Connections
 
 log = structlog.get_logger()
 
-MAX_BODY = 4 * 1024 * 1024
-"""Bytes of a request's body, and of a WebSocket message."""
-ALLOWANCE = ("X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset")
-"""On every reply to a known caller: an Allowance. Reset is in Unix seconds."""
+MAX_BODY_BYTES = limit(
+    4 * 1024 * 1024,
+    "The body of a request, and a WebSocket message",
+    area="Requests",
+    beyond="`PAYLOAD_TOO_LARGE`, 413; close 1009",
+    unit="bytes",
+)
+ALLOWANCE_HEADERS = ("X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset")
+"""On every response to an authenticated caller: an Allowance. Reset is in Unix seconds."""
 ANY_ORIGIN: dict[str, Any] = {
     # Safe for any page: a credential is a header that the page must know, never a cookie that the browser adds.
     "allow_origins": ["*"],
     "allow_methods": ["GET", "POST", "PUT", "PATCH", "DELETE"],
     "allow_headers": ["*"],
-    "expose_headers": ["X-Request-Id", "Retry-After", "Location", *ALLOWANCE],
+    "expose_headers": ["X-Request-Id", "Retry-After", "Location", *ALLOWANCE_HEADERS],
     "max_age": 86400,
 }
-SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 
 def create_app(settings: Settings) -> Starlette:
@@ -57,7 +64,7 @@ def create_app(settings: Settings) -> Starlette:
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[dict[str, Any]]:
-        async with opened(settings) as context:
+        async with open_context(settings) as context:
             yield {"context": context, "connections": connections}
 
     graphql, rest = GraphQLEdge(trusted_documents.options(settings)), rest_compat.routes()
@@ -71,7 +78,7 @@ def create_app(settings: Settings) -> Starlette:
             Route("/health/live", live),
             Route("/health/ready", ready),
         ],
-        middleware=[Middleware(Requests), Middleware(CORSMiddleware, **ANY_ORIGIN), Middleware(BodyLimit)],
+        middleware=[Middleware(RequestLog), Middleware(CORSMiddleware, **ANY_ORIGIN), Middleware(BodyLimit)],
         lifespan=lifespan,
     )
 
@@ -91,18 +98,19 @@ async def ready(request: Request) -> JSONResponse:
             checks["database"] = True
             checks["migrations"] = await is_migrated(context.database.engine)
     except (SQLAlchemyError, OSError) as error:
-        log.warning("health.database", error=str(error) or type(error).__name__)
-    fine = all(checks.values())
-    if fine:
-        # Whoever asked knows now that this process serves: time for what only replies need.
+        log.warning("health.database", error=describe(error))
+    is_ready = all(checks.values())
+    if is_ready:
+        # This process serves from now on: there is time to load what only replies need.
         context.agents.preload()
-    return JSONResponse({"status": "ok" if fine else "unavailable", "checks": checks}, 200 if fine else 503)
+    return JSONResponse({"status": "ok" if is_ready else "unavailable", "checks": checks}, 200 if is_ready else 503)
 
 
-class Requests:
-    """Gives every request an id (the caller's own where it is sane), on its reply and in every line of the log.
+class RequestLog:
+    """Gives every request an id, the caller's own where that is well-formed, and logs the request.
 
-    On a reply to a caller whom an edge has let in, or refused for spending too much, also what they have left.
+    The id is on the response and in every line of the log. A response to a caller whom an edge has authenticated also
+    says what is left of the caller's rate limit.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -112,36 +120,36 @@ class Requests:
         if scope["type"] not in {"http", "websocket"}:
             await self.app(scope, receive, send)
             return
-        given = Headers(scope=scope).get("x-request-id", "")
-        request_id = given if SANE_ID.fullmatch(given) else str(new_id())
+        sent_id = Headers(scope=scope).get("x-request-id", "")
+        request_id = sent_id if REQUEST_ID.fullmatch(sent_id) else str(new_id())
         status, started = 0, time.perf_counter()
 
-        async def answer(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             nonlocal status
             if message["type"] in {"http.response.start", "websocket.accept"}:
                 status = message.get("status", 101)
-                MutableHeaders(scope=message).update({"X-Request-Id": request_id, **allowance(scope)})
+                MutableHeaders(scope=message).update({"X-Request-Id": request_id, **allowance_headers(scope)})
             await send(message)
 
         with structlog.contextvars.bound_contextvars(request_id=request_id):
             try:
-                await self.app(scope, receive, answer)
+                await self.app(scope, receive, send_with_headers)
             finally:
-                spent = round((time.perf_counter() - started) * 1000, 1)
-                # Probes come every few seconds and say nothing.
-                say = log.debug if scope["path"].startswith("/health/") else log.info
-                say("request", method=scope.get("method", "WS"), path=scope["path"], status=status, ms=spent)
+                milliseconds = round((time.perf_counter() - started) * 1000, 1)
+                # Health checks come every few seconds.
+                write = log.debug if scope["path"].startswith("/health/") else log.info
+                write("request", method=scope.get("method", "WS"), path=scope["path"], status=status, ms=milliseconds)
 
 
-def allowance(scope: Scope) -> dict[str, str]:
+def allowance_headers(scope: Scope) -> dict[str, str]:
     meter: Meter | None = scope.get("state", {}).get("meter")
     if meter is None or meter.allowance is None:
         return {}
-    return {name: str(value) for name, value in zip(ALLOWANCE, astuple(meter.allowance), strict=True)}
+    return {name: str(value) for name, value in zip(ALLOWANCE_HEADERS, astuple(meter.allowance), strict=True)}
 
 
 class BodyLimit:
-    """Stops reading a body beyond MAX_BODY; the edge that was reading renders the refusal. Uploads bound themselves."""
+    """Stops reading a body beyond MAX_BODY_BYTES; the edge renders the error. Uploads bound themselves."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -151,15 +159,15 @@ class BodyLimit:
             await self.app(scope, receive, send)
             return
         length = Headers(scope=scope).get("content-length", "")
-        announced = int(length[:20]) if length.isdigit() else 0
+        declared = int(length[:20]) if length.isdigit() else 0
         read = 0
 
         async def limited() -> Message:
             nonlocal read
-            message = await receive() if announced <= MAX_BODY else {}
+            message = await receive() if declared <= MAX_BODY_BYTES else {}
             read += len(message.get("body", b""))
-            if max(announced, read) > MAX_BODY:
-                raise Problem(ErrorCode.PAYLOAD_TOO_LARGE, f"The request body is larger than {MAX_BODY} bytes.")
+            if max(declared, read) > MAX_BODY_BYTES:
+                raise Problem(ErrorCode.PAYLOAD_TOO_LARGE, f"The request body is larger than {MAX_BODY_BYTES} bytes.")
             return message
 
         await self.app(scope, limited, send)

@@ -1,18 +1,17 @@
-"""Puts the parts of the house together: settings -> Context."""
+"""Builds the context of a process from its settings."""
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 
 import httpcore2
-import httpx
 
-from caret.adapters.access_tokens import Jwks, JwtVerifier
 from caret.adapters.audio_storage import AudioBucket, AudioFolder
 from caret.adapters.encryption import FernetVault
 from caret.adapters.lazy_agents import LazyAgents
+from caret.adapters.lazy_tokens import LazyTokenVerifier
 from caret.adapters.nats_bus import NatsBus
-from caret.adapters.postgres import engine
+from caret.adapters.postgres import create_engine
 from caret.adapters.webhook_client import HostResolver, HttpWebhookClient, PublicNetworkBackend
 from caret.providers import Catalogue, Embedders, EmbeddingOptions, build_transcriber
 from caret.settings import Settings, SettingsError
@@ -20,42 +19,35 @@ from models import Plan
 from resolvers.core.context import Context
 from resolvers.core.database import Database
 from resolvers.core.limits import Limits
-from resolvers.core.ports.audio import Audio, AudioStore
+from resolvers.core.ports.audio import Audio, AudioStore, Transcriber
+from resolvers.core.ports.webhook_client import WebhookClient
 from resolvers.events.feed import ProcessEventFeeds
 from resolvers.replies import ProcessReplyRunner
 
 
 @asynccontextmanager
-async def opened(settings: Settings) -> AsyncIterator[Context]:
-    """The context of this process. Needs `database_url` and `nats_url`; closes all that it opened."""
+async def open_context(settings: Settings) -> AsyncIterator[Context]:
+    """The context of this process. Needs `database_url` and `nats_url`; closes everything that it has opened."""
     if settings.database_url is None or settings.nats_url is None:
-        raise ValueError("the addresses of Postgres and NATS must be known by now")
+        raise ValueError("database_url and nats_url must be known when a context is opened")
     async with AsyncExitStack() as stack:
-        postgres = engine(settings.database_url, settings.hnsw_ef_search)
-        stack.push_async_callback(postgres.dispose)
+        engine = create_engine(settings.database_url, settings.hnsw_ef_search)
+        stack.push_async_callback(engine.dispose)
         bus = await NatsBus.connect(settings.nats_url)
         stack.push_async_callback(bus.close)
-        offered = models(settings)
-        stack.push_async_callback(offered.aclose)
+        models = build_catalogue(settings)
+        stack.push_async_callback(models.aclose)
         embedders = Embedders(
             EmbeddingOptions(settings.embedding_base_url, settings.embedding_api_key, settings.embedding_model)
         )
         stack.push_async_callback(embedders.aclose)
-        transcriber = build_transcriber(
-            base_url=settings.transcriber_base_url,
-            api_key=settings.transcriber_api_key,
-            model=settings.transcriber_model,
+        tokens = LazyTokenVerifier(
+            settings.signing_secret, settings.jwks_url, settings.jwt_audience, settings.jwt_issuer
         )
-        if transcriber is not None:
-            stack.push_async_callback(transcriber.aclose)
-        http = await stack.enter_async_context(httpx.AsyncClient(timeout=10, follow_redirects=False))
-        resolver = HostResolver()
-        stack.callback(resolver.close)
-        allow_local = settings.webhooks_allow_local
-        network = PublicNetworkBackend(resolver, httpcore2.AnyIOBackend(), allow_local=allow_local)
-        outbound = HttpWebhookClient(network, allow_local=allow_local)
-        stack.push_async_callback(outbound.close)
-        database, limits = Database(postgres), limits_of(settings)
+        stack.push_async_callback(tokens.aclose)
+        transcriber = open_transcriber(settings, stack)
+        webhook_client = open_webhook_client(settings, stack)
+        database, limits = Database(engine), limits_of(settings)
         runner = ProcessReplyRunner(database)
         stack.push_async_callback(runner.stop, settings.shutdown_grace)
         await stack.enter_async_context(bus.subscribe_cancellations(runner.cancel))
@@ -64,14 +56,14 @@ async def opened(settings: Settings) -> AsyncIterator[Context]:
             bus=bus,
             embedder=embedders.current,
             embedders=embedders,
-            models=offered,
-            agents=LazyAgents(offered),
-            token_verifier=verifier(settings, http),
+            models=models,
+            agents=LazyAgents(models),
+            token_verifier=tokens,
             event_feeds=ProcessEventFeeds(database, bus),
             reply_runner=runner,
-            audio=Audio(storage(settings), transcriber, settings.public_url),
+            audio=Audio(audio_store(settings), transcriber, settings.public_url),
             vault=FernetVault(settings.vault_keys),
-            webhook_client=outbound,
+            webhook_client=webhook_client,
             limits=limits,
         )
 
@@ -91,11 +83,32 @@ def limits_of(settings: Settings) -> Limits:
     )
 
 
-def storage(settings: Settings) -> AudioStore:
+def open_transcriber(settings: Settings, stack: AsyncExitStack) -> Transcriber | None:
+    transcriber = build_transcriber(
+        base_url=settings.transcriber_base_url,
+        api_key=settings.transcriber_api_key,
+        model=settings.transcriber_model,
+    )
+    if transcriber is not None:
+        stack.push_async_callback(transcriber.aclose)
+    return transcriber
+
+
+def open_webhook_client(settings: Settings, stack: AsyncExitStack) -> WebhookClient:
+    resolver = HostResolver()
+    stack.callback(resolver.close)
+    allow_local = settings.webhooks_allow_local
+    network = PublicNetworkBackend(resolver, httpcore2.AnyIOBackend(), allow_local=allow_local)
+    client = HttpWebhookClient(network, allow_local=allow_local)
+    stack.push_async_callback(client.close)
+    return client
+
+
+def audio_store(settings: Settings) -> AudioStore:
     if settings.storage_url is None:
         return AudioFolder(settings.data_dir / "audio")
     if settings.storage_access_key_id is None or settings.storage_secret_access_key is None:
-        raise ValueError("the settings are complete by now")
+        raise ValueError("settings with a storage_url have its credentials too")
     return AudioBucket(
         settings.storage_url,
         endpoint=settings.storage_endpoint,
@@ -105,8 +118,8 @@ def storage(settings: Settings) -> AudioStore:
     )
 
 
-def models(settings: Settings) -> Catalogue:
-    """Raises SettingsError where the settings contradict each other."""
+def build_catalogue(settings: Settings) -> Catalogue:
+    """Raises SettingsError when the settings contradict each other."""
     try:
         return Catalogue(
             llm_base_url=settings.llm_base_url,
@@ -121,12 +134,3 @@ def models(settings: Settings) -> Catalogue:
         )
     except ValueError as error:
         raise SettingsError(str(error)) from None
-
-
-def verifier(settings: Settings, http: httpx.AsyncClient) -> JwtVerifier:
-    return JwtVerifier(
-        secret=settings.signing_secret,
-        jwks=Jwks(settings.jwks_url, http) if settings.jwks_url else None,
-        audience=settings.jwt_audience,
-        issuer=settings.jwt_issuer,
-    )

@@ -10,7 +10,7 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from caret.adapters.postgres import engine
+from caret.adapters.postgres import create_engine
 from caret.embedded.nats import EmbeddedNats
 from caret.embedded.postgres import EmbeddedPostgres
 from caret.token_issuer import issue
@@ -90,7 +90,7 @@ def other_server(services: Services) -> Iterator[RunningServer]:
 @pytest.fixture(scope="session")
 async def database(services: Services) -> AsyncIterator[AsyncEngine]:
     """For looking behind the server's back."""
-    opened = engine(services.database_url)
+    opened = create_engine(services.database_url)
     yield opened
     await opened.dispose()
 

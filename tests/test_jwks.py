@@ -12,7 +12,7 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from pydantic import SecretStr
 
-from caret.adapters.access_tokens import LEEWAY, LIFETIME, REFETCH, Jwks, JwtVerifier
+from caret.adapters.access_tokens import LEEWAY_SECONDS, MAX_AGE_SECONDS, REFETCH_SECONDS, Jwks, JwtVerifier
 from resolvers.core.errors import ErrorCode, Problem
 from tests.support.issuer import AUDIENCE, ISSUER, Issuer, claims, ec_key, forged, issuing, public, rsa_key, signed
 from tests.support.servers import SECRET
@@ -96,7 +96,7 @@ async def test_an_unknown_id_is_looked_for_but_not_too_often(checked: Checked) -
         assert not await checked.accepts(signed(NEW, f"made up {number}"))
     assert not await checked.accepts(signed(NEW, "new"))
     assert checked.issuer.fetches == 1
-    checked.now += REFETCH
+    checked.now += REFETCH_SECONDS
     assert all(await asyncio.gather(*(checked.accepts(signed(NEW, "new")) for _ in range(20))))
     assert await checked.accepts(signed(EC, "ec"))
     assert checked.issuer.fetches == 2
@@ -105,7 +105,7 @@ async def test_an_unknown_id_is_looked_for_but_not_too_often(checked: Checked) -
 async def test_a_withdrawn_key_stops_working(checked: Checked) -> None:
     assert await checked.accepts(signed(EC, "ec"))
     del checked.issuer.keys["ec"]
-    checked.now += LIFETIME - 1
+    checked.now += MAX_AGE_SECONDS - 1
     assert await checked.accepts(signed(EC, "ec"))
     checked.now += 1
     assert not await checked.accepts(signed(EC, "ec"))
@@ -133,10 +133,10 @@ async def test_while_the_issuer_is_away_known_keys_work_and_others_wait(
     assert not await checked.accepts(signed(EC, "ec"))
     checked.issuer.status, checked.issuer.answer = 200, None
     assert not await checked.accepts(signed(EC, "ec")), "it was just asked"
-    checked.now += REFETCH
+    checked.now += REFETCH_SECONDS
     assert await checked.accepts(signed(EC, "ec"))
     checked.issuer.status, checked.issuer.answer = status, answer
-    checked.now += LIFETIME
+    checked.now += MAX_AGE_SECONDS
     assert await checked.accepts(signed(EC, "ec"))
     assert not await checked.accepts(signed(NEW, "new"))
 
@@ -167,4 +167,4 @@ async def test_a_token_of_the_secret_says_who_and_until_when() -> None:
     token = signed(SECRET, email="ada@example.com", user_metadata=profile, exp=until, iss=None)
     found = await verifier.verify(token)
     assert (str(found.user_id), found.email, found.name) == (claims()["sub"], "ada@example.com", " Ada ")
-    assert found.expires_at == until + LEEWAY
+    assert found.expires_at == until + LEEWAY_SECONDS

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from sqlmodel import SQLModel
 
 import models  # noqa: F401 (fills SQLModel.metadata)
-from caret.adapters.postgres import engine, is_migrated, with_driver
+from caret.adapters.postgres import create_engine, is_migrated, with_driver
 from caret.migrate import migrate, migrations
 from migrations import HEAD
 from tests.conftest import Services
@@ -39,7 +39,7 @@ async def structure(url: str) -> list[tuple[Any, ...]]:
 
 
 async def migrated(url: str) -> bool:
-    database = engine(url)
+    database = create_engine(url)
     try:
         return await is_migrated(database)
     finally:
@@ -68,7 +68,7 @@ async def test_the_models_are_what_the_migrations_make(services: Services) -> No
         context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
         return list(compare_metadata(context, SQLModel.metadata))
 
-    database = engine(services.database_url)
+    database = create_engine(services.database_url)
     try:
         async with database.connect() as connection:
             assert await connection.run_sync(differences) == []
@@ -101,7 +101,7 @@ async def test_several_at_once(services: Services, revision: str) -> None:
 async def test_going_back_with_data_in_it(services: Services) -> None:
     async with empty_database(services.database_url) as url:
         await migrate(url)
-        database = engine(url)
+        database = create_engine(url)
         async with database.begin() as connection:
             await connection.execute(
                 text(

@@ -5,7 +5,7 @@ from pathlib import Path
 from graphql import parse
 
 from caret.adapters import webhook_client
-from caret.app import MAX_BODY
+from caret.app import MAX_BODY_BYTES
 from caret.providers.catalogue import SILENCE as LLM_SILENCE
 from caret.providers.model_list import MAX_MODELS_FILE
 from caret.providers.stream_chunks import MAX_LINE
@@ -79,7 +79,7 @@ def test_every_setting_is_in_the_table() -> None:
 def test_the_limits_are_the_ones_in_force() -> None:
     rows = {row.split("|")[1].strip(): row.split("|")[2].strip() for row in README.splitlines() if row.startswith("| ")}
     document = DocumentLimits()
-    assert rows["Request body, WebSocket message"] == f"{MAX_BODY // 2**20} MiB"
+    assert rows["Request body, WebSocket message"] == f"{MAX_BODY_BYTES // 2**20} MiB"
     assert rows["A GraphQL document"] == (
         f"{document.max_length:,} characters, {document.max_tokens:,} tokens, {document.max_aliases} aliases, "
         f"depth {document.max_depth}, {document.max_selections:,} selections with fragments expanded, "

@@ -15,8 +15,8 @@ from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlmodel import col
 
-from caret.adapters.postgres import engine
-from caret.wiring import opened
+from caret.adapters.postgres import create_engine
+from caret.wiring import open_context
 from models import DocumentEmbedding, Note, Workspace
 from resolvers.core.context import Context
 from resolvers.search import indexing
@@ -66,7 +66,7 @@ async def here(
             "embedding_model": "tiny",
             "data_dir": str(tmp_path_factory.mktemp("reindex")),
         }
-        database = engine(url)
+        database = create_engine(url)
         yield Place(settings, database)
         await database.dispose()
 
@@ -134,7 +134,7 @@ def reindexing(*arguments: str, **settings: str) -> Iterator[subprocess.Popen[st
 @asynccontextmanager
 async def filled(here: Place, count: int) -> AsyncIterator[Context]:
     """A workspace of its own, whose notes this process has indexed."""
-    async with opened(settings_of(**here.settings)) as ctx:
+    async with open_context(settings_of(**here.settings)) as ctx:
         me = (await make_place(ctx)).ctx
         await indexing.register(me)
         for number in range(count):

@@ -1,4 +1,4 @@
-"""Secrets at rest: what the database holds of them nobody reads without a key of the settings."""
+"""Secrets at rest: the database contains them encrypted with keys of the settings."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,7 @@ from pydantic import SecretStr
 
 
 class FernetVault:
-    """Fernet (AES-128-CBC and HMAC-SHA256) with several keys: the first encrypts, each opens what it has sealed."""
+    """Fernet (AES-128-CBC and HMAC-SHA256). The first key encrypts, each decrypts what it has encrypted."""
 
     def __init__(self, keys: Sequence[SecretStr]) -> None:
         self._keys = MultiFernet([Fernet(key.get_secret_value()) for key in keys])
@@ -15,8 +15,8 @@ class FernetVault:
     def encrypt(self, text: str) -> bytes:
         return self._keys.encrypt(text.encode())
 
-    def decrypt(self, sealed: bytes) -> str:
+    def decrypt(self, encrypted: bytes) -> str:
         try:
-            return self._keys.decrypt(sealed).decode()
+            return self._keys.decrypt(encrypted).decode()
         except InvalidToken:
-            raise ValueError("no key of CARET_ENCRYPTION_KEYS opens this secret") from None
+            raise ValueError("no key of CARET_ENCRYPTION_KEYS decrypts this secret") from None

@@ -1,7 +1,7 @@
 """The bus on NATS: wake-ups as plain messages, replies in a JetStream stream that keeps them for an hour.
 
-Replies are published without waiting for an acknowledgement, but for the last event of each: a delta that is lost
-is healed by the row, an answer that waits for a round trip per word is not.
+Events of replies are published without waiting for an acknowledgement, apart from the last event of each: the stored
+message makes up for a lost delta, but nothing for a round trip per word.
 """
 
 import asyncio
@@ -23,28 +23,38 @@ from nats.js.errors import NoStreamResponseError, NotFoundError
 
 from caret.settings import SettingsError
 from models.conversation import MAX_REPLY
+from models.limits import limit
+from resolvers.core.failures import describe
 from resolvers.core.ports.bus import BusUnavailable
 
 log = structlog.get_logger()
 
 STREAM = "replies"
-CANCELS = "cancelled_replies"
-REPLY_AGE = 3600.0
-"""Seconds for which a reply's events are kept; later followers get the stored message."""
-PATIENCE = 5
-"""Seconds that a server may take to let us in."""
+CANCELLATIONS = "cancelled_replies"
+REPLY_RETENTION_SECONDS = limit(
+    3600.0,
+    "How long a reply's events are kept",
+    area="Replies",
+    beyond="subscribers receive the stored message",
+    unit="seconds",
+)
+CONNECT_SECONDS = 5
+ACKNOWLEDGEMENT_SECONDS = 5
 MIN_PAYLOAD_BYTES = 6 * MAX_REPLY + 65_536
 """The largest event: the text of a whole reply as JSON, in which a character takes up to 6 bytes, and what names it."""
-REPLY_BYTES = 256 * 1024 * 1024
-"""Memory of the bus that replies may take; beyond it the oldest events go first."""
-
-
-HELD = 2_000
-"""Events of a reply that may wait for one reader; one that is further behind reads them from the bus again."""
+MAX_REPLY_BYTES = limit(
+    256 * 1024 * 1024,
+    "Events of all replies that the broker keeps",
+    area="Replies",
+    beyond="the oldest events are deleted; subscribers receive the stored message",
+    unit="bytes",
+)
+MAX_WAITING_EVENTS = 2_000
+"""Events of a reply that wait for one reader. A reader that is further behind reads them from the broker again."""
 
 
 def check_payload(client: Client) -> None:
-    """Raises SettingsError where the server's `max_payload` is too small: long replies would be lost on their way."""
+    """Raises SettingsError when the server's `max_payload` is too small: long replies would be lost on their way."""
     if client.max_payload < MIN_PAYLOAD_BYTES:
         raise SettingsError(
             f"CARET_NATS_URL: this server takes messages of at most {client.max_payload:,} bytes, a long reply needs "
@@ -58,28 +68,30 @@ def outages() -> Iterator[None]:
     try:
         yield
     except (NatsError, OSError) as error:
-        raise BusUnavailable(str(error) or type(error).__name__) from error
+        raise BusUnavailable(describe(error)) from error
 
 
 class NatsReplySubscription:
+    """One reader of a reply's events. It closes when it falls too far behind, and when the broker has restarted."""
+
     def __init__(self, bus: "NatsBus") -> None:
         self.retained = 0
-        self._bus, self._life = bus, bus.reconnects
+        self._bus, self._reconnects = bus, bus.reconnects
         self._events: deque[bytes] = deque()
         self._arrived = asyncio.Event()
-        self._cut = False
-        self.deaf = False
+        self._is_closed = False
+        self.is_disconnected = False
 
     @property
     def is_open(self) -> bool:
-        return bool(self._events) or not (self._cut or self._bus.reconnects != self._life)
+        return bool(self._events) or not (self._is_closed or self._bus.reconnects != self._reconnects)
 
     def wake(self) -> None:
         self._arrived.set()
 
     async def put(self, message: Msg) -> None:
-        self._cut = self._cut or len(self._events) >= HELD
-        if not self._cut:
+        self._is_closed = self._is_closed or len(self._events) >= MAX_WAITING_EVENTS
+        if not self._is_closed:
             self._events.append(message.data)
             self.wake()
 
@@ -89,51 +101,53 @@ class NatsReplySubscription:
             with suppress(TimeoutError):
                 async with asyncio.timeout(timeout_seconds):
                     await self._arrived.wait()
-        # A deaf one is for one wait alone: the bus may be back by then.
-        self._cut = self._cut or self.deaf
+        # A subscription without a broker is for one wait only: the broker may be back by then.
+        self._is_closed = self._is_closed or self.is_disconnected
         return self._events.popleft() if self._events else None
 
 
 class NatsBus:
+    """The bus of this process, over one connection. Its messages are lost while the broker is away."""
+
     def __init__(self, client: Client) -> None:
         self._client = client
         self._stream: JetStreamContext = client.jetstream()
         self.reconnects = 0
-        self._feeds: set[NatsReplySubscription] = set()
+        self._readers: set[NatsReplySubscription] = set()
 
     @classmethod
     async def connect(cls, url: str) -> "NatsBus":
-        """Waits for a server where none answers: an outage heals by itself, at the start as later.
+        """Connects, and waits while no server answers: an outage ends by itself, at the start as later.
 
-        Raises SettingsError where the server takes only messages that are too small for a reply.
+        Raises SettingsError when the server only accepts messages that are too small for a reply.
         """
 
-        async def told(error: Exception) -> None:
-            log.warning("bus.error", error=str(error) or type(error).__name__)
+        async def report(error: Exception) -> None:
+            log.warning("bus.error", error=describe(error))
 
-        async def back() -> None:
-            # A restarted server has forgotten its streams: ours must be there before anybody is told of the new life.
+        async def reconnect() -> None:
+            # A restarted server has lost its streams: ours must exist before the subscriptions are woken.
             try:
                 check_payload(client)
             except SettingsError as error:
-                # Other settings than at our start: this process goes on, for most replies are short.
+                # Its configuration has changed since our start. This process goes on, because most replies are short.
                 log.error("bus.max_payload", error=str(error))
             try:
                 await bus.prepare()
             except (NatsError, TimeoutError) as error:
-                await told(error)
+                await report(error)
             bus.reconnects += 1
-            for feed in bus._feeds:
-                feed.wake()
+            for reader in bus._readers:
+                reader.wake()
 
         client = await nats.connect(
             url,
             name="caret",
-            error_cb=told,
-            reconnected_cb=back,
+            error_cb=report,
+            reconnected_cb=reconnect,
             max_reconnect_attempts=-1,
             reconnect_time_wait=0.5,
-            connect_timeout=PATIENCE,
+            connect_timeout=CONNECT_SECONDS,
         )
         bus = cls(client)
         try:
@@ -146,28 +160,28 @@ class NatsBus:
 
     @classmethod
     async def reach(cls, url: str) -> None:
-        """Returns once a server has let us in and keeps our stream. Raises nats.errors.Error or OSError, soon.
+        """Returns when a server has accepted us and stores our stream. Raises nats.errors.Error or OSError soon.
 
-        Raises SettingsError where the server takes only messages that are too small for a reply.
+        Raises SettingsError when the server only accepts messages that are too small for a reply.
         """
-        tried: list[Exception] = []
+        errors: list[Exception] = []
 
-        async def told(error: Exception) -> None:
-            tried.append(error)
+        async def record(error: Exception) -> None:
+            errors.append(error)
 
         try:
-            async with asyncio.timeout(2 * PATIENCE):
+            async with asyncio.timeout(2 * CONNECT_SECONDS):
                 client = await nats.connect(
                     url,
-                    error_cb=told,
+                    error_cb=record,
                     allow_reconnect=False,
                     max_reconnect_attempts=1,
                     reconnect_time_wait=0.1,
-                    connect_timeout=PATIENCE,
+                    connect_timeout=CONNECT_SECONDS,
                 )
         except (NoServersError, TimeoutError) as error:
-            # What went wrong with a server was only told, the error itself does not say it.
-            raise tried[-1] if tried else error from None
+            # The reason was only reported to the callback; this error does not contain it.
+            raise errors[-1] if errors else error from None
         try:
             check_payload(client)
             await cls(client).prepare()
@@ -175,7 +189,7 @@ class NatsBus:
             await client.close()
 
     async def prepare(self) -> None:
-        """Makes the stream of replies, or leaves it as it is."""
+        """Creates the stream of replies, or leaves it as it is."""
         await self._stream.add_stream(
             StreamConfig(
                 name=STREAM,
@@ -183,8 +197,8 @@ class NatsBus:
                 storage=StorageType.MEMORY,
                 retention=RetentionPolicy.LIMITS,
                 discard=DiscardPolicy.OLD,
-                max_age=REPLY_AGE,
-                max_bytes=REPLY_BYTES,
+                max_age=REPLY_RETENTION_SECONDS,
+                max_bytes=MAX_REPLY_BYTES,
             )
         )
 
@@ -199,38 +213,33 @@ class NatsBus:
         try:
             await self._client.publish(f"events.{workspace_id}", str(seq).encode())
         except NatsError as error:
-            log.warning("bus.wake_lost", workspace_id=str(workspace_id), error=str(error))
+            log.warning("bus.wakeup_lost", workspace_id=str(workspace_id), error=describe(error))
 
     @asynccontextmanager
     async def subscribe_wakeups(self, workspace_id: UUID | None, on_wake: Callable[[int], None]) -> AsyncIterator[None]:
-        """Calls `on_wake(seq)` for each wake-up of the workspace; None: of every workspace."""
-
-        async def heard(message: Msg) -> None:
-            on_wake(int(message.data))
-
-        with outages():
-            subscription = await self._client.subscribe(f"events.{workspace_id or '*'}", cb=heard)
-        try:
+        """Calls `on_wake(seq)` for each wake-up of the workspace, or of all workspaces for None."""
+        async with self._subscribed(f"events.{workspace_id or '*'}", lambda data: on_wake(int(data))):
             yield
-        finally:
-            with suppress(NatsError):
-                await subscription.unsubscribe()
 
     async def publish_cancellation(self, message_id: UUID) -> None:
         try:
-            await self._client.publish(CANCELS, str(message_id).encode())
+            await self._client.publish(CANCELLATIONS, str(message_id).encode())
         except NatsError as error:
-            log.warning("bus.cancel_lost", message_id=str(message_id), error=str(error))
+            log.warning("bus.cancellation_lost", message_id=str(message_id), error=describe(error))
 
     @asynccontextmanager
     async def subscribe_cancellations(self, on_cancel: Callable[[UUID], None]) -> AsyncIterator[None]:
-        """Calls `on_cancel(message_id)` for each reply that is cancelled, by whatever process."""
+        """Calls `on_cancel(message_id)` for each reply that any process cancels."""
+        async with self._subscribed(CANCELLATIONS, lambda data: on_cancel(UUID(data.decode()))):
+            yield
 
-        async def heard(message: Msg) -> None:
-            on_cancel(UUID(message.data.decode()))
+    @asynccontextmanager
+    async def _subscribed(self, subject: str, on_message: Callable[[bytes], None]) -> AsyncIterator[None]:
+        async def receive(message: Msg) -> None:
+            on_message(message.data)
 
         with outages():
-            subscription = await self._client.subscribe(CANCELS, cb=heard)
+            subscription = await self._client.subscribe(subject, cb=receive)
         try:
             yield
         finally:
@@ -244,13 +253,13 @@ class NatsBus:
                 await self._client.publish(subject, event)
                 return
             try:
-                await self._stream.publish(subject, event, timeout=5)
+                await self._stream.publish(subject, event, timeout=ACKNOWLEDGEMENT_SECONDS)
             except NoStreamResponseError:
-                # The bus has forgotten its streams, as a restarted one does: make ours again.
+                # A restarted broker has lost its streams: create ours again.
                 await self.prepare()
-                await self._stream.publish(subject, event, timeout=5)
+                await self._stream.publish(subject, event, timeout=ACKNOWLEDGEMENT_SECONDS)
         except (NatsError, TimeoutError) as error:
-            log.warning("bus.reply_event_lost", message_id=str(message_id), last=last, error=str(error))
+            log.warning("bus.reply_event_lost", message_id=str(message_id), last=last, error=describe(error))
 
     async def last_reply_event(self, message_id: UUID) -> bytes | None:
         with outages():
@@ -259,33 +268,33 @@ class NatsBus:
             except NotFoundError:
                 return None
 
-    async def _subscribe(self, message_id: UUID, feed: NatsReplySubscription) -> JetStreamContext.PushSubscription:
-        subject = f"reply.{message_id}"
-        listen = partial(self._stream.subscribe, subject, stream=STREAM, cb=feed.put, ordered_consumer=True)
-        try:
-            return await listen()
-        except NotFoundError:
-            # The bus has forgotten its streams, as a restarted one does: make ours again.
-            await self.prepare()
-            return await listen()
-
     @asynccontextmanager
     async def subscribe_reply(self, message_id: UUID) -> AsyncIterator[NatsReplySubscription]:
-        """A reader of a reply's events. While the bus is away it hears nothing, and is soon to be replaced."""
-        feed = NatsReplySubscription(self)
-        subscription = None
-        self._feeds.add(feed)
+        """A reader of a reply's events. While the broker is away it receives nothing, and closes soon."""
+        reader = NatsReplySubscription(self)
+        self._readers.add(reader)
+        consumer = None
         try:
             try:
-                subscription = await self._subscribe(message_id, feed)
-                info = await subscription.consumer_info()
-                feed.retained = (info.num_pending or 0) + (info.delivered.consumer_seq if info.delivered else 0)
+                consumer = await self._consume(message_id, reader)
+                info = await consumer.consumer_info()
+                reader.retained = (info.num_pending or 0) + (info.delivered.consumer_seq if info.delivered else 0)
             except (NatsError, TimeoutError) as error:
-                log.warning("bus.no_feed", message_id=str(message_id), error=str(error) or type(error).__name__)
-                feed.deaf = True
-            yield feed
+                log.warning("bus.no_subscription", message_id=str(message_id), error=describe(error))
+                reader.is_disconnected = True
+            yield reader
         finally:
-            self._feeds.discard(feed)
-            if subscription is not None:
+            self._readers.discard(reader)
+            if consumer is not None:
                 with suppress(NatsError):
-                    await subscription.unsubscribe()
+                    await consumer.unsubscribe()
+
+    async def _consume(self, message_id: UUID, reader: NatsReplySubscription) -> JetStreamContext.PushSubscription:
+        subject = f"reply.{message_id}"
+        subscribe = partial(self._stream.subscribe, subject, stream=STREAM, cb=reader.put, ordered_consumer=True)
+        try:
+            return await subscribe()
+        except NotFoundError:
+            # A restarted broker has lost its streams: create ours again.
+            await self.prepare()
+            return await subscribe()

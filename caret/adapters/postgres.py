@@ -1,4 +1,4 @@
-"""Postgres: the engine, and whether the database is the one this program wants."""
+"""Postgres: the engine, and checks of the database."""
 
 import asyncio
 
@@ -9,63 +9,64 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from caret.settings import SettingsError
 from migrations import HEAD
 
-POOL = 20
-"""Connections of one process at most. Nothing holds one while it waits on the outside, so few are enough."""
+POOL_SIZE = 20
+"""Connections of one process at most. None is held while something outside is waited for, so few are enough."""
+POOL_WAIT_SECONDS = 15
+CONNECT_SECONDS = 10
+CHECK_SECONDS = 5.0
+"""For so long a database may take to accept a command."""
 
-SESSION = {
+SESSION_SETTINGS = {
     # A filtered vector search goes on scanning until it has enough rows: a filter never costs results.
-    # What it finds is put in order by the vectors themselves afterwards, hence "relaxed".
+    # The results are put in order by the vectors themselves afterwards, hence "relaxed".
     "hnsw.iterative_scan": "relaxed_order",
     "hnsw.max_scan_tuples": "1000000",
     "hnsw.scan_mem_multiplier": "8",
-    # Planned for the values at hand: workspaces differ a thousandfold in size and words in how common they are. A plan
-    # for any value took 240 ms to search 50,000 notes for a common word, this one 7.
+    # Planned for the values of each query: workspaces differ a thousandfold in size and words in how common they are.
+    # A plan for any value took 240 ms to search 50,000 notes for a common word, this one 7.
     "plan_cache_mode": "force_custom_plan",
     "timezone": "UTC",
-    # A request that waits longer than this has lost its caller; a forgotten transaction blocks others.
+    # A request that waits longer has lost its caller; a forgotten transaction blocks others.
     "statement_timeout": "30000",
     "idle_in_transaction_session_timeout": "60000",
     "application_name": "caret",
 }
 
-PATIENCE = 5.0
-"""Seconds that a database may take to let a command in."""
 
-
-def engine(url: str, ef_search: int | None = None) -> AsyncEngine:
-    """`url` is the usual postgresql:// one. `ef_search`: chunks that a semantic search considers at a time."""
+def create_engine(url: str, ef_search: int | None = None) -> AsyncEngine:
+    """The engine for a `postgresql://` URL. `ef_search`: chunks that a semantic search considers at a time."""
     search = {} if ef_search is None else {"hnsw.ef_search": str(ef_search)}
-    made = create_async_engine(
+    engine = create_async_engine(
         with_driver(url),
-        pool_size=POOL,
+        pool_size=POOL_SIZE,
         max_overflow=0,
-        pool_timeout=15,
+        pool_timeout=POOL_WAIT_SECONDS,
         # The parameters are people's notes: they belong in no error message, and so in no log.
         hide_parameters=True,
-        connect_args={"server_settings": SESSION | search, "timeout": 10},
+        connect_args={"server_settings": SESSION_SETTINGS | search, "timeout": CONNECT_SECONDS},
     )
-    event.listen(made.sync_engine, "checkout", refuse_closed)
-    return made
+    event.listen(engine.sync_engine, "checkout", refuse_closed)
+    return engine
 
 
 def refuse_closed(connection: AdaptedConnection, *_: object) -> None:
-    """Lets the pool replace a connection that the server has closed. Unlike a ping this costs no round trip, which
-    every read would pay: asyncpg hears of the end by itself."""
+    """Makes the pool replace a connection that the server has closed. Unlike a ping this costs no round trip, which
+    every read would pay: asyncpg notices the end by itself."""
     if connection.driver_connection.is_closed():
         raise DisconnectionError
 
 
 async def reach(url: str) -> None:
-    """Returns once the database has let us in. Raises SettingsError with one line."""
+    """Returns when the database has accepted us. Raises SettingsError with one line."""
     try:
-        opened = engine(url)
+        engine = create_engine(url)
         try:
-            async with asyncio.timeout(PATIENCE), opened.connect():
+            async with asyncio.timeout(CHECK_SECONDS), engine.connect():
                 pass
         finally:
-            await opened.dispose()
+            await engine.dispose()
     except TimeoutError:
-        raise SettingsError(f"CARET_DATABASE_URL: no answer within {PATIENCE:.0f} seconds.") from None
+        raise SettingsError(f"CARET_DATABASE_URL: no answer within {CHECK_SECONDS:.0f} seconds.") from None
     except DBAPIError as error:
         raise SettingsError(f"CARET_DATABASE_URL: the database refuses: {_cause(error)}") from None
     except (SQLAlchemyError, OSError, ValueError) as error:
@@ -73,7 +74,7 @@ async def reach(url: str) -> None:
 
 
 def _cause(error: DBAPIError) -> str:
-    # The driver's own words, without SQLAlchemy's frame and the name of the driver's class.
+    # The driver's own text, without SQLAlchemy's frame and the name of the driver's class.
     return str(error.orig).rpartition("Error'>: ")[2]
 
 
@@ -84,9 +85,9 @@ def with_driver(url: str) -> str:
     return f"postgresql+asyncpg://{rest}"
 
 
-async def is_migrated(database: AsyncEngine) -> bool:
+async def is_migrated(engine: AsyncEngine) -> bool:
     """Whether the database is at this program's newest revision. Without Alembic, which takes long to import."""
-    async with database.connect() as connection:
+    async with engine.connect() as connection:
         if await connection.scalar(text("SELECT to_regclass('alembic_version') IS NULL")):
             return False
         return set(await connection.scalars(text("SELECT version_num FROM alembic_version"))) == {HEAD}

@@ -6,14 +6,14 @@ from nats.errors import Error as NatsError
 from caret.adapters.nats_bus import NatsBus
 from caret.adapters.postgres import reach
 from caret.settings import Settings, SettingsError
-from caret.wiring import models
+from caret.wiring import build_catalogue
 
 
 @click.command(hidden=True)
 def command() -> None:
-    """Whether the configured servers let us in, and the configured model is offered: said before anything starts."""
+    """Checks that the configured servers accept us and that the configured models are offered."""
     settings = Settings.load()
-    models(settings)
+    build_catalogue(settings)
     asyncio.run(_reach(settings))
 
 

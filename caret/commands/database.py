@@ -1,10 +1,10 @@
-"""The servers of a command: the configured ones, else the embedded, started for the moment if nothing runs them."""
+"""The servers of a command: the configured ones, else the embedded ones, started for the duration if none runs."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 
-from caret.adapters.postgres import engine, reach
+from caret.adapters.postgres import create_engine, reach
 from caret.embedded.nats import EmbeddedNats, attach
 from caret.embedded.postgres import running
 from caret.settings import Settings
@@ -23,7 +23,7 @@ def database(settings: Settings) -> Iterator[str]:
 
 @contextmanager
 def servers(settings: Settings) -> Iterator[Settings]:
-    """The settings with both addresses, for a command that publishes as well."""
+    """The settings with both addresses, for a command that publishes messages."""
     with ExitStack() as stack:
         url = stack.enter_context(database(settings))
         nats_url = settings.nats_url or attach(settings.data_dir / "nats")
@@ -36,10 +36,10 @@ def servers(settings: Settings) -> Iterator[Settings]:
 
 @asynccontextmanager
 async def transaction(url: str) -> AsyncIterator[Transaction]:
-    """A transaction of a command: it publishes nothing, so it needs no bus."""
-    opened = engine(url)
+    """A transaction of a command that publishes nothing, and so needs no bus."""
+    engine = create_engine(url)
     try:
-        async with opened.begin() as connection:
+        async with engine.begin() as connection:
             yield Transaction(connection)
     finally:
-        await opened.dispose()
+        await engine.dispose()

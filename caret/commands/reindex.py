@@ -15,7 +15,7 @@ from caret.commands.worker import POLITE
 from caret.logs import configure
 from caret.migrate import migrate
 from caret.settings import Settings
-from caret.wiring import opened
+from caret.wiring import open_context
 from models.base import Record
 from resolvers.auth import credentials
 from resolvers.core.context import Context
@@ -45,7 +45,7 @@ def command(workspace: str | None) -> None:
 
 async def _reindex(settings: Settings, workspace: str | None) -> None:
     await migrate(str(settings.database_url))
-    async with opened(settings) as ctx:
+    async with open_context(settings) as ctx:
         workspace_id = None if workspace is None else await _find(ctx, workspace)
         await _check(ctx)
         await indexing.register(ctx)

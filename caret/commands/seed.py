@@ -6,7 +6,7 @@ from caret import demo
 from caret.commands.database import servers
 from caret.migrate import migrate
 from caret.settings import Settings
-from caret.wiring import opened
+from caret.wiring import open_context
 
 
 @click.command(help="Make the demo workspace, where the database has no workspace yet.")
@@ -18,5 +18,5 @@ def command() -> None:
 
 async def _seed(settings: Settings) -> bool:
     await migrate(str(settings.database_url))
-    async with opened(settings) as ctx:
+    async with open_context(settings) as ctx:
         return await demo.seed(ctx, settings.demo_file)

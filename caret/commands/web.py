@@ -7,10 +7,10 @@ from math import ceil
 import click
 import uvicorn
 
-from caret.app import MAX_BODY, create_app
+from caret.app import MAX_BODY_BYTES, create_app
 from caret.logs import configure
 from caret.settings import Settings
-from caret.websocket_deadline import with_patience
+from caret.websocket_deadline import with_deadline
 from resolvers.core.context import Context
 
 KEEP_ALIVE = 75
@@ -36,8 +36,8 @@ def create_server(settings: Settings) -> Server:
         create_app(settings),
         loop="uvloop",
         http="httptools",
-        ws=with_patience(settings.follower_patience),
-        ws_max_size=MAX_BODY,
+        ws=with_deadline(settings.follower_patience),
+        ws_max_size=MAX_BODY_BYTES,
         ws_per_message_deflate=False,
         # graphql-transport-ws has pings of its own, whose silence is answered with a code that clients come back from.
         ws_ping_interval=None,

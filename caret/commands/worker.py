@@ -8,7 +8,7 @@ import structlog
 from caret import worker
 from caret.logs import configure
 from caret.settings import Settings
-from caret.wiring import opened
+from caret.wiring import open_context
 
 POLITE = 5
 """The niceness of the chores: where both want the processor they get a third of what a web process gets. At 10 it would
@@ -26,7 +26,7 @@ def command() -> None:
 
 
 async def _work(settings: Settings) -> None:
-    async with opened(settings) as ctx:
+    async with open_context(settings) as ctx:
         work = asyncio.create_task(worker.run(ctx))
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, work.cancel)

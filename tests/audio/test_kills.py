@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from caret.adapters.postgres import engine
+from caret.adapters.postgres import create_engine
 from tests.audio.helpers import PATIENCE, made, mark, note, reaches, told
 from tests.conftest import Services, Tenant, make_tenant
 from tests.faults.helpers import parts, until
@@ -29,7 +29,7 @@ async def alone(services: Services) -> AsyncIterator[str]:
 
 @pytest.fixture
 async def tables(alone: str) -> AsyncIterator[AsyncEngine]:
-    opened = engine(alone)
+    opened = create_engine(alone)
     yield opened
     await opened.dispose()
 

@@ -13,9 +13,9 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from caret.adapters.audio_storage import AudioBucket, AudioFolder
-from caret.adapters.postgres import engine
+from caret.adapters.postgres import create_engine
 from caret.settings import Settings
-from caret.wiring import opened
+from caret.wiring import open_context
 from resolvers import recordings
 from resolvers.core.context import Context
 from resolvers.core.errors import ErrorCode, Problem
@@ -130,7 +130,7 @@ async def s3_place(
     keys = {"storage_access_key_id": "id", "storage_secret_access_key": "secret"}
     place = {"storage_url": "s3://notes/audio", "storage_endpoint": s3, "public_url": "https://caret.example/"}
     async with migrated_database(services.database_url) as url:
-        tables = engine(url)
+        tables = create_engine(url)
         settings = {**services.settings, **hearing, **keys, **place, "database_url": url, "data_dir": str(tmp_path)}
         with running_server(**settings) as served:
             yield served, tables
@@ -172,7 +172,7 @@ async def ctx(services: Services, tmp_path: Path) -> AsyncIterator[Context]:
     settings = Settings(
         database_url=services.database_url, nats_url=services.nats_url, jwt_secret=SecretStr(SECRET), data_dir=tmp_path
     )
-    async with opened(settings) as context:
+    async with open_context(settings) as context:
         yield context
 
 

@@ -6,7 +6,7 @@ import threading
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from caret.adapters.postgres import POOL
+from caret.adapters.postgres import POOL_SIZE
 from tests.conftest import Services, Tenant
 from tests.faults.helpers import REPLY, TERMINAL, ask, taken
 from tests.support.llm import Script
@@ -40,7 +40,7 @@ async def test_fifty_replies_wait_for_their_model(tenant: Tenant, services: Serv
         names = [await socket.start(REPLY, id=each.reply) for each in asked]
         # Every reply has said its first word, and every follower has heard it.
         assert {(await taken(socket, name, 1))[0]["reply"]["content"] for name in names} == {"Slow "}
-        assert (await connections(database))[0] <= before + POOL
+        assert (await connections(database))[0] <= before + POOL_SIZE
         assert len(services.llm.asked("fifty of them")) == REPLIES
 
         answers = await asyncio.gather(*(caller.data(LIST) for _ in range(20)))

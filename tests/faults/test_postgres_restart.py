@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from caret.adapters.postgres import engine
+from caret.adapters.postgres import create_engine
 from caret.embedded.postgres import EmbeddedPostgres
 from caret.migrate import migrate
 from tests.conftest import Services, make_tenant
@@ -23,7 +23,7 @@ from tests.support.servers import running_server
 async def test_the_pool_replaces_what_the_server_has_closed(tmp_path: Path) -> None:
     postgres = EmbeddedPostgres(tmp_path / "postgres")
     url = postgres.start()
-    database = engine(url)
+    database = create_engine(url)
     try:
         async with database.connect() as one, database.connect() as other:
             ended = [await backend(one), await backend(other)]
@@ -78,7 +78,7 @@ async def test_postgres_is_restarted(
     """The model goes on meanwhile and has finished before the database is back: nothing of it is lost."""
     postgres, relay, settings = fragile
     services.llm.on("survive it", Script(["Before, ", "meanwhile, ", "after."], gate=gate))
-    database = engine(settings["database_url"])
+    database = create_engine(settings["database_url"])
     with (
         running_server(**settings) as one,
         running_server(**settings) as two,

@@ -7,7 +7,7 @@ import structlog
 from pydantic import SecretStr
 
 from caret.settings import Settings
-from caret.wiring import opened
+from caret.wiring import open_context
 from resolvers.core.context import Context
 from tests.conftest import Services
 from tests.resolvers.helpers import Place, make_place
@@ -27,7 +27,7 @@ async def ctx(services: Services, tmp_path_factory: pytest.TempPathFactory) -> A
             llm_base_url=services.llm.url,
             llm_model=MODEL,
         )
-        async with opened(settings) as context:
+        async with open_context(settings) as context:
             yield context
 
 

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import pytest
 
-from caret.adapters.postgres import engine
+from caret.adapters.postgres import create_engine
 from models.conversation import SuggestionStatus
 from models.note import NoteKind, NoteStatus, NoteVisibility
 from models.note_filter import NoteFilter, NoteOrder, NoteOrderField, OrderDirection
@@ -114,7 +114,7 @@ class Big:
 async def big(services: Services, ctx: Context) -> AsyncIterator[Big]:
     """On a database of its own: nobody else's lists are to be as long."""
     async with migrated_database(services.database_url) as url:
-        opened = Database(engine(url))
+        opened = Database(create_engine(url))
         place = await make_place(replace(ctx, database=opened))
         admin = place.ctx
         filling = FILL.format(notes=NOTES, mine=admin.viewer.workspace_id, me=admin.viewer.user_id)

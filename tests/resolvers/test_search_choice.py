@@ -12,7 +12,7 @@ from sqlalchemy import text, update
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlmodel import col
 
-from caret.adapters.postgres import SESSION, engine
+from caret.adapters.postgres import SESSION_SETTINGS, create_engine
 from models import Note
 from models.base import Record
 from models.note import NoteStatus, NoteVisibility
@@ -38,7 +38,7 @@ async def by_index(place: Place) -> AsyncIterator[Context]:
     """The planner asks the indexes wherever it can, as it does in a large table."""
     planner = dict.fromkeys(["enable_seqscan", "enable_bitmapscan", "enable_sort"], "off")
     opened = create_async_engine(
-        place.ctx.database.engine.url, connect_args={"server_settings": {**SESSION, **planner}}
+        place.ctx.database.engine.url, connect_args={"server_settings": {**SESSION_SETTINGS, **planner}}
     )
     yield embedding_with(replace(place.ctx, database=Database(opened)), FakeEmbedder())
     await opened.dispose()
@@ -117,7 +117,7 @@ async def test_words_are_looked_up_in_their_index(fake: Context) -> None:
 
 
 async def test_how_wide_the_index_is_searched_is_set(ctx: Context) -> None:
-    opened = engine(ctx.database.engine.url.render_as_string(hide_password=False).replace("+asyncpg", ""), 17)
+    opened = create_engine(ctx.database.engine.url.render_as_string(hide_password=False).replace("+asyncpg", ""), 17)
     async with opened.connect() as connection:
         await connection.execute(text("SELECT '[1]'::vector"))
         assert await connection.scalar(text("SHOW hnsw.ef_search")) == "17"

@@ -9,7 +9,7 @@ import orjson
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from caret.adapters.access_tokens import LEEWAY
+from caret.adapters.access_tokens import LEEWAY_SECONDS
 from tests.conftest import Services, Tenant, make_tenant, token
 from tests.replies.asking import Talk, begin
 from tests.support.clients import Caller
@@ -41,7 +41,7 @@ async def test_a_stream_ends_when_its_token_expires(tenant: Tenant, services: Se
     assert user.user_id is not None
     talk = await begin(user, services)
     services.llm.on(talk.word, Script(["One ", "two."], gate=gate))
-    short = Caller(tenant.server, token(user.user_id, lifetime=8 - LEEWAY))
+    short = Caller(tenant.server, token(user.user_id, lifetime=8 - LEEWAY_SECONDS))
     tenant.callers.append(short)
     async with streaming(talk, short) as events:
         [last] = [event async for event in events if event["type"] != "delta"]

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from caret.adapters.access_tokens import LEEWAY
+from caret.adapters.access_tokens import LEEWAY_SECONDS
 from tests.conftest import Tenant, token
 from tests.support.clients import NOBODY, Caller
 
@@ -157,7 +157,7 @@ async def test_multipart(tenant: Tenant) -> None:
 async def test_a_token_that_expires_ends_its_streams(tenant: Tenant) -> None:
     user = await tenant.user()
     assert user.user_id
-    user.http.headers["authorization"] = f"Bearer {token(user.user_id, lifetime=8 - LEEWAY)}"
+    user.http.headers["authorization"] = f"Bearer {token(user.user_id, lifetime=8 - LEEWAY_SECONDS)}"
     async with streaming(user, TITLES) as (_, events):
         assert await anext(events) == b":"
         [error] = parsed(await anext(events))["data"]["errors"]

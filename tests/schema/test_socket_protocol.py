@@ -15,7 +15,7 @@ from starlette.websockets import WebSocket
 from websockets.asyncio.client import ClientConnection
 from websockets.typing import Subprotocol
 
-from caret.adapters.access_tokens import LEEWAY
+from caret.adapters.access_tokens import LEEWAY_SECONDS
 from resolvers.core.context import Context
 from resolvers.core.errors import ErrorCode, Problem
 from schema.execution.request import Options, Request
@@ -392,7 +392,7 @@ async def test_a_silent_connection_is_told_that_it_makes_room() -> None:
 async def test_a_token_ends_while_the_connection_is_open(tenant: Tenant) -> None:
     user = await tenant.user()
     assert user.user_id is not None
-    short = Caller(tenant.server, token(user.user_id, 8 - LEEWAY))
+    short = Caller(tenant.server, token(user.user_id, 8 - LEEWAY_SECONDS))
     tenant.callers.append(short)
     started = time.time()
     async with short.socket() as socket:

@@ -22,7 +22,7 @@ from caret import worker
 from caret.commands.web import create_server
 from caret.settings import Settings
 from caret.supervisor import is_ready, listen
-from caret.wiring import opened
+from caret.wiring import open_context
 from tests.support.server_logs import collect
 
 SECRET = "a secret of the tests that is long enough to sign with"
@@ -99,7 +99,7 @@ class ServerThread(RunningServer):
 
     async def _run_chores(self) -> None:
         """What `caret worker` does, with a context of its own."""
-        async with opened(self._settings) as context:
+        async with open_context(self._settings) as context:
             await worker.run(context)
 
 

@@ -11,7 +11,7 @@ from sqlalchemy import delete
 
 from caret.adapters.webhook_client import HostResolver, HttpWebhookClient, PublicNetworkBackend
 from caret.settings import Settings
-from caret.wiring import opened
+from caret.wiring import open_context
 from models import Webhook
 from resolvers.core.context import Context
 from tests.conftest import Services
@@ -32,7 +32,7 @@ async def process(services: Services, tmp_path_factory: pytest.TempPathFactory) 
             data_dir=Path(tmp_path_factory.mktemp("webhooks")),
             webhooks_allow_local=True,
         )
-        async with opened(settings) as context:
+        async with open_context(settings) as context:
             yield context
 
 

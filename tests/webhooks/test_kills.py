@@ -12,7 +12,7 @@ from sqlmodel import col
 from standardwebhooks.webhooks import Webhook as Verifier
 
 from caret.settings import Settings
-from caret.wiring import opened
+from caret.wiring import open_context
 from models import Delivery
 from models.webhook import DeliveryStatus
 from resolvers.core.context import Context
@@ -42,7 +42,7 @@ async def alone(services: Services, tmp_path: Path) -> AsyncIterator[Context]:
             encryption_keys=ENCRYPTION_KEY,
             data_dir=tmp_path,
         )
-        async with opened(settings) as context:
+        async with open_context(settings) as context:
             yield context
 
 
