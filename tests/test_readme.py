@@ -39,9 +39,9 @@ from resolvers.core.ports.webhook_client import MAX_STORED_RESPONSE_BYTES
 from resolvers.events.feed import RING_EVENTS, SILENCE_SECONDS
 from resolvers.nodes import MAX_NODES
 from resolvers.notes.translation import BATCH_SEGMENTS
-from resolvers.recordings.cleanup import UNUSED_KEPT
-from resolvers.recordings.summarize import SUMMARY_TOKENS
-from resolvers.recordings.upload import MAX_AUDIO, MOST_PER_SECOND, SPARE
+from resolvers.recordings.cleanup import UNUSED_RETENTION_HOURS
+from resolvers.recordings.summarize import MAX_TRANSCRIPT_TOKENS
+from resolvers.recordings.upload import MAX_AUDIO_BYTES, MAX_BYTES_PER_SECOND, METADATA_BYTES
 from resolvers.recordings.upload_urls import UPLOAD_SECONDS
 from resolvers.search.indexing import EMBEDDED_AT_ONCE
 from resolvers.search.query import MAX_HITS, MAX_QUERY
@@ -110,14 +110,14 @@ def test_the_limits_are_the_ones_in_force() -> None:
         assert Settings.model_fields[name].default == getattr(limits, name)
     assert rows["Tokens of a workspace's replies in 60 seconds"] == f"{limits.tokens_per_minute:,}"
     assert rows["A search query; hits"] == f"{MAX_QUERY:,} characters; 1 to {MAX_HITS}"
-    hours, unused = MAX_DURATION // 3600, UNUSED_KEPT.total_seconds() / 3600
+    hours, unused = MAX_DURATION // 3600, UNUSED_RETENTION_HOURS
     assert rows["One recording; an upload address; audio without a note"] == (
-        f"{hours} hours, {MAX_AUDIO // 2**20} MiB; {UPLOAD_SECONDS // 60} minutes; {unused:.0f} hour"
+        f"{hours} hours, {MAX_AUDIO_BYTES // 2**20} MiB; {UPLOAD_SECONDS // 60} minutes; {unused:.0f} hour"
     )
     bytes_per_second = "Bytes of a recording per second of its duration"
-    assert rows[bytes_per_second] == f"{MOST_PER_SECOND:,}, and {SPARE // 2**20} MiB"
+    assert rows[bytes_per_second] == f"{MAX_BYTES_PER_SECOND:,}, and {METADATA_BYTES // 2**20} MiB"
     summarised = "A transcript that is summarised; segments translated at once"
-    assert rows[summarised] == f"{SUMMARY_TOKENS:,} tokens; {BATCH_SEGMENTS}"
+    assert rows[summarised] == f"{MAX_TRANSCRIPT_TOKENS:,} tokens; {BATCH_SEGMENTS}"
 
 
 def test_the_limits_of_what_is_live_are_the_ones_in_force() -> None:

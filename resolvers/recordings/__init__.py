@@ -1,4 +1,4 @@
-"""Recordings: audio that becomes the transcript and the summary of a note."""
+"""Recordings: uploaded audio, which workers turn into the transcript and the summary of a note."""
 
 from resolvers.recordings.cleanup import delete_orphaned_audio, delete_unused_audio
 from resolvers.recordings.create import create_note_from_audio

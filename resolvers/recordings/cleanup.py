@@ -1,4 +1,4 @@
-"""Chores of the store: what nobody made a note of, and what belongs to no recording any more."""
+"""Chores of the audio store: unused uploads, and audio whose recording was deleted."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -8,36 +8,40 @@ from sqlmodel import col
 
 from models import Recording
 from models.base import as_id
+from models.limits import limit
 from resolvers.core.context import Context
 from resolvers.core.ports.audio import StoredAudio
 from resolvers.recordings.create import UNUSED
-from resolvers.recordings.upload_urls import name_of
+from resolvers.recordings.upload_urls import storage_name
 
-UNUSED_KEPT = timedelta(hours=1)
-"""How long after its upload address was given out audio waits to be made a note of."""
-AT_A_TIME = 100
+UNUSED_RETENTION_HOURS = limit(
+    1, "Time that an upload waits for its note", area="Audio", unit="hours", beyond="the audio is deleted"
+)
+BATCH_SIZE = 100
+"""Recordings that one transaction deletes."""
 
 
 async def delete_unused_audio(ctx: Context) -> int:
-    """Removes the recordings that nobody made a note of in time, with their bytes. Returns how many it removed."""
-    old = (
+    """Deletes the recordings from which no note was created in time, with their audio. Returns how many it deleted."""
+    retention = timedelta(hours=UNUSED_RETENTION_HOURS)
+    expired = (
         select(col(Recording.id))
-        .where(col(Recording.state).in_(UNUSED), col(Recording.created_at) < func.now() - UNUSED_KEPT)
-        .limit(AT_A_TIME)
+        .where(col(Recording.state).in_(UNUSED), col(Recording.created_at) < func.now() - retention)
+        .limit(BATCH_SIZE)
         .with_for_update(skip_locked=True)
     )
-    gone = delete(Recording).where(col(Recording.id).in_(old)).returning(*Recording.__table__.columns)  # type: ignore[attr-defined]  # set on table classes
+    deletion = delete(Recording).where(col(Recording.id).in_(expired)).returning(Recording)
     async with ctx.transaction() as tx:
-        removed = (await tx.execute(gone)).all()
-    # Should this not come to be done, the bytes belong to no recording any more.
-    await ctx.audio.store.delete([name_of(recording) for recording in removed])
-    return len(removed)
+        deleted = (await tx.execute(deletion)).all()
+    # If this fails, the audio has no recording any more: `delete_orphaned_audio` deletes it.
+    await ctx.audio.store.delete([storage_name(recording) for recording in deleted])
+    return len(deleted)
 
 
 async def delete_orphaned_audio(ctx: Context) -> int:
-    """Removes the audio of recordings that are gone, with their note most often, and what broken-off uploads left.
+    """Deletes the audio of deleted recordings, most of them deleted with their note, and partial uploads.
 
-    Looks through the whole store. Returns 0: there is nothing to be done again at once.
+    Reads the names of the whole store. Returns 0: the chore is not due again at once.
     """
     await ctx.audio.store.delete_partial_uploads()
     async for batch in ctx.audio.store.list_all():
@@ -46,9 +50,9 @@ async def delete_orphaned_audio(ctx: Context) -> int:
 
 
 async def _orphans(ctx: Context, batch: Sequence[StoredAudio]) -> list[str]:
-    """The names among these that are the form of a recording's, of one that is not there."""
+    """Returns the names that have the form of a recording's name and whose recording does not exist."""
     ids = {stored.name: as_id(stored.name.rpartition("/")[2].partition(".")[0]) for stored in batch}
-    known = select(col(Recording.id)).where(col(Recording.id).in_([one for one in ids.values() if one]))
+    recordings = select(col(Recording.id)).where(col(Recording.id).in_([ident for ident in ids.values() if ident]))
     async with ctx.read() as tx:
-        there = set((await tx.execute(known)).scalars())
-    return [name for name, ident in ids.items() if ident is not None and ident not in there]
+        existing = set((await tx.execute(recordings)).scalars())
+    return [name for name, ident in ids.items() if ident is not None and ident not in existing]

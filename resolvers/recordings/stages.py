@@ -17,42 +17,44 @@ from resolvers.notes.read import columns
 from resolvers.notes.write import advance
 
 
-async def still(tx: Transaction, job: Record) -> Record | None:
-    """The recording's note, held, as long as the recording is in the state that it was taken up in.
+async def lock_note(tx: Transaction, job: Record) -> Record | None:
+    """Returns the recording's note, locked, or None if the recording is no longer in the state of the job.
 
-    The note is locked first, as by whoever changes or deletes it.
+    The note is locked before the recording, in the order of those who change or delete a note.
     """
-    note = (
-        await tx.execute(select(*columns(None)).where(col(Note.id) == job.note_id).with_for_update(of=Note))
-    ).one_or_none()
-    state = select(col(Recording.state)).where(col(Recording.id) == job.id).with_for_update()
-    return note if (await tx.execute(state)).scalar_one_or_none() is job.state else None
+    note_query = select(*columns(None)).where(col(Note.id) == job.note_id).with_for_update(of=Note)
+    note = (await tx.execute(note_query)).one_or_none()
+    state_query = select(col(Recording.state)).where(col(Recording.id) == job.id).with_for_update()
+    return note if (await tx.execute(state_query)).scalar_one_or_none() is job.state else None
 
 
-async def end_stage(tx: Transaction, job: Record, state: RecordingState, note: dict[str, Any], **more: Any) -> None:
-    """Brings the recording into its next state and the note along, with what is to be told of it. Call it last."""
-    written = {"state": state, "work_after": None, "failures": 0, "updated_at": func.now(), **more}
-    await tx.execute(update(Recording).where(col(Recording.id) == job.id).values(written))
-    new_words = state is not RecordingState.FAILED
-    row = await advance(tx, job.note_id, note, reindex=new_words, retranslate=state is RecordingState.SUMMARIZING)
-    await tell(tx, row, EventType.NOTE_UPDATED)
-    if row.status is NoteStatus.COMPLETED:
-        await tell(tx, row, EventType.NOTE_COMPLETED)
+async def end_stage(
+    tx: Transaction, job: Record, state: RecordingState, note_values: dict[str, Any], **recording_values: Any
+) -> None:
+    """Moves the recording to its next state, writes the note and publishes its events. Call it last."""
+    values = {"state": state, "work_after": None, "failures": 0, "updated_at": func.now(), **recording_values}
+    await tx.execute(update(Recording).where(col(Recording.id) == job.id).values(values))
+    has_new_text = state is not RecordingState.FAILED
+    has_new_segments = state is RecordingState.SUMMARIZING
+    note = await advance(tx, job.note_id, note_values, reindex=has_new_text, retranslate=has_new_segments)
+    await _publish(tx, note, EventType.NOTE_UPDATED)
+    if note.status is NoteStatus.COMPLETED:
+        await _publish(tx, note, EventType.NOTE_COMPLETED)
 
 
 async def give_up(ctx: Context, job: Record, reason: str) -> None:
-    """Ends a recording whose stage can't be done. What there is of a transcript stays."""
-    transcribed = job.state is RecordingState.SUMMARIZING
+    """Ends a recording whose stage can't be done. The note's transcript stays."""
+    is_transcribed = job.state is RecordingState.SUMMARIZING
     async with ctx.transaction() as tx:
-        if await still(tx, job) is None:
+        if await lock_note(tx, job) is None:
             return
-        spoken = select(exists().where(col(TranscriptSegment.note_id) == job.note_id))
-        kept = bool((await tx.execute(spoken)).scalar_one())
-        status = NoteStatus.RECORDED_NOT_SUMMARIZED if kept else NoteStatus.IDLE
-        state = RecordingState.DONE if transcribed else RecordingState.FAILED
+        segments = select(exists().where(col(TranscriptSegment.note_id) == job.note_id))
+        has_transcript = bool((await tx.execute(segments)).scalar_one())
+        status = NoteStatus.RECORDED_NOT_SUMMARIZED if has_transcript else NoteStatus.IDLE
+        state = RecordingState.DONE if is_transcribed else RecordingState.FAILED
         await end_stage(tx, job, state, {"status": status}, error=reason)
 
 
-async def tell(tx: Transaction, note: Record, kind: EventType) -> None:
-    """Publishes what nobody in particular did."""
+async def _publish(tx: Transaction, note: Record, kind: EventType) -> None:
+    """Publishes an event that has no actor."""
     await publish(tx, None, kind, workspace_id=note.workspace_id, note_id=note.id, audience=describe_audience(note))

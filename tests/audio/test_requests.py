@@ -31,7 +31,7 @@ from tests.support.llm import Script
 from tests.support.servers import RunningServer
 from tests.support.transcriber import Hearing, ScriptedTranscriber
 
-NOBODYS = "This is no audioUrl that was given out for this workspace."
+NOBODYS = "This audioUrl was not issued for this workspace."
 BODIES: list[tuple[str, dict[str, Any]]] = [
     (ADDRESS, {"fileExtension": "wav", "duration": 3}),
     (FROM_AUDIO, {"audioUrl": "https://x.example"}),
@@ -153,7 +153,7 @@ async def test_audio_is_used_once(studio: Tenant) -> None:
     answers = await asyncio.gather(*(key.http.post(FROM_AUDIO, json=body) for _ in range(4)))
     assert sorted(answer.status_code for answer in answers) == [201, 409, 409, 409]
     for late in [answer for answer in answers if answer.status_code == 409]:
-        assert error(late, 409, "conflict", "audioUrl") == "This audio was made a note of already."
+        assert error(late, 409, "conflict", "audioUrl") == "A note was already created from this audio."
 
 
 async def test_a_request_may_be_repeated(studio: Tenant) -> None:

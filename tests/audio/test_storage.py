@@ -149,8 +149,8 @@ async def test_audio_in_a_bucket(
     refused = await key.http.post(FROM_AUDIO, json={"audioUrl": given["audioUrl"]})
     assert error(refused, 422, "unprocessable", "audioUrl") == "The audio has not been uploaded."
     for content, reason in (
-        (b"<html>" + bytes(100), "These bytes are no wav audio."),
-        (b"", "These bytes are no wav audio."),
+        (b"<html>" + bytes(100), "The content is not wav audio."),
+        (b"", "The content is not wav audio."),
         (sound(size=1024 * 1024 + 12 * 400_000 + 1), "Audio of the announced duration has at most 5848576 bytes."),
     ):
         assert (await put(given["presignedUrl"], content)).status_code == 200

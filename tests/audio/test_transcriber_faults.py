@@ -11,7 +11,7 @@ from pydantic import SecretStr
 from caret.providers import OpenAITranscriber
 from models.transcript import MAX_SEGMENT_CHARACTERS, MAX_SEGMENTS
 from resolvers.core.ports.audio import AudioRefused, TranscriberUnavailable, Transcription, TranscriptPiece
-from resolvers.recordings.transcribe import clock, drafts
+from resolvers.recordings.transcribe import timestamp, to_segments
 from tests.audio.helpers import PATIENCE, made, mark, reaches, set_recording, sound, told
 from tests.conftest import Services, Tenant
 from tests.support.clients import Caller
@@ -156,7 +156,7 @@ async def test_more_than_a_transcript_holds(studio: Tenant, ears: ScriptedTransc
 
 def test_long_pieces_are_parted() -> None:
     words = "word " * 5_000
-    found = list(drafts(Transcription([TranscriptPiece(words, 0, 1), TranscriptPiece("x" * 25_000, 1, 2)]), 3_600))
+    found = list(to_segments(Transcription([TranscriptPiece(words, 0, 1), TranscriptPiece("x" * 25_000, 1, 2)]), 3_600))
     assert [len(one.text) for one in found] == [9_999, 9_999, 4_999 - 1 + 1, 10_000, 10_000, 5_000]
     assert " ".join(one.text for one in found[:3]) == words.strip()
     assert {(one.start_timestamp, one.end_timestamp) for one in found} == {
@@ -164,7 +164,7 @@ def test_long_pieces_are_parted() -> None:
         ("01:00:01", "01:00:02"),
     }
     assert max(len(one.text) for one in found) == MAX_SEGMENT_CHARACTERS
-    assert [clock(seconds) for seconds in (0, 59.99, 3_599, 360_000, -1)] == [
+    assert [timestamp(seconds) for seconds in (0, 59.99, 3_599, 360_000, -1)] == [
         "00:00:00",
         "00:00:59",
         "00:59:59",

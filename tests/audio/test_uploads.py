@@ -10,13 +10,13 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from resolvers.recordings.upload import MOST_PER_SECOND, SPARE
-from resolvers.recordings.upload_urls import signature
+from resolvers.recordings.upload import MAX_BYTES_PER_SECOND, METADATA_BYTES
+from resolvers.recordings.upload_urls import sign
 from tests.audio.helpers import STARTS, TYPES, address, error, put, recording, sound
 from tests.conftest import Tenant
 
-NOT_GIVEN = "This upload address was not given out by this server."
-USED = "This upload address was used already."
+NOT_GIVEN = "This upload address was not issued by this server."
+USED = "This upload address was already used."
 
 
 def kept(folder: Path, url: str) -> list[str]:
@@ -50,7 +50,7 @@ async def test_another_kind_is_not(studio: Tenant, audio_folder: Path, extension
     others = [start for name, start in STARTS.items() if name != extension]
     for content in (b"", b"RIFF", b"\x89PNG\r\n\x1a\n" + bytes(100), b"<html>" + bytes(100), *others):
         response = await put(given["presignedUrl"], content, given["contentType"])
-        assert error(response, 415, "unsupported_media_type") == f"These bytes are no {extension} audio."
+        assert error(response, 415, "unsupported_media_type") == f"The content is not {extension} audio."
     for said in ("application/json", "", "audio/ogg"):
         response = await put(given["presignedUrl"], sound(extension), said)
         assert error(response, 415, "unsupported_media_type") == f"The Content-Type must be {TYPES[extension]}."
@@ -61,7 +61,7 @@ async def test_another_kind_is_not(studio: Tenant, audio_folder: Path, extension
 
 async def test_no_more_bytes_than_the_duration_may_have(studio: Tenant, audio_folder: Path) -> None:
     given = await address(await studio.key(), duration=0.5)
-    most = SPARE + MOST_PER_SECOND // 2
+    most = METADATA_BYTES + MAX_BYTES_PER_SECOND // 2
 
     async def unannounced(size: int) -> AsyncIterator[bytes]:
         content = sound(size=size)
@@ -115,7 +115,7 @@ async def test_only_the_address_itself_opens_the_way(studio: Tenant, audio_folde
         assert error(await put(wrong, sound()), 403, "forbidden") == NOT_GIVEN
     row = await recording(studio.database, url)
     past = int(time.time()) - 1
-    over = await put(f"{url}?expires={past}&signature={signature(row.upload_key, row.id, past)}", sound())
+    over = await put(f"{url}?expires={past}&signature={sign(row.upload_key, row.id, past)}", sound())
     assert error(over, 403, "forbidden") == "This upload address has expired."
     for query, field in (
         ("", "expires"),
