@@ -1,4 +1,4 @@
-"""Recordings: audio that was handed in, and how far it has come on its way to a note's transcript and summary."""
+"""Recordings: uploaded audio, and the stage of its processing into a note's transcript and summary."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -11,16 +11,20 @@ from sqlalchemy import BigInteger, Column, Float, Index, LargeBinary, SmallInteg
 from sqlmodel import Field, SQLModel
 
 from models.base import Draft, Id, Line, choice, key, new_id, reference, storable, string, timestamp
+from models.limits import limit
 from models.note import MAX_TAGS, NoteKind, Title
 
-MAX_DURATION = 14_400
-"""Seconds of one recording: four hours."""
-MAX_ADDRESS = 2_000
-"""Characters of an `audioUrl`."""
+MAX_RECORDING_SECONDS = limit(
+    14_400, "Duration of a recording", area="Audio", unit="seconds", beyond="`BAD_USER_INPUT`, 400"
+)
+MAX_AUDIO_URL_CHARACTERS = limit(
+    2_000, "An `audioUrl`", area="Audio", unit="characters", beyond="`BAD_USER_INPUT`, 400"
+)
 
 
 class RecordingState(StrEnum):
-    """`awaited`: an upload address was given out. The rest is the note's way, `failed` its end without a transcript."""
+    """`awaited`: an upload address was issued. `uploaded`: the audio has arrived. The others are stages of processing;
+    `failed` is the end without a transcript."""
 
     AWAITED = "awaited"
     UPLOADED = "uploaded"
@@ -45,7 +49,7 @@ class Recording(SQLModel, table=True):
     )
     id: UUID = Field(default_factory=new_id, sa_column=key())
     workspace_id: UUID = Field(sa_column=reference("workspaces.id", index=True))
-    # Known once the audio is made a note of.
+    # Set when a note is created from the audio.
     note_id: UUID | None = Field(default=None, sa_column=reference("notes.id", nullable=True, index=True))
     created_by_id: UUID | None = Field(
         default=None, sa_column=reference("users.id", ondelete="SET NULL", nullable=True, index=True)
@@ -55,33 +59,33 @@ class Recording(SQLModel, table=True):
     extension: str = Field(sa_column=string())
     duration_sec: float = Field(sa_column=Column(Float, nullable=False))
     size: int | None = Field(default=None, sa_column=Column(BigInteger, nullable=True))
-    # The name under which callers speak of it, as it was given out.
+    # The URL that clients use as the recording's name.
     audio_url: str = Field(sa_column=string())
-    # Signs the one address that its bytes may be put to.
+    # Signs the recording's upload address.
     upload_key: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
-    # Nobody else works on it before this time: a lease while it is being done, a delay after a failure.
+    # No other worker claims the recording before this time: a lease during a stage, a backoff after a failure.
     work_after: datetime | None = Field(default=None, sa_column=timestamp(nullable=True))
     failures: int = Field(default=0, sa_column=Column(SmallInteger, nullable=False, server_default="0"))
-    # Safe to show: why it failed, or what of it could not be done.
+    # Safe to show: why the recording failed, or what is missing of it.
     error: str | None = Field(default=None, sa_column=string(nullable=True))
     created_at: datetime = Field(default=None, sa_column=timestamp())
     updated_at: datetime = Field(default=None, sa_column=timestamp())
 
 
 class UploadDraft(Draft):
-    """Audio that somebody wants to hand in. `duration` is in seconds."""
+    """Audio to be uploaded. `duration` is in seconds."""
 
     file_extension: AudioExtension
-    duration: Annotated[float, Constraint(gt=0, le=MAX_DURATION, allow_inf_nan=False)]
+    duration: Annotated[float, Constraint(gt=0, le=MAX_RECORDING_SECONDS, allow_inf_nan=False)]
 
 
 class FromAudioDraft(Draft):
-    """Audio that arrived, to make a note of. `tags` are ids or names of the workspace's tags.
+    """Uploaded audio from which to create a note. `tags` are ids or names of the workspace's tags.
 
-    `kind` is in-person where nothing else is said of a new note.
+    The `kind` of a new note is in-person by default.
     """
 
-    audio_url: Annotated[str, StringConstraints(max_length=MAX_ADDRESS), AfterValidator(storable)]
+    audio_url: Annotated[str, StringConstraints(max_length=MAX_AUDIO_URL_CHARACTERS), AfterValidator(storable)]
     title: Title | None = None
     tags: Annotated[list[Line], Constraint(max_length=MAX_TAGS)] = []
     kind: NoteKind | None = None

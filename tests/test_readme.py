@@ -20,16 +20,16 @@ from models.folder import MAX_FOLDER_DEPTH, MAX_FOLDER_NAME, MAX_FOLDERS, MAX_IC
 from models.note import MAX_PARTICIPANTS, MAX_SHARES, MAX_TAGS
 from models.note_filter import MAX_FILTER_FOLDERS
 from models.people import MAX_DESCRIPTION, MAX_GROUP_IDS, MAX_NAME, MAX_SCOPES
-from models.recording import MAX_DURATION
+from models.recording import MAX_RECORDING_SECONDS
 from models.settings import MAX_DOMAINS, MAX_ICON_URL, MAX_WORKSPACE_NAME
 from models.tag import MAX_TAG_NAME, MAX_WORKSPACE_TAGS
 from models.transcript import MAX_SEGMENTS, MAX_SEGMENTS_PER_APPEND
 from models.webhook import MAX_URL
-from resolvers.agents.chat import STEPS, TOOL_CALLS
-from resolvers.agents.history import RECALLED_MESSAGES, RECALLED_RESULT, RESERVE
-from resolvers.agents.retries import ATTEMPTS, LONGEST_PAUSE, PATIENCE
-from resolvers.agents.tool_results import STORED
-from resolvers.agents.tools import SHOWN
+from resolvers.agents.chat import MAX_REQUESTS, MAX_TOOL_CALLS
+from resolvers.agents.history import MAX_HISTORY_MESSAGES, MAX_HISTORY_RESULT_CHARACTERS, RESERVED_TOKENS
+from resolvers.agents.retries import ATTEMPTS, MAX_PAUSE_SECONDS, MAX_RETRY_SECONDS
+from resolvers.agents.tool_results import MAX_RESULT_CHARACTERS
+from resolvers.agents.tools import MAX_DOCUMENT_CHARACTERS
 from resolvers.conversations.suggestions import MAX_LISTED
 from resolvers.core.embedding_cache import MAX_SPARE
 from resolvers.core.idempotency import KEPT, LONGEST
@@ -110,7 +110,7 @@ def test_the_limits_are_the_ones_in_force() -> None:
         assert Settings.model_fields[name].default == getattr(limits, name)
     assert rows["Tokens of a workspace's replies in 60 seconds"] == f"{limits.tokens_per_minute:,}"
     assert rows["A search query; hits"] == f"{MAX_QUERY:,} characters; 1 to {MAX_HITS}"
-    hours, unused = MAX_DURATION // 3600, UNUSED_RETENTION_HOURS
+    hours, unused = MAX_RECORDING_SECONDS // 3600, UNUSED_RETENTION_HOURS
     assert rows["One recording; an upload address; audio without a note"] == (
         f"{hours} hours, {MAX_AUDIO_BYTES // 2**20} MiB; {UPLOAD_SECONDS // 60} minutes; {unused:.0f} hour"
     )
@@ -197,7 +197,7 @@ def test_the_limits_of_a_workspace_are_the_ones_in_force() -> None:
 def test_the_limits_of_models_are_the_ones_in_force() -> None:
     rows = {row.split("|")[1].strip(): row.split("|")[2].strip() for row in README.splitlines() if row.startswith("| ")}
     tries = "Attempts of one model; the longest pause between two; how long after the first"
-    assert rows[tries] == f"{ATTEMPTS}; {LONGEST_PAUSE:.0f} s; {PATIENCE:.0f} s"
+    assert rows[tries] == f"{ATTEMPTS}; {MAX_PAUSE_SECONDS:.0f} s; {MAX_RETRY_SECONDS:.0f} s"
     sizes = "`CARET_MODELS_FILE`; one chunk of a model's answer"
     assert rows[sizes] == f"{MAX_MODELS_FILE // 2**20} MiB; {MAX_LINE // 2**20} MiB"
     assert rows["`CARET_LLM_SILENCE`"] == f"`{LLM_SILENCE:.0f}`"
@@ -205,11 +205,14 @@ def test_the_limits_of_models_are_the_ones_in_force() -> None:
 
 def test_the_limits_of_agents_are_the_ones_in_force() -> None:
     rows = {row.split("|")[1].strip(): row.split("|")[2].strip() for row in README.splitlines() if row.startswith("| ")}
-    assert rows["Requests to the model for one reply; calls of tools"] == f"{STEPS}; {TOOL_CALLS}"
+    assert rows["Requests to the model for one reply; calls of tools"] == f"{MAX_REQUESTS}; {MAX_TOOL_CALLS}"
     texts = "A document that a tool shows or replaces; a tool's result as it is kept; as later turns get it"
-    assert rows[texts] == f"{SHOWN:,}; {STORED:,}; {RECALLED_RESULT:,} characters"
+    assert (
+        rows[texts]
+        == f"{MAX_DOCUMENT_CHARACTERS:,}; {MAX_RESULT_CHARACTERS:,}; {MAX_HISTORY_RESULT_CHARACTERS:,} characters"
+    )
     history = "Earlier messages a model gets back; its tokens that are kept for the answer"
-    assert rows[history] == f"the newest {RECALLED_MESSAGES}; {RESERVE:,}, at most half"
+    assert rows[history] == f"the newest {MAX_HISTORY_MESSAGES}; {RESERVED_TOKENS:,}, at most half"
 
 
 def test_the_limits_of_searches_are_the_ones_in_force() -> None:

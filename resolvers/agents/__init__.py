@@ -1,4 +1,4 @@
-"""The agents: all that talks to models through pydantic-ai. Nothing else in `resolvers` imports this package."""
+"""Agents: all code that uses models through pydantic-ai. No other room of `resolvers` imports this one."""
 
 from resolvers.agents.chat import answer
 from resolvers.agents.completion import complete

@@ -1,8 +1,9 @@
-"""Asking again, and asking another model, as long as nobody has heard a word of the answer."""
+"""Retrying a model, and trying another one, as long as nothing of the answer was published."""
 
-import asyncio
+import math
 import random
 from collections.abc import Awaitable, Callable, Sequence
+from itertools import count
 from typing import TypeVar
 
 import structlog
@@ -20,19 +21,30 @@ from pydantic_ai.exceptions import (
     UnexpectedModelBehavior,
     UsageLimitExceeded,
 )
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_before_delay
 
+from models.limits import limit
 from resolvers.core.ports.agents import DEFAULT_FAILURE_TEXT, ReplyFailed
 
 log = structlog.get_logger()
 
-ATTEMPTS = 3
-"""How often one model is asked at most."""
-FIRST_PAUSE = 0.5
-"""Seconds before the second attempt, by half more or less; each further pause is twice as long."""
-LONGEST_PAUSE = 5.0
-"""Seconds. A provider that wants to be left alone for longer is not waited for."""
-PATIENCE = 30.0
-"""Seconds after which a model that has not begun to answer is not asked again."""
+ATTEMPTS = limit(3, "Attempts at one model", area="Agents", beyond="the next model is tried")
+FIRST_PAUSE_SECONDS = 0.5
+"""Pause before the second attempt, more or less by half; each further pause is twice as long."""
+MAX_PAUSE_SECONDS = limit(
+    5.0,
+    "Pause between two attempts at a model, also if the provider asks for a longer one",
+    area="Agents",
+    unit="seconds",
+    beyond="the next model is tried",
+)
+MAX_RETRY_SECONDS = limit(
+    30.0,
+    "Time after the first attempt at a model in which another one may begin",
+    area="Agents",
+    unit="seconds",
+    beyond="the next model is tried",
+)
 
 BUSY = "The model is busy. Please try again in a minute."
 UNREACHABLE = "The model could not be reached. Please try again."
@@ -54,62 +66,85 @@ REASONS: tuple[tuple[type[Exception], str], ...] = (
 TRANSIENT = (ModelRateLimitError, ModelUnavailableError, ModelServerError, ModelConnectionError)
 TRANSIENT_STATUSES = frozenset({408, 409, 425})
 
+MODEL_FAILURES = (ModelAPIError, UnexpectedModelBehavior, UsageLimitExceeded)
+
 T = TypeVar("T")
 
 
-async def attempted(chain: Sequence[str], silent: Callable[[], bool], attempt: Callable[[str], Awaitable[T]]) -> T:
-    """Returns what `attempt(model_id)` does for the first model of `chain` that answers.
+async def try_models(models: Sequence[str], is_empty: Callable[[], bool], attempt: Callable[[str], Awaitable[T]]) -> T:
+    """Returns the result of `attempt(model_id)` for the first of the models that answers.
 
-    What may pass is tried again after a pause; then, and at once after a refusal, the next model is asked. Once
-    something was told (`silent()` is false) nothing is tried again. Raises AnswerFailed; what is no failure of a model
-    passes through.
+    A transient failure is retried after a pause. Then, and at once after any other failure, the next model is tried.
+    Nothing is tried again once a part of the answer was published (`is_empty()` is false). Raises ReplyFailed; an error
+    that is not a failure of a model passes through.
     """
     failure: Exception | None = None
-    clock = asyncio.get_running_loop().time
-    for model_id in chain:
-        until = clock() + PATIENCE
-        for number in range(1, ATTEMPTS + 1):
-            try:
-                return await attempt(model_id)
-            except (ModelAPIError, UnexpectedModelBehavior, UsageLimitExceeded) as error:
-                failure = error
-            note(model_id, number, failure)
-            # Another model would take as many steps.
-            if not silent() or isinstance(failure, UsageLimitExceeded):
-                raise ReplyFailed(reason(failure)) from failure
-            wait = pause(failure, number)
-            if wait is None or clock() + wait > until:
+    for model_id in models:
+        try:
+            return await _try_model(model_id, is_empty, attempt)
+        except MODEL_FAILURES as error:
+            failure = error
+            # Another model would need as many steps.
+            if not is_empty() or isinstance(error, UsageLimitExceeded):
                 break
-            await asyncio.sleep(wait)
     raise ReplyFailed(DEFAULT_FAILURE_TEXT if failure is None else reason(failure)) from failure
 
 
-def note(model_id: str, number: int, failure: Exception) -> None:
-    """Only what is known to hold no one's text and no part of a key."""
+async def _try_model(model_id: str, is_empty: Callable[[], bool], attempt: Callable[[str], Awaitable[T]]) -> T:
+    numbers = count(1)
+
+    async def logged_attempt() -> T:
+        number = next(numbers)
+        try:
+            return await attempt(model_id)
+        except MODEL_FAILURES as error:
+            log_failure(model_id, number, error)
+            raise
+
+    retrying = AsyncRetrying(
+        retry=retry_if_exception(lambda error: isinstance(error, MODEL_FAILURES) and is_empty()),
+        wait=_seconds_until_retry,
+        stop=stop_before_delay(MAX_RETRY_SECONDS),
+        reraise=True,
+    )
+    return await retrying(logged_attempt)
+
+
+def _seconds_until_retry(state: RetryCallState) -> float:
+    failure = state.outcome and state.outcome.exception()
+    wait = pause(failure, state.attempt_number) if failure else None
+    # An infinite wait is beyond the last moment of an attempt: there is none.
+    return math.inf if wait is None else wait
+
+
+def log_failure(model_id: str, number: int, failure: Exception) -> None:
+    """Logs only what contains no user's text and no part of a key."""
     status, code = getattr(failure, "status_code", None), getattr(failure, "provider_error_code", None)
     log.warning(
         "model.failed", model_id=model_id, attempt=number, error=type(failure).__name__, status=status, code=code
     )
 
 
-def pause(failure: Exception, number: int) -> float | None:
-    """Seconds after attempt `number` until the same model is asked again; None when it is not."""
+def pause(failure: BaseException, number: int) -> float | None:
+    """Returns the seconds between attempt `number` and the next one, None if the model is not retried."""
     if number == ATTEMPTS or not isinstance(failure, ModelAPIError) or not is_transient(failure):
         return None
-    # By chance, so that those who were refused together do not come back together.
-    wait = FIRST_PAUSE * 2 ** (number - 1) * random.uniform(0.5, 1.5)  # noqa: S311
+    # Random, so that requests that were refused together do not come back together.
+    wait = FIRST_PAUSE_SECONDS * 2 ** (number - 1) * random.uniform(0.5, 1.5)  # noqa: S311
     wait = max(wait, failure.retry_after or 0.0)
-    return wait if wait <= LONGEST_PAUSE else None
+    return wait if wait <= MAX_PAUSE_SECONDS else None
 
 
 def is_transient(failure: ModelAPIError) -> bool:
+    """Whether the same request may succeed later."""
     if isinstance(failure, TRANSIENT):
         return True
     if isinstance(failure, ModelHTTPError):
         return failure.status_code in TRANSIENT_STATUSES
-    # An answer that broke off in an unknown way: no category, and no status.
+    # Without category and status, the answer was interrupted in an unknown way.
     return not isinstance(failure, ModelRequestRejectedError | ModelQuotaExceededError)
 
 
 def reason(failure: Exception) -> str:
+    """Returns the text of the failure that users see."""
     return next((text for kind, text in REASONS if isinstance(failure, kind)), DEFAULT_FAILURE_TEXT)

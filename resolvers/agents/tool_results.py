@@ -1,4 +1,4 @@
-"""What tools are given and give back, as it is told, stored and remembered."""
+"""The arguments and results of tool calls, as they are published, stored and sent to the model on later turns."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -6,60 +6,69 @@ from typing import Any
 from pydantic_ai.messages import ToolReturnPart
 
 from models.base import fits_64_bits, mended
+from models.limits import limit
 
-STORED = 16_000
-"""Characters of a tool's result that are told and stored with the message; of its arguments four times as many."""
-SUMMARY = 120
-"""Characters of a result's summary."""
-LONGEST_NAME = 100
-CUT = " […]"
-UNKNOWN = "There is no such tool."
-INVALID = "The arguments were not valid."
+MAX_RESULT_CHARACTERS = limit(
+    16_000, "A tool's result as it is stored", area="Agents", unit="characters", beyond="its longest texts are cut"
+)
+MAX_ARGUMENTS_CHARACTERS = limit(
+    4 * MAX_RESULT_CHARACTERS,
+    "The arguments of a tool call as they are stored",
+    area="Agents",
+    unit="characters",
+    beyond="their longest texts are cut",
+)
+MAX_SUMMARY_CHARACTERS = 120
+MAX_NAME_CHARACTERS = 100
+ELLIPSIS = " […]"
+UNKNOWN_TOOL = "There is no such tool."
+INVALID_ARGUMENTS = "The arguments were not valid."
 
 
-def name(value: str) -> str:
-    """A tool's name as the model has it, which may be none of ours."""
-    return mended(value)[:LONGEST_NAME]
+def clean_name(name: str) -> str:
+    """Returns a tool's name to be stored. The model sent it; there may be no such tool."""
+    return mended(name)[:MAX_NAME_CHARACTERS]
 
 
 def arguments(value: Any) -> Any:
-    return bounded(plain(value), 4 * STORED)
+    """Returns a call's arguments to be stored."""
+    return cut_texts(to_json(value), MAX_ARGUMENTS_CHARACTERS)
 
 
 def result(part: ToolReturnPart) -> Any:
-    """The result of a call as the model gets it, `{"error": …}` where it failed."""
-    told = bounded(plain(part.content), STORED)
-    return told if part.outcome == "success" else {"error": told}
+    """Returns a call's result to be stored; `{"error": …}` if the call failed."""
+    content = cut_texts(to_json(part.content), MAX_RESULT_CHARACTERS)
+    return content if part.outcome == "success" else {"error": content}
 
 
 def summary(part: ToolReturnPart) -> str:
-    """The result in a few words for people; a tool gives its own as the metadata of what it returns."""
+    """Returns the result in a few words for people. A tool returns them as the metadata of its result."""
     if part.outcome == "success":
-        return str(part.metadata or part.content)[:SUMMARY]
+        return str(part.metadata or part.content)[:MAX_SUMMARY_CHARACTERS]
     if part.retry is not None and part.retry.cause == "unknown_tool":
-        return UNKNOWN
-    return mended(part.content)[:SUMMARY] if isinstance(part.content, str) else INVALID
+        return UNKNOWN_TOOL
+    return mended(part.content)[:MAX_SUMMARY_CHARACTERS] if isinstance(part.content, str) else INVALID_ARGUMENTS
 
 
-def plain(value: Any) -> Any:
-    """The value as JSON that the database and the bus keep."""
+def to_json(value: Any) -> Any:
+    """Returns the value as JSON that the database and the bus can store."""
     if isinstance(value, str):
         return mended(value)
     if isinstance(value, dict):
-        return {mended(str(name)): plain(item) for name, item in value.items()}
+        return {mended(str(key)): to_json(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
+        return [to_json(item) for item in value]
     if value is None or isinstance(value, bool):
         return value
     return value if isinstance(value, int | float) and fits_64_bits(value) else str(value)
 
 
-def bounded(value: Any, limit: int) -> Any:
-    """The value with its longest strings cut, where all of them together have more than `limit` characters."""
+def cut_texts(value: Any, max_characters: int) -> Any:
+    """Returns the value with its longest strings cut, if together they have more than `max_characters`."""
     lengths = [len(text) for text in _strings(value)]
-    if sum(lengths) <= limit:
+    if sum(lengths) <= max_characters:
         return value
-    return _cut(value, limit // len(lengths))
+    return _cut(value, max_characters // len(lengths))
 
 
 def _strings(value: Any) -> Iterator[str]:
@@ -72,7 +81,7 @@ def _strings(value: Any) -> Iterator[str]:
 
 def _cut(value: Any, share: int) -> Any:
     if isinstance(value, str):
-        return value if len(value) <= share else value[:share] + CUT
+        return value if len(value) <= share else value[:share] + ELLIPSIS
     if isinstance(value, dict):
-        return {name: _cut(item, share) for name, item in value.items()}
+        return {key: _cut(item, share) for key, item in value.items()}
     return [_cut(item, share) for item in value] if isinstance(value, list) else value

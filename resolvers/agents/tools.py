@@ -1,5 +1,7 @@
-"""The tools of the agents. Their docstrings are what a model is told of them. They read with the rights of who asks;
-the one that proposes makes a suggestion, and none can write a note."""
+"""The tools of the agents. A tool's docstring is its description in the model's request.
+
+Tools read with the rights of the viewer. One creates a suggestion; none can write a note.
+"""
 
 import asyncio
 import math
@@ -11,7 +13,8 @@ from pydantic import Field
 from pydantic_ai import ModelRetry, RunContext, Tool, ToolFailed, ToolReturn
 
 from models.base import mended
-from models.conversation import MAX_CONTEXT, AgentType
+from models.conversation import MAX_CONTEXT
+from models.limits import limit
 from resolvers import notes
 from resolvers.agents import text_statistics
 from resolvers.conversations import suggestions
@@ -19,60 +22,68 @@ from resolvers.core.errors import Problem
 from resolvers.core.ports.agents import ReplyRequest, ReplySink
 from resolvers.search.query import MAX_HITS, search
 
-SHOWN = MAX_CONTEXT
-"""Characters of a document that a tool shows to a model, and of one that it may propose to replace."""
+MAX_DOCUMENT_CHARACTERS = limit(
+    MAX_CONTEXT,
+    "A document that a tool reads, or that it may propose to replace",
+    area="Agents",
+    unit="characters",
+    beyond="it is cut; it can't be replaced",
+)
 NOTE_TEXTS = ("user_written_note", "summary", "enhanced_note")
 UNREADABLE = "The document can't be read any more."
 
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    question: ReplyRequest
+    """What the tools of one reply work on."""
+
+    request: ReplyRequest
     sink: ReplySink
 
 
-Run = RunContext[Turn]
+ToolContext = RunContext[Turn]
 
 
-async def get_document_content(run: Run) -> ToolReturn[Any]:
+async def get_document_content(run: ToolContext) -> ToolReturn[Any]:
     """The exact text of the document that is open in the editor."""
-    text = await _document(run.deps.question)
-    shown: dict[str, Any] = {"text": text[:SHOWN]}
-    if len(text) > SHOWN:
-        shown["characters_left_out"] = len(text) - SHOWN
-    return ToolReturn(shown, metadata=_quantity(len(text), "character"))
+    text = await _read_document(run.deps.request)
+    result: dict[str, Any] = {"text": text[:MAX_DOCUMENT_CHARACTERS]}
+    if len(text) > MAX_DOCUMENT_CHARACTERS:
+        result["characters_left_out"] = len(text) - MAX_DOCUMENT_CHARACTERS
+    return ToolReturn(result, metadata=_format_count(len(text), "character"))
 
 
-async def get_selection_content(run: Run) -> ToolReturn[Any]:
+async def get_selection_content(run: ToolContext) -> ToolReturn[Any]:
     """The exact text that the user has selected in the editor; null where nothing is selected."""
-    document = run.deps.question.document
+    document = run.deps.request.document
     selection = document.selection if document is not None else None
     if selection is None:
         return ToolReturn({"text": None}, metadata="Nothing is selected")
-    shown = {"text": selection.text, "from": selection.from_, "to": selection.to}
-    return ToolReturn(shown, metadata=_quantity(len(selection.text), "character"))
+    result = {"text": selection.text, "from": selection.from_, "to": selection.to}
+    return ToolReturn(result, metadata=_format_count(len(selection.text), "character"))
 
 
-async def propose_document_replacement(run: Run, proposed_text: str) -> ToolReturn[Any]:
+async def propose_document_replacement(run: ToolContext, proposed_text: str) -> ToolReturn[Any]:
     """Proposes another text for the whole open document. The user sees it and decides; until then nothing changes.
 
     Args:
         proposed_text: The whole new text of the document, with the parts that stay as they are.
     """
-    question, text = run.deps.question, mended(proposed_text)
+    request, text = run.deps.request, mended(proposed_text)
     if not text.strip():
         raise ModelRetry("`proposed_text` is empty: it must be the whole new text of the document.")
-    if len(text) > SHOWN:
-        raise ModelRetry(f"`proposed_text` has {len(text)} characters: it may have {SHOWN} at most.")
-    original = await _document(question)
-    if len(original) > SHOWN:
-        raise ToolFailed(f"The document has more than {SHOWN} characters: it is too long to be replaced as a whole.")
+    if len(text) > MAX_DOCUMENT_CHARACTERS:
+        raise ModelRetry(f"`proposed_text` has {len(text)} characters: it may have {MAX_DOCUMENT_CHARACTERS} at most.")
+    original = await _read_document(request)
+    if len(original) > MAX_DOCUMENT_CHARACTERS:
+        limit_text = f"The document has more than {MAX_DOCUMENT_CHARACTERS} characters"
+        raise ToolFailed(f"{limit_text}: it is too long to be replaced as a whole.")
     try:
         suggestion = await suggestions.propose(
-            question.ctx,
-            conversation_id=question.conversation_id,
-            note_id=question.note_id,
-            message_id=question.reply_id,
+            request.ctx,
+            conversation_id=request.conversation_id,
+            note_id=request.note_id,
+            message_id=request.reply_id,
             proposed_text=text,
             original_text=original,
             position_start=0,
@@ -85,7 +96,7 @@ async def propose_document_replacement(run: Run, proposed_text: str) -> ToolRetu
 
 
 async def search_workspace_context(
-    run: Run,
+    run: ToolContext,
     query: str,
     exclude_current_document: bool = False,
     top_k: Annotated[int, Field(ge=1, le=MAX_HITS)] = 5,
@@ -97,10 +108,10 @@ async def search_workspace_context(
         exclude_current_document: Leave out the document that is open.
         top_k: How many passages to return.
     """
-    question = run.deps.question
-    here = question.note_id
+    request = run.deps.request
+    note_id = request.note_id
     try:
-        found = await search(question.ctx, query, first=top_k, note_id=here, exclude_note=exclude_current_document)
+        results = await search(request.ctx, query, first=top_k, note_id=note_id, exclude_note=exclude_current_document)
     except Problem as problem:
         raise ModelRetry(problem.message) from problem
     hits = [
@@ -111,60 +122,60 @@ async def search_workspace_context(
             "note_id": str(hit.document_id),
             "score": round(hit.score, 4),
         }
-        for hit in found.hits
+        for hit in results.hits
     ]
-    return ToolReturn(hits, metadata=_quantity(len(hits), "passage"))
+    return ToolReturn(hits, metadata=_format_count(len(hits), "passage"))
 
 
-async def count_words(run: Run) -> ToolReturn[Any]:
+async def count_words(run: ToolContext) -> ToolReturn[Any]:
     """Counts the words of the open document. Each Chinese or Japanese character counts as one."""
-    return await _counted(run, text_statistics.words, "word")
+    return await _count_document(run, text_statistics.count_words, "word")
 
 
-async def count_characters(run: Run) -> ToolReturn[Any]:
+async def count_characters(run: ToolContext) -> ToolReturn[Any]:
     """Counts the characters of the open document as a reader sees them, with spaces."""
-    return await _counted(run, text_statistics.characters, "character")
+    return await _count_document(run, text_statistics.count_characters, "character")
 
 
-async def count_paragraphs(run: Run) -> ToolReturn[Any]:
+async def count_paragraphs(run: ToolContext) -> ToolReturn[Any]:
     """Counts the paragraphs of the open document."""
-    return await _counted(run, text_statistics.paragraphs, "paragraph")
+    return await _count_document(run, text_statistics.count_paragraphs, "paragraph")
 
 
-async def count_sentences(run: Run) -> ToolReturn[Any]:
+async def count_sentences(run: ToolContext) -> ToolReturn[Any]:
     """Counts the sentences of the open document."""
-    return await _counted(run, text_statistics.sentences, "sentence")
+    return await _count_document(run, text_statistics.count_sentences, "sentence")
 
 
 async def estimate_reading_time(
-    run: Run, words_per_minute: Annotated[int, Field(ge=1, le=10_000)] = 200
+    run: ToolContext, words_per_minute: Annotated[int, Field(ge=1, le=10_000)] = 200
 ) -> ToolReturn[Any]:
     """How long it takes to read the open document, in whole minutes.
 
     Args:
         words_per_minute: How fast it is read.
     """
-    # In a thread: of a long text the count takes longer than the event loop should wait.
-    words = await asyncio.to_thread(text_statistics.words, await _document(run.deps.question))
+    # In a thread, because counting a long text would block the event loop.
+    words = await asyncio.to_thread(text_statistics.count_words, await _read_document(run.deps.request))
     minutes = math.ceil(words / words_per_minute)
-    return ToolReturn({"words": words, "minutes": minutes}, metadata=_quantity(minutes, "minute"))
+    return ToolReturn({"words": words, "minutes": minutes}, metadata=_format_count(minutes, "minute"))
 
 
-async def _counted(run: Run, count: Callable[[str], int], unit: str) -> ToolReturn[Any]:
-    number = await asyncio.to_thread(count, await _document(run.deps.question))
-    return ToolReturn(number, metadata=_quantity(number, unit))
+async def _count_document(run: ToolContext, count: Callable[[str], int], unit: str) -> ToolReturn[Any]:
+    number = await asyncio.to_thread(count, await _read_document(run.deps.request))
+    return ToolReturn(number, metadata=_format_count(number, unit))
 
 
-async def _document(question: ReplyRequest) -> str:
-    """The document as it was sent with the question, else the note's text as it is now.
+async def _read_document(request: ReplyRequest) -> str:
+    """Returns the document that was sent with the message, else the note's current text.
 
-    Raises ToolFailed where who asks may no longer read the note.
+    Raises ToolFailed if the viewer may no longer read the note.
     """
-    sent = question.document
-    if sent is not None and sent.content_text is not None:
-        return sent.content_text
+    document = request.document
+    if document is not None and document.content_text is not None:
+        return document.content_text
     try:
-        row = await notes.get(question.ctx, question.note_id, {"content_text", *NOTE_TEXTS})
+        row = await notes.get(request.ctx, request.note_id, {"content_text", *NOTE_TEXTS})
     except Problem as problem:
         raise ToolFailed(UNREADABLE) from problem
     if row.content_text.strip():
@@ -172,11 +183,11 @@ async def _document(question: ReplyRequest) -> str:
     return "\n\n".join(text for name in NOTE_TEXTS if (text := getattr(row, name)).strip())
 
 
-def _quantity(number: int, unit: str) -> str:
+def _format_count(number: int, unit: str) -> str:
     return f"{number:,} {unit}" if number == 1 else f"{number:,} {unit}s"
 
 
-READING: list[Tool[Turn]] = [
+READING_TOOLS: list[Tool[Turn]] = [
     Tool(tool)
     for tool in (
         get_document_content,
@@ -189,10 +200,5 @@ READING: list[Tool[Turn]] = [
         estimate_reading_time,
     )
 ]
-# Made alone: of two at once the second supersedes the first, in the order of the calls.
-PROPOSING = Tool(propose_document_replacement, sequential=True)
-TOOLS: dict[AgentType | None, list[Tool[Turn]]] = {
-    None: [],
-    AgentType.GENERAL: [*READING, PROPOSING],
-    AgentType.ANALYST: READING,
-}
+# Sequential, because of two proposals at once the second supersedes the first, in the order of the calls.
+PROPOSING_TOOL: Tool[Turn] = Tool(propose_document_replacement, sequential=True)

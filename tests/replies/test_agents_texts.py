@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from resolvers.agents.text_statistics import characters, paragraphs, sentences, words
-from resolvers.agents.tool_results import bounded, plain
+from resolvers.agents.text_statistics import count_characters, count_paragraphs, count_sentences, count_words
+from resolvers.agents.tool_results import cut_texts, to_json
 
 TEXTS = [
     # text, words, characters, paragraphs, sentences
@@ -31,7 +31,7 @@ TEXTS = [
 @pytest.mark.parametrize("counted", TEXTS)
 def test_counting(counted: tuple[str, int, int, int, int]) -> None:
     text, *numbers = counted
-    assert [count(text) for count in (words, characters, paragraphs, sentences)] == numbers
+    assert [count(text) for count in (count_words, count_characters, count_paragraphs, count_sentences)] == numbers
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,7 @@ def test_counting(counted: tuple[str, int, int, int, int]) -> None:
 def test_counting_takes_time_in_proportion(part: str) -> None:
     """The longest text of a note, of the worst there is: a pattern that looks back and forth would take minutes."""
     text = (part * 500_000)[:500_000]
-    for count in (words, characters, paragraphs, sentences):
+    for count in (count_words, count_characters, count_paragraphs, count_sentences):
         assert 0 <= count(text) <= len(text)
 
 
@@ -57,9 +57,9 @@ def test_counting_takes_time_in_proportion(part: str) -> None:
     ],
 )
 def test_long_strings_share_what_there_is(value: Any, kept: Any) -> None:
-    assert bounded(value, 6) == kept
+    assert cut_texts(value, 6) == kept
 
 
 def test_what_the_database_can_not_keep() -> None:
     value = {"a\x00": ("\ud800", float("nan"), 1e308, 2**64, True, None, 1.5), 7: b"x"}
-    assert plain(value) == {"a": ["?", "nan", "1e+308", str(2**64), True, None, 1.5], "7": "b'x'"}
+    assert to_json(value) == {"a": ["?", "nan", "1e+308", str(2**64), True, None, 1.5], "7": "b'x'"}

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from models import Role
-from resolvers.agents.chat import STEPS, TOOL_CALLS
+from resolvers.agents.chat import MAX_REQUESTS, MAX_TOOL_CALLS
 from tests.conftest import Services, Tenant
 from tests.replies.asking import Talk, begin
 from tests.replies.sent import gave
@@ -185,12 +185,12 @@ async def test_a_model_that_never_ends_is_ended(talk: Talk, services: Services) 
     events = await talk.rest(agent_type="analyst")
     assert [event["type"] for event in events].count("error") == 1
     assert (events[-1]["type"], events[-1]["content"]) == ("error", "The model took too many steps without an answer.")
-    assert len(talk.sent) == STEPS
+    assert len(talk.sent) == MAX_REQUESTS
     [_, reply] = await talk.messages()
-    assert (reply["content"], len(reply["tool_calls"])) == ("x" * STEPS, STEPS)
+    assert (reply["content"], len(reply["tool_calls"])) == ("x" * MAX_REQUESTS, MAX_REQUESTS)
 
 
-@pytest.mark.parametrize("ids", [[f"c{number}" for number in range(TOOL_CALLS + 1)], ["same", "same"]])
+@pytest.mark.parametrize("ids", [[f"c{number}" for number in range(MAX_TOOL_CALLS + 1)], ["same", "same"]])
 async def test_steps_that_are_refused_as_a_whole(talk: Talk, services: Services, ids: list[str]) -> None:
     """Too many calls, or calls that can't be told apart: none is made."""
     services.llm.on(talk.word, Script(["x"], calls=[Call(ident, "count_words") for ident in ids]))

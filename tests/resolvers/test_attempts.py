@@ -12,7 +12,7 @@ from pydantic_ai.exceptions import ModelAPIError, ModelHTTPError, ModelRateLimit
 
 from caret.providers import Catalogue
 from resolvers.agents import retries
-from resolvers.agents.retries import attempted, pause
+from resolvers.agents.retries import pause, try_models
 from resolvers.core.ports.agents import DEFAULT_FAILURE_TEXT, ReplyFailed
 from resolvers.core.ports.ai import text_listener
 from tests.providers.conftest import provider, server
@@ -27,7 +27,7 @@ OTHER = "gpt-6-luna"
 
 @pytest_asyncio.fixture
 async def catalogue(provider: FakeProvider, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Catalogue]:
-    monkeypatch.setattr(retries, "FIRST_PAUSE", 0.001)
+    monkeypatch.setattr(retries, "FIRST_PAUSE_SECONDS", 0.001)
     made = Catalogue(
         llm_base_url=provider.url,
         llm_model="qwen",
@@ -59,7 +59,7 @@ async def asked(catalogue: Catalogue, *chain: str, limits: UsageLimits | None = 
 
     listening = text_listener.set(hear)
     try:
-        by = await attempted(chain or catalogue.chain("qwen"), lambda: not heard, attempt)
+        by = await try_models(chain or catalogue.chain("qwen"), lambda: not heard, attempt)
     except ReplyFailed as failed:
         return f"{''.join(heard)} | {failed.reason}"
     finally:
@@ -173,7 +173,7 @@ async def test_too_many_steps_are_not_tried_again(provider: FakeProvider, catalo
 async def test_a_model_that_took_its_time_is_not_asked_again(
     provider: FakeProvider, catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(retries, "PATIENCE", 0.1)
+    monkeypatch.setattr(retries, "MAX_RETRY_SECONDS", 0.1)
     provider.answers = [raw(ending="stall"), FINE]
     assert await asked(catalogue) == f"Fine | {OTHER}"
     assert models(provider) == ["qwen", OTHER]
@@ -184,7 +184,7 @@ async def test_what_is_no_failure_of_a_model_passes_through() -> None:
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        await attempted(["qwen", OTHER], lambda: True, attempt)
+        await try_models(["qwen", OTHER], lambda: True, attempt)
 
 
 async def test_whoever_cancels_ends_the_pause(provider: FakeProvider, catalogue: Catalogue) -> None:
@@ -207,8 +207,8 @@ def test_pauses_grow_and_honour_the_provider() -> None:
     assert 0.25 <= min(first) < max(first) <= 0.75
     assert 0.5 <= min(second) < max(second) <= 1.5
     assert pause(limited(None), retries.ATTEMPTS) is None
-    assert pause(limited(retries.LONGEST_PAUSE), 1) == retries.LONGEST_PAUSE
-    assert pause(limited(retries.LONGEST_PAUSE + 0.1), 1) is None
+    assert pause(limited(retries.MAX_PAUSE_SECONDS), 1) == retries.MAX_PAUSE_SECONDS
+    assert pause(limited(retries.MAX_PAUSE_SECONDS + 0.1), 1) is None
     assert pause(ModelHTTPError(418, "qwen"), 1) is None
 
 
