@@ -9,23 +9,29 @@ from typing import Any
 
 import httpx
 import pytest
+from pydantic.alias_generators import to_camel
 from sqlalchemy import insert
 
 from models import Tag
 from models.base import new_id
+from models.note import NoteFields
 from tests.conftest import Tenant
 from tests.support.clients import NOBODY, Caller
+from tests.support.note_defaults import JSON_DEFAULTS
 
-NOTE = """fragment Whole on Note {
-  id title kind status visibility revision createdAt updatedAt createdBy { id }
-  tags { id name color } totalDurationSec userWrittenNote enhancedNote summary contentText contentJson
+PLAIN_FIELDS = " ".join(map(to_camel, NoteFields.model_fields))
+NOTE = (
+    """fragment Whole on Note {
+  id status revision createdAt updatedAt createdBy { id } tags { id name color }
   participants { name email profileImageUrl accountName accountDomain accountImageUrl }
   calendarEvent { id title href startsAt endsAt calendarId createdAt updatedAt attendees { self email displayName } }
   transcripts(first: 100) {
     nodes { speaker text translation startTimestamp endTimestamp } pageInfo { hasNextPage } totalCount
   }
-  inputLanguage translationLanguage meetingApp indexedAt chunkCount
-}"""
+  indexedAt chunkCount """
+    + PLAIN_FIELDS
+    + "}"
+)
 CREATE = "mutation($input: CreateNoteInput!) { createNote(input: $input) { ...Whole } } " + NOTE
 UPDATE = (
     "mutation($id: ID!, $input: UpdateNoteInput!, $r: Int) { updateNote(id: $id, input: $input, ifRevision: $r)"
@@ -77,6 +83,7 @@ SHOWN_PERSON = {
     **dict.fromkeys(["profileImageUrl", "accountName", "accountDomain", "accountImageUrl"]),
 }
 SHOWN: dict[str, Any] = {
+    **JSON_DEFAULTS,
     **{name: FULL[name] for name in FULL if name not in {"contentText", "contentJson"}},
     "participants": [SHOWN_PERSON, {**SHOWN_PERSON, "email": "b@c", "accountName": "Acme"}],
     "transcripts": [{**SEGMENT, "translation": None}, {**SEGMENT, "text": "Hallo", "translation": "Hello"}],
@@ -95,6 +102,7 @@ SHOWN: dict[str, Any] = {
     "revision": 1,
 }
 EMPTY: dict[str, Any] = {
+    **JSON_DEFAULTS,
     "title": "A",
     "kind": "online",
     "visibility": "workspace",

@@ -16,6 +16,7 @@ from resolvers.webhooks.events import EVENT_NAMES
 from rest_compat.openapi.document import document
 from tests.conftest import Tenant
 from tests.support.clients import Caller
+from tests.support.note_defaults import JSON_COLUMN_DEFAULTS
 from tests.support.rest import Told
 from tests.support.samples import sql
 from tests.support.webhooks import SENT, Edge, bodies, rows
@@ -161,6 +162,7 @@ async def test_the_older_names(tenant: Tenant, admin: Caller) -> None:
     new = (await edge.create(events=["note.created", "meeting.created"])).thing["id"]
     note = (await admin.http.post("/v1/notes", json=WHOLE)).json()["note"]
     meeting = {
+        **JSON_COLUMN_DEFAULTS,
         **{name: note[name] for name in ("id", "title", "kind", "status", "visibility", "tags", "summary", "revision")},
         "created_at": note["createdAt"],
         "updated_at": note["updatedAt"],

@@ -28,6 +28,7 @@ from tests.audio.helpers import (
 from tests.conftest import Services, Tenant, make_tenant
 from tests.support.clients import Caller
 from tests.support.llm import Script
+from tests.support.note_defaults import JSON_DEFAULTS
 from tests.support.servers import RunningServer
 from tests.support.transcriber import Hearing, ScriptedTranscriber
 
@@ -198,6 +199,7 @@ async def test_all_that_may_be_said_of_a_new_note(studio: Tenant, ears: Scripted
     event = found["calendarEvent"]
     tags = [{"id": one["tag"], "name": one["name"], "color": "#112233"} for one in (first, second)]
     assert found == {
+        **JSON_DEFAULTS,
         "id": found["id"],
         "title": "Übersicht 🙂",
         "kind": "podcast",

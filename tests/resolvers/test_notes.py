@@ -21,8 +21,10 @@ from resolvers.core.errors import ErrorCode, Problem
 from resolvers.core.pagination import PageArguments
 from resolvers.search import indexing
 from tests.resolvers.helpers import Place, append, change, make_place, page_of, refused, set_columns, spoken, write
+from tests.support.note_defaults import COLUMN_DEFAULTS
 
 EMPTY: dict[str, Any] = {
+    **COLUMN_DEFAULTS,
     "kind": NoteKind.ONLINE,
     "status": NoteStatus.IDLE,
     "visibility": NoteVisibility.WORKSPACE,

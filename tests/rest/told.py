@@ -5,10 +5,13 @@ from typing import Any
 
 import httpx
 
+from tests.support.note_defaults import JSON_DEFAULTS
+
 NOTES = "/v1/notes"
 NEVER = "01890000-0000-7000-8000-000000000000"
 MADE = {"id", "createdAt", "updatedAt"}
 EMPTY: dict[str, Any] = {
+    **JSON_DEFAULTS,
     "title": "Plain",
     "kind": "online",
     "status": "idle",
