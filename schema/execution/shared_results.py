@@ -92,8 +92,8 @@ class SharedResults:
     def finish(self, key: Hashable, pending: "asyncio.Future[bytes | NotShared]", outcome: bytes | NotShared) -> None:
         pending.set_result(outcome)
         current = self._results.get(key)
-        is_kept = isinstance(outcome, bytes) and len(outcome) <= MAX_SHARED_BYTES
-        if current is not None and current.outcome is pending and not is_kept:
+        is_stored = isinstance(outcome, bytes) and len(outcome) <= MAX_SHARED_BYTES
+        if current is not None and current.outcome is pending and not is_stored:
             del self._results[key]
 
 

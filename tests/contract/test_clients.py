@@ -45,9 +45,9 @@ async def create(caller: Caller, *titles: str) -> None:
 
 @pytest.fixture
 def relay() -> Iterator[Relay]:
-    made = Relay()
-    yield made
-    made.stop()
+    relay = Relay()
+    yield relay
+    relay.stop()
 
 
 @NEEDS_NODE
@@ -78,43 +78,43 @@ async def test_gql_misses_nothing(tenant: Tenant, relay: Relay) -> None:
     payload = {"Authorization": f"Bearer {key.credential}"}
     client = Client(transport=WebsocketsTransport(relay.open(url), init_payload=payload))
     session: ReconnectingAsyncClientSession = await client.connect_async(reconnecting=True)  # type: ignore[no-untyped-call]  # gql's
-    told: asyncio.Queue[str] = asyncio.Queue()
-    following = asyncio.create_task(follow(session, beginning(tenant), told))
+    titles: asyncio.Queue[str] = asyncio.Queue()
+    following = asyncio.create_task(follow(session, beginning(tenant), titles))
     try:
-        assert await asked(session, MAKE, title="one") == {"createNote": {"title": "one"}}
-        assert await next_of(told) == "one"
+        assert await execute(session, MAKE, title="one") == {"createNote": {"title": "one"}}
+        assert await next_title(titles) == "one"
         relay.close()
         await create(key, "two", "three")
         relay.open(url)
-        assert [await next_of(told), await next_of(told)] == ["two", "three"]
-        await asked(session, MAKE, title="four")
-        assert await next_of(told) == "four"
-        notes = await asked(session, NOTES, first=4)
+        assert [await next_title(titles), await next_title(titles)] == ["two", "three"]
+        await execute(session, MAKE, title="four")
+        assert await next_title(titles) == "four"
+        notes = await execute(session, NOTES, first=4)
         assert [note["title"] for note in notes["notes"]["nodes"]] == ["four", "three", "two", "one"]
-        assert told.empty()
+        assert titles.empty()
     finally:
         following.cancel()
         await client.close_async()  # type: ignore[no-untyped-call]
 
 
-async def asked(session: ReconnectingAsyncClientSession, text: str, **variables: Any) -> dict[str, Any]:
+async def execute(session: ReconnectingAsyncClientSession, text: str, **variables: Any) -> dict[str, Any]:
     return await session.execute(GraphQLRequest(text, variable_values=variables))
 
 
-async def follow(session: ReconnectingAsyncClientSession, after: str, told: asyncio.Queue[str]) -> None:
-    """Tells the title of each note as it is created: where the connection ends, from the last cursor on."""
+async def follow(session: ReconnectingAsyncClientSession, after: str, titles: asyncio.Queue[str]) -> None:
+    """Puts the title of each created note into the queue. After a lost connection it resumes from the last cursor."""
     while True:
         try:
             async for data in session.subscribe(GraphQLRequest(EVENTS, variable_values={"after": after})):
                 after = data["workspaceEvents"]["cursor"]
-                told.put_nowait(data["workspaceEvents"]["note"]["title"])
+                titles.put_nowait(data["workspaceEvents"]["note"]["title"])
         except TransportError:
             await asyncio.sleep(0.05)
 
 
-async def next_of(told: asyncio.Queue[str]) -> str:
+async def next_title(titles: asyncio.Queue[str]) -> str:
     async with asyncio.timeout(60):
-        return await told.get()
+        return await titles.get()
 
 
 @NEEDS_NODE

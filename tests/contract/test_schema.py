@@ -19,21 +19,23 @@ from schema import schema
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 
-PermissionSnapshot = dict[str, str]
+Facts = dict[str, str]
 
 
-def facts(described: GraphQLSchema) -> PermissionSnapshot:
+def facts(described: GraphQLSchema) -> Facts:
     """Every named thing of a schema and its type: `Note.title` -> `String!`, `Query.note(id)` -> `ID!`."""
-    return dict(fact for kind in described.type_map.values() if not kind.name.startswith("__") for fact in told(kind))
+    return dict(
+        fact for kind in described.type_map.values() if not kind.name.startswith("__") for fact in facts_of(kind)
+    )
 
 
-def told(kind: GraphQLNamedType) -> Iterator[tuple[str, str]]:
+def facts_of(kind: GraphQLNamedType) -> Iterator[tuple[str, str]]:
     yield kind.name, type(kind).__name__
     if isinstance(kind, GraphQLObjectType | GraphQLInterfaceType):
         yield from ((f"{kind.name} implements {interface.name}", "") for interface in kind.interfaces)
         for name, field in kind.fields.items():
             yield f"{kind.name}.{name}", str(field.type)
-            yield from ((f"{kind.name}.{name}({arg})", str(given.type)) for arg, given in field.args.items())
+            yield from ((f"{kind.name}.{name}({arg})", str(argument.type)) for arg, argument in field.args.items())
     elif isinstance(kind, GraphQLInputObjectType):
         yield from ((f"{kind.name}.{name}", str(field.type)) for name, field in kind.fields.items())
     elif isinstance(kind, GraphQLEnumType):

@@ -14,7 +14,7 @@ TREE = build_schema(
     type Query { note: Note notes(first: Int, last: Int): Notes search(query: String, first: Int): [Hit!]
                  nodes(ids: [ID!]!): [Note] }
     type Mutation { touch: Note }
-    type Subscription { told: Note }
+    type Subscription { changed: Note }
     type Notes { nodes: [Note!] edges: [Edge!] totalCount: Int }
     type Edge { node: Note }
     type Hit { note: Note }
@@ -44,7 +44,7 @@ def points(text: str, name: str | None = None, **variables: Any) -> int:
         ("{ a: note { id } b: note { id } note { id } }", 3),
         ("{ note { ...on Note { id } } ... on Query { note { id } ... { note { id } } } }", 3),
         ("mutation { a: touch { id } b: touch { id } }", 2),
-        ("subscription { told { notes(first: 100) { nodes { id } } } }", 2),
+        ("subscription { changed { notes(first: 100) { nodes { id } } } }", 2),
         # Nodes count by the hundred; without a size there are 20.
         ("{ notes(first: 99) { nodes { id } } }", 1),
         ("{ notes(first: 100) { nodes { id } } }", 2),
@@ -59,7 +59,7 @@ def points(text: str, name: str | None = None, **variables: Any) -> int:
         ('{ nodes(ids: ["1", "2", "3", "4", "5"]) { notes(first: 19) { totalCount } } }', 2),
         ('{ nodes(ids: ["1", "2", "3", "4", "5"]) { notes(first: 18) { totalCount } } }', 1),
         ('{ nodes(ids: "1") { notes(first: 99) { totalCount } } }', 2),
-        # What is wrong is told by the field, not by its price.
+        # The field reports a wrong number; the cost does not.
         ("{ notes(first: 2000000000) { nodes { id } } }", 2),
         ("{ notes(first: -5) { nodes { id } } }", 1),
         ("{ notes(first: 5, last: 100) { nodes { id } } }", 2),
@@ -111,5 +111,5 @@ def test_a_chain_of_fragments_as_long_as_a_document_may_be() -> None:
 
 
 def test_the_real_schema_is_counted_by_the_same_names() -> None:
-    found = '{ notes(first: 100) { totalCount } search(query: "x") { note { transcripts(first: 19) { totalCount } } } }'
-    assert cost(schema._schema, parse(found)) == 2 + 2
+    text = '{ notes(first: 100) { totalCount } search(query: "x") { note { transcripts(first: 19) { totalCount } } } }'
+    assert cost(schema._schema, parse(text)) == 2 + 2

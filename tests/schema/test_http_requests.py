@@ -31,7 +31,7 @@ class Case:
     media: str = JSON
     code: str = "BAD_USER_INPUT"
     named: str | None = None
-    told: dict[str, str] = field(default_factory=dict)
+    response_headers: dict[str, str] = field(default_factory=dict)
 
 
 async def check(caller: Caller, case: Case) -> None:
@@ -40,7 +40,7 @@ async def check(caller: Caller, case: Case) -> None:
     response = await caller.http.request(case.method, case.path, content=case.content, headers=headers)
     assert response.status_code == case.status, response.text
     assert response.headers["content-type"] == f"{case.media}; charset=utf-8"
-    assert {name: response.headers.get(name) for name in case.told} == case.told
+    assert {name: response.headers.get(name) for name in case.response_headers} == case.response_headers
     if isinstance(case.answer, str):
         named = {} if case.named is None else {"field": case.named}
         extensions = {"code": case.code, "status": case.status, **named, "requestId": "req-1"}
@@ -130,7 +130,7 @@ BY_GET: dict[str, Case] = {
         "A mutation is sent by POST.",
         path=at("mutation{__typename}"),
         code="METHOD_NOT_ALLOWED",
-        told={"Allow": "POST"},
+        response_headers={"Allow": "POST"},
     ),
     "mutation in events": Case(
         405,
@@ -138,7 +138,7 @@ BY_GET: dict[str, Case] = {
         path=at("mutation{__typename}"),
         headers={"Accept": "text/event-stream"},
         code="METHOD_NOT_ALLOWED",
-        told={"Allow": "POST"},
+        response_headers={"Allow": "POST"},
     ),
     "nothing": Case(
         400,
@@ -203,7 +203,7 @@ STATUSES: dict[str, tuple[str, dict[str, Any], int, int]] = {
 
 
 @pytest.mark.parametrize("name", STATUSES)
-async def test_the_status_of_what_was_asked(tenant: Tenant, name: str) -> None:
+async def test_the_status_of_an_operations_result(tenant: Tenant, name: str) -> None:
     query, more, plain, exact = STATUSES[name]
     key = await tenant.key()
     for media, status in ((JSON, plain), (GRAPHQL, exact)):
@@ -226,7 +226,7 @@ async def test_a_bad_credential_is_refused_in_every_media_type(tenant: Tenant) -
     nobody = tenant._caller("sk-caret-api-nothing", None)
     for media in (JSON, GRAPHQL):
         case = Case(401, "This API key is unknown or was revoked.", body(**NAME), code="UNAUTHENTICATED")
-        case.headers, case.media, case.told = {"Accept": media}, media, {"WWW-Authenticate": "Bearer"}
+        case.headers, case.media, case.response_headers = {"Accept": media}, media, {"WWW-Authenticate": "Bearer"}
         await check(nobody, case)
 
 
@@ -236,7 +236,7 @@ async def test_a_body_that_is_too_large(tenant: Tenant) -> None:
     await check(await tenant.key(), case)
 
 
-async def test_the_body_of_a_stranger(tenant: Tenant) -> None:
+async def test_a_body_without_a_credential_is_small(tenant: Tenant) -> None:
     stranger, content = tenant._caller("", None), body(**NAME)
     await check(stranger, Case(200, NAMED, content.ljust(ANONYMOUS_MAX_BODY_BYTES)))
     text = "Without a credential a request body has at most 65536 bytes."

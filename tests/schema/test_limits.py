@@ -8,7 +8,7 @@ import strawberry
 from graphql import GraphQLError, get_introspection_query, get_operation_ast, parse, validate
 from strawberry.schema import schema as strawberry_schema
 
-from schema import schema as whole
+from schema import schema as real_schema
 from schema.execution.documents import Documents
 from schema.execution.limits import (
     ANONYMOUS_LIMITS,
@@ -165,17 +165,17 @@ def test_variables_pass_at_their_limit_and_fail_above(name: str) -> None:
     kind, make, limit = VARIABLES[name]
     operation = get_operation_ast(parse(f"query($v:{kind} $w:[Nothing]){{a}}"))
     assert operation is not None
-    check_variables(whole._schema, operation, {"v": make(limit), "w": [1] * 50, "more": [1] * 50}, LIMITS)
+    check_variables(real_schema._schema, operation, {"v": make(limit), "w": [1] * 50, "more": [1] * 50}, LIMITS)
     noun = name.partition(" in ")[0]
     with pytest.raises(GraphQLError, match=f"has {limit + 1} {noun} in lists of its variables, the limit is {limit}"):
-        check_variables(whole._schema, operation, {"v": make(limit + 1)}, LIMITS)
+        check_variables(real_schema._schema, operation, {"v": make(limit + 1)}, LIMITS)
 
 
-@pytest.mark.parametrize("given", [None, [], "x", {"v": "x"}, {"v": {"a": []}}, {}])
-def test_variables_that_are_no_lists_are_left_to_coercion(given: object) -> None:
+@pytest.mark.parametrize("variables", [None, [], "x", {"v": "x"}, {"v": {"a": []}}, {}])
+def test_variables_that_are_no_lists_are_left_to_coercion(variables: object) -> None:
     operation = get_operation_ast(parse("query($v:[ID!]){a}"))
     assert operation is not None
-    check_variables(whole._schema, operation, given, LIMITS)
+    check_variables(real_schema._schema, operation, variables, LIMITS)
 
 
 async def test_variables_are_counted_before_they_are_coerced(client: Any) -> None:
@@ -187,7 +187,7 @@ async def test_variables_are_counted_before_they_are_coerced(client: Any) -> Non
         assert [error["message"] for error in answer["errors"]] == [text]
 
 
-async def test_strangers_have_limits_of_their_own(tenant: Tenant) -> None:
+async def test_anonymous_callers_have_limits_of_their_own(tenant: Tenant) -> None:
     stranger, key = tenant._caller("", None), await tenant.key()
     text = "{__typename}" + "#\n" * (ANONYMOUS_LIMITS.max_tokens - 3)
     assert "errors" not in await stranger.graphql(text)
@@ -199,7 +199,7 @@ async def test_strangers_have_limits_of_their_own(tenant: Tenant) -> None:
     assert await stranger.code(query, ids=["x"] * (ANONYMOUS_LIMITS.max_values + 1)) == "QUERY_TOO_COMPLEX"
 
 
-async def test_mistakes_are_told_ten_at_a_time_and_hints_to_those_with_one(tenant: Tenant) -> None:
+async def test_ten_errors_are_reported_and_a_single_one_gets_a_suggestion(tenant: Tenant) -> None:
     key, stranger = await tenant.key(), tenant._caller("", None)
     one, plain = "{viewr{scopes}}", "Cannot query field 'viewr' on type 'Query'."
     assert [error["message"] for error in (await key.graphql(one))["errors"]] == [f"{plain} Did you mean 'viewer'?"]
@@ -230,7 +230,7 @@ def test_a_bomb_is_counted_not_expanded() -> None:
         check_document(parse(bomb(100)), DocumentLimits(max_depth=1_000))
 
 
-def test_cycles_and_long_chains_are_no_trouble() -> None:
+def test_cycles_and_long_chains_are_measured() -> None:
     check_document(parse("{...a} fragment a on Query{...b ...a} fragment b on Query{...a ...missing}"))
     chain = "".join(f"fragment f{i} on Query{{...f{i + 1}}}" for i in range(3_000))
     with pytest.raises(GraphQLError, match="3002 selections"):
@@ -251,7 +251,7 @@ def test_a_list_of_many_fragments_passes() -> None:
     fragments = "".join(f"fragment f{n} on Note{{id tags{{id name}} createdBy{{name id}}}}" for n in names)
     document = parse("{notes{nodes{" + "".join(f"...f{n} " for n in names) + "}}}" + fragments)
     check_document(document)
-    assert validate(whole._schema, document) == []
+    assert validate(real_schema._schema, document) == []
 
 
 async def test_comparing_too_many_fields_is_too_complex() -> None:
@@ -312,13 +312,13 @@ async def test_a_known_document_is_neither_parsed_nor_validated_again(client: An
     assert calls == ["parse", "validate_document"]
 
 
-async def test_what_is_invalid_is_not_kept(client: Any, calls: list[str]) -> None:
+async def test_an_invalid_document_is_not_cached(client: Any, calls: list[str]) -> None:
     for _ in range(2):
         assert (await client.post("{missing}"))["errors"]
     assert calls == ["parse", "validate_document"] * 2
 
 
-def test_the_least_used_documents_are_dropped() -> None:
+def test_the_least_recently_used_documents_are_dropped() -> None:
     documents, document = Documents(max_tokens=10), parse("{a}")
     for text in "abc":
         documents.add(text, document, 3)

@@ -143,7 +143,7 @@ def client(serve: Any) -> Iterator[Any]:
         yield client
 
 
-def shown(error: dict[str, Any]) -> dict[str, Any]:
+def visible_part(error: dict[str, Any]) -> dict[str, Any]:
     return {key: error[key] for key in ("message", "extensions")}
 
 
@@ -171,16 +171,16 @@ async def test_faults_are_hidden_and_logged(client: Any, name: str, logs: list[A
     query, data = FAULTS[name]
     answer = await client.post(query)
     assert answer["data"] == data
-    assert [shown(error) for error in answer["errors"]] == [INTERNAL]
+    assert [visible_part(error) for error in answer["errors"]] == [INTERNAL]
     assert [(log["log_level"], log["request_id"]) for log in logs] == [("error", "req-1")]
     assert isinstance(logs[0]["exc_info"], Exception)
 
 
 @pytest.mark.parametrize("operation", ["query", "mutation"])
-async def test_problems_are_shown_with_path_and_place(client: Any, operation: str, logs: list[Any]) -> None:
+async def test_problems_have_their_path_and_location(client: Any, operation: str, logs: list[Any]) -> None:
     answer = await client.post(operation + '{value(how:"problem")}')
-    place = {"path": ["value"], "locations": [{"line": 1, "column": len(operation) + 2}]}
-    assert answer == {"data": {"value": None}, "errors": [{**SLOW_DOWN, **place}]}
+    location = {"path": ["value"], "locations": [{"line": 1, "column": len(operation) + 2}]}
+    assert answer == {"data": {"value": None}, "errors": [{**SLOW_DOWN, **location}]}
     assert logs == []
 
 
@@ -224,11 +224,11 @@ async def test_mistakes_are_explained_on_both_transports(client: Any, name: str,
         # The socket is still there: plain Strawberry closes it on a syntax error or an unknown operation.
         assert (await socket.run("{ok}"))[0]["payload"] == {"data": {"ok": 1}}
     assert answer["data"] is None
-    assert [shown(error) for error in answer["errors"]] == [mistake(message)]
+    assert [visible_part(error) for error in answer["errors"]] == [mistake(message)]
     # What is wrong with variables is found by executing, and Strawberry sends that as a result.
     payload = rejected["payload"] if rejected["type"] == "error" else rejected["payload"]["errors"]
     assert rejected["type"] == ("next" if body.get("variables") else "error")
-    assert [shown(error) for error in payload] == [mistake(message)]
+    assert [visible_part(error) for error in payload] == [mistake(message)]
     assert logs == []
 
 
@@ -247,7 +247,7 @@ async def test_errors_of_events_leave_the_stream_running(client: Any) -> None:
     async with client.socket() as socket:
         for how, expected in (("python", INTERNAL), ("problem", SLOW_DOWN)):
             first, last = await socket.run(f'subscription{{events{{value(how:"{how}")}}}}')
-            assert [shown(error) for error in first["payload"]["errors"]] == [expected]
+            assert [visible_part(error) for error in first["payload"]["errors"]] == [expected]
             assert last == {"type": "complete"}
 
 
@@ -270,7 +270,7 @@ async def test_a_subscription_refused_before_its_stream(client: Any, how: str, e
     async with client.socket() as socket:
         [message] = await socket.run(f'subscription{{checked(how:"{how}"){{value(how:"fine")}}}}')
         assert message["type"] == "error"
-        assert [shown(error) for error in message["payload"]] == [expected]
+        assert [visible_part(error) for error in message["payload"]] == [expected]
 
 
 async def test_a_broken_hook_over_a_socket(client: Any) -> None:
@@ -278,7 +278,7 @@ async def test_a_broken_hook_over_a_socket(client: Any) -> None:
         for query in ("query Broken{ok}", "query BrokenParse{ok}", 'subscription Broken{events{value(how:"")}}'):
             [*_, message] = [message for message in await socket.run(query) if message["type"] != "complete"]
             errors = message["payload"] if message["type"] == "error" else message["payload"]["errors"]
-            assert [shown(error) for error in errors] == [INTERNAL]
+            assert [visible_part(error) for error in errors] == [INTERNAL]
         assert (await socket.run("{ok}"))[0]["payload"] == {"data": {"ok": 1}}
 
 

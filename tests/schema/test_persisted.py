@@ -62,7 +62,7 @@ async def test_automatic_persisted_queries(tenant: Tenant) -> None:
     )
 
 
-async def test_what_is_not_valid_is_not_kept(tenant: Tenant) -> None:
+async def test_an_invalid_document_is_not_stored(tenant: Tenant) -> None:
     key = await tenant.key()
     for text in ("{nope}", "{", "{" + "a:__typename " * 51 + "}"):
         assert (await sent(key, query=text, **automatic(text)))[1]["errors"][0]["extensions"]["status"] == 400
@@ -91,31 +91,31 @@ WRONG = {
 async def test_automatic_persisted_queries_that_are_wrong(tenant: Tenant, name: str) -> None:
     body, field, message = WRONG[name]
     media = "application/graphql-response+json"
-    wanted = refused("BAD_USER_INPUT", message, 400, field)
-    assert await sent(await tenant.key(), media, query=NAME, **body) == (400, wanted)
+    expected = refused("BAD_USER_INPUT", message, 400, field)
+    assert await sent(await tenant.key(), media, query=NAME, **body) == (400, expected)
 
 
-def test_the_least_used_are_forgotten() -> None:
+def test_the_least_recently_used_documents_are_dropped() -> None:
     persisted = PersistedDocuments()
 
-    def keep(text: str) -> OperationRequest:
+    def store(text: str) -> OperationRequest:
         operation = OperationRequest(text, extensions=automatic(text)["extensions"])
         persisted.store(operation)
         return OperationRequest(None, extensions=operation.extensions)
 
-    first, second = keep("{first}"), keep("{second}")
+    first, second = store("{first}"), store("{second}")
     for n in range(MAX_PERSISTED - 2):
-        keep(f"{{a{n}}}")
+        store(f"{{a{n}}}")
     assert persisted.text_of(first) == "{first}"
-    keep("{more}")
+    store("{more}")
     assert persisted.text_of(first) == "{first}"
     with pytest.raises(Problem, match="PersistedQueryNotFound"):
         persisted.text_of(second)
-    large = [keep(f"{n:020000}") for n in range(MAX_PERSISTED_MIB * 1024**2 // 20_000 + 1)]
+    large = [store(f"{n:020000}") for n in range(MAX_PERSISTED_MIB * 1024**2 // 20_000 + 1)]
     assert persisted.text_of(large[-1])
-    for gone in (first, large[0]):
+    for dropped in (first, large[0]):
         with pytest.raises(Problem, match="PersistedQueryNotFound"):
-            persisted.text_of(gone)
+            persisted.text_of(dropped)
 
 
 @pytest.fixture(scope="module")
@@ -131,8 +131,8 @@ def strict(services: Services, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 @pytest.fixture
 async def insider(strict: RunningServer, database: AsyncEngine) -> AsyncIterator[Caller]:
-    made = await make_tenant(strict, database)
-    caller = await made.key()
+    insider_tenant = await make_tenant(strict, database)
+    caller = await insider_tenant.key()
     yield caller
     await caller.close()
 
@@ -150,12 +150,12 @@ async def test_trusted_documents(insider: Caller) -> None:
 async def test_nothing_else_runs(insider: Caller) -> None:
     media = "application/graphql-response+json"
     text = "Only trusted documents are accepted: send a document's id, without its text."
-    wanted = refused("PERSISTED_QUERY_ID_REQUIRED", text, 400, "query")
+    expected = refused("PERSISTED_QUERY_ID_REQUIRED", text, 400, "query")
     for body in ({"query": "{__typename}"}, {"query": NAME}, {"query": NAME, "documentId": "name"}):
-        assert await sent(insider, media, **body) == (400, wanted)
-    assert await sent(insider, media, query=NAME, **automatic(NAME)) == (400, wanted)
-    wanted = refused("PERSISTED_QUERY_NOT_IN_LIST", "No trusted document has the id 'nothing'.", 400)
-    assert await sent(insider, media, documentId="nothing") == (400, wanted)
+        assert await sent(insider, media, **body) == (400, expected)
+    assert await sent(insider, media, query=NAME, **automatic(NAME)) == (400, expected)
+    expected = refused("PERSISTED_QUERY_NOT_IN_LIST", "No trusted document has the id 'nothing'.", 400)
+    assert await sent(insider, media, documentId="nothing") == (400, expected)
     # Nor over a socket.
     async with insider.socket() as socket:
         name = await socket.start(LIVE)

@@ -29,7 +29,8 @@ from tests.support.servers import running_server
 
 INIT = '{"type":"connection_init"}'
 SUBSCRIBE = '{"id":"1","type":"subscribe","payload":{"query":"subscription { workspaceEvents { id } }"}}'
-EVENTS = "subscription { workspaceEvents { type note { title } } }"
+# Not those of indexing, which come whenever the machine has time for it.
+EVENTS = "subscription { workspaceEvents(types: [NOTE_CREATED, NOTE_UPDATED]) { type note { title } } }"
 CREATE = "mutation($t: String!) { createNote(input: {title: $t}) { id } }"
 UPDATE = "mutation($n: ID!, $t: String!) { updateNote(id: $n, input: {title: $t}) { id } }"
 
@@ -43,7 +44,7 @@ async def raw(caller: Caller, *protocols: Subprotocol) -> AsyncIterator[ClientCo
         yield connection
 
 
-async def told(connection: ClientConnection) -> Any:
+async def received(connection: ClientConnection) -> Any:
     async with asyncio.timeout(20):
         return json.loads(await connection.recv())
 
@@ -86,10 +87,12 @@ BAD: dict[str, tuple[str | bytes, str]] = {
 
 
 @pytest.mark.parametrize(("message", "why"), BAD.values(), ids=BAD.keys())
-async def test_a_message_that_the_protocol_does_not_know(tenant: Tenant, message: str | bytes, why: str) -> None:
+async def test_a_message_that_the_protocol_does_not_have_closes_the_connection(
+    tenant: Tenant, message: str | bytes, why: str
+) -> None:
     async with raw(await tenant.key()) as connection:
         await connection.send(INIT)
-        assert await told(connection) == {"type": "connection_ack"}
+        assert await received(connection) == {"type": "connection_ack"}
         await connection.send(message)
         code, reason = await closed(connection)
     assert (code, reason.startswith(f"Invalid message received: {why}")) == (4400, True), reason
@@ -98,21 +101,21 @@ async def test_a_message_that_the_protocol_does_not_know(tenant: Tenant, message
 async def test_a_message_that_is_too_large(tenant: Tenant) -> None:
     async with raw(await tenant.key()) as connection:
         await connection.send(INIT)
-        await told(connection)
+        await received(connection)
         with suppress(websockets.ConnectionClosed):
             await connection.send(json.dumps({"type": "ping", "payload": {"x": "x" * 2**22}}))
         assert (await closed(connection))[0] == 1009
 
 
-async def test_messages_of_a_stranger(tenant: Tenant) -> None:
-    for size, wanted in ((ANONYMOUS_MAX_BODY_BYTES, None), (ANONYMOUS_MAX_BODY_BYTES + 1, 1009)):
+async def test_messages_before_authentication_are_small(tenant: Tenant) -> None:
+    for size, close_code in ((ANONYMOUS_MAX_BODY_BYTES, None), (ANONYMOUS_MAX_BODY_BYTES + 1, 1009)):
         async with raw(await tenant.key()) as connection:
             message = INIT.ljust(size)
             await connection.send(message)
-            if wanted is None:
-                assert await told(connection) == {"type": "connection_ack"}
+            if close_code is None:
+                assert await received(connection) == {"type": "connection_ack"}
                 await connection.send(message.replace("connection_init", "ping").ljust(ANONYMOUS_MAX_BODY_BYTES + 1))
-                assert await told(connection) == {"type": "pong"}
+                assert await received(connection) == {"type": "pong"}
             else:
                 assert await closed(connection) == (1009, "Before connection_ack a message has at most 65536 bytes")
 
@@ -120,7 +123,7 @@ async def test_messages_of_a_stranger(tenant: Tenant) -> None:
 async def test_items_of_a_message(tenant: Tenant) -> None:
     async with raw(await tenant.key()) as connection:
         await connection.send(INIT)
-        await told(connection)
+        await received(connection)
         for items in (MAX_ITEMS, MAX_ITEMS + 1):
             # One of its commas is outside of the list.
             listed = ",".join("0" * items)
@@ -129,7 +132,7 @@ async def test_items_of_a_message(tenant: Tenant) -> None:
         assert await closed(connection) == (1009, text)
 
 
-async def test_others_have_their_turn_while_messages_wait() -> None:
+async def test_other_connections_have_their_turn_while_messages_wait() -> None:
     messages: Any = iter(
         [{"type": "websocket.connect"}, *[{"type": "websocket.receive", "text": '{"type":"pong"}'}] * 2_000]
     )
@@ -183,11 +186,11 @@ async def test_codes_of_a_connection(tenant: Tenant) -> None:
     await nobody.close()
 
 
-async def test_who_does_not_introduce_themselves(tenant: Tenant) -> None:
+async def test_a_connection_without_connection_init_is_closed(tenant: Tenant) -> None:
     async with raw(await tenant.key()) as connection:
         started = time.monotonic()
         await connection.send('{"type":"ping"}')
-        assert await told(connection) == {"type": "pong"}
+        assert await received(connection) == {"type": "pong"}
         assert await closed(connection) == (4408, "Connection initialisation timeout")
     assert time.monotonic() - started > 9
 
@@ -197,13 +200,13 @@ async def test_pings_are_answered_with_their_payload(tenant: Tenant) -> None:
         payloads: list[dict[str, Any]] = [{}, {"payload": {"a": [1, None]}}, {"payload": {}}]
         for payload in payloads:
             await connection.send(json.dumps({"type": "ping", **payload}))
-            assert await told(connection) == {"type": "pong", **payload}
-        # A pong that nobody asked for is a sign of life.
+            assert await received(connection) == {"type": "pong", **payload}
+        # A pong without a ping is a sign of life.
         await connection.send('{"type":"pong","payload":{"a":1}}')
         await connection.send(INIT)
-        assert await told(connection) == {"type": "connection_ack"}
-        # The server asks as well.
-        assert await told(connection) == {"type": "ping"}
+        assert await received(connection) == {"type": "connection_ack"}
+        # The server sends pings as well.
+        assert await received(connection) == {"type": "ping"}
 
 
 async def test_an_error_ends_only_its_operation(tenant: Tenant) -> None:
@@ -227,7 +230,7 @@ async def test_an_error_ends_only_its_operation(tenant: Tenant) -> None:
         assert (await socket.next(name))["payload"]["data"]["workspaceEvents"]["note"] == {"title": "still there"}
 
 
-async def test_what_ends_a_stream_is_an_error_and_ends_only_that(tenant: Tenant) -> None:
+async def test_an_error_that_ends_a_stream_ends_no_other(tenant: Tenant) -> None:
     person, writer = await tenant.user(), await tenant.key()
     note = (await writer.data(CREATE, t="theirs"))["createNote"]["id"]
     async with person.socket() as socket:
@@ -243,32 +246,32 @@ async def test_what_ends_a_stream_is_an_error_and_ends_only_that(tenant: Tenant)
         assert error["extensions"].pop("requestId")
         assert error["extensions"] == {"code": "FORBIDDEN", "status": 403}
         await writer.data(CREATE, t="ours")
-        told = [await socket.next(stays)]
-        while told[-1]["payload"]["data"]["workspaceEvents"]["note"] != {"title": "ours"}:
-            told.append(await socket.next(stays))
+        events = [await socket.next(stays)]
+        while events[-1]["payload"]["data"]["workspaceEvents"]["note"] != {"title": "ours"}:
+            events.append(await socket.next(stays))
 
 
 async def test_completed_ids_are_free_again(tenant: Tenant) -> None:
     key = await tenant.key()
     async with raw(key) as connection:
         await connection.send(INIT)
-        await told(connection)
+        await received(connection)
         for _ in range(3):
             await connection.send(SUBSCRIBE)
             await connection.send('{"id":"1","type":"complete"}')
             await connection.send('{"id":"what is that","type":"complete"}')
-        asked = {"id": "1", "type": "subscribe", "payload": {"query": "{ notes { totalCount } }"}}
+        operation = {"id": "1", "type": "subscribe", "payload": {"query": "{ notes { totalCount } }"}}
         for _ in range(2):
-            await connection.send(json.dumps(asked))
+            await connection.send(json.dumps(operation))
             data = {"data": {"notes": {"totalCount": 0}}}
-            assert await told(connection) == {"id": "1", "type": "next", "payload": data}
-            assert await told(connection) == {"id": "1", "type": "complete"}
+            assert await received(connection) == {"id": "1", "type": "next", "payload": data}
+            assert await received(connection) == {"id": "1", "type": "complete"}
         await connection.send('{"id":"1","type":"complete"}')
         await connection.send('{"type":"ping"}')
-        assert await told(connection) == {"type": "pong"}
+        assert await received(connection) == {"type": "pong"}
 
 
-async def test_each_event_shows_what_is_there_now(tenant: Tenant) -> None:
+async def test_each_event_has_the_data_of_its_moment(tenant: Tenant) -> None:
     key = await tenant.key()
     async with key.socket() as socket:
         name = await socket.begun("subscription { workspaceEvents(types: [NOTE_UPDATED]) { note { title } } }")
@@ -293,6 +296,17 @@ async def test_operations_of_one_connection_are_limited(tenant: Tenant) -> None:
         assert [payload async for payload in socket.subscribe("{ notes { totalCount } }")]
 
 
+async def room_for_a_connection(caller: Caller) -> None:
+    """Returns once the server has noticed that a connection was closed, and accepts another."""
+    async with asyncio.timeout(30):
+        while True:
+            async with raw(caller) as connection:
+                await connection.send(INIT)
+                with suppress(websockets.ConnectionClosed):
+                    assert await received(connection) == {"type": "connection_ack"}
+                    return
+
+
 @pytest.fixture(scope="module")
 async def small(services: Services, database: Any) -> AsyncIterator[Tenant]:
     """A server that lets each caller have two connections."""
@@ -312,19 +326,17 @@ async def test_connections_of_one_caller_are_limited(small: Tenant) -> None:
         async with other.socket():
             pass
         await socket.connection.close()
-        await asyncio.sleep(0.5)
-        async with key.socket():
-            pass
+        await room_for_a_connection(key)
     for caller in (key, other):
         await caller.close()
 
 
-async def test_who_has_all_their_connections_asks_nothing(small: Tenant) -> None:
-    """Refused before it is sent: otherwise a reply would be paid for that nobody hears of."""
+async def test_a_caller_at_the_connection_limit_sends_no_message(small: Tenant) -> None:
+    """Refused before it is sent: otherwise a reply would be paid for that nobody reads."""
     key = await small.key()
     note = (await key.data(CREATE, t="Talked about"))["createNote"]["id"]
-    made = await key.data("mutation($n: ID!) { createConversation(input: {noteId: $n}) { id } }", n=note)
-    talk = made["createConversation"]["id"]
+    created = await key.data("mutation($n: ID!) { createConversation(input: {noteId: $n}) { id } }", n=note)
+    talk = created["createConversation"]["id"]
     ask = 'subscription($c: ID!) { ask(conversationId: $c, input: {message: "Unheard"}) { cursor } }'
     async with key.socket(), key.socket():
         for media in ("text/event-stream", 'multipart/mixed;subscriptionSpec="1.0"'):
@@ -337,24 +349,24 @@ async def test_who_has_all_their_connections_asks_nothing(small: Tenant) -> None
     await key.close()
 
 
-def test_who_has_been_silent_the_longest_makes_room() -> None:
+def test_the_connection_that_has_been_silent_the_longest_makes_room() -> None:
     connections, ended = Connections(), list[int]()
-    with ExitStack() as strangers:
-        speaks = [
-            strangers.enter_context(connections.unauthenticated(partial(ended.append, number)))
+    with ExitStack() as unauthenticated:
+        authenticates = [
+            unauthenticated.enter_context(connections.unauthenticated(partial(ended.append, number)))
             for number in range(MAX_UNAUTHENTICATED_SOCKETS)
         ]
         assert ended == []
-        speaks[0]()
+        authenticates[0]()
         with connections.unauthenticated(partial(ended.append, -1)):
-            # Who has spoken is let in sooner or later.
+            # One that has begun to authenticate is not evicted.
             assert ended == [1]
         with connections.unauthenticated(partial(ended.append, -1)):
             assert ended == [1]
-        for speak in speaks[2:]:
-            speak()
-        # To speak when it is too late makes no room.
-        speaks[1]()
+        for authenticate in authenticates[2:]:
+            authenticate()
+        # Beginning to authenticate after the eviction makes no room.
+        authenticates[1]()
         with connections.unauthenticated(partial(ended.append, -1)) as last:
             last()
             with pytest.raises(Problem) as refused, connections.unauthenticated(partial(ended.append, -1)):
@@ -364,7 +376,7 @@ def test_who_has_been_silent_the_longest_makes_room() -> None:
         assert ended == [1]
 
 
-async def test_a_silent_connection_is_told_that_it_makes_room() -> None:
+async def test_a_silent_connection_gets_a_reason_when_it_makes_room() -> None:
     connections, closes, accepted = Connections(), list[Any](), asyncio.Event()
 
     async def receive() -> Any:
@@ -380,9 +392,9 @@ async def test_a_silent_connection_is_told_that_it_makes_room() -> None:
     server_process = asyncio.create_task(SocketTransport(Options())(scope, receive, send))
     await accepted.wait()
     await asyncio.sleep(0)
-    with ExitStack() as strangers:
+    with ExitStack() as unauthenticated:
         for _ in range(MAX_UNAUTHENTICATED_SOCKETS):
-            strangers.enter_context(connections.unauthenticated(lambda: None))
+            unauthenticated.enter_context(connections.unauthenticated(lambda: None))
         async with asyncio.timeout(30):
             await server_process
     text = "Too many connections wait to be let in. Try again later."
@@ -418,7 +430,7 @@ async def test_a_connection_that_ends_takes_its_operations_with_it(tenant: Tenan
         assert payload.keys() == {"data"}
 
 
-async def test_the_server_says_that_it_restarts(services: Services, database: Any) -> None:
+async def test_a_server_that_stops_closes_with_the_code_for_a_restart(services: Services, database: Any) -> None:
     with running_server(**services.settings) as served:
         key = await (await make_tenant(served, database)).key()
         async with key.socket() as socket:

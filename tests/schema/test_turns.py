@@ -1,4 +1,4 @@
-"""What one connection, and one process, holds in memory for those who do not read."""
+"""What one connection, and one process, holds in memory for clients that do not read."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -57,17 +57,17 @@ async def test_an_event_is_rendered_when_it_is_its_turn() -> None:
             own.log_subscription = cast(Any, log)
             first: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
             streams.append(await stack.enter_async_context(aclosing(SubscriptionStream(first, nothing(), own))))
-        asking = [asyncio.create_task(anext(stream)) for stream in streams]
-        await asyncio.sleep(0.05)
-        assert (log.rendered, sum(task.done() for task in asking)) == (MAX_EVENTS_IN_FLIGHT, MAX_EVENTS_IN_FLIGHT)
+        reading = [asyncio.create_task(anext(stream)) for stream in streams]
+        await settled()
+        assert (log.rendered, sum(task.done() for task in reading)) == (MAX_EVENTS_IN_FLIGHT, MAX_EVENTS_IN_FLIGHT)
         # The first is sent, and another that is closed leaves its turn as well.
         more = asyncio.create_task(anext(streams[0]))
         await streams[1].aclose()
-        await asyncio.sleep(0.05)
+        await settled()
         assert log.rendered == MAX_EVENTS_IN_FLIGHT + 2
-        for task in (more, *asking):
+        for task in (more, *reading):
             task.cancel()
-        await asyncio.wait({more, *asking})
+        await asyncio.wait({more, *reading})
 
 
 def operation() -> OperationDefinitionNode:
@@ -76,7 +76,7 @@ def operation() -> OperationDefinitionNode:
     return node
 
 
-async def test_what_is_kept_for_others() -> None:
+async def test_shared_results_are_bounded_in_number_size_and_time() -> None:
     shared = SharedResults(seconds=600)
     for number in range(MAX_SHARED_RESULTS + 1):
         shared.finish(number, shared.begin(number, operation()), b"x" * MAX_SHARED_BYTES)
@@ -141,10 +141,10 @@ async def settled() -> None:
         await asyncio.sleep(0)
 
 
-async def test_what_was_stopped_is_told_no_more() -> None:
-    made, stopped, running = StreamReservation((new_id(), new_id())), StreamOperation(), StreamOperation()
+async def test_events_of_a_stopped_operation_are_dropped() -> None:
+    reservation, stopped, running = StreamReservation((new_id(), new_id())), StreamOperation(), StreamOperation()
     for each, event in ((stopped, b"old"), (running, b"new")):
-        made.events.put_nowait((each, event))
+        reservation.events.put_nowait((each, event))
     stopped.stop()
-    async with aclosing(made.chunks()) as told:
-        assert [await anext(told) for _ in range(2)] == [b":\n\n", b"new"]
+    async with aclosing(reservation.chunks()) as chunks:
+        assert [await anext(chunks) for _ in range(2)] == [b":\n\n", b"new"]

@@ -57,7 +57,7 @@ SCALARS: dict[str, Callable[[str], Any]] = {
     "DateTime": lambda _: MOMENT,
     "JSON": lambda _: {"text": PHRASE},
     "WebhookEventType": lambda _: "note.created",
-    "String": lambda name: next((made for part, made in STRINGS.items() if part in name.lower()), PHRASE),
+    "String": lambda name: next((sample for part, sample in STRINGS.items() if part in name.lower()), PHRASE),
 }
 CURSORS = {"after", "before"}
 _ROOTS = {kind.value: kind for kind in OperationType}
@@ -126,19 +126,19 @@ class Walk:
         kind = self.schema.get_root_type(_ROOTS[root])
         assert kind is not None
         for name, field in kind.fields.items():
-            for wanted in (None, *_optional(field.args)):
+            for extra in (None, *_optional(field.args)):
                 values = {
-                    arg: self.sample(part, f"{name}.{arg}", wanted)
+                    arg: self.sample(part, f"{name}.{arg}", extra)
                     for arg, part in field.args.items()
-                    if _included(part, f"{name}.{arg}", wanted)
+                    if _included(part, f"{name}.{arg}", extra)
                 }
                 for text in self.texts(root, name, field, values):
-                    yield Operation(root, name, text, values, wanted)
+                    yield Operation(root, name, text, values, extra)
 
     def texts(self, root: str, name: str, field: GraphQLField, values: Mapping[str, Any]) -> Iterator[str]:
-        given = ", ".join(f"${arg}: {field.args[arg].type}" for arg in values)
+        declared = ", ".join(f"${arg}: {field.args[arg].type}" for arg in values)
         passed = ", ".join(f"{arg}: ${arg}" for arg in values)
-        head = f"{root} W({given}) {{ {name}({passed})" if values else f"{root} W {{ {name}"
+        head = f"{root} W({declared}) {{ {name}({passed})" if values else f"{root} W {{ {name}"
         kind = get_named_type(field.type)
         possible = self.schema.get_possible_types(kind) if is_abstract_type(kind) else []
         # What has many types has them one by one: fields of one name but several types can't stand side by side.
@@ -169,18 +169,18 @@ class Walk:
             parts += [f"... on {one.name} {self.everything(one, depth)}" for one in possible]
         return "{ " + " ".join(parts) + " }"
 
-    def sample(self, part: "GraphQLArgument | GraphQLInputField | Any", path: str, wanted: str | None) -> Any:
+    def sample(self, part: "GraphQLArgument | GraphQLInputField | Any", path: str, extra: str | None) -> Any:
         kind = part.type if isinstance(part, GraphQLArgument | GraphQLInputField) else part
         if isinstance(kind, GraphQLNonNull):
             kind = kind.of_type
         if isinstance(kind, GraphQLList):
             one = get_named_type(kind)
-            return list(one.values) if isinstance(one, GraphQLEnumType) else [self.sample(kind.of_type, path, wanted)]
+            return list(one.values) if isinstance(one, GraphQLEnumType) else [self.sample(kind.of_type, path, extra)]
         if isinstance(kind, GraphQLEnumType):
             return next(iter(kind.values))
         if isinstance(kind, GraphQLInputObjectType):
             fields = ((name, f"{path}.{name}", field) for name, field in kind.fields.items())
-            return {name: self.sample(field, at, wanted) for name, at, field in fields if _included(field, at, wanted)}
+            return {name: self.sample(field, at, extra) for name, at, field in fields if _included(field, at, extra)}
         return self.scalar(kind.name, path)
 
     def scalar(self, kind: str, path: str) -> Any:
@@ -237,12 +237,12 @@ def _optional(parts: Mapping[str, GraphQLArgument | GraphQLInputField], deep: in
         yield from (f"{name}.{path}" for path in inner)
 
 
-def _included(part: GraphQLArgument | GraphQLInputField, path: str, wanted: str | None) -> bool:
+def _included(part: GraphQLArgument | GraphQLInputField, path: str, extra: str | None) -> bool:
     required = is_required_argument(part) if isinstance(part, GraphQLArgument) else is_required_input_field(part)
-    if required or wanted is None:
+    if required or extra is None:
         return required
     own = path.partition(".")[2]
-    return wanted == own or wanted.startswith(f"{own}.")
+    return extra == own or extra.startswith(f"{own}.")
 
 
 def _snake(name: str) -> str:

@@ -1,4 +1,4 @@
-"""GraphiQL, for who opens /graphql in a browser: one page and its assets, all served from here (see README.md)."""
+"""GraphiQL, for browsers that open /graphql: one page and its assets, all served from here (see README.md)."""
 
 import gzip
 import hashlib
@@ -20,9 +20,9 @@ POLICY = "; ".join(
     (
         "default-src 'none'",
         "script-src 'self'",
-        # What GraphiQL adds to the page while a dialog is open has the nonce, which start.js hands it.
+        # The styles that GraphiQL adds while a dialog is open carry the nonce, which start.js passes to it.
         "style-src 'self' 'nonce-{nonce}'",
-        # Its style sheet brings its fonts and cursors along.
+        # The style sheet contains its fonts and cursors.
         "font-src data:",
         "img-src data:",
         "connect-src 'self'",
@@ -31,7 +31,7 @@ POLICY = "; ".join(
         "frame-ancestors 'none'",
     )
 )
-"""Whatever the page is made to do, it reaches no other server."""
+"""The page can reach no other server, whatever script runs in it."""
 HEADERS = {
     "Cache-Control": "no-cache",
     "Vary": "Accept",
@@ -39,74 +39,72 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Opener-Policy": "same-origin",
 }
-FOR_EVER = "public, max-age=31536000, immutable"
+IMMUTABLE = "public, max-age=31536000, immutable"
 """An asset that changes gets another name."""
 
 
 @dataclass(frozen=True)
 class Asset:
-    """`packed`: the content by gzip."""
-
-    kind: str
+    media_type: str
     content: bytes
-    packed: bytes
+    gzipped: bytes
 
 
 @cache
 def assets() -> dict[str, Asset]:
-    """By the name that each is served by, which has a digest of its content: `start.0123456789ab.js`."""
+    """The assets by the names that they are served by, which contain a digest: `start.0123456789ab.js`."""
     return {
-        served_as(path): Asset(TYPES[path.suffix], content := path.read_bytes(), gzip.compress(content, mtime=0))
+        asset_name(path): Asset(TYPES[path.suffix], content := path.read_bytes(), gzip.compress(content, mtime=0))
         for path in (FOLDER / "assets").iterdir()
     }
 
 
-def served_as(path: Path) -> str:
+def asset_name(path: Path) -> str:
     digest = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
     return f"{path.stem}.{digest}{path.suffix}"
 
 
 @cache
 def page() -> str:
-    """The page with the addresses of its assets, and without its nonce. They are relative: a proxy may serve /graphql
-    below another path."""
+    """The page with the addresses of its assets, without its nonce. The addresses are relative, since a proxy may serve
+    /graphql below another path."""
     text = (FOLDER / "page.html").read_text()
     for path in (FOLDER / "assets").iterdir():
-        text = text.replace(f"{{{path.name}}}", f"graphql/assets/{served_as(path)}")
+        text = text.replace(f"{{{path.name}}}", f"graphql/assets/{asset_name(path)}")
     return text
 
 
 class GraphiQL:
-    """Answers who asks for HTML with the page; everybody else gets what is behind."""
+    """Answers browsers with the page. Every other request goes to `graphql`."""
 
-    def __init__(self, behind: ASGIApp) -> None:
-        self.behind = behind
+    def __init__(self, graphql: ASGIApp) -> None:
+        self.graphql = graphql
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await (shown() if is_wanted(scope) else self.behind)(scope, receive, send)
+        await (page_response() if accepts_page(scope) else self.graphql)(scope, receive, send)
 
 
-def is_wanted(scope: Scope) -> bool:
-    """A browser that opens an address asks for HTML; a client of the API does not."""
+def accepts_page(scope: Scope) -> bool:
+    """Whether a browser opens the address: it accepts HTML, which a client of the API does not."""
     reads = scope["type"] == "http" and scope["method"] in {"GET", "HEAD"}
     return reads and "text/html" in Headers(scope=scope).get("accept", "")
 
 
-def shown() -> Response:
+def page_response() -> Response:
     nonce = secrets.token_urlsafe(16)
     headers = {**HEADERS, "Content-Security-Policy": POLICY.format(nonce=nonce)}
     return Response(page().replace("{nonce}", nonce), headers=headers, media_type="text/html")
 
 
-async def asset(request: Request) -> Response:
-    found = assets().get(request.path_params["name"])
-    if found is None:
+async def get_asset(request: Request) -> Response:
+    asset = assets().get(request.path_params["name"])
+    if asset is None:
         raise HTTPException(404)
-    headers = {"Cache-Control": FOR_EVER, "Vary": "Accept-Encoding", "X-Content-Type-Options": "nosniff"}
+    headers = {"Cache-Control": IMMUTABLE, "Vary": "Accept-Encoding", "X-Content-Type-Options": "nosniff"}
     if "gzip" in request.headers.get("accept-encoding", ""):
-        return Response(found.packed, headers={**headers, "Content-Encoding": "gzip"}, media_type=found.kind)
-    return Response(found.content, headers=headers, media_type=found.kind)
+        return Response(asset.gzipped, headers={**headers, "Content-Encoding": "gzip"}, media_type=asset.media_type)
+    return Response(asset.content, headers=headers, media_type=asset.media_type)
 
 
 def routes() -> list[Route]:
-    return [Route("/graphql/assets/{name}", asset)]
+    return [Route("/graphql/assets/{name}", get_asset)]
