@@ -23,7 +23,7 @@ from models import Note
 from models.note import NoteStatus
 from resolvers.core.database import Database, Transaction
 from resolvers.search.query.scope import Scope, is_large
-from resolvers.search.query.semantic import Question, nearest
+from resolvers.search.query.semantic import QueryVector, find_nearest
 from tests.support.clients import Caller
 from tests.support.databases import empty_database
 from tests.support.servers import server_process
@@ -134,7 +134,7 @@ async def near(database: Database, kept: Kept, question: Any) -> Any:
         tx, scope = Transaction(connection), kept.scope
         large = await is_large(tx, scope)
         here = scope.within(col(Note.embedder) == MiniLM.identity)
-        return await nearest(tx, here, Question(MiniLM.identity, question), large=large, grouped=False)
+        return await find_nearest(tx, here, QueryVector(MiniLM.identity, question), large=large, grouped=False)
 
 
 async def stopped(work: Any) -> tuple[Any, float]:

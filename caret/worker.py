@@ -55,7 +55,7 @@ async def run(ctx: Context) -> None:
         deliveries_are_due.set()
 
     async with ctx.bus.subscribe_wakeups(None, wake), asyncio.TaskGroup() as tasks:
-        tasks.create_task(retry_until_available("register_embedder", lambda: indexing.register(ctx)))
+        tasks.create_task(retry_until_available("register_embedder", lambda: indexing.register_embedder(ctx)))
         sender = Sender(ctx, tasks, deliveries_are_due.set)
         jobs = [
             *queues(ctx, log_has_grown),
@@ -75,14 +75,14 @@ def queues(ctx: Context, log_has_grown: asyncio.Event) -> Sequence[Job]:
         Job("recordings", lambda: record(ctx), IDLE_SECONDS, log_has_grown, RECORDINGS_AT_A_TIME),
         Job("translations", lambda: translate(ctx), IDLE_SECONDS, log_has_grown, TRANSLATIONS_AT_A_TIME),
         Job("lost_replies", lambda: replies.close_lost(ctx), 5.0),
-        Job("ended_reindexing", lambda: indexing.settle(ctx), IDLE_SECONDS),
+        Job("ended_reindexing", lambda: indexing.finish_reindexing(ctx), IDLE_SECONDS),
     )
 
 
 def clean_ups(ctx: Context) -> Sequence[Job]:
     """What is deleted when its time has come."""
     return (
-        Job("unused_vector_spaces", lambda: indexing.tidy(ctx), 60.0),
+        Job("unused_vector_spaces", lambda: indexing.delete_unused_embedders(ctx), 60.0),
         Job("unused_audio", lambda: recordings.delete_unused_audio(ctx), 60.0),
         Job("orphaned_audio", lambda: recordings.delete_orphaned_audio(ctx), 600.0),
         Job("old_idempotency_keys", lambda: idempotency.forget_old(ctx), 600.0),

@@ -5,7 +5,7 @@ from models.event import Event, EventType
 from models.folder import Folder
 from models.note import Note, NoteShare, NoteTag
 from models.recording import Recording
-from models.search import DocumentEmbedding, Source, VectorSpace
+from models.search import DocumentEmbedding, TextSource, VectorSpace
 from models.tag import Tag
 from models.transcript import TranscriptSegment
 from models.webhook import Delivery, DeliveryStatus, Webhook, WebhookPost
@@ -47,9 +47,9 @@ __all__ = [
     "RateWindow",
     "Recording",
     "Role",
-    "Source",
     "Suggestion",
     "Tag",
+    "TextSource",
     "TranscriptSegment",
     "User",
     "VectorSpace",

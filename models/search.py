@@ -19,7 +19,7 @@ STEMS = "to_tsvector('caret_stems', chunk_text)"
 """Words without their English endings: `leases` finds `lease`. Other languages lose little by it."""
 
 
-class Source(StrEnum):
+class TextSource(StrEnum):
     """Which text of a note a chunk is of; `content` was handed in for indexing in the place of all others."""
 
     TITLE = "title"
@@ -60,7 +60,7 @@ class DocumentEmbedding(SQLModel, table=True):
     chunk_text: str = Field(sa_column=string())
     # SHA-256 of the embedder's identity, a NUL and the text: equal texts of one embedder have equal vectors.
     fingerprint: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
-    source: Source = Field(sa_column=choice(Source))
+    source: TextSource = Field(sa_column=choice(TextSource))
     # Characters of the source, the end exclusive, without what the chunk repeats of the one before.
     start_offset: int = Field(sa_column=Column(Integer, nullable=False))
     end_offset: int = Field(sa_column=Column(Integer, nullable=False))

@@ -49,7 +49,7 @@ async def search_documents(call: Call, body: SearchBody) -> SearchResponse:
 
 async def remove(call: Call) -> None:
     """Removes a document from the search until it is indexed again."""
-    await indexing.forget(call.ctx, call.path_id("Note"))
+    await indexing.delete_chunks(call.ctx, call.path_id("Note"))
 
 
 ROUTES = [

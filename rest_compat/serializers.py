@@ -9,7 +9,7 @@ from models.base import Record
 from resolvers.core.ports.ai import ModelCard
 from resolvers.notes import serialization
 from resolvers.notes.read import Details
-from resolvers.search.query import Found
+from resolvers.search.query import SearchResults
 from rest_compat import ai_shapes, shapes
 
 T = TypeVar("T")
@@ -97,7 +97,7 @@ def model(card: ModelCard) -> ai_shapes.Model:
     return cast(ai_shapes.Model, asdict(card))
 
 
-def search_results(found: Found) -> list[ai_shapes.SearchResult]:
+def search_results(found: SearchResults) -> list[ai_shapes.SearchResult]:
     return [
         {
             "document_id": hit.document_id,

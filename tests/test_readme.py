@@ -43,9 +43,9 @@ from resolvers.recordings.cleanup import UNUSED_RETENTION_HOURS
 from resolvers.recordings.summarize import MAX_TRANSCRIPT_TOKENS
 from resolvers.recordings.upload import MAX_AUDIO_BYTES, MAX_BYTES_PER_SECOND, METADATA_BYTES
 from resolvers.recordings.upload_urls import UPLOAD_SECONDS
-from resolvers.search.indexing import EMBEDDED_AT_ONCE
+from resolvers.search.indexing import EMBEDDER_BATCH_SIZE
 from resolvers.search.query import MAX_HITS, MAX_QUERY
-from resolvers.search.query.scope import PER_NOTE
+from resolvers.search.query.scope import MAX_HITS_PER_NOTE
 from resolvers.search.query.text import MAX_TERMS
 from resolvers.webhooks import backoff
 from resolvers.webhooks.endpoints import MAX_WEBHOOKS, SECRET_OVERLAP
@@ -219,7 +219,7 @@ def test_the_limits_of_searches_are_the_ones_in_force() -> None:
     rows = {row.split("|")[1].strip(): row.split("|")[2].strip() for row in README.splitlines() if row.startswith("| ")}
     assert (
         rows["Different words of a query that are looked for; chunks of one note on a page"]
-        == f"{MAX_TERMS}; {PER_NOTE}"
+        == f"{MAX_TERMS}; {MAX_HITS_PER_NOTE}"
     )
     assert rows["`CARET_HNSW_EF_SEARCH`"] == f"`{Settings().hnsw_ef_search}`"
 
@@ -257,7 +257,7 @@ def test_the_limits_of_webhooks_are_the_ones_in_force() -> None:
 def test_the_limits_of_indexing_are_the_ones_in_force() -> None:
     rows = {row.split("|")[1].strip(): row.split("|")[2].strip() for row in README.splitlines() if row.startswith("| ")}
     embedding = "Texts in one call of the embedder; vectors kept for the next attempt; notes a worker indexes at once"
-    assert rows[embedding] == f"{EMBEDDED_AT_ONCE}; {MAX_SPARE:,}; {NOTES_AT_A_TIME}"
+    assert rows[embedding] == f"{EMBEDDER_BATCH_SIZE}; {MAX_SPARE:,}; {NOTES_AT_A_TIME}"
     limits, sizes = limits_of(Settings()), Settings.model_fields
     assert rows["`CARET_CHUNK_SIZE`, `CARET_CHUNK_OVERLAP`"] == f"`{limits.chunk_size}`, `{limits.chunk_overlap}`"
     assert (sizes["chunk_size"].default, sizes["chunk_overlap"].default) == (limits.chunk_size, limits.chunk_overlap)

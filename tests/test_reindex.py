@@ -136,7 +136,7 @@ async def filled(here: Place, count: int) -> AsyncIterator[Context]:
     """A workspace of its own, whose notes this process has indexed."""
     async with open_context(settings_of(**here.settings)) as ctx:
         me = (await make_place(ctx)).ctx
-        await indexing.register(me)
+        await indexing.register_embedder(me)
         for number in range(count):
             note = await write(me, f"Note {number}", summary=" ".join(sentence() for _ in range(12)))
             await indexing.index(me, note.id)
@@ -168,7 +168,7 @@ async def test_stopped_half_way_it_goes_on_where_it_stopped(
             said = (await asyncio.to_thread(process.communicate, None, 120))[1]
         endpoint.gate.set()
         endpoint.gate = None
-        left = await indexing.left(ctx, mine)
+        left = await indexing.reindex_progress(ctx, mine)
         assert (left.workspaces, 0 < left.notes < 24, before > 128) == (1, True, True)
         if number is signal.SIGINT:
             assert (process.returncode, said.splitlines()[-1]) == (130, f"caret: {STOPPED}")
@@ -178,7 +178,7 @@ async def test_stopped_half_way_it_goes_on_where_it_stopped(
         texts = len(endpoint.texts)
         done = caret("reindex", *only, **smaller)
         assert (done.returncode, "going on where it stopped" in done.stderr) == (0, True), done.stderr
-        assert await indexing.left(ctx, mine) == indexing.Left(0, 0)
+        assert await indexing.reindex_progress(ctx, mine) == indexing.ReindexProgress(0, 0)
         assert (await longest(ctx) <= 128, len(endpoint.texts) > texts) == (True, True)
 
 
@@ -213,7 +213,7 @@ async def test_what_it_does_not_do(here: Place, endpoint: EmbeddingServer) -> No
         refused = caret("reindex", **here.settings | {"chunk_size": "128", "chunk_overlap": "0"})
         assert refused.returncode == 1
         assert "Error: The embedding endpoint refused the request: status 401" in refused.stderr
-        assert (await indexing.left(ctx, ctx.viewer.workspace_id)).notes == 1
+        assert (await indexing.reindex_progress(ctx, ctx.viewer.workspace_id)).notes == 1
         async with here.database.begin() as connection:
             await connection.execute(update(Workspace).values(reindex_since=None))
 

@@ -48,9 +48,9 @@ async def _reindex(settings: Settings, workspace: str | None) -> None:
     async with open_context(settings) as ctx:
         workspace_id = None if workspace is None else await _find(ctx, workspace)
         await _check(ctx)
-        await indexing.register(ctx)
+        await indexing.register_embedder(ctx)
         begun = await indexing.reindex(ctx, workspace_id)
-        left = await indexing.left(ctx, workspace_id)
+        left = await indexing.reindex_progress(ctx, workspace_id)
         if left.workspaces > begun:
             say(f"going on where it stopped, with {left.workspaces - begun} workspaces")
         await Reindexing(ctx, workspace_id, left.notes).run()
@@ -67,7 +67,7 @@ async def _find(ctx: Context, workspace: str) -> UUID:
 async def _check(ctx: Context) -> None:
     """Two embedders at once would undo each other's work."""
     async with ctx.transaction() as tx:
-        newest = await indexing.newest(tx)
+        newest = await indexing.current_embedder(tx)
     if newest not in {None, ctx.embedder.identity}:
         raise click.ClickException(
             f"this command would embed with {ctx.embedder.identity}, but the server does with {newest}: give it the"
@@ -90,13 +90,13 @@ class Reindexing:
         with click.progressbar(
             length=self._notes, label="Notes", show_pos=True, file=sys.stderr, hidden=not self._drawn
         ) as bar:
-            while left := (await indexing.left(self._ctx, self._workspace_id)).notes:
+            while left := (await indexing.reindex_progress(self._ctx, self._workspace_id)).notes:
                 self._notes = max(self._notes, left)
                 bar.update(self._notes - left - bar.pos)
                 self._tell_left(left)
                 await self._work()
             bar.update(self._notes - bar.pos)
-        await indexing.settle(self._ctx)
+        await indexing.finish_reindexing(self._ctx)
 
     async def _work(self) -> None:
         """Indexes for about a second; rests where there is nothing to do, or nothing goes well."""
@@ -116,7 +116,7 @@ class Reindexing:
         try:
             return await worker.attempt(self._ctx, jobs) if jobs else None
         except asyncio.CancelledError:
-            await asyncio.shield(indexing.release(self._ctx, [job for job in jobs if job.outdated]))
+            await asyncio.shield(indexing.release_outdated(self._ctx, [job for job in jobs if job.outdated]))
             raise
 
     def _tell(self, failures: Sequence[Exception]) -> None:

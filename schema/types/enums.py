@@ -6,8 +6,7 @@ from models.conversation import AgentType, MessageRole, MessageState, Suggestion
 from models.event import EventType
 from models.note import NoteKind, NoteStatus, NoteVisibility
 from models.note_filter import NoteOrderField, OrderDirection
-from models.search import SearchMode
-from models.search import Source as TextSource
+from models.search import SearchMode, TextSource
 from models.webhook import DeliveryStatus
 from models.workspace import Plan, Role
 

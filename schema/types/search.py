@@ -74,7 +74,7 @@ class SearchQuery:
             first=5 if first is None else first,
             note_id=parse_id("Note", note_id) if note_id is not None else None,
             exclude_note=bool(exclude_note),
-            wanted=filter_draft(filter),
+            note_filter=filter_draft(filter),
         )
         return [
             SearchHit(
@@ -106,5 +106,5 @@ class SearchMutation:
     @strawberry.mutation(description="Removes the note from search until it is indexed again.")
     @staticmethod
     async def delete_embeddings(info: Info, note_id: strawberry.ID) -> strawberry.ID:
-        await indexing.forget(info.context.ctx, parse_id("Note", note_id))
+        await indexing.delete_chunks(info.context.ctx, parse_id("Note", note_id))
         return note_id

@@ -5,9 +5,9 @@ from itertools import pairwise
 
 import pytest
 
-from models.search import Source
-from resolvers.search.chunks import Chunk, Text, Turn, chunked, transcript
-from resolvers.search.chunks.boundaries import ends
+from models.search import TextSource
+from resolvers.search.chunks import Chunk, SourceText, Turn, render_transcript, split_into_chunks
+from resolvers.search.chunks.boundaries import sentence_ends
 
 SIZE, OVERLAP = 64, 16
 WORDS = [
@@ -36,7 +36,7 @@ ALPHABETS = (
 
 
 def of(text: str, size: int = SIZE, overlap: int = OVERLAP, title: str = "") -> list[Chunk]:
-    return chunked(title, [Text(Source.SUMMARY, text)], [], size, overlap)
+    return split_into_chunks(title, [SourceText(TextSource.SUMMARY, text)], [], size, overlap)
 
 
 def texts(chunks: list[Chunk]) -> list[str]:
@@ -98,17 +98,21 @@ def test_the_first_chunk_of_a_note_begins_with_its_title(title: str, text: str, 
 
 
 def test_a_title_is_a_chunk_where_there_is_nothing_else() -> None:
-    assert of(" \n", title=" Weekly ") == [Chunk("Weekly", Source.TITLE, 1, 7)]
-    assert chunked("", [], [], SIZE, OVERLAP) == []
-    assert texts(chunked("t" * 100, [], [], SIZE, 0)) == ["t" * 64, "t" * 36]
+    assert of(" \n", title=" Weekly ") == [Chunk("Weekly", TextSource.TITLE, 1, 7)]
+    assert split_into_chunks("", [], [], SIZE, OVERLAP) == []
+    assert texts(split_into_chunks("t" * 100, [], [], SIZE, 0)) == ["t" * 64, "t" * 36]
 
 
 def test_the_chunks_of_every_source_say_where_their_bodies_are() -> None:
-    parts = [Text(Source.USER_WRITTEN_NOTE, " Hello. "), Text(Source.SUMMARY, " "), Text(Source.CONTENT_TEXT, "Bye.")]
-    assert chunked("Weekly", parts, [Turn("Ann", "Well?")], SIZE, OVERLAP) == [
-        Chunk("Weekly\n\nHello.", Source.USER_WRITTEN_NOTE, 1, 7),
-        Chunk("Bye.", Source.CONTENT_TEXT, 0, 4),
-        Chunk("Ann: Well?", Source.TRANSCRIPT, 0, 10),
+    parts = [
+        SourceText(TextSource.USER_WRITTEN_NOTE, " Hello. "),
+        SourceText(TextSource.SUMMARY, " "),
+        SourceText(TextSource.CONTENT_TEXT, "Bye."),
+    ]
+    assert split_into_chunks("Weekly", parts, [Turn("Ann", "Well?")], SIZE, OVERLAP) == [
+        Chunk("Weekly\n\nHello.", TextSource.USER_WRITTEN_NOTE, 1, 7),
+        Chunk("Bye.", TextSource.CONTENT_TEXT, 0, 4),
+        Chunk("Ann: Well?", TextSource.TRANSCRIPT, 0, 10),
     ]
 
 
@@ -122,7 +126,7 @@ TURNS = [
 
 
 def test_neighbouring_turns_of_a_speaker_are_one_line() -> None:
-    assert transcript(TURNS) == (
+    assert render_transcript(TURNS) == (
         "Ann: Hello. Shall we begin with the budget?\n"
         "Bob: It is too high. We have to save on the heating this year.\n"
         "Yes."
@@ -131,13 +135,13 @@ def test_neighbouring_turns_of_a_speaker_are_one_line() -> None:
 
 def test_a_chunk_that_begins_inside_a_turn_names_its_speaker() -> None:
     talk = [Turn("Ann", "Hello."), Turn("Bob", f"{ONE} {TWO} {THREE} {ONE}")]
-    chunks = chunked("Weekly", [], talk, 80, 20)
-    text = transcript(talk)
+    chunks = split_into_chunks("Weekly", [], talk, 80, 20)
+    text = render_transcript(talk)
     inside = [chunk for chunk in chunks if chunk.start > text.index("Bob: ")]
     assert len(inside) >= 2
     assert all(chunk.text.startswith("Bob: ") for chunk in inside)
     # A name that leaves no room is cut, the body is not.
-    long = chunked("", [], [Turn("n" * 200, " ".join([ONE] * 6))], SIZE, OVERLAP)
+    long = split_into_chunks("", [], [Turn("n" * 200, " ".join([ONE] * 6))], SIZE, OVERLAP)
     assert all(len(chunk.text) <= SIZE for chunk in long)
     assert all(chunk.text.startswith("nnn") for chunk in long)
 
@@ -151,15 +155,15 @@ def test_chunks_of_any_note_hold_all_of_it_and_are_never_too_long() -> None:
     for _ in range(400):
         size = chance.choice([64, 65, 100, 512])
         overlap = chance.choice([0, 1, size // 8, size // 2, size - 1])
-        parts = [Text(Source.SUMMARY, some_text(chance, chance.choice([0, 9, 100, 1_500])))]
+        parts = [SourceText(TextSource.SUMMARY, some_text(chance, chance.choice([0, 9, 100, 1_500])))]
         names = ["Ann", "Bob", "", "A long name of a speaker " * 9]
         spoken = [some_text(chance, chance.choice([0, 9, 200])) for _ in range(chance.randrange(9))]
         turns = [Turn(chance.choice(names), text) for text in spoken]
         title = chance.choice(["", "Weekly", "long " * 30, "t" * 900])
-        chunks = chunked(title, parts, turns, size, overlap)
-        assert chunks == chunked(title, parts, turns, size, overlap)
+        chunks = split_into_chunks(title, parts, turns, size, overlap)
+        assert chunks == split_into_chunks(title, parts, turns, size, overlap)
         assert max((len(chunk.text) for chunk in chunks), default=0) <= size, (title, parts, turns, size, overlap)
-        given = {Source.SUMMARY: parts[0].text, Source.TRANSCRIPT: transcript(turns)}
+        given = {TextSource.SUMMARY: parts[0].text, TextSource.TRANSCRIPT: render_transcript(turns)}
         for source, text in given.items():
             check_bodies(text, [chunk for chunk in chunks if chunk.source is source])
 
@@ -221,7 +225,7 @@ def test_half_a_million_characters_of_anything(unit: str) -> None:
 
 
 def test_a_failing_library_means_no_sentences() -> None:
-    assert ends("One. Two.") == [5, 9]
+    assert sentence_ends("One. Two.") == [5, 9]
     # sentencex 1.0.32 panics at this; texts are handed to it with common spaces only.
-    assert ends("A\u3000.") == []
+    assert sentence_ends("A\u3000.") == []
     assert of("A\u3000. " * 20)

@@ -12,12 +12,12 @@ from sqlmodel import col
 from caret import worker
 from models import DocumentEmbedding, Note
 from models.base import Record
-from models.search import SearchMode, Source
+from models.search import SearchMode, TextSource
 from resolvers import notes
 from resolvers.core.context import Context
 from resolvers.core.ports.ai import EmbedderUnavailable, Vector
 from resolvers.search import indexing
-from resolvers.search.indexing import EMBEDDED_AT_ONCE
+from resolvers.search.indexing import EMBEDDER_BATCH_SIZE
 from resolvers.search.query import search
 from tests.resolvers.embedders import FakeEmbedder, embedding_with, vector
 from tests.resolvers.helpers import change, make_place, set_columns, statements, with_limits, write
@@ -65,7 +65,7 @@ async def right(ctx: Context, note: Record) -> list[str]:
     assert [chunk.chunk_index for chunk in stored] == list(range(row.chunk_count))
     for chunk in stored:
         np.testing.assert_allclose(chunk.embedding, vector(chunk.chunk_text), atol=1e-6)
-        if chunk.source is Source.CONTENT_TEXT:
+        if chunk.source is TextSource.CONTENT_TEXT:
             assert chunk.chunk_text.endswith(row.content_text[chunk.start_offset : chunk.end_offset])
     return [chunk.chunk_text for chunk in stored]
 
@@ -194,7 +194,7 @@ async def test_a_refused_text_affects_only_itself(mine: Context, embedder: FakeE
     # … but it is when all is made anew.
     embedder.refuses = []
     embedder.passages.clear()
-    await indexing.register(flat)
+    await indexing.register_embedder(flat)
     await indexing.reindex(flat, flat.viewer.workspace_id)
     while await worker.renew(flat):
         pass
@@ -219,7 +219,7 @@ async def test_what_was_made_before_a_failure_is_not_made_again(me: Context, emb
     ctx = with_limits(embedding_with(me, breaking), chunk_overlap=0)
     note = await write(ctx, contentText="\n\n".join(alone() for _ in range(200)))
     assert await worker.index(ctx) == 1
-    assert (len(breaking.passages), await rows(ctx, note)) == (2 * EMBEDDED_AT_ONCE, [])
+    assert (len(breaking.passages), await rows(ctx, note)) == (2 * EMBEDDER_BATCH_SIZE, [])
     await set_columns(ctx, note, index_after=None)
     assert await worker.index(ctx) == 1
     assert len(breaking.passages) == len(set(breaking.passages)) == len(await right(ctx, note)) >= 200

@@ -15,13 +15,13 @@ from caret import worker
 from models import DocumentEmbedding, Event, EventType, Note
 from models.base import MAX_TEXT, Record
 from models.note import NoteKind
-from models.search import SearchMode, Source
+from models.search import SearchMode, TextSource
 from resolvers import notes
 from resolvers.core.context import Context
 from resolvers.core.errors import ErrorCode, Problem
 from resolvers.core.ports.ai import EmbedderMisconfigured, EmbedderUnavailable
 from resolvers.search import indexing
-from resolvers.search.chunks import Text, chunked
+from resolvers.search.chunks import SourceText, split_into_chunks
 from resolvers.search.query import search
 from tests.resolvers.embedders import FakeEmbedder, embedding_with
 from tests.resolvers.helpers import append, change, embedder_of, refused, set_columns, spoken, with_limits, write
@@ -146,11 +146,11 @@ async def test_a_change_that_is_no_text_keeps_the_chunks(mine: Context, embedder
 
 async def test_after_forget_there_is_nothing_until_it_is_indexed_again(mine: Context) -> None:
     note = await write(mine, "text")
-    await indexing.forget(mine, note.id)
+    await indexing.delete_chunks(mine, note.id)
     await indexing.index(mine, note.id)
     assert await found(mine, "text") == ["text"]
-    await indexing.forget(mine, note.id)
-    await indexing.forget(mine, note.id)
+    await indexing.delete_chunks(mine, note.id)
+    await indexing.delete_chunks(mine, note.id)
     assert (await found(mine, "text"), await chunks(mine, note), await worker.index(mine)) == ([], [], 0)
     assert (await notes.get(mine, note.id)).chunk_count == 0
     await change(mine, note, summary="more")
@@ -178,7 +178,7 @@ async def test_of_many_at_once_the_last_accepted_stays(me: Context, embedder: Fa
     assert len(done) == 20
     stored = await notes.get(ctx, note.id)
     assert (stored.index_wanted, stored.index_done) == (21, 21)
-    expected = chunked("", [Text(Source.CONTENT, accepted[21])], [], 64, 8)
+    expected = split_into_chunks("", [SourceText(TextSource.CONTENT, accepted[21])], [], 64, 8)
     assert await chunks(ctx, note) == [chunk.text for chunk in expected]
     assert stored.chunk_count == len(await chunks(ctx, note))
 
@@ -340,6 +340,6 @@ async def test_one_failing_note_keeps_no_other_waiting(mine: Context, embedder: 
 
 
 async def test_a_note_that_is_not_there(mine: Context) -> None:
-    for call in (indexing.index(mine, uuid.uuid4(), "x"), indexing.forget(mine, uuid.uuid4())):
+    for call in (indexing.index(mine, uuid.uuid4(), "x"), indexing.delete_chunks(mine, uuid.uuid4())):
         with refused(ErrorCode.NOT_FOUND):
             await call

@@ -36,14 +36,14 @@ async def old(ctx: Context, me: Context) -> Context:
         embedder.failure = None
         embedder.passages.clear()
     made = embedding_with(me, OLD, NEW)
-    await indexing.register(made)
+    await indexing.register_embedder(made)
     return made
 
 
 async def newer(old: Context) -> Context:
     """As a worker that was started with another model."""
     made = embedding_with(old, NEW, OLD)
-    await indexing.register(made)
+    await indexing.register_embedder(made)
     return made
 
 
@@ -86,10 +86,10 @@ async def test_another_model_moves_the_notes_while_both_are_searched(old: Contex
     # Each note is found by the vectors it has, whoever asks.
     for ctx in (new, old):
         assert [await best(ctx, title) for title in ("one", "two", "three")] == ["one", "two", "three"]
-    assert await indexing.tidy(new) == 0
+    assert await indexing.delete_unused_embedders(new) == 0
     assert await all_renewed(new) == 1
     assert await embedders(new, *made) == ["model-a"] * 3
-    assert (await indexing.tidy(new), await spaces(new)) == (1, {"model-a"})
+    assert (await indexing.delete_unused_embedders(new), await spaces(new)) == (1, {"model-a"})
     assert [await best(new, title) for title in ("one", "two", "three")] == ["one", "two", "three"]
     assert (len(OLD.passages), len(NEW.passages), await worker.renew(new)) == (3, 3, 0)
 
@@ -103,18 +103,22 @@ async def test_two_servers_of_different_models_do_not_undo_each_other(old: Conte
     assert (await all_renewed(old), await all_renewed(new), await all_renewed(old)) == (0, 1, 0)
     assert await embedders(old, note) == ["model-a"]
     # A worker of the newest that starts again changes nothing; one of the old that starts takes over.
-    await indexing.register(new)
+    await indexing.register_embedder(new)
     assert await all_renewed(new) == 0
-    await indexing.register(old)
+    await indexing.register_embedder(old)
     assert (await all_renewed(new), await all_renewed(old)) == (0, 1)
 
 
 async def test_a_worker_that_starts_while_old_embedders_are_forgotten_is_known(old: Context) -> None:
     for number in range(30):
         new = embedding_with(old, FakeEmbedder(f"model-{number}"))
-        await asyncio.gather(indexing.tidy(new), indexing.register(new), indexing.tidy(new))
+        await asyncio.gather(
+            indexing.delete_unused_embedders(new),
+            indexing.register_embedder(new),
+            indexing.delete_unused_embedders(new),
+        )
         async with new.read() as tx:
-            assert await indexing.newest(tx) == new.embedder.identity
+            assert await indexing.current_embedder(tx) == new.embedder.identity
 
 
 async def test_a_server_that_has_no_worker_is_not_the_newest(old: Context) -> None:
@@ -139,7 +143,7 @@ async def test_new_texts_come_first(old: Context) -> None:
 async def test_what_was_handed_in_stays_and_what_was_forgotten_too(old: Context) -> None:
     given, forgotten = await written(old, "given", "forgotten")
     await indexing.index(old, given.id, "handed in")
-    await indexing.forget(old, forgotten.id)
+    await indexing.delete_chunks(old, forgotten.id)
     new = await newer(old)
     assert await all_renewed(new) == 1
     await indexing.reindex(new, new.viewer.workspace_id)
@@ -186,7 +190,7 @@ async def test_what_a_dead_worker_had_begun_is_taken_up(old: Context) -> None:
     assert (await embedders(new, note), await worker.renew(new)) == (["model-a"], 0)
     # One that was only stopped leaves no lease behind.
     await indexing.reindex(new, None)
-    await indexing.release(new, await indexing.claim_outdated(new, 8))
+    await indexing.release_outdated(new, await indexing.claim_outdated(new, 8))
     assert await worker.renew(new) == 1
 
 
@@ -215,20 +219,23 @@ async def test_reindexing_a_workspace_goes_on_where_it_stopped(old: Context, ctx
     await written(other, "untouched")
     mine = old.viewer.workspace_id
     assert await indexing.reindex(old, mine) == 1
-    assert await indexing.left(old, mine) == indexing.Left(workspaces=1, notes=6)
+    assert await indexing.reindex_progress(old, mine) == indexing.ReindexProgress(workspaces=1, notes=6)
     since = (await notes.get(old, made[0].id)).indexed_at
     assert await worker.renew(old) == 2
-    assert await indexing.settle(old) == 0
+    assert await indexing.finish_reindexing(old) == 0
     # Begun again it is the same.
     assert await indexing.reindex(old, mine) == 0
-    assert await indexing.left(old, mine) == indexing.Left(workspaces=1, notes=4)
+    assert await indexing.reindex_progress(old, mine) == indexing.ReindexProgress(workspaces=1, notes=4)
     passages = len(OLD.passages)
     assert await all_renewed(old) == 4
     # Texts that have a vector need no other.
     assert len(OLD.passages) == passages
     assert all([(await notes.get(old, note.id)).indexed_at > since for note in made])
-    assert (await indexing.left(old, mine), await indexing.settle(old)) == (indexing.Left(1, 0), 1)
-    assert await indexing.left(old, None) == indexing.Left(0, 0)
+    assert (await indexing.reindex_progress(old, mine), await indexing.finish_reindexing(old)) == (
+        indexing.ReindexProgress(1, 0),
+        1,
+    )
+    assert await indexing.reindex_progress(old, None) == indexing.ReindexProgress(0, 0)
 
 
 async def test_one_workspace_alone(old: Context, ctx: Context) -> None:

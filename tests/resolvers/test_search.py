@@ -8,7 +8,7 @@ import pytest
 from models import Role
 from models.base import Record
 from models.note import NoteVisibility
-from models.search import SearchMode, Source
+from models.search import SearchMode, TextSource
 from resolvers import notes
 from resolvers.core.context import Context
 from resolvers.core.errors import ErrorCode, Problem
@@ -54,7 +54,7 @@ async def test_the_nearest_in_meaning_comes_first(
         "chunk_index": 0,
         "chunk_text": f"{title}\n\n{TEXTS[title]}",
         "document_title": title,
-        "source": Source.SUMMARY,
+        "source": TextSource.SUMMARY,
         "start_offset": 0,
         "end_offset": len(TEXTS[title]),
         "score": best.score,

@@ -28,7 +28,7 @@ from resolvers.search.query import Hit, search
 from tests.resolvers.embedders import FakeEmbedder, embedding_with
 from tests.resolvers.helpers import Place, executed, make_place, refused, statements, with_limits, write
 
-BREAK_EVEN = "resolvers.search.query.scope.BREAK_EVEN"
+BREAK_EVEN = "resolvers.search.query.scope.INDEX_BREAK_EVEN"
 WAYS = [300, 0]
 """Each chunk compared; the index asked."""
 
@@ -127,9 +127,9 @@ async def test_how_wide_the_index_is_searched_is_set(ctx: Context) -> None:
 async def test_few_chunks_are_compared_and_many_are_not(fake: Context, monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(4):
         await kept(fake, f"Note {number}", f"number{number}")
-    monkeypatch.setattr("resolvers.search.query.scope.LEAST_TOTAL", 1)
-    monkeypatch.setattr("resolvers.search.query.semantic.DEPTH", 2)
-    monkeypatch.setattr("resolvers.search.query.scope.DEPTH", 2)
+    monkeypatch.setattr("resolvers.search.query.scope.MIN_TOTAL_CHUNKS", 1)
+    monkeypatch.setattr("resolvers.search.query.semantic.RANKING_DEPTH", 2)
+    monkeypatch.setattr("resolvers.search.query.scope.RANKING_DEPTH", 2)
     async with fake.transaction() as tx:
         await tx.execute(text("ANALYZE document_embeddings"))
         total = (await tx.execute(text("SELECT count(*) FROM document_embeddings"))).scalar_one()
@@ -201,25 +201,25 @@ async def test_filters(place: Place, monkeypatch: pytest.MonkeyPatch, mode: Sear
         "long": NoteFilter(search="eleph"),
     }
     for title, kept_by in wanted.items():
-        assert titles(await hits(ctx, "lease", mode, wanted=kept_by)) == [title]
-    assert await hits(ctx, "lease", mode, wanted=NoteFilter(status=NoteStatus.RECORDING)) == []
+        assert titles(await hits(ctx, "lease", mode, note_filter=kept_by)) == [title]
+    assert await hits(ctx, "lease", mode, note_filter=NoteFilter(status=NoteStatus.RECORDING)) == []
     assert len(await hits(ctx, "lease", mode)) == 5
 
 
 async def test_a_filter_is_checked(fake: Context) -> None:
     never = NoteFilter(created_from=datetime(2026, 1, 2, tzinfo=UTC), created_to=datetime(2026, 1, 1, tzinfo=UTC))
     with refused(ErrorCode.UNPROCESSABLE, "createdFrom"):
-        await search(fake, "x", wanted=never)
+        await search(fake, "x", note_filter=never)
 
 
 async def test_two_vector_spaces(place: Place) -> None:
     """While notes are moved, each is searched in its own space; where that can't be had, by its words."""
     old, new = FakeEmbedder("old"), FakeEmbedder("new")
     before, after = embedding_with(place.ctx, old), embedding_with(place.ctx, new, old)
-    await indexing.register(before)
+    await indexing.register_embedder(before)
     await kept(before, "Old", "alpha")
     await kept(before, "Other", "gamma")
-    await indexing.register(after)
+    await indexing.register_embedder(after)
     await kept(after, "New", "alpha beta")
     found = await hits(after, "alpha")
     assert (titles(found)[0], len(found)) == ("Old", 3)
@@ -278,7 +278,7 @@ async def test_what_is_gone_is_not_found_again(place: Place, mode: SearchMode) -
         await tx.execute(update(Note).where(col(Note.id) == note.id).values(visibility=NoteVisibility.PRIVATE))
     assert await hits(member, "lease", mode) == []
     assert titles(await hits(admin, "lease", mode)) == ["A"]
-    await indexing.forget(admin, note.id)
+    await indexing.delete_chunks(admin, note.id)
     assert await hits(admin, "lease", mode) == []
     await indexing.index(admin, note.id, "the lease")
     assert titles(await hits(admin, "lease", mode)) == ["A"]

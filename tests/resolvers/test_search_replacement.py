@@ -16,7 +16,7 @@ PARTS = 6
 
 @pytest.mark.parametrize("even", [300, 0])
 async def test_all_old_or_all_new(place: Place, monkeypatch: pytest.MonkeyPatch, even: int) -> None:
-    monkeypatch.setattr("resolvers.search.query.scope.BREAK_EVEN", even)
+    monkeypatch.setattr("resolvers.search.query.scope.INDEX_BREAK_EVEN", even)
     ctx = embedding_with(with_limits(place.ctx, chunk_size=64, chunk_overlap=0), FakeEmbedder())
     note = await write(ctx, "A")
 

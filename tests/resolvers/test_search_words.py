@@ -103,7 +103,7 @@ async def test_in_a_large_workspace_too(fake: Place, monkeypatch: pytest.MonkeyP
     for number in range(2):
         await kept(fake.ctx, f"Secret {number}", "lease number1", visibility=NoteVisibility.PRIVATE)
     member = embedding_with(await fake.member(), FakeEmbedder())
-    monkeypatch.setattr("resolvers.search.query.scope.BREAK_EVEN", 0)
+    monkeypatch.setattr("resolvers.search.query.scope.INDEX_BREAK_EVEN", 0)
     assert (await titles(member, "number3 common"))[0] == "Note 3"
     with statements(member) as told:
         [*most] = await titles(member, "common lease")
@@ -116,7 +116,9 @@ async def test_in_a_large_workspace_too(fake: Place, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr("resolvers.search.query.text.SAMPLE", 1)
     # Nor does it matter that the sample has nothing of what the filter keeps.
     for number in range(12):
-        found = (await search(member, "lease", mode=SearchMode.TEXT, wanted=NoteFilter(search=f"note {number}"))).hits
+        found = (
+            await search(member, "lease", mode=SearchMode.TEXT, note_filter=NoteFilter(search=f"note {number}"))
+        ).hits
         assert f"Note {number}" in {hit.document_title for hit in found}
     monkeypatch.setattr("resolvers.search.query.text.SAMPLE", 6)
     monkeypatch.setattr("resolvers.search.query.text.CANDIDATES", 4)

@@ -1,6 +1,11 @@
-"""Chunks: a note's texts cut for embedding, the same way wherever nothing was changed."""
+"""Chunks: a note's texts divided into pieces for embedding, the same way wherever the text has not changed.
 
-from resolvers.search.chunks.chunker import Chunk, Text, chunked
-from resolvers.search.chunks.transcript import Turn, transcript
+The size of a chunk and its overlap (characters) are the settings CARET_CHUNK_SIZE and CARET_CHUNK_OVERLAP. They are
+declared in `caret.settings`, passed on as `ctx.limits.chunk_size` and `ctx.limits.chunk_overlap`, and take effect in
+`chunker`. After a change of either, `caret reindex` splits the notes of existing workspaces again.
+"""
 
-__all__ = ["Chunk", "Text", "Turn", "chunked", "transcript"]
+from resolvers.search.chunks.chunker import Chunk, SourceText, split_into_chunks
+from resolvers.search.chunks.transcript import Turn, render_transcript
+
+__all__ = ["Chunk", "SourceText", "Turn", "render_transcript", "split_into_chunks"]

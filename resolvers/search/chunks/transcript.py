@@ -1,4 +1,4 @@
-"""The turns of a transcript as one text."""
+"""Renders the turns of a transcript as one text."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,24 +9,24 @@ AFTER_NAME = ": "
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """What a speaker said without being interrupted."""
+    """What a speaker says without interruption."""
 
     speaker: str
     text: str
 
 
-def transcript(turns: Sequence[Turn]) -> str:
-    """One line for each turn, `Speaker: text`. Neighbouring turns of one speaker are one."""
-    return spoken(turns)[0]
+def render_transcript(turns: Sequence[Turn]) -> str:
+    """One line for each turn, `Speaker: text`. Consecutive turns of one speaker are joined."""
+    return render_turns(turns)[0]
 
 
-def spoken(turns: Sequence[Turn]) -> tuple[str, dict[int, str]]:
-    """The transcript, and where in it each turn begins with which `Speaker: `. Turns without words are left out."""
+def render_turns(turns: Sequence[Turn]) -> tuple[str, dict[int, str]]:
+    """The transcript, and by the position of each turn the `Speaker: ` it begins with. Empty turns are left out."""
     lines = []
     names = {}
     length = 0
-    worded = ((turn.speaker.strip(), turn.text.strip()) for turn in turns if turn.text.strip())
-    for speaker, group in groupby(worded, key=lambda turn: turn[0]):
+    stripped = ((turn.speaker.strip(), turn.text.strip()) for turn in turns if turn.text.strip())
+    for speaker, group in groupby(stripped, key=lambda turn: turn[0]):
         name = speaker + AFTER_NAME if speaker else ""
         names[length] = name
         lines.append(name + " ".join(text for _, text in group))

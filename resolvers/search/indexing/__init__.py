@@ -1,33 +1,34 @@
 """Keeps the chunks of every note's text up to date.
 
-Every accepted text takes a ticket; embedding happens outside any transaction; then the chunks of the note are replaced
-in one commit, unless a later ticket was faster. A note whose `index_done` is behind its `index_wanted` is work to do,
-whatever happened to the process that had begun it. A text that the workspace has a vector of is not embedded again.
+Each text to index gets a number, the note's `index_wanted`. The text is embedded outside any transaction, then the
+note's chunks are replaced in one commit, unless a text with a higher number was faster. A note whose `index_done` is
+less than its `index_wanted` waits to be indexed, whatever happened to the process that had claimed it. A text that has
+a vector in the workspace is not embedded again.
 """
 
-from resolvers.search.indexing.embed import EMBEDDED_AT_ONCE
-from resolvers.search.indexing.embedding_spaces import newest, register, tidy
+from resolvers.search.indexing.embed import EMBEDDER_BATCH_SIZE
+from resolvers.search.indexing.embedding_spaces import current_embedder, delete_unused_embedders, register_embedder
 from resolvers.search.indexing.index_note import Indexed, work
-from resolvers.search.indexing.outdated import claim_outdated, release
+from resolvers.search.indexing.outdated import claim_outdated, release_outdated
 from resolvers.search.indexing.queue import LEASE, claim
-from resolvers.search.indexing.reindex import Left, left, reindex, settle
-from resolvers.search.indexing.request import forget, index
+from resolvers.search.indexing.reindex import ReindexProgress, finish_reindexing, reindex, reindex_progress
+from resolvers.search.indexing.request import delete_chunks, index
 
 __all__ = [
-    "EMBEDDED_AT_ONCE",
+    "EMBEDDER_BATCH_SIZE",
     "LEASE",
     "Indexed",
-    "Left",
+    "ReindexProgress",
     "claim",
     "claim_outdated",
-    "forget",
+    "current_embedder",
+    "delete_chunks",
+    "delete_unused_embedders",
+    "finish_reindexing",
     "index",
-    "left",
-    "newest",
-    "register",
+    "register_embedder",
     "reindex",
-    "release",
-    "settle",
-    "tidy",
+    "reindex_progress",
+    "release_outdated",
     "work",
 ]

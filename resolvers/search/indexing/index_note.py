@@ -1,4 +1,4 @@
-"""Indexes one note: cuts its text, embeds what the workspace has no vector of, and replaces its chunks."""
+"""Indexes one note: splits its text into chunks, embeds those without a vector, and replaces the stored chunks."""
 
 import asyncio
 import hashlib
@@ -10,15 +10,15 @@ from models.base import Record
 from resolvers.core.context import Context
 from resolvers.core.ports.ai import Vector
 from resolvers.search.chunks import Chunk
-from resolvers.search.indexing.embed import Embedded, embed, known
-from resolvers.search.indexing.note_chunks import chunks_of
+from resolvers.search.indexing.embed import Embedded, embed, find_missing
+from resolvers.search.indexing.note_chunks import read_chunks
 from resolvers.search.indexing.queue import postpone
-from resolvers.search.indexing.replace import New, VectorsGone, replace
+from resolvers.search.indexing.replace import NewChunks, VectorsDeleted, replace_chunks
 
 
 @dataclass(frozen=True, slots=True)
 class Indexed:
-    """`chunks_embedded`: the texts that the embedder was sent; of all others there was a vector."""
+    """The result of indexing a note. `chunks_embedded` counts the texts that were embedded; others had a vector."""
 
     note_id: UUID
     chunks_indexed: int
@@ -26,9 +26,9 @@ class Indexed:
 
 
 async def work(ctx: Context, job: Record) -> Indexed:
-    """Indexes a note that was accepted or claimed. A failure puts it off, ever longer, and is raised."""
+    """Indexes the note of a job. After a failure the job is postponed, and the exception is raised."""
     try:
-        chunks = await chunks_of(ctx, job)
+        chunks = await read_chunks(ctx, job)
         sent = await _index(ctx, job, chunks)
     except Exception as error:
         await postpone(ctx, job, error)
@@ -37,20 +37,22 @@ async def work(ctx: Context, job: Record) -> Indexed:
 
 
 async def _index(ctx: Context, job: Record, chunks: Sequence[Chunk]) -> int:
+    """Embeds and stores the chunks. Returns how many texts the embedder was sent."""
     identity = ctx.embedder.identity
     fingerprints = [fingerprint(identity, chunk.text) for chunk in chunks]
     texts = {mark: chunk.text for mark, chunk in zip(fingerprints, chunks, strict=True)}
-    missing, refused = await known(ctx, job, list(texts))
+    missing, refused = await find_missing(ctx, job, list(texts))
     embedded = Embedded(refused=refused)
     while True:
         await embed(ctx, job, {mark: texts[mark] for mark in missing}, embedded)
-        vectors = await asyncio.to_thread(_written, embedded.vectors)
+        vectors = await asyncio.to_thread(_render_vectors, embedded.vectors)
         try:
             async with ctx.transaction() as tx:
-                await replace(tx, job, New(identity, chunks, fingerprints, vectors, embedded.refused))
-        except VectorsGone as gone:
-            # Each time there are fewer that are not our own, so this ends.
-            missing = gone.fingerprints
+                new = NewChunks(identity, chunks, fingerprints, vectors, embedded.refused)
+                await replace_chunks(tx, job, new)
+        except VectorsDeleted as deleted:
+            # Each time fewer vectors are copied from other notes, so the loop ends.
+            missing = deleted.fingerprints
         else:
             return embedded.sent
 
@@ -60,6 +62,6 @@ def fingerprint(identity: str, text: str) -> bytes:
     return hashlib.sha256(f"{identity}\0{text}".encode()).digest()
 
 
-def _written(vectors: Mapping[bytes, Vector]) -> dict[bytes, str]:
-    """The vectors as Postgres reads them; nine digits tell any two numbers of 32 bits apart."""
+def _render_vectors(vectors: Mapping[bytes, Vector]) -> dict[bytes, str]:
+    """The vectors as Postgres reads them. Nine digits distinguish any two 32-bit floats."""
     return {mark: f"[{','.join(map('%.9g'.__mod__, vector.tolist()))}]" for mark, vector in vectors.items()}

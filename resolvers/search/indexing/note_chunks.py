@@ -1,4 +1,4 @@
-"""What of a note is indexed: its texts, cut into chunks."""
+"""Reads the texts of a note and splits them into chunks."""
 
 import asyncio
 from collections.abc import Sequence
@@ -9,36 +9,40 @@ from sqlmodel import col
 
 from models import Note, TranscriptSegment
 from models.base import Record
-from models.search import Source
+from models.search import TextSource
 from resolvers.core.context import Context
-from resolvers.search.chunks import Chunk, Text, Turn, chunked
+from resolvers.search.chunks import Chunk, SourceText, Turn, split_into_chunks
 
-TEXTS = {
-    Source.USER_WRITTEN_NOTE: col(Note.user_written_note),
-    Source.SUMMARY: col(Note.summary),
-    Source.ENHANCED_NOTE: col(Note.enhanced_note),
-    Source.CONTENT_TEXT: col(Note.content_text),
+INDEXED_TEXTS = {
+    TextSource.USER_WRITTEN_NOTE: col(Note.user_written_note),
+    TextSource.SUMMARY: col(Note.summary),
+    TextSource.ENHANCED_NOTE: col(Note.enhanced_note),
+    TextSource.CONTENT_TEXT: col(Note.content_text),
 }
 
 
-async def chunks_of(ctx: Context, job: Record) -> list[Chunk]:
-    """The chunks of the text that was handed in, or of the note's own texts; none of a note that is gone."""
-    given = job.index_content
-    whole = await _own(ctx, job.id) if given is None else ("", [Text(Source.CONTENT, given)], [])
-    return await asyncio.to_thread(chunked, *whole, ctx.limits.chunk_size, ctx.limits.chunk_overlap)
+async def read_chunks(ctx: Context, job: Record) -> list[Chunk]:
+    """The chunks of the job's own `index_content`, or else of the note's texts. Empty if the note was deleted."""
+    content = job.index_content
+    if content is None:
+        title, texts, turns = await _read_texts(ctx, job.id)
+    else:
+        title, texts, turns = "", [SourceText(TextSource.CONTENT, content)], []
+    size, overlap = ctx.limits.chunk_size, ctx.limits.chunk_overlap
+    return await asyncio.to_thread(split_into_chunks, title, texts, turns, size, overlap)
 
 
-async def _own(ctx: Context, note_id: UUID) -> tuple[str, Sequence[Text], Sequence[Turn]]:
-    query = select(col(Note.title), *TEXTS.values()).where(col(Note.id) == note_id)
-    spoken = (
+async def _read_texts(ctx: Context, note_id: UUID) -> tuple[str, Sequence[SourceText], Sequence[Turn]]:
+    query = select(col(Note.title), *INDEXED_TEXTS.values()).where(col(Note.id) == note_id)
+    segments = (
         select(col(TranscriptSegment.speaker), col(TranscriptSegment.text))
         .where(col(TranscriptSegment.note_id) == note_id)
         .order_by(col(TranscriptSegment.position))
     )
     async with ctx.read() as tx:
         row = (await tx.execute(query)).one_or_none()
-        turns = (await tx.execute(spoken)).all() if row else []
+        turns = (await tx.execute(segments)).all() if row else []
     if row is None:
         return "", [], []
-    texts = [Text(source, text) for source, text in zip(TEXTS, row[1:], strict=True)]
+    texts = [SourceText(source, text) for source, text in zip(INDEXED_TEXTS, row[1:], strict=True)]
     return row.title, texts, [Turn(turn.speaker, turn.text) for turn in turns]

@@ -31,7 +31,7 @@ COLUMNS = (
     col(Note.index_failures),
 )
 JOB = (*COLUMNS, literal(False).label("outdated"))
-"""The columns of a job, a note to index. `outdated`: its text has not changed, only its chunks are made anew."""
+"""The columns of a job, a note to index. `outdated`: its text has not changed, only its chunks are written again."""
 
 
 def waiting() -> tuple[ColumnElement[bool], ...]:

@@ -1,4 +1,4 @@
-"""Indexing that somebody asks for and waits for."""
+"""Indexing on request: the caller waits for the result."""
 
 from uuid import UUID
 
@@ -15,33 +15,33 @@ from resolvers.core.errors import ErrorCode, Problem, bad_input
 from resolvers.core.ports.ai import EmbedderMisconfigured, EmbedderUnavailable
 from resolvers.search.indexing.index_note import Indexed, work
 from resolvers.search.indexing.queue import JOB, QUEUE
-from resolvers.search.indexing.replace import New, replace
+from resolvers.search.indexing.replace import NewChunks, replace_chunks
 
 
 async def index(ctx: Context, note_id: UUID, content: str | None = None) -> Indexed:
-    """Indexes a note now: the given text, or its own. Of simultaneous calls the one accepted last stays.
+    """Indexes `content` for a note, or else the note's own texts. Of simultaneous calls the last accepted one wins.
 
-    Raises UNAVAILABLE while the embedder is away; the text is kept and is indexed when it returns.
+    Raises UNAVAILABLE if the embedder is not available; the text is stored, and indexed when the embedder is back.
     """
     if content is not None:
-        _check(content)
+        _check_content(content)
     async with ctx.transaction() as tx:
         await access.require_note(tx, ctx.viewer, note_id, Right.EDIT, lock=True)
-        job = await _accept(tx, note_id, content)
+        job = await _accept_text(tx, note_id, content)
     try:
-        done = await work(ctx, job)
+        indexed = await work(ctx, job)
     except EmbedderUnavailable as error:
         wait = None if error.retry_after is None else int(error.retry_after) + 1
         raise Problem(ErrorCode.UNAVAILABLE, "The embedding provider is unavailable.", retry_after=wait) from error
     except EmbedderMisconfigured as error:
-        raise Problem(ErrorCode.UNAVAILABLE, "The embedding provider refuses to work as it is configured.") from error
+        raise Problem(ErrorCode.UNAVAILABLE, "The embedding provider rejects its configuration.") from error
     async with ctx.read() as tx:
-        # Embedding takes its time: by now the note may be gone, or out of the viewer's reach.
+        # Embedding takes time: by now the note may be deleted, or the viewer may no longer read it.
         await access.require_note(tx, ctx.viewer, note_id, Right.READ)
-    return done
+    return indexed
 
 
-def _check(content: str) -> None:
+def _check_content(content: str) -> None:
     if len(content) > MAX_TEXT:
         raise bad_input("content", f"`content` has at most {MAX_TEXT} characters.")
     try:
@@ -50,20 +50,21 @@ def _check(content: str) -> None:
         raise bad_input("content", f"`content` {error}.") from None
 
 
-async def forget(ctx: Context, note_id: UUID) -> None:
-    """Removes a note's chunks until it is indexed again. Nothing stored is no error."""
+async def delete_chunks(ctx: Context, note_id: UUID) -> None:
+    """Deletes a note's chunks, if there are any. The note is not found by search until it is indexed again."""
     async with ctx.transaction() as tx:
         await access.require_note(tx, ctx.viewer, note_id, Right.EDIT, lock=True)
-        job = await _accept(tx, note_id, "")
-        await replace(tx, job, New(ctx.embedder.identity))
+        job = await _accept_text(tx, note_id, "")
+        await replace_chunks(tx, job, NewChunks(ctx.embedder.identity))
 
 
-async def _accept(tx: Transaction, note_id: UUID, content: str | None) -> Record:
-    ticket = {
+async def _accept_text(tx: Transaction, note_id: UUID, content: str | None) -> Record:
+    """Gives the text the note's next number, and claims the note for this process. Returns the job."""
+    accepted = {
         "index_wanted": col(Note.index_wanted) + 1,
         "index_content": content,
         "index_after": QUEUE.lease_end(),
         "index_failures": 0,
     }
-    taken = update(Note).where(col(Note.id) == note_id).values(ticket).returning(*JOB)
-    return (await tx.execute(taken)).one()
+    claimed = update(Note).where(col(Note.id) == note_id).values(accepted).returning(*JOB)
+    return (await tx.execute(claimed)).one()

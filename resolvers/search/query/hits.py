@@ -1,4 +1,4 @@
-"""What is shown of the chunks that were found."""
+"""Reads what a search returns of each chunk."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -9,20 +9,21 @@ from sqlalchemy import ColumnElement, Float, Select, case, cast, func, literal_c
 from sqlmodel import col
 
 from models import DocumentEmbedding, Note
-from models.search import Source
+from models.search import TextSource
 from resolvers.core.database import Transaction
-from resolvers.search.query.highlights import END, OPTIONS, STAND_IN, START, highlighted
-from resolvers.search.query.scope import Key, Scope
-from resolvers.search.query.semantic import Question
+from resolvers.search.query.highlights import END, OPTIONS, STAND_IN, START, render_highlight
+from resolvers.search.query.scope import ChunkKey, Scope
+from resolvers.search.query.semantic import QueryVector
 from resolvers.search.query.text import highlight_query
 
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A chunk that was found.
+    """A chunk in a search result.
 
-    `start_offset` and `end_offset` are characters of `source` as it was indexed; `similarity` is max(0, 1 - cosine
-    distance), None where the query or the chunk has no vector; `highlight` is HTML, None without a word of the query.
+    `start_offset` and `end_offset` are positions in the text of `source` as it was indexed, in characters. `similarity`
+    is max(0, 1 - cosine distance), None if the query or the chunk has no vector. `highlight` is HTML, None if the chunk
+    has no word to mark.
     """
 
     document_id: UUID
@@ -30,7 +31,7 @@ class Hit:
     chunk_index: int
     chunk_text: str
     document_title: str
-    source: Source
+    source: TextSource
     start_offset: int
     end_offset: int
     score: float
@@ -38,21 +39,21 @@ class Hit:
     highlight: str | None
 
 
-async def read(
-    tx: Transaction, scope: Scope, chunks: Collection[Key], query: str, questions: Sequence[Question]
-) -> dict[Key, dict[str, Any]]:
-    """The hits without their scores, by chunk."""
+async def read_hits(
+    tx: Transaction, scope: Scope, chunks: Collection[ChunkKey], query: str, vectors: Sequence[QueryVector]
+) -> dict[ChunkKey, dict[str, Any]]:
+    """The attributes of the hits without their scores, by chunk."""
     if not chunks:
         return {}
-    found: dict[Key, dict[str, Any]] = {}
-    for row in await tx.execute(shown(scope, chunks, query, questions)):
+    hits: dict[ChunkKey, dict[str, Any]] = {}
+    for row in await tx.execute(_hits_query(scope, chunks, query, vectors)):
         values = row._asdict()
-        values["highlight"] = highlighted(row.chunk_text, values.pop("marked"))
-        found[row.document_id, row.chunk_index] = values
-    return found
+        values["highlight"] = render_highlight(row.chunk_text, values.pop("marked"))
+        hits[row.document_id, row.chunk_index] = values
+    return hits
 
 
-def shown(scope: Scope, chunks: Collection[Key], query: str, questions: Sequence[Question]) -> Select[Any]:
+def _hits_query(scope: Scope, chunks: Collection[ChunkKey], query: str, vectors: Sequence[QueryVector]) -> Select[Any]:
     stored: tuple[Any, ...] = (
         col(DocumentEmbedding.document_id),
         col(DocumentEmbedding.workspace_id),
@@ -64,18 +65,17 @@ def shown(scope: Scope, chunks: Collection[Key], query: str, questions: Sequence
         col(Note.title).label("document_title"),
     )
     text = func.translate(col(DocumentEmbedding.chunk_text), START + END, STAND_IN)
-    marked = func.ts_headline(literal_column("'caret_stems'::regconfig"), text, highlight_query(query), OPTIONS).label(
-        "marked"
-    )
-    place = tuple_(col(DocumentEmbedding.document_id), col(DocumentEmbedding.chunk_index))
-    return scope.chunks(*stored, similarity(questions).label("similarity"), marked).where(place.in_(list(chunks)))
+    marked = func.ts_headline(literal_column("'caret_stems'::regconfig"), text, highlight_query(query), OPTIONS)
+    key = tuple_(col(DocumentEmbedding.document_id), col(DocumentEmbedding.chunk_index))
+    computed = (_similarity(vectors).label("similarity"), marked.label("marked"))
+    return scope.chunks(*stored, *computed).where(key.in_(list(chunks)))
 
 
-def similarity(questions: Sequence[Question]) -> ColumnElement[Any]:
-    """To the query in the chunk's own space."""
-    own = [(col(Note.embedder) == question.identity, 1 - question.distance) for question in questions]
-    if not own:
+def _similarity(vectors: Sequence[QueryVector]) -> ColumnElement[Any]:
+    """The similarity to the query in the chunk's own vector space."""
+    by_space = [(col(Note.embedder) == vector.identity, 1 - vector.distance) for vector in vectors]
+    if not by_space:
         return cast(null(), Float())
-    near = case(*own, else_=null())
-    # Unlike these, greatest passes over a NULL.
-    return case((near < 0, 0.0), else_=near)
+    similarity = case(*by_space, else_=null())
+    # Not greatest(): that would turn NULL into 0.
+    return case((similarity < 0, 0.0), else_=similarity)

@@ -1,4 +1,4 @@
-"""Which chunks a search is among, and whether they are few enough to be compared one by one."""
+"""Which chunks a search is limited to, and whether they are few enough to be compared one by one."""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -9,72 +9,75 @@ from sqlmodel import col
 
 from models import DocumentEmbedding, Note
 from models.base import Record
+from models.limits import limit
 from resolvers.core.database import Transaction
 
-MAX_HITS = 20
-"""Chunks on a page."""
-PER_NOTE = 3
-"""Chunks of one note on a page, as long as other notes have hits."""
-DEPTH = 50
-"""Chunks that each way of searching puts in order. Where two are fused, 20 to 50 were measured to rank best."""
-BREAK_EVEN = 300
-"""Where n of all `total` chunks are to be searched, comparing each of them costs as much as asking the index when
-n² = BREAK_EVEN · total.
+MAX_HITS = limit(20, "Hits of a search", area="Search", beyond="`BAD_USER_INPUT`, 400", minimum=1)
+MAX_HITS_PER_NOTE = limit(
+    3, "Hits of one note in a search while other notes have hits", area="Search", beyond="hits of other notes instead"
+)
+RANKING_DEPTH = 50
+"""How many chunks each ranking has. Where two are fused, 20 to 50 were measured to rank best."""
+INDEX_BREAK_EVEN = 300
+"""If n of all `total` chunks are in scope, comparing each of them costs as much as using the vector index when
+n² = INDEX_BREAK_EVEN · total.
 
-Measured at 100,000 chunks of 1,536 dimensions: each comparison takes about 4 µs, each chunk that the index visits about
-24 µs, and it visits DEPTH · total / n of them until DEPTH have passed the filter.
+Measured at 100,000 chunks of 1,536 dimensions: a comparison takes about 4 µs, a chunk that the index visits about 24 µs.
+The index visits RANKING_DEPTH · total / n chunks until RANKING_DEPTH of them have passed the filter.
 """
-LEAST_TOTAL = 30_000
-"""Fewer chunks than these in all count as these: 3,000 are compared in 12 ms, and comparing never misses one."""
+MIN_TOTAL_CHUNKS = 30_000
+"""The least that `total` counts as: 3,000 chunks are compared in 12 ms, and a comparison never misses one."""
+
+ChunkKey = tuple[UUID, int]
+"""A chunk: its note's id and its index in the note."""
+
+
+def chunk_key(row: Record) -> ChunkKey:
+    return row.document_id, row.chunk_index
 
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """The chunks of one workspace whose notes fulfil `notes`."""
+    """The chunks of the notes of one workspace that fulfil the conditions `notes`."""
 
     workspace_id: UUID
     notes: tuple[ColumnElement[bool], ...]
 
-    def within(self, *more: ColumnElement[bool]) -> "Scope":
-        return replace(self, notes=(*self.notes, *more))
+    def within(self, *conditions: ColumnElement[bool]) -> "Scope":
+        """The part of the scope that fulfils more conditions."""
+        return replace(self, notes=(*self.notes, *conditions))
 
     def chunks(self, *columns: Any) -> Select[Any]:
-        """The columns of the chunks, which are joined with their notes."""
-        joined: Select[Any] = select(*columns).select_from(DocumentEmbedding)
-        joined = joined.join(Note, col(Note.id) == col(DocumentEmbedding.document_id))
-        return joined.where(col(DocumentEmbedding.workspace_id) == self.workspace_id, *self.notes)
+        """A query for columns of the chunks, joined with their notes."""
+        query: Select[Any] = select(*columns).select_from(DocumentEmbedding)
+        query = query.join(Note, col(Note.id) == col(DocumentEmbedding.document_id))
+        return query.where(col(DocumentEmbedding.workspace_id) == self.workspace_id, *self.notes)
 
 
 async def is_large(tx: Transaction, scope: Scope) -> bool:
-    """Whether there are more chunks than should be compared one by one. Stops counting where that is clear."""
-    counted = func.sum(col(Note.chunk_count)).over(rows=(None, 0)).label("so_far")
-    mine = (col(Note.workspace_id) == scope.workspace_id, col(Note.chunk_count) > 0, *scope.notes)
-    running = select(counted).where(*mine).subquery()
+    """Whether the scope has more chunks than should be compared one by one. Stops counting when that is certain."""
+    running_total = func.sum(col(Note.chunk_count)).over(rows=(None, 0)).label("running_total")
+    in_scope = (col(Note.workspace_id) == scope.workspace_id, col(Note.chunk_count) > 0, *scope.notes)
+    totals = select(running_total).where(*in_scope).subquery()
     estimate: ColumnElement[float] = literal_column(
         "(SELECT reltuples FROM pg_class WHERE oid = 'document_embeddings'::regclass)"
     )
-    bound = func.sqrt(BREAK_EVEN * func.greatest(estimate, LEAST_TOTAL))
-    return (await tx.execute(select(running.c.so_far).where(running.c.so_far > bound).limit(1))).first() is not None
+    bound = func.sqrt(INDEX_BREAK_EVEN * func.greatest(estimate, MIN_TOTAL_CHUNKS))
+    exceeding = select(totals.c.running_total).where(totals.c.running_total > bound).limit(1)
+    return (await tx.execute(exceeding)).first() is not None
 
 
-def best(found: Subquery, by: ColumnElement[Any], *, grouped: bool) -> Select[Any]:
-    """The first DEPTH of the chunks found, in the order of `by`.
+def select_best(candidates: Subquery, by: ColumnElement[Any], *, grouped: bool) -> Select[Any]:
+    """The first RANKING_DEPTH of the candidate chunks, in the order of `by`.
 
-    Grouped, those beyond PER_NOTE of a note come only after those of all other notes.
+    Grouped, the chunks of a note beyond MAX_HITS_PER_NOTE come after those of all other notes.
     """
-    order = (by, found.c.document_id, found.c.chunk_index)
+    order = (by, candidates.c.document_id, candidates.c.chunk_index)
     if not grouped:
-        return select(found).order_by(*order).limit(DEPTH)
-    within = (by, found.c.chunk_index)
-    place = func.row_number().over(partition_by=found.c.document_id, order_by=within).label("place")
-    ranked = select(found, by.label("rank_by"), place).subquery()
-    in_turn = (ranked.c.place > PER_NOTE, ranked.c.rank_by, ranked.c.document_id, ranked.c.chunk_index)
-    return select(ranked).order_by(*in_turn).limit(DEPTH)
-
-
-Key = tuple[UUID, int]
-"""A chunk: its note's id and its index there."""
-
-
-def key(row: Record) -> Key:
-    return row.document_id, row.chunk_index
+        return select(candidates).order_by(*order).limit(RANKING_DEPTH)
+    order_in_note = (by, candidates.c.chunk_index)
+    rank_in_note = func.row_number().over(partition_by=candidates.c.document_id, order_by=order_in_note)
+    ranked = select(candidates, by.label("rank_by"), rank_in_note.label("rank_in_note")).subquery()
+    is_beyond = ranked.c.rank_in_note > MAX_HITS_PER_NOTE
+    order_by = (is_beyond, ranked.c.rank_by, ranked.c.document_id, ranked.c.chunk_index)
+    return select(ranked).order_by(*order_by).limit(RANKING_DEPTH)
