@@ -22,7 +22,7 @@ INDEX_BREAK_EVEN = 300
 """If n of all `total` chunks are in scope, comparing each of them costs as much as using the vector index when
 n² = INDEX_BREAK_EVEN · total.
 
-Measured at 100,000 chunks of 1,536 dimensions: a comparison takes about 4 µs, a chunk that the index visits about 24 µs.
+Measured at 100,000 chunks of 1,536 dimensions: a comparison takes about 4 µs, one visited by the index about 24 µs.
 The index visits RANKING_DEPTH · total / n chunks until RANKING_DEPTH of them have passed the filter.
 """
 MIN_TOTAL_CHUNKS = 30_000
