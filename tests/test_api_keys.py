@@ -15,7 +15,7 @@ from resolvers.auth.credentials import KEY_PREFIX
 from resolvers.workspaces.api_keys import MAX_KEYS
 from tests.conftest import Tenant
 from tests.support.clients import Caller
-from tests.support.rest import Told, mutated
+from tests.support.rest import EdgeResult, send_mutation
 
 SHOWN = "{ id name prefix scopes createdAt lastUsedAt revokedAt }"
 LIST = f"{{ apiKeys {SHOWN} }}"
@@ -24,8 +24,8 @@ REVOKE = f"mutation($id: ID!) {{ revokeApiKey(id: $id) {SHOWN} }}"
 ALL = sorted(SCOPES)
 
 
-async def make(caller: Caller, **fields: Any) -> Told:
-    return await mutated(caller, MAKE, input={"name": "New", **fields})
+async def make(caller: Caller, **fields: Any) -> EdgeResult:
+    return await send_mutation(caller, MAKE, input={"name": "New", **fields})
 
 
 async def own_id(key: Caller) -> str:
@@ -56,11 +56,11 @@ async def test_a_keys_life(tenant: Tenant) -> None:
     works = tenant._caller(key, None)
     assert (await works.http.get("/v1/notes")).status_code == 200
     assert (await works.http.get("/v1/me")).json()["scopes"] == ["notes:read", "users"]
-    revoked = (await mutated(admin, REVOKE, id=shown["id"])).thing
+    revoked = (await send_mutation(admin, REVOKE, id=shown["id"])).thing
     assert revoked["revokedAt"] is not None
     assert (await works.http.get("/v1/notes")).status_code == 401
     # Again is no change, and the list keeps it.
-    assert (await mutated(admin, REVOKE, id=shown["id"])).thing == revoked
+    assert (await send_mutation(admin, REVOKE, id=shown["id"])).thing == revoked
     assert [one["id"] for one in (await admin.data(LIST))["apiKeys"]] == [none["id"], full["id"], shown["id"]]
     assert [one["revokedAt"] for one in (await admin.data(LIST))["apiKeys"]] == [None, None, revoked["revokedAt"]]
 
@@ -81,7 +81,7 @@ BAD: list[tuple[str, Any]] = [
 @pytest.mark.parametrize(("field", "value"), BAD)
 async def test_bad_values_are_refused_by_name(tenant: Tenant, field: str, value: Any) -> None:
     admin = await tenant.user(Role.ADMIN)
-    assert await make(admin, **{field.partition(".")[0]: value}) == Told(code="BAD_USER_INPUT", field=field)
+    assert await make(admin, **{field.partition(".")[0]: value}) == EdgeResult(code="BAD_USER_INPUT", field=field)
     assert (await admin.data(LIST))["apiKeys"] == []
 
 
@@ -98,13 +98,13 @@ async def test_admins_only(tenant: Tenant, stranger: Tenant) -> None:
         assert await caller.code(LIST) == code
     for caller, code in ((member, "FORBIDDEN"), (other_scopes, "INSUFFICIENT_SCOPE"), (reader, "INSUFFICIENT_SCOPE")):
         assert (await make(caller)).code == code
-        assert (await mutated(caller, REVOKE, id=key["id"])).code == code
+        assert (await send_mutation(caller, REVOKE, id=key["id"])).code == code
     assert key in (await reader.data(LIST))["apiKeys"]
     for outsider in (await stranger.user(Role.ADMIN), await stranger.key()):
         for ident in (key["id"], str(uuid4()), "nobody"):
-            assert (await mutated(outsider, REVOKE, id=ident)).code == "NOT_FOUND"
+            assert (await send_mutation(outsider, REVOKE, id=ident)).code == "NOT_FOUND"
         assert key not in (await outsider.data(LIST))["apiKeys"]
-    assert (await mutated(await tenant.key("users"), REVOKE, id=key["id"])).thing["revokedAt"] is not None
+    assert (await send_mutation(await tenant.key("users"), REVOKE, id=key["id"])).thing["revokedAt"] is not None
 
 
 @pytest.mark.parametrize(
@@ -132,8 +132,8 @@ async def test_a_key_makes_none_with_more_than_its_own_scopes(
 async def test_a_key_revokes_itself_whatever_its_scopes(tenant: Tenant) -> None:
     key, other = await tenant.key("notes:read"), await tenant.key()
     ident = await own_id(key)
-    assert (await mutated(key, REVOKE, id=await own_id(other))).code == "INSUFFICIENT_SCOPE"
-    assert (await mutated(key, REVOKE, id=ident)).thing["id"] == ident
+    assert (await send_mutation(key, REVOKE, id=await own_id(other))).code == "INSUFFICIENT_SCOPE"
+    assert (await send_mutation(key, REVOKE, id=ident)).thing["id"] == ident
     assert (await key.http.get("/v1/notes")).status_code == 401
     assert (await other.http.get("/v1/notes")).status_code == 200
 
@@ -148,6 +148,6 @@ async def test_a_workspace_has_so_many_live_keys(tenant: Tenant) -> None:
         await connection.execute(insert(ApiKey), rows)
     told = await asyncio.gather(*(make(admin) for _ in range(3)))
     assert sorted(one.code or "made" for one in told) == ["UNPROCESSABLE"] * 2 + ["made"]
-    await mutated(admin, REVOKE, id=str(rows[0]["id"]))
+    await send_mutation(admin, REVOKE, id=str(rows[0]["id"]))
     assert (await make(admin)).code is None
     assert len((await admin.data(LIST))["apiKeys"]) == MAX_KEYS + 1

@@ -1,4 +1,4 @@
-"""The same case through GraphQL and through REST: one product, two ways in."""
+"""The same case through GraphQL and through REST: both edges give the same answers."""
 
 import asyncio
 import json
@@ -65,7 +65,7 @@ FULL: dict[str, Any] = {
     "kind": "podcast",
     "visibility": "shared",
     "status": "summarizing",
-    "userWrittenNote": "mine",
+    "userWrittenNote": "written",
     "enhancedNote": "enhanced",
     "summary": "summary",
     "contentText": "text",
@@ -78,14 +78,14 @@ FULL: dict[str, Any] = {
     "translationLanguage": "en",
     "meetingApp": "Zoom",
 }
-SHOWN_PERSON = {
+PERSON_IN_RESPONSE = {
     **PERSON,
     **dict.fromkeys(["profileImageUrl", "accountName", "accountDomain", "accountImageUrl"]),
 }
-SHOWN: dict[str, Any] = {
+FULL_IN_RESPONSE: dict[str, Any] = {
     **JSON_DEFAULTS,
     **{name: FULL[name] for name in FULL if name not in {"contentText", "contentJson"}},
-    "participants": [SHOWN_PERSON, {**SHOWN_PERSON, "email": "b@c", "accountName": "Acme"}],
+    "participants": [PERSON_IN_RESPONSE, {**PERSON_IN_RESPONSE, "email": "b@c", "accountName": "Acme"}],
     "transcripts": [{**SEGMENT, "translation": None}, {**SEGMENT, "text": "Hallo", "translation": "Hello"}],
     "calendarEvent": {
         **EVENT,
@@ -120,23 +120,23 @@ EMPTY: dict[str, Any] = {
     "tags": [],
     "revision": 1,
 }
-MADE = {"id", "createdAt", "updatedAt"}
+SERVER_FIELDS = {"id", "createdAt", "updatedAt"}
 # A key acts as its workspace's own user; the chunks come later.
 ONLY_GRAPHQL = {"createdBy", "contentText", "contentJson", "indexedAt", "chunkCount"}
 
 
 @dataclass
-class Told:
-    """What an edge answered: the note in the shape of /v1, or the code of a refusal and the field it names."""
+class NoteResult:
+    """The response of an edge: the note in the shape of /v1, or the code of an error and the field that it names."""
 
     note: dict[str, Any] | None = None
     code: str | None = None
     field: str | None = None
 
     @property
-    def plain(self) -> dict[str, Any]:
+    def client_fields(self) -> dict[str, Any]:
         assert self.note is not None, (self.code, self.field)
-        return {name: value for name, value in self.note.items() if name not in MADE}
+        return {name: value for name, value in self.note.items() if name not in SERVER_FIELDS}
 
 
 class GraphQLEdge:
@@ -145,17 +145,17 @@ class GraphQLEdge:
     def __init__(self, caller: Caller) -> None:
         self.caller = caller
 
-    async def create(self, **fields: Any) -> Told:
-        return self._told(await self._post(CREATE, input=as_enums(fields)), "createNote")
+    async def create(self, **fields: Any) -> NoteResult:
+        return self._result(await self._post(CREATE, input=as_enums(fields)), "createNote")
 
-    async def update(self, note_id: str, revision: int | None = None, **fields: Any) -> Told:
-        return self._told(await self._post(UPDATE, id=note_id, input=as_enums(fields), r=revision), "updateNote")
+    async def update(self, note_id: str, revision: int | None = None, **fields: Any) -> NoteResult:
+        return self._result(await self._post(UPDATE, id=note_id, input=as_enums(fields), r=revision), "updateNote")
 
-    async def get(self, note_id: str) -> Told:
-        return self._told(await self._post(GET, id=note_id), "note")
+    async def get(self, note_id: str) -> NoteResult:
+        return self._result(await self._post(GET, id=note_id), "note")
 
-    async def delete(self, note_id: str) -> Told:
-        return self._told(await self._post(DELETE, id=note_id), "deleteNote")
+    async def delete(self, note_id: str) -> NoteResult:
+        return self._result(await self._post(DELETE, id=note_id), "deleteNote")
 
     async def _post(self, query: str, **variables: Any) -> dict[str, Any]:
         # Not through httpx's own encoder, which refuses what a hostile client would send.
@@ -168,14 +168,14 @@ class GraphQLEdge:
         return answer
 
     @staticmethod
-    def _told(answer: dict[str, Any], name: str) -> Told:
+    def _result(answer: dict[str, Any], name: str) -> NoteResult:
         if "errors" in answer:
             extensions = answer["errors"][0]["extensions"]
-            return Told(code=extensions["code"], field=extensions.get("field"))
+            return NoteResult(code=extensions["code"], field=extensions.get("field"))
         value = answer["data"][name]
         if value is None:
-            return Told(code="NOT_FOUND")
-        return Told(as_v1(value) if isinstance(value, dict) else {"id": value})
+            return NoteResult(code="NOT_FOUND")
+        return NoteResult(as_v1(value) if isinstance(value, dict) else {"id": value})
 
 
 class RestEdge:
@@ -184,28 +184,28 @@ class RestEdge:
     def __init__(self, caller: Caller) -> None:
         self.caller = caller
 
-    async def create(self, **fields: Any) -> Told:
-        return await self._told("POST", "/v1/notes", fields, 201)
+    async def create(self, **fields: Any) -> NoteResult:
+        return await self._result("POST", "/v1/notes", fields, 201)
 
-    async def update(self, note_id: str, revision: int | None = None, **fields: Any) -> Told:
+    async def update(self, note_id: str, revision: int | None = None, **fields: Any) -> NoteResult:
         headers = {} if revision is None else {"If-Match": f'"{revision}"'}
-        return await self._told("PATCH", f"/v1/notes/{note_id}", fields, 200, **headers)
+        return await self._result("PATCH", f"/v1/notes/{note_id}", fields, 200, **headers)
 
-    async def get(self, note_id: str) -> Told:
-        return await self._told("GET", f"/v1/notes/{note_id}", None, 200)
+    async def get(self, note_id: str) -> NoteResult:
+        return await self._result("GET", f"/v1/notes/{note_id}", None, 200)
 
-    async def delete(self, note_id: str) -> Told:
-        return await self._told("DELETE", f"/v1/notes/{note_id}", None, 200)
+    async def delete(self, note_id: str) -> NoteResult:
+        return await self._result("DELETE", f"/v1/notes/{note_id}", None, 200)
 
-    async def _told(self, method: str, path: str, fields: Any, status: int, **headers: str) -> Told:
+    async def _result(self, method: str, path: str, fields: Any, status: int, **headers: str) -> NoteResult:
         body = None if fields is None else json.dumps(fields)
         headers = {**headers, "Content-Type": "application/json"}
         response = await self.caller.http.request(method, path, content=body, headers=headers)
         answer = response.json()
         if response.status_code != status:
             assert response.status_code < 500, answer
-            return Told(code=CODES[answer["code"]], field=answer["error"].get("param"))
-        return Told(answer.get("note", {}))
+            return NoteResult(code=CODES[answer["code"]], field=answer["error"].get("param"))
+        return NoteResult(answer.get("note", {}))
 
 
 CODES = {
@@ -231,20 +231,20 @@ def as_enums(fields: dict[str, Any]) -> dict[str, Any]:
 
 def as_v1(note: dict[str, Any]) -> dict[str, Any]:
     """A note of GraphQL in the shape of /v1."""
-    shown = {name: value for name, value in note.items() if name not in ONLY_GRAPHQL}
+    content = {name: value for name, value in note.items() if name not in ONLY_GRAPHQL}
     for name in ENUMS:
-        shown[name] = shown[name].lower().replace("_", "-")
-    assert shown["transcripts"]["totalCount"] == len(shown["transcripts"]["nodes"])
-    shown["transcripts"] = shown["transcripts"]["nodes"]
-    for place in (shown, shown["calendarEvent"] or {}):
-        for name in {"createdAt", "updatedAt", "startsAt", "endsAt"} & place.keys():
-            place[name] = place[name] and millis(place[name])
-    return shown
+        content[name] = content[name].lower().replace("_", "-")
+    assert content["transcripts"]["totalCount"] == len(content["transcripts"]["nodes"])
+    content["transcripts"] = content["transcripts"]["nodes"]
+    for values in (content, content["calendarEvent"] or {}):
+        for name in {"createdAt", "updatedAt", "startsAt", "endsAt"} & values.keys():
+            values[name] = values[name] and millis(values[name])
+    return content
 
 
 def millis(moment: str) -> str:
-    whole, _, fraction = moment.removesuffix("Z").partition(".")
-    return f"{whole}.{fraction[:3].ljust(3, '0')}Z"
+    seconds, _, fraction = moment.removesuffix("Z").partition(".")
+    return f"{seconds}.{fraction[:3].ljust(3, '0')}Z"
 
 
 Edge = GraphQLEdge | RestEdge
@@ -253,13 +253,13 @@ EDGES: list[Callable[[Caller], Edge]] = [GraphQLEdge, RestEdge]
 
 @pytest.fixture(params=EDGES, ids=["graphql", "rest"])
 async def edge(request: pytest.FixtureRequest, tenant: Tenant) -> Edge:
-    made: Edge = request.param(await tenant.key())
-    return made
+    edge: Edge = request.param(await tenant.key())
+    return edge
 
 
 @pytest.fixture
 def other(edge: Edge) -> Edge:
-    """The other way in, with the same key."""
+    """The other edge, with the same key."""
     return RestEdge(edge.caller) if isinstance(edge, GraphQLEdge) else GraphQLEdge(edge.caller)
 
 
@@ -271,46 +271,54 @@ async def tag(tenant: Tenant, name: str) -> str:
     return str(tag_id)
 
 
-async def test_a_whole_note_written_at_one_edge_is_the_same_at_both(edge: Edge, other: Edge, tenant: Tenant) -> None:
+async def test_a_note_created_at_one_edge_is_the_same_at_both(edge: Edge, other: Edge, tenant: Tenant) -> None:
     tags = [await tag(tenant, name) for name in ("b", "a")]
-    made = await edge.create(**FULL, tagIds=tags)
-    shown = [{"id": tags[1], "name": "a", "color": "#112233"}, {"id": tags[0], "name": "b", "color": "#112233"}]
-    assert made.plain == {**SHOWN, "tags": shown}
-    assert made.note is not None
-    assert (await edge.get(made.note["id"])).note == (await other.get(made.note["id"])).note == made.note
-    assert made.note["createdAt"] == made.note["updatedAt"]
-    extra = (await edge.caller.data(GET, id=made.note["id"]))["note"]
+    created = await edge.create(**FULL, tagIds=tags)
+    note_tags = [{"id": tags[1], "name": "a", "color": "#112233"}, {"id": tags[0], "name": "b", "color": "#112233"}]
+    assert created.client_fields == {**FULL_IN_RESPONSE, "tags": note_tags}
+    assert created.note is not None
+    assert (await edge.get(created.note["id"])).note == (await other.get(created.note["id"])).note == created.note
+    assert created.note["createdAt"] == created.note["updatedAt"]
+    extra = (await edge.caller.data(GET, id=created.note["id"]))["note"]
     assert (extra["contentText"], extra["contentJson"]) == ("text", FULL["contentJson"])
 
 
 async def test_a_new_note_has_the_same_defaults_at_both(edge: Edge, other: Edge) -> None:
-    made = await edge.create(title="A")
-    assert made.plain == EMPTY
-    assert made.note is not None
-    assert (await other.get(made.note["id"])).note == made.note
-    spoken = await edge.create(title="A", transcripts=[SEGMENT])
-    assert spoken.plain == {**EMPTY, "status": "completed", "transcripts": [{**SEGMENT, "translation": None}]}
+    created = await edge.create(title="A")
+    assert created.client_fields == EMPTY
+    assert created.note is not None
+    assert (await other.get(created.note["id"])).note == created.note
+    with_transcript = await edge.create(title="A", transcripts=[SEGMENT])
+    assert with_transcript.client_fields == {
+        **EMPTY,
+        "status": "completed",
+        "transcripts": [{**SEGMENT, "translation": None}],
+    }
 
 
-async def test_a_change_keeps_what_was_not_sent_and_null_clears(edge: Edge, other: Edge) -> None:
-    made = await edge.create(**FULL)
-    assert made.note is not None
+async def test_an_update_keeps_fields_that_were_not_sent_and_null_clears(edge: Edge, other: Edge) -> None:
+    created = await edge.create(**FULL)
+    assert created.note is not None
     nulls = dict.fromkeys(["calendarEvent", "inputLanguage", "translationLanguage", "meetingApp"])
-    changed = await edge.update(made.note["id"], title="B", contentJson=None, **nulls)
-    assert changed.plain == {**SHOWN, **nulls, "title": "B", "revision": 2}
-    assert (await other.get(made.note["id"])).note == changed.note
-    assert (await other.caller.data(GET, id=made.note["id"]))["note"]["contentJson"] is None
+    changed = await edge.update(created.note["id"], title="B", contentJson=None, **nulls)
+    assert changed.client_fields == {**FULL_IN_RESPONSE, **nulls, "title": "B", "revision": 2}
+    assert (await other.get(created.note["id"])).note == changed.note
+    assert (await other.caller.data(GET, id=created.note["id"]))["note"]["contentJson"] is None
     lists: dict[str, Any] = {"participants": [], "transcripts": []}
-    assert (await other.update(made.note["id"], **lists)).plain == {**changed.plain, **lists, "revision": 3}
+    assert (await other.update(created.note["id"], **lists)).client_fields == {
+        **changed.client_fields,
+        **lists,
+        "revision": 3,
+    }
 
 
-async def test_null_is_refused_where_there_is_no_null(edge: Edge) -> None:
-    made = await edge.create(title="A")
-    assert made.note is not None
+async def test_null_is_refused_for_fields_that_are_not_nullable(edge: Edge) -> None:
+    created = await edge.create(title="A")
+    assert created.note is not None
     texts = ("title", "userWrittenNote", "enhancedNote", "summary", "contentText")
     for field in (*texts, *sorted(ENUMS), "tagIds", "participants", "transcripts", "totalDurationSec"):
-        assert await edge.update(made.note["id"], **{field: None}) == Told(code="BAD_USER_INPUT", field=field)
-    assert (await edge.get(made.note["id"])).note == made.note
+        assert await edge.update(created.note["id"], **{field: None}) == NoteResult(code="BAD_USER_INPUT", field=field)
+    assert (await edge.get(created.note["id"])).note == created.note
 
 
 BAD: list[tuple[str, Any]] = [
@@ -334,9 +342,9 @@ BAD: list[tuple[str, Any]] = [
 
 
 @pytest.mark.parametrize(("field", "value"), BAD, ids=[f"{number}-{field}" for number, (field, _) in enumerate(BAD)])
-async def test_bad_values_are_refused_by_name_at_both(edge: Edge, field: str, value: object) -> None:
+async def test_both_edges_name_the_invalid_field(edge: Edge, field: str, value: object) -> None:
     fields = {"title": "A", field.partition(".")[0]: value}
-    assert await edge.create(**fields) == Told(code="BAD_USER_INPUT", field=field)
+    assert await edge.create(**fields) == NoteResult(code="BAD_USER_INPUT", field=field)
 
 
 @pytest.mark.parametrize(
@@ -361,9 +369,9 @@ async def test_bad_values_are_refused_by_name_at_both(edge: Edge, field: str, va
     ],
 )
 async def test_wrong_types_are_refused_at_both(edge: Edge, field: str, value: object) -> None:
-    told = await edge.create(**{"title": "A", field: value})
+    result = await edge.create(**{"title": "A", field: value})
     # What is no JSON at all, GraphQL refuses before it looks at the operation.
-    assert told.code in {"BAD_USER_INPUT", "HTTP 400"}
+    assert result.code in {"BAD_USER_INPUT", "HTTP 400"}
 
 
 @pytest.mark.parametrize(
@@ -372,51 +380,51 @@ async def test_wrong_types_are_refused_at_both(edge: Edge, field: str, value: ob
         ("title", "🙂" * 500),
         ("summary", "é" * 500_000),
         ("transcripts", [SEGMENT] * 100),
-        ("participants", [SHOWN_PERSON] * 500),
+        ("participants", [PERSON_IN_RESPONSE] * 500),
         ("totalDurationSec", 10_000_000),
     ],
 )
-async def test_the_most_that_is_allowed_is_kept(edge: Edge, other: Edge, field: str, value: Any) -> None:
-    made = await edge.create(**{"title": "A", field: value})
-    assert made.note is not None
-    shown = [{**SEGMENT, "translation": None}] * 100 if field == "transcripts" else value
-    assert made.note[field] == shown
-    assert (await other.get(made.note["id"])).note == made.note
+async def test_values_at_their_limits_are_stored(edge: Edge, other: Edge, field: str, value: Any) -> None:
+    created = await edge.create(**{"title": "A", field: value})
+    assert created.note is not None
+    expected = [{**SEGMENT, "translation": None}] * 100 if field == "transcripts" else value
+    assert created.note[field] == expected
+    assert (await other.get(created.note["id"])).note == created.note
 
 
 async def test_an_unknown_tag_is_unprocessable(edge: Edge, tenant: Tenant, stranger: Tenant) -> None:
     foreign = await tag(stranger, "theirs")
     for unknown in (foreign, str(uuid.uuid4())):
-        assert await edge.create(title="A", tagIds=[unknown]) == Told(code="UNPROCESSABLE", field="tagIds")
+        assert await edge.create(title="A", tagIds=[unknown]) == NoteResult(code="UNPROCESSABLE", field="tagIds")
 
 
-async def test_revisions(edge: Edge, other: Edge) -> None:
-    made = await edge.create(title="A")
-    assert made.note is not None
-    ident = made.note["id"]
-    assert (await edge.update(ident, 1, title="B")).plain == {**EMPTY, "title": "B", "revision": 2}
+async def test_a_stale_revision_is_refused(edge: Edge, other: Edge) -> None:
+    created = await edge.create(title="A")
+    assert created.note is not None
+    ident = created.note["id"]
+    assert (await edge.update(ident, 1, title="B")).client_fields == {**EMPTY, "title": "B", "revision": 2}
     for way in (edge, other):
-        assert await way.update(ident, 1, title="C") == Told(code="STALE_REVISION")
-    assert (await other.update(ident, 2, title="C")).plain["revision"] == 3
-    told = await asyncio.gather(*(way.update(ident, 3, title="D") for way in (edge, other) for _ in range(4)))
-    assert sorted(one.code or "won" for one in told) == ["STALE_REVISION"] * 7 + ["won"]
+        assert await way.update(ident, 1, title="C") == NoteResult(code="STALE_REVISION")
+    assert (await other.update(ident, 2, title="C")).client_fields["revision"] == 3
+    results = await asyncio.gather(*(way.update(ident, 3, title="D") for way in (edge, other) for _ in range(4)))
+    assert sorted(one.code or "won" for one in results) == ["STALE_REVISION"] * 7 + ["won"]
 
 
 @pytest.mark.parametrize("ident", [NOBODY, "nobody", "x" * 300, "%00", "🙂"])
-async def test_what_is_not_there_is_not_found(edge: Edge, ident: str) -> None:
-    for told in (await edge.get(ident), await edge.update(ident, title="B"), await edge.delete(ident)):
-        assert told == Told(code="NOT_FOUND")
+async def test_a_missing_note_is_not_found(edge: Edge, ident: str) -> None:
+    for result in (await edge.get(ident), await edge.update(ident, title="B"), await edge.delete(ident)):
+        assert result == NoteResult(code="NOT_FOUND")
 
 
-async def test_what_one_edge_deletes_is_gone_at_both(edge: Edge, other: Edge) -> None:
-    made = await edge.create(title="A")
-    assert made.note is not None
-    assert (await edge.delete(made.note["id"])).code is None
-    assert [(await way.get(made.note["id"])).code for way in (edge, other)] == ["NOT_FOUND"] * 2
-    assert [(await way.delete(made.note["id"])).code for way in (edge, other)] == ["NOT_FOUND"] * 2
+async def test_a_note_deleted_at_one_edge_is_deleted_at_both(edge: Edge, other: Edge) -> None:
+    created = await edge.create(title="A")
+    assert created.note is not None
+    assert (await edge.delete(created.note["id"])).code is None
+    assert [(await way.get(created.note["id"])).code for way in (edge, other)] == ["NOT_FOUND"] * 2
+    assert [(await way.delete(created.note["id"])).code for way in (edge, other)] == ["NOT_FOUND"] * 2
 
 
-async def test_append(tenant: Tenant) -> None:
+async def test_appended_segments_follow_the_others(tenant: Tenant) -> None:
     key = await tenant.key()
     note = (await key.data(CREATE, input={"title": "A", "transcripts": [SEGMENT]}))["createNote"]
     done = await key.data(APPEND, id=note["id"], segments=[{**SEGMENT, "text": "2"}, {**SEGMENT, "text": "3"}])
@@ -494,7 +502,7 @@ async def test_lists_are_the_same_at_both(tenant: Tenant) -> None:
         ),
     ],
 )
-async def test_lists_that_are_refused_at_both(
+async def test_both_edges_refuse_the_same_lists(
     tenant: Tenant, variables: dict[str, Any], query: dict[str, str], codes: tuple[str, int], fields: tuple[str, str]
 ) -> None:
     key = await tenant.key()
@@ -517,13 +525,13 @@ INDEX = "mutation($id: ID!, $c: String) { indexNote(noteId: $id, content: $c) { 
 FORGET = "mutation($id: ID!) { deleteEmbeddings(noteId: $id) }"
 
 
-async def made(key: Caller, **fields: Any) -> str:
+async def create_note(key: Caller, **fields: Any) -> str:
     return str((await key.data(CREATE, input={"title": "A", **fields}))["createNote"]["id"])
 
 
 async def test_conversations_are_the_same_at_both(tenant: Tenant) -> None:
     user = await tenant.user()
-    note = await made(user)
+    note = await create_note(user)
     first = (await user.data(CONVERSE, i={"noteId": note, "title": "One"}))["createConversation"]
     response = await user.http.post("/api/v1/ai/conversations", json={"document_id": note, "title": "Two"})
     second = response.json()
@@ -566,11 +574,11 @@ def codes(answer: dict[str, Any], response: httpx.Response) -> tuple[str, int]:
         ("OWN", "\x00", ("BAD_USER_INPUT", 422)),
     ],
 )
-async def test_conversations_that_are_refused_at_both(
+async def test_both_edges_refuse_the_same_conversations(
     tenant: Tenant, note: str, title: str | None, expected: tuple[str, int]
 ) -> None:
     user = await tenant.user()
-    note = await made(user) if note == "OWN" else note
+    note = await create_note(user) if note == "OWN" else note
     answer = await user.graphql(CONVERSE, i={"noteId": note, "title": title})
     response = await user.http.post("/api/v1/ai/conversations", json={"document_id": note, "title": title})
     assert codes(answer, response) == expected
@@ -578,7 +586,7 @@ async def test_conversations_that_are_refused_at_both(
 
 async def test_search_and_indexing_are_the_same_at_both(tenant: Tenant) -> None:
     user = await tenant.user()
-    lunch, heating = await made(user, title="Lunch"), await made(user, title="Heating")
+    lunch, heating = await create_note(user, title="Lunch"), await create_note(user, title="Heating")
     text = {lunch: "We will order pizza on Friday.", heating: "The heating is broken. " * 60}
     body = {"document_id": heating, "content": text[heating]}
     response = await user.http.post("/api/v1/ai/embeddings/index", json=body)
@@ -590,8 +598,8 @@ async def test_search_and_indexing_are_the_same_at_both(tenant: Tenant) -> None:
 
     for exclude in (False, True):
         hits = (await user.data(SEARCH, q="pizza", first=20, mode="SEMANTIC", note=lunch, x=exclude))["search"]
-        asked = {"query": "pizza", "document_id": lunch, "top_k": 20, "exclude_current_document": exclude}
-        answer = (await user.http.post("/api/v1/ai/embeddings/search", json=asked)).json()
+        query = {"query": "pizza", "document_id": lunch, "top_k": 20, "exclude_current_document": exclude}
+        answer = (await user.http.post("/api/v1/ai/embeddings/search", json=query)).json()
         assert answer == {
             "document_id": lunch,
             "query": "pizza",
@@ -614,10 +622,10 @@ async def test_search_and_indexing_are_the_same_at_both(tenant: Tenant) -> None:
     assert (await user.data(SEARCH, q="pizza"))["search"] == []
 
 
-async def test_what_a_search_tells(tenant: Tenant) -> None:
+async def test_the_fields_of_a_search_result(tenant: Tenant) -> None:
     """Only GraphQL has the modes, the filter and the marked words; REST searches by meaning."""
     user = await tenant.user()
-    note, other = await made(user, title="Lunch", kind="PODCAST"), await made(user, title="Heating")
+    note, other = await create_note(user, title="Lunch", kind="PODCAST"), await create_note(user, title="Heating")
     await user.data(INDEX, id=note, c="We order <b>pizzas</b>.")
     await user.data(INDEX, id=other, c="The heating is broken.")
     [hit] = (await user.data(SEARCH, q="pizza", mode="TEXT"))["search"]
@@ -663,7 +671,7 @@ SEARCH_REFUSED: list[tuple[dict[str, Any], str, str]] = [
 
 @pytest.mark.parametrize("mode", ["HYBRID", "SEMANTIC", "TEXT"])
 @pytest.mark.parametrize(("variables", "code", "field"), SEARCH_REFUSED)
-async def test_searches_that_are_refused(
+async def test_invalid_searches_are_refused(
     tenant: Tenant, variables: dict[str, Any], code: str, field: str, mode: str
 ) -> None:
     user = await tenant.user()
@@ -672,7 +680,7 @@ async def test_searches_that_are_refused(
 
 
 def of_graphql(answer: dict[str, Any]) -> Any:
-    """The notes of the hits, or the code of the refusal."""
+    """The notes of the results, or the code of the error."""
     if "errors" in answer:
         return answer["errors"][0]["extensions"]["code"]
     return [hit["note"]["id"] for hit in answer["data"]["search"]]
@@ -685,25 +693,27 @@ def of_rest(answer: httpx.Response) -> Any:
 
 
 @pytest.mark.parametrize("how", ["deleted", "private", "unshared"])
-async def test_what_is_gone_is_not_found_by_the_very_next_search(tenant: Tenant, stranger: Tenant, how: str) -> None:
+async def test_the_next_search_leaves_out_notes_that_are_no_longer_readable(
+    tenant: Tenant, stranger: Tenant, how: str
+) -> None:
     owner, member, outsider = await tenant.user(), await tenant.user(), await stranger.user()
-    note, own = await made(owner), await made(member)
+    note, own = await create_note(owner), await create_note(member)
     await owner.data(INDEX, id=note, c="The heating is broken.")
     await owner.data(
         "mutation($n: ID!, $u: ID!) { shareNote(noteId: $n, userId: $u) { id } }", n=note, u=str(outsider.user_id)
     )
     reader, around = (outsider, note) if how == "unshared" else (member, own)
 
-    async def found() -> list[Any]:
+    async def count_in_each_mode() -> list[Any]:
         ways = [
             await reader.graphql(SEARCH, q="heating", mode=mode, note=around) for mode in ("HYBRID", "SEMANTIC", "TEXT")
         ]
-        asked = {"query": "heating", "document_id": around}
-        answer = await reader.http.post("/api/v1/ai/embeddings/search", json=asked)
-        told = [*map(of_graphql, ways), of_rest(answer)]
-        return [len([hit for hit in hits if hit == note]) if isinstance(hits, list) else hits for hits in told]
+        query = {"query": "heating", "document_id": around}
+        answer = await reader.http.post("/api/v1/ai/embeddings/search", json=query)
+        result = [*map(of_graphql, ways), of_rest(answer)]
+        return [len([hit for hit in hits if hit == note]) if isinstance(hits, list) else hits for hits in result]
 
-    assert await found() == [1, 1, 1, 1]
+    assert await count_in_each_mode() == [1, 1, 1, 1]
     if how == "deleted":
         await owner.data(DELETE, id=note)
     elif how == "private":
@@ -712,7 +722,7 @@ async def test_what_is_gone_is_not_found_by_the_very_next_search(tenant: Tenant,
         await owner.data(
             "mutation($n: ID!, $u: ID!) { unshareNote(noteId: $n, userId: $u) { id } }", n=note, u=str(outsider.user_id)
         )
-    assert await found() == (["NOT_FOUND"] * 3 + [404] if how == "unshared" else [0, 0, 0, 0])
+    assert await count_in_each_mode() == (["NOT_FOUND"] * 3 + [404] if how == "unshared" else [0, 0, 0, 0])
 
 
 @pytest.mark.parametrize(
@@ -725,33 +735,33 @@ async def test_what_is_gone_is_not_found_by_the_very_next_search(tenant: Tenant,
         ({"q": "x", "first": 21}, {"query": "x", "top_k": 21}),
     ],
 )
-async def test_searches_that_are_refused_at_both(
+async def test_both_edges_refuse_the_same_searches(
     tenant: Tenant, variables: dict[str, Any], body: dict[str, Any]
 ) -> None:
     user = await tenant.user()
-    note = await made(user)
+    note = await create_note(user)
     response = await user.http.post("/api/v1/ai/embeddings/search", json={**body, "document_id": note})
     assert codes(await user.graphql(SEARCH, **variables), response) == ("BAD_USER_INPUT", 422)
 
 
 @pytest.mark.parametrize("content", ["\x00", "x" * 500_001])
-async def test_texts_that_are_not_indexed_at_either(tenant: Tenant, content: str) -> None:
+async def test_both_edges_refuse_to_index_the_same_texts(tenant: Tenant, content: str) -> None:
     user = await tenant.user()
-    note = await made(user)
+    note = await create_note(user)
     response = await user.http.post("/api/v1/ai/embeddings/index", json={"document_id": note, "content": content})
     assert codes(await user.graphql(INDEX, id=note, c=content), response) == ("BAD_USER_INPUT", 422)
 
 
 async def test_messages_are_the_same_at_both(tenant: Tenant) -> None:
     user = await tenant.user()
-    talk = (await user.data(CONVERSE, i={"noteId": await made(user), "title": "T"}))["createConversation"]["id"]
+    talk = (await user.data(CONVERSE, i={"noteId": await create_note(user), "title": "T"}))["createConversation"]["id"]
     send = 'mutation($c: ID!) { sendMessage(conversationId: $c, input: {message: "Hi"}) { reply { id } } }'
     reply = (await user.data(send, c=talk))["sendMessage"]["reply"]["id"]
     follow = "subscription($m: ID!) { reply(messageId: $m) { __typename } }"
     assert (await user.subscribed(follow, m=reply))[-1]["data"]["reply"]["__typename"] == "ReplyDone"
     query = """query($id: ID!) { conversation(id: $id) {
       messages { totalCount nodes { id role content tokenCount createdAt updatedAt } } } }"""
-    shown = (await user.data(query, id=talk))["conversation"]["messages"]
+    response = (await user.data(query, id=talk))["conversation"]["messages"]
     answer = (await user.http.get(f"/api/v1/ai/conversations/{talk}/messages")).json()
     assert answer == {
         "total": 2,
@@ -766,19 +776,19 @@ async def test_messages_are_the_same_at_both(tenant: Tenant) -> None:
                 "created_at": one["createdAt"],
                 "updated_at": one["updatedAt"],
             }
-            for one in shown["nodes"]
+            for one in response["nodes"]
         ],
     }
-    assert [one["content"] for one in shown["nodes"]] == ["Hi", "All is well."]
-    assert shown["totalCount"] == 2
+    assert [one["content"] for one in response["nodes"]] == ["Hi", "All is well."]
+    assert response["totalCount"] == 2
 
 
 @pytest.mark.parametrize(
     ("field", "value"), [("message", ""), ("message", "x" * 32_001), ("message", "\x00"), ("modelId", "gpt-17")]
 )
-async def test_questions_that_are_refused_at_both(tenant: Tenant, field: str, value: str) -> None:
+async def test_both_edges_refuse_the_same_messages(tenant: Tenant, field: str, value: str) -> None:
     user = await tenant.user()
-    talk = (await user.data(CONVERSE, i={"noteId": await made(user)}))["createConversation"]["id"]
+    talk = (await user.data(CONVERSE, i={"noteId": await create_note(user)}))["createConversation"]["id"]
     question = {"message": "Hi", field: value}
     send = "mutation($c: ID!, $i: SendMessageInput!) { sendMessage(conversationId: $c, input: $i) { reply { id } } }"
     answer = await user.graphql(send, c=talk, i=question)

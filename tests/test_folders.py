@@ -12,7 +12,7 @@ from models.base import new_id
 from models.folder import MAX_FOLDER_DEPTH, MAX_FOLDER_NAME, MAX_FOLDERS, MAX_ICON
 from tests.conftest import Tenant
 from tests.support.clients import Caller
-from tests.support.rest import Told, asked, mutated
+from tests.support.rest import EdgeResult, send_mutation, send_rest
 from tests.test_edges import millis
 from tests.test_main_job import CREATE
 
@@ -30,22 +30,22 @@ class GraphQLFolders:
     def __init__(self, caller: Caller) -> None:
         self.caller = caller
 
-    async def create(self, **fields: Any) -> Told:
-        return as_v1(await mutated(self.caller, MAKE, input=fields))
+    async def create(self, **fields: Any) -> EdgeResult:
+        return as_v1(await send_mutation(self.caller, MAKE, input=fields))
 
-    async def update(self, ident: str, **fields: Any) -> Told:
-        return as_v1(await mutated(self.caller, CHANGE, id=ident, input=fields))
+    async def update(self, ident: str, **fields: Any) -> EdgeResult:
+        return as_v1(await send_mutation(self.caller, CHANGE, id=ident, input=fields))
 
-    async def delete(self, ident: str) -> Told:
-        return await mutated(self.caller, DELETE, id=ident)
+    async def delete(self, ident: str) -> EdgeResult:
+        return await send_mutation(self.caller, DELETE, id=ident)
 
     async def listed(self) -> list[Any]:
-        return [as_v1(Told(one)).thing for one in (await self.caller.data(LIST))["workspace"]["folders"]]
+        return [as_v1(EdgeResult(one)).thing for one in (await self.caller.data(LIST))["workspace"]["folders"]]
 
-    async def write(self, note: str | None, **fields: Any) -> Told:
+    async def write(self, note: str | None, **fields: Any) -> EdgeResult:
         if note is None:
-            return await mutated(self.caller, CREATE, input={"title": "A", **fields})
-        return await mutated(self.caller, MOVE, id=note, input=fields)
+            return await send_mutation(self.caller, CREATE, input={"title": "A", **fields})
+        return await send_mutation(self.caller, MOVE, id=note, input=fields)
 
     async def within(self, *ids: str) -> list[str]:
         page = (await self.caller.data(FIND, ids=ids))["notes"]
@@ -57,14 +57,14 @@ class RestFolders:
     def __init__(self, caller: Caller) -> None:
         self.caller = caller
 
-    async def create(self, **fields: Any) -> Told:
-        return await asked(self.caller, "POST", "/v1/folders", fields)
+    async def create(self, **fields: Any) -> EdgeResult:
+        return await send_rest(self.caller, "POST", "/v1/folders", fields)
 
-    async def update(self, ident: str, **fields: Any) -> Told:
-        return await asked(self.caller, "PATCH", f"/v1/folders/{ident}", fields)
+    async def update(self, ident: str, **fields: Any) -> EdgeResult:
+        return await send_rest(self.caller, "PATCH", f"/v1/folders/{ident}", fields)
 
-    async def delete(self, ident: str) -> Told:
-        return await asked(self.caller, "DELETE", f"/v1/folders/{ident}")
+    async def delete(self, ident: str) -> EdgeResult:
+        return await send_rest(self.caller, "DELETE", f"/v1/folders/{ident}")
 
     async def listed(self) -> list[Any]:
         answer = (await self.caller.http.get("/v1/folders")).json()
@@ -72,10 +72,10 @@ class RestFolders:
         found: list[Any] = answer["folders"]
         return found
 
-    async def write(self, note: str | None, **fields: Any) -> Told:
+    async def write(self, note: str | None, **fields: Any) -> EdgeResult:
         if note is None:
-            return await asked(self.caller, "POST", "/v1/notes", {"title": "A", **fields})
-        return await asked(self.caller, "PATCH", f"/v1/notes/{note}", fields)
+            return await send_rest(self.caller, "POST", "/v1/notes", {"title": "A", **fields})
+        return await send_rest(self.caller, "PATCH", f"/v1/notes/{note}", fields)
 
     async def within(self, *ids: str) -> list[str]:
         answer = (await self.caller.http.get("/v1/notes", params={"folderIds": ",".join(ids)})).json()
@@ -86,13 +86,13 @@ Edge = GraphQLFolders | RestFolders
 EDGES = [GraphQLFolders, RestFolders]
 
 
-def as_v1(told: Told) -> Told:
+def as_v1(told: EdgeResult) -> EdgeResult:
     """A folder of GraphQL in the shape of /v1."""
     if told.code is not None:
         return told
     folder = {name: value for name, value in told.value.items() if name not in {"parent", "isPrivate"}}
     parent = told.value["parent"]
-    return Told({**folder, "parentFolderId": parent and parent["id"], "createdAt": millis(folder["createdAt"])})
+    return EdgeResult({**folder, "parentFolderId": parent and parent["id"], "createdAt": millis(folder["createdAt"])})
 
 
 @pytest.fixture(params=EDGES, ids=["graphql", "rest"])
@@ -143,7 +143,7 @@ async def test_a_folders_life_is_the_same_at_both(edge: Edge) -> None:
     nulls = {"icon": None, "color": None, "parentFolderId": None}
     assert (await edge.update(sub["id"], **nulls)).thing == {**renamed, **nulls}
     assert (await edge.delete(top["id"])).thing == top["id"]
-    assert (await other.delete(top["id"])) == (await edge.update(top["id"], name="B")) == Told(code="NOT_FOUND")
+    assert (await other.delete(top["id"])) == (await edge.update(top["id"], name="B")) == EdgeResult(code="NOT_FOUND")
     assert await other.listed() == [{**renamed, **nulls}]
 
 
@@ -161,15 +161,15 @@ BAD: list[tuple[str, Any]] = [
 @pytest.mark.parametrize(("field", "value"), BAD)
 async def test_bad_values_are_refused_by_name(edge: Edge, field: str, value: Any) -> None:
     folder = (await edge.create(name="here")).thing
-    assert await edge.create(**{"name": "A", field: value}) == Told(code="BAD_USER_INPUT", field=field)
-    assert await edge.update(folder["id"], **{field: value}) == Told(code="BAD_USER_INPUT", field=field)
+    assert await edge.create(**{"name": "A", field: value}) == EdgeResult(code="BAD_USER_INPUT", field=field)
+    assert await edge.update(folder["id"], **{field: value}) == EdgeResult(code="BAD_USER_INPUT", field=field)
     assert await edge.listed() == [folder]
 
 
 async def test_null_is_refused_where_there_is_no_null(edge: Edge) -> None:
     folder = (await edge.create(name="here")).thing
     for field in ("name", "isPrivate"):
-        assert await edge.update(folder["id"], **{field: None}) == Told(code="BAD_USER_INPUT", field=field)
+        assert await edge.update(folder["id"], **{field: None}) == EdgeResult(code="BAD_USER_INPUT", field=field)
 
 
 async def test_the_longest_texts(edge: Edge) -> None:
@@ -199,14 +199,14 @@ async def test_who_sees_a_folder(way: type[Edge], private: bool, tenant: Tenant)
     assert await folder_of(member.caller, note) == (None if private else top["id"])
     assert await member.within(top["id"]) == ([] if private else ["A"])
 
-    gate = Told(code="NOT_FOUND" if private else "FORBIDDEN")
+    gate = EdgeResult(code="NOT_FOUND" if private else "FORBIDDEN")
     assert await member.update(top["id"], name="Mine") == await member.delete(top["id"]) == gate
     changed = await member.update(below["id"], parentFolderId=top["id"])
     made = await member.create(name="New", parentFolderId=top["id"])
     put = await member.write(note, folderId=top["id"])
     if private:
-        assert changed == made == Told(code="UNPROCESSABLE", field="parentFolderId")
-        assert put == await member.write(None, folderId=top["id"]) == Told(code="UNPROCESSABLE", field="folderId")
+        assert changed == made == EdgeResult(code="UNPROCESSABLE", field="parentFolderId")
+        assert put == await member.write(None, folderId=top["id"]) == EdgeResult(code="UNPROCESSABLE", field="folderId")
         # What a member can't see, they keep.
         await member.caller.data(MOVE, id=note, input={"title": "B"})
         assert await folder_of(creator.caller, note) == top["id"]
@@ -220,10 +220,10 @@ async def test_who_changes_a_folder(way: type[Edge], tenant: Tenant) -> None:
     folder = (await creator.create(name="A")).thing["id"]
     for one in (creator, admin, key):
         assert (await one.update(folder, name="B")).code is None
-    assert await member.update(folder, name="C") == Told(code="FORBIDDEN")
-    assert await member.update(folder) == await member.delete(folder) == Told(code="FORBIDDEN")
+    assert await member.update(folder, name="C") == EdgeResult(code="FORBIDDEN")
+    assert await member.update(folder) == await member.delete(folder) == EdgeResult(code="FORBIDDEN")
     assert (await admin.update(folder, isPrivate=True)).thing["memberCount"] == 2
-    assert await member.delete(folder) == Told(code="NOT_FOUND")
+    assert await member.delete(folder) == EdgeResult(code="NOT_FOUND")
     assert (await key.update(folder, isPrivate=False)).thing["memberCount"] == 3
     assert (await admin.delete(folder)).code is None
     # A key's own private folder is its workspace's admins' too.
@@ -240,7 +240,7 @@ async def test_who_leaves_sees_nothing_any_more(way: type[Edge], tenant: Tenant)
     [left] = [one["id"] for one in members if one["userId"] == str(goes.user_id)]
     assert (await admin.caller.http.delete(f"/v1/workspace/members/{left}")).status_code == 200
     assert await admin.listed() == [{**folder, "memberCount": 1}]
-    assert await way(goes).delete(folder["id"]) == Told(code="NOT_FOUND")
+    assert await way(goes).delete(folder["id"]) == EdgeResult(code="NOT_FOUND")
 
 
 async def test_another_workspaces_folder_is_not_there(edge: Edge, stranger: Tenant) -> None:
@@ -248,10 +248,10 @@ async def test_another_workspaces_folder_is_not_there(edge: Edge, stranger: Tena
     own = (await edge.create(name="Own")).thing["id"]
     for ident in (theirs, str(uuid.uuid4())):
         parent, folder = (
-            Told(code="UNPROCESSABLE", field="parentFolderId"),
-            Told(code="UNPROCESSABLE", field="folderId"),
+            EdgeResult(code="UNPROCESSABLE", field="parentFolderId"),
+            EdgeResult(code="UNPROCESSABLE", field="folderId"),
         )
-        assert await edge.update(ident, name="Mine") == await edge.delete(ident) == Told(code="NOT_FOUND")
+        assert await edge.update(ident, name="Mine") == await edge.delete(ident) == EdgeResult(code="NOT_FOUND")
         assert await edge.create(name="A", parentFolderId=ident) == parent
         assert await edge.update(own, parentFolderId=ident) == parent
         assert await edge.write(None, folderId=ident) == folder
@@ -267,11 +267,11 @@ async def test_a_folder_of_ones_other_workspace_is_not_for_this_note(tenant: Ten
         await connection.execute(insert(Folder.metadata.tables["members"]), [member])
     [theirs] = await chain(stranger, 1)
     edge = GraphQLFolders(user)
-    unknown = Told(code="UNPROCESSABLE", field="folderId")
+    unknown = EdgeResult(code="UNPROCESSABLE", field="folderId")
     assert await edge.write(None, folderId=theirs) == unknown
     assert await edge.write(await note_in(user, None), folderId=theirs) == unknown
     own = (await edge.create(name="Own")).thing["id"]
-    refused = Told(code="UNPROCESSABLE", field="parentFolderId")
+    refused = EdgeResult(code="UNPROCESSABLE", field="parentFolderId")
     assert await edge.update(own, parentFolderId=theirs) == refused
     both = await user.data("{ viewer { workspaces { folders { id } } } }")
     shown = [[folder["id"] for folder in one["folders"]] for one in both["viewer"]["workspaces"]]
@@ -281,7 +281,7 @@ async def test_a_folder_of_ones_other_workspace_is_not_for_this_note(tenant: Ten
 async def test_a_circle_is_refused(edge: Edge, tenant: Tenant) -> None:
     admin = type(edge)(await tenant.user(Role.ADMIN))
     top, middle, low = await chain(tenant, 3)
-    refused = Told(code="UNPROCESSABLE", field="parentFolderId")
+    refused = EdgeResult(code="UNPROCESSABLE", field="parentFolderId")
     for folder, parent in ((top, top), (top, middle), (top, low), (middle, low), (low, low)):
         assert await admin.update(folder, parentFolderId=parent) == refused, (folder, parent)
     assert (await admin.update(low, parentFolderId=top)).thing["parentFolderId"] == top
@@ -298,7 +298,7 @@ async def test_of_two_moves_into_each_other_one_is_refused(edge: Edge) -> None:
 async def test_folders_are_so_deep(edge: Edge, tenant: Tenant) -> None:
     admin = type(edge)(await tenant.user(Role.ADMIN))
     ids = await chain(tenant, MAX_FOLDER_DEPTH - 1)
-    refused = Told(code="UNPROCESSABLE", field="parentFolderId")
+    refused = EdgeResult(code="UNPROCESSABLE", field="parentFolderId")
     last = (await admin.create(name="last", parentFolderId=ids[-1])).thing["id"]
     assert await admin.create(name="one more", parentFolderId=last) == refused
     # What is moved takes along all below it.
@@ -362,7 +362,7 @@ async def test_a_notes_folder_is_a_field_as_any(edge: Edge) -> None:
     await edge.write(made, folderId=None)
     assert (await edge.caller.data(NOTE, id=made))["note"] == {"revision": 4, "folder": None}
     assert await edge.within(a, b) == []
-    assert await edge.write(made, folderId="x") == Told(code="BAD_USER_INPUT", field="folderId")
+    assert await edge.write(made, folderId="x") == EdgeResult(code="BAD_USER_INPUT", field="folderId")
 
 
 async def test_a_note_of_rest_names_no_folder(tenant: Tenant) -> None:

@@ -13,7 +13,7 @@ from models.people import MAX_DESCRIPTION, MAX_NAME
 from resolvers.workspaces.groups import MAX_GROUPS
 from tests.conftest import Tenant
 from tests.support.clients import Caller
-from tests.support.rest import Told, asked, mutated
+from tests.support.rest import EdgeResult, send_mutation, send_rest
 from tests.test_edges import millis
 
 SHOWN = "{ id name description createdAt }"
@@ -34,35 +34,35 @@ class GraphQLGroups:
     def __init__(self, caller: Caller) -> None:
         self.caller = caller
 
-    async def create(self, **fields: Any) -> Told:
-        return self._shown(await mutated(self.caller, MAKE, input=fields))
+    async def create(self, **fields: Any) -> EdgeResult:
+        return self._shown(await send_mutation(self.caller, MAKE, input=fields))
 
-    async def update(self, ident: str, **fields: Any) -> Told:
-        return self._shown(await mutated(self.caller, CHANGE, id=ident, input=fields))
+    async def update(self, ident: str, **fields: Any) -> EdgeResult:
+        return self._shown(await send_mutation(self.caller, CHANGE, id=ident, input=fields))
 
-    async def delete(self, ident: str) -> Told:
-        return await mutated(self.caller, DELETE, id=ident)
+    async def delete(self, ident: str) -> EdgeResult:
+        return await send_mutation(self.caller, DELETE, id=ident)
 
     async def list(self) -> list[Any]:
         return list(map(shown, (await self.caller.data(LIST))["workspace"]["groups"]))
 
     @staticmethod
-    def _shown(told: Told) -> Told:
-        return told if told.code else Told(shown(told.value))
+    def _shown(told: EdgeResult) -> EdgeResult:
+        return told if told.code else EdgeResult(shown(told.value))
 
 
 class RestGroups:
     def __init__(self, caller: Caller) -> None:
         self.caller = caller
 
-    async def create(self, **fields: Any) -> Told:
-        return await asked(self.caller, "POST", PLACE, fields)
+    async def create(self, **fields: Any) -> EdgeResult:
+        return await send_rest(self.caller, "POST", PLACE, fields)
 
-    async def update(self, ident: str, **fields: Any) -> Told:
-        return await asked(self.caller, "PATCH", f"{PLACE}/{ident}", fields)
+    async def update(self, ident: str, **fields: Any) -> EdgeResult:
+        return await send_rest(self.caller, "PATCH", f"{PLACE}/{ident}", fields)
 
-    async def delete(self, ident: str) -> Told:
-        return await asked(self.caller, "DELETE", f"{PLACE}/{ident}")
+    async def delete(self, ident: str) -> EdgeResult:
+        return await send_rest(self.caller, "DELETE", f"{PLACE}/{ident}")
 
     async def list(self) -> list[Any]:
         answer = (await self.caller.http.get(PLACE)).json()
@@ -133,9 +133,9 @@ BAD: list[tuple[str, Any]] = [
 @pytest.mark.parametrize(("field", "value"), BAD)
 async def test_bad_values_are_refused_by_name(edge: Edge, tenant: Tenant, field: str, value: Any) -> None:
     [group] = await rows(tenant, "here")
-    refused = Told(code="BAD_USER_INPUT", field=field)
+    refused = EdgeResult(code="BAD_USER_INPUT", field=field)
     # A null that must not be null is refused by GraphQL itself, which names no field.
-    by_itself = Told(code="BAD_USER_INPUT") if value is None and isinstance(edge, GraphQLGroups) else refused
+    by_itself = EdgeResult(code="BAD_USER_INPUT") if value is None and isinstance(edge, GraphQLGroups) else refused
     assert await edge.create(**{"name": "A", field: value}) == by_itself
     assert await edge.update(group, **{field: value}) == refused
     assert [one["name"] for one in await edge.list()] == ["here"]
@@ -144,7 +144,7 @@ async def test_bad_values_are_refused_by_name(edge: Edge, tenant: Tenant, field:
 async def test_a_name_is_there_once_in_a_workspace(edge: Edge, tenant: Tenant, stranger: Tenant) -> None:
     await rows(stranger, "Taken")
     first, second = [(await edge.create(name=name)).thing["id"] for name in ("Taken", "taken")]
-    taken = Told(code="ALREADY_EXISTS", field="name")
+    taken = EdgeResult(code="ALREADY_EXISTS", field="name")
     assert await edge.create(name="Taken") == taken
     assert await edge.update(second, name=" Taken ") == taken
     assert [one["id"] for one in await edge.list()] == [first, second]

@@ -15,7 +15,7 @@ from models.people import MAX_GROUP_IDS
 from resolvers.workspaces.invites import ALPHABET, LIFETIME, MAX_INVITES, new_code
 from tests.conftest import Tenant, token
 from tests.support.clients import NOBODY, Caller
-from tests.support.rest import CODES, Told, asked, mutated
+from tests.support.rest import CODES, EdgeResult, send_mutation, send_rest
 from tests.support.samples import sql
 from tests.test_edges import millis
 from tests.test_groups import rows as groups_of
@@ -45,26 +45,26 @@ class GraphQLInvites:
     def __init__(self, caller: Caller) -> None:
         self.caller = caller
 
-    async def create(self, **fields: Any) -> Told:
+    async def create(self, **fields: Any) -> EdgeResult:
         if isinstance(fields.get("role"), str):
             fields["role"] = fields["role"].upper()
-        told = await mutated(self.caller, MAKE, input=fields)
-        return told if told.code else Told(shown(told.value))
+        told = await send_mutation(self.caller, MAKE, input=fields)
+        return told if told.code else EdgeResult(shown(told.value))
 
-    async def delete(self, ident: str) -> Told:
-        return await mutated(self.caller, DELETE, id=ident)
+    async def delete(self, ident: str) -> EdgeResult:
+        return await send_mutation(self.caller, DELETE, id=ident)
 
-    async def accept(self, code: str) -> Told:
-        told = await mutated(self.caller, ACCEPT, code=code)
-        return told if told.code else Told(as_member(told.value))
+    async def accept(self, code: str) -> EdgeResult:
+        told = await send_mutation(self.caller, ACCEPT, code=code)
+        return told if told.code else EdgeResult(as_member(told.value))
 
-    async def list(self) -> Told:
+    async def list(self) -> EdgeResult:
         answer = await self.caller.graphql(LIST, first=100)
         if "errors" in answer:
-            return Told(code=answer["errors"][0]["extensions"]["code"])
+            return EdgeResult(code=answer["errors"][0]["extensions"]["code"])
         found = answer["data"]["workspace"]["invites"]
         assert found["totalCount"] == len(found["nodes"])
-        return Told(list(map(shown, found["nodes"])))
+        return EdgeResult(list(map(shown, found["nodes"])))
 
 
 class RestInvites:
@@ -73,27 +73,29 @@ class RestInvites:
     def __init__(self, caller: Caller) -> None:
         self.caller = caller
 
-    async def create(self, **fields: Any) -> Told:
-        return await asked(self.caller, "POST", self.place, fields)
+    async def create(self, **fields: Any) -> EdgeResult:
+        return await send_rest(self.caller, "POST", self.place, fields)
 
-    async def delete(self, ident: str) -> Told:
-        return await asked(self.caller, "DELETE", f"{self.place}/{ident}")
+    async def delete(self, ident: str) -> EdgeResult:
+        return await send_rest(self.caller, "DELETE", f"{self.place}/{ident}")
 
-    async def accept(self, code: str) -> Told:
+    async def accept(self, code: str) -> EdgeResult:
         response = await self.caller.http.post(f"{self.place}/accept", json={"code": code})
         answer = response.json()
         if response.status_code != 200:
-            return Told(code=CODES.get(answer["code"], answer["code"].upper()), field=answer["error"].get("param"))
+            return EdgeResult(
+                code=CODES.get(answer["code"], answer["code"].upper()), field=answer["error"].get("param")
+            )
         assert list(answer) == ["member"]
-        return Told(answer["member"])
+        return EdgeResult(answer["member"])
 
-    async def list(self) -> Told:
+    async def list(self) -> EdgeResult:
         response = await self.caller.http.get(self.place, params={"limit": 100})
         answer = response.json()
         if response.status_code != 200:
-            return Told(code=CODES.get(answer["code"], answer["code"].upper()))
+            return EdgeResult(code=CODES.get(answer["code"], answer["code"].upper()))
         assert answer["pagination"] == {"limit": 100, "nextOffset": len(answer["items"]), "isLast": True}
-        return Told(answer["items"])
+        return EdgeResult(answer["items"])
 
 
 class AliasInvites(RestInvites):
@@ -103,7 +105,7 @@ class AliasInvites(RestInvites):
 Edge = GraphQLInvites | RestInvites
 BOTH: list[type[Edge]] = [GraphQLInvites, RestInvites, AliasInvites]
 EDGES = pytest.mark.parametrize("kind", BOTH, ids=["graphql", "rest", "alias"])
-NOT_FOUND = Told(code="NOT_FOUND")
+NOT_FOUND = EdgeResult(code="NOT_FOUND")
 
 
 async def newcomer(tenant: Tenant, email: str | None = None) -> Caller:
@@ -204,19 +206,19 @@ BAD: list[tuple[str, Any]] = [
 async def test_bad_values_are_refused_by_name(kind: type[Edge], tenant: Tenant, field: str, value: Any) -> None:
     edge = kind(await tenant.key())
     refused = await edge.create(**{"email": ANN, field.partition(".")[0]: value})
-    assert refused == Told(code="BAD_USER_INPUT", field=field)
+    assert refused == EdgeResult(code="BAD_USER_INPUT", field=field)
     assert (await edge.list()).thing == []
 
 
 @EDGES
 async def test_what_is_well_formed_may_still_be_refused(kind: type[Edge], tenant: Tenant, stranger: Tenant) -> None:
     edge, [theirs] = kind(await tenant.key()), await groups_of(stranger, "a")
-    assert await edge.create() == Told(code="BAD_USER_INPUT", field="email")
+    assert await edge.create() == EdgeResult(code="BAD_USER_INPUT", field="email")
     for unknown in (theirs, str(uuid4())):
-        assert await edge.create(email=ANN, groupIds=[unknown]) == Told(code="UNPROCESSABLE", field="groupIds")
+        assert await edge.create(email=ANN, groupIds=[unknown]) == EdgeResult(code="UNPROCESSABLE", field="groupIds")
     await kind(await stranger.key()).create(email=ANN)
     made = (await edge.create(email=ANN)).thing
-    exists = Told(code="ALREADY_EXISTS", field="email")
+    exists = EdgeResult(code="ALREADY_EXISTS", field="email")
     assert await edge.create(email=ANN.lower()) == exists
     # By URL everybody is invited, so an address is no hindrance.
     assert (await edge.create(email=ANN, isUrlInvite=True)).thing["email"] == ANN
@@ -231,7 +233,7 @@ async def test_only_allowed_domains_are_invited(kind: type[Edge], tenant: Tenant
     edge = kind(await tenant.key())
     await allow(tenant, "people.example", "Other.example")
     for email in ("a@evil.example", "a@sub.people.example", "people.example@evil", "a@people.example.evil"):
-        assert await edge.create(email=email) == Told(code="UNPROCESSABLE", field="email")
+        assert await edge.create(email=email) == EdgeResult(code="UNPROCESSABLE", field="email")
     for email in ("a@PEOPLE.example", "a@other.example"):
         assert (await edge.create(email=email)).thing["email"] == email
     assert (await edge.create(isUrlInvite=True)).code is None
@@ -338,7 +340,7 @@ async def test_only_allowed_domains_come_in(kind: type[Edge], tenant: Tenant) ->
     await allow(tenant, "people.example")
     refused = await newcomer(tenant, "ann@evil.example")
     for invite in (by_mail, by_url):
-        assert await kind(refused).accept(invite["code"]) == Told(code="FORBIDDEN")
+        assert await kind(refused).accept(invite["code"]) == EdgeResult(code="FORBIDDEN")
     assert await places_of(tenant, refused) == 0
     assert (await kind(await newcomer(tenant)).accept(by_url["code"])).code is None
 
@@ -347,9 +349,9 @@ async def test_only_allowed_domains_come_in(kind: type[Edge], tenant: Tenant) ->
 async def test_a_key_accepts_nothing(kind: type[Edge], tenant: Tenant, stranger: Tenant) -> None:
     invite = (await kind(await tenant.key()).create(isUrlInvite=True)).thing
     for key in (await tenant.key(), await stranger.key()):
-        assert await kind(key).accept(invite["code"]) == Told(code="FORBIDDEN")
-    assert await kind(await newcomer(tenant)).accept("x" * 65) == Told(code="BAD_USER_INPUT", field="code")
-    assert await kind(await newcomer(tenant)).accept("nul\x00") == Told(code="BAD_USER_INPUT", field="code")
+        assert await kind(key).accept(invite["code"]) == EdgeResult(code="FORBIDDEN")
+    assert await kind(await newcomer(tenant)).accept("x" * 65) == EdgeResult(code="BAD_USER_INPUT", field="code")
+    assert await kind(await newcomer(tenant)).accept("nul\x00") == EdgeResult(code="BAD_USER_INPUT", field="code")
 
 
 @EDGES
@@ -379,7 +381,7 @@ async def test_two_invites_of_one_address_at_once_make_one(kind: type[Edge], ten
 async def test_a_group_that_was_deleted_is_left_out(tenant: Tenant) -> None:
     key, [gone, kept] = await tenant.key(), await groups_of(tenant, "a", "b")
     invite = (await RestInvites(key).create(email=ANN, groupIds=[gone, kept])).thing
-    await asked(key, "DELETE", f"/v1/workspace/groups/{gone}")
+    await send_rest(key, "DELETE", f"/v1/workspace/groups/{gone}")
     assert [one["groups"] for one in (await RestInvites(key).list()).thing] == [[{"id": kept, "name": "b"}]]
     told = (await RestInvites(await newcomer(tenant, ANN)).accept(invite["code"])).thing
     assert told["groups"] == [{"id": kept, "name": "b"}]
@@ -392,10 +394,10 @@ async def test_a_workspace_has_room_for_so_many(kind: type[Edge], tenant: Tenant
     async with tenant.database.begin() as connection:
         await connection.execute(insert(Invite), rows)
     edge = kind(await tenant.key())
-    assert await edge.create(email=ANN) == Told(code="UNPROCESSABLE")
+    assert await edge.create(email=ANN) == EdgeResult(code="UNPROCESSABLE")
     await expire(tenant, str(rows[0]["id"]))
     assert (await edge.create(email=ANN)).code is None
-    assert await edge.create(email="bob@x") == Told(code="UNPROCESSABLE")
+    assert await edge.create(email="bob@x") == EdgeResult(code="UNPROCESSABLE")
 
 
 async def test_a_create_may_be_repeated(tenant: Tenant) -> None:

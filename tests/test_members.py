@@ -15,7 +15,7 @@ from resolvers.auth import credentials
 from resolvers.core.database import Transaction
 from tests.conftest import Tenant
 from tests.support.clients import NOBODY, Caller
-from tests.support.rest import Told, asked, mutated
+from tests.support.rest import EdgeResult, send_mutation, send_rest
 from tests.support.samples import sql
 from tests.test_edges import millis
 from tests.test_groups import rows as groups_of
@@ -52,18 +52,18 @@ class GraphQLMembers:
     def __init__(self, caller: Caller) -> None:
         self.caller = caller
 
-    async def get(self, ident: str) -> Told:
+    async def get(self, ident: str) -> EdgeResult:
         found = (await self.caller.data(GET, id=ident))["node"]
-        return Told(shown(found)) if found else Told(code="NOT_FOUND")
+        return EdgeResult(shown(found)) if found else EdgeResult(code="NOT_FOUND")
 
-    async def update(self, ident: str, **fields: Any) -> Told:
+    async def update(self, ident: str, **fields: Any) -> EdgeResult:
         if isinstance(fields.get("role"), str):
             fields["role"] = fields["role"].upper()
-        told = await mutated(self.caller, CHANGE, id=ident, input=fields)
-        return told if told.code else Told(shown(told.value))
+        told = await send_mutation(self.caller, CHANGE, id=ident, input=fields)
+        return told if told.code else EdgeResult(shown(told.value))
 
-    async def remove(self, ident: str) -> Told:
-        return await mutated(self.caller, REMOVE, id=ident)
+    async def remove(self, ident: str) -> EdgeResult:
+        return await send_mutation(self.caller, REMOVE, id=ident)
 
     async def list(self, **wanted: Any) -> list[Any]:
         found = (await self.caller.data(LIST, first=100, **wanted))["workspace"]["members"]
@@ -75,14 +75,14 @@ class RestMembers:
     def __init__(self, caller: Caller) -> None:
         self.caller = caller
 
-    async def get(self, ident: str) -> Told:
-        return await asked(self.caller, "GET", f"{PLACE}/{ident}")
+    async def get(self, ident: str) -> EdgeResult:
+        return await send_rest(self.caller, "GET", f"{PLACE}/{ident}")
 
-    async def update(self, ident: str, **fields: Any) -> Told:
-        return await asked(self.caller, "PATCH", f"{PLACE}/{ident}", fields)
+    async def update(self, ident: str, **fields: Any) -> EdgeResult:
+        return await send_rest(self.caller, "PATCH", f"{PLACE}/{ident}", fields)
 
-    async def remove(self, ident: str) -> Told:
-        return await asked(self.caller, "DELETE", f"{PLACE}/{ident}")
+    async def remove(self, ident: str) -> EdgeResult:
+        return await send_rest(self.caller, "DELETE", f"{PLACE}/{ident}")
 
     async def list(self, **wanted: Any) -> list[Any]:
         answer = (await self.caller.http.get(PLACE, params={"limit": 100, **wanted})).json()
@@ -94,7 +94,7 @@ class RestMembers:
 Edge = GraphQLMembers | RestMembers
 BOTH: list[type[Edge]] = [GraphQLMembers, RestMembers]
 EDGES = pytest.mark.parametrize("kind", BOTH, ids=["graphql", "rest"])
-LAST_ADMIN = Told(code="CONFLICT")
+LAST_ADMIN = EdgeResult(code="CONFLICT")
 
 
 async def ident_of(tenant: Tenant, caller: Caller) -> str:
@@ -254,7 +254,7 @@ BAD: list[tuple[str, Any]] = [
 async def test_bad_values_are_refused_by_name(kind: type[Edge], tenant: Tenant, field: str, value: Any) -> None:
     edge, ident = kind(await tenant.key()), await ident_of(tenant, await tenant.user())
     refused = await edge.update(ident, **{field.partition(".")[0]: value})
-    assert refused == Told(code="BAD_USER_INPUT", field=field)
+    assert refused == EdgeResult(code="BAD_USER_INPUT", field=field)
 
 
 @EDGES
@@ -275,7 +275,7 @@ async def test_an_unknown_group_is_unprocessable(kind: type[Edge], tenant: Tenan
     [mine], [theirs] = await groups_of(tenant, "a"), await groups_of(stranger, "b")
     for unknown in (theirs, str(uuid4())):
         refused = await edge.update(ident, role="admin", groupIds=[mine, unknown])
-        assert refused == Told(code="UNPROCESSABLE", field="groupIds")
+        assert refused == EdgeResult(code="UNPROCESSABLE", field="groupIds")
     shown = (await edge.get(ident)).thing
     assert (shown["role"], shown["groups"]) == ("member", [])
     most = await groups_of(tenant, *(f"{number}" for number in range(MAX_GROUP_IDS)))
@@ -357,7 +357,7 @@ async def test_a_group_may_be_deleted_while_members_join_it(kind: type[Edge], te
             await kind(key).update(ident, groupIds=groups[:2])
         told = await asyncio.gather(
             *(kind(key).update(ident, groupIds=groups) for ident in idents),
-            *(asked(key, "DELETE", f"/v1/workspace/groups/{group}") for group in groups),
+            *(send_rest(key, "DELETE", f"/v1/workspace/groups/{group}") for group in groups),
         )
         assert {one.code for one in told} <= {None, "UNPROCESSABLE"}
 

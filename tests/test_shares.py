@@ -12,7 +12,7 @@ from models.base import new_id
 from models.note import MAX_SHARES
 from tests.conftest import Tenant
 from tests.support.clients import Caller
-from tests.support.rest import Told, mutated
+from tests.support.rest import EdgeResult, send_mutation
 from tests.test_access import NOTE_EVENTS, ended, event, listening
 from tests.test_main_job import CREATE
 
@@ -28,8 +28,8 @@ async def written(caller: Caller, **fields: Any) -> str:
     return str((await caller.data(CREATE, input=fields))["createNote"]["id"])
 
 
-async def share(caller: Caller, note: str, user: object, query: str = SHARE) -> Told:
-    return await mutated(caller, query, note=note, user=str(user))
+async def share(caller: Caller, note: str, user: object, query: str = SHARE) -> EdgeResult:
+    return await send_mutation(caller, query, note=note, user=str(user))
 
 
 async def shared_with(caller: Caller, note: str) -> list[str] | None:
@@ -51,9 +51,9 @@ async def test_a_share_opens_a_note_until_it_is_withdrawn(tenant: Tenant, strang
         # No change of the note itself.
         assert (await share(writer, note, user.user_id)).thing["revision"] == 1
         assert await reads(user, note)
-        assert await mutated(user, UPDATE, id=note, title="B") == Told(code="FORBIDDEN")
-        assert await share(user, note, writer.user_id) == Told(code="FORBIDDEN")
-        assert await share(user, note, user.user_id, UNSHARE) == Told(code="FORBIDDEN")
+        assert await send_mutation(user, UPDATE, id=note, title="B") == EdgeResult(code="FORBIDDEN")
+        assert await share(user, note, writer.user_id) == EdgeResult(code="FORBIDDEN")
+        assert await share(user, note, user.user_id, UNSHARE) == EdgeResult(code="FORBIDDEN")
     # An outsider's address is theirs.
     assert (await writer.data(SHARED, id=note))["note"]["sharedWith"] == [
         {"id": str(member.user_id), "name": "Someone", "email": f"{member.user_id}@people.example"},
@@ -77,13 +77,13 @@ async def test_who_manages_a_note_shares_it(tenant: Tenant, stranger: Tenant) ->
             assert (await share(manager, ident, other.user_id, UNSHARE)).thing["id"] == ident
     await share(writer, ours, other.user_id)
     assert await shared_with(member, ours) == []
-    assert await share(member, ours, other.user_id) == Told(code="FORBIDDEN")
-    assert await share(member, note, other.user_id) == Told(code="FORBIDDEN")
+    assert await share(member, ours, other.user_id) == EdgeResult(code="FORBIDDEN")
+    assert await share(member, note, other.user_id) == EdgeResult(code="FORBIDDEN")
     for outsider in (await stranger.user(Role.ADMIN), await stranger.key()):
         for query in (SHARE, UNSHARE):
-            assert await share(outsider, ours, other.user_id, query) == Told(code="NOT_FOUND")
+            assert await share(outsider, ours, other.user_id, query) == EdgeResult(code="NOT_FOUND")
     for ident in (str(uuid.uuid4()), "x"):
-        assert await share(writer, ident, other.user_id) == Told(code="NOT_FOUND")
+        assert await share(writer, ident, other.user_id) == EdgeResult(code="NOT_FOUND")
 
 
 async def test_only_people_get_a_share(tenant: Tenant, stranger: Tenant) -> None:
@@ -93,7 +93,7 @@ async def test_only_people_get_a_share(tenant: Tenant, stranger: Tenant) -> None
         query = text("SELECT user_id FROM workspaces WHERE id IN (:own, :other)")
         robots = (await connection.execute(query, {"own": tenant.id, "other": stranger.id})).scalars().all()
     for nobody in (*robots, uuid.uuid4(), "x", "\x00"):
-        assert await share(key, note, nobody) == Told(code="UNPROCESSABLE", field="userId")
+        assert await share(key, note, nobody) == EdgeResult(code="UNPROCESSABLE", field="userId")
         assert (await share(key, note, nobody, UNSHARE)).thing["id"] == note
     assert await shared_with(key, note) == []
 

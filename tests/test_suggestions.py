@@ -11,7 +11,7 @@ import pytest
 from models.conversation import MAX_POSITION, MAX_SUGGESTED_TEXT
 from tests.conftest import Tenant
 from tests.support.clients import NOBODY, Caller
-from tests.support.rest import Told, mutated
+from tests.support.rest import EdgeResult, send_mutation
 from tests.support.samples import sql
 from tests.test_access import event, listening
 from tests.test_main_job import ASK, CONVERSE, CREATE
@@ -35,33 +35,33 @@ class GraphQLEdge:
     def __init__(self, caller: Caller) -> None:
         self.caller = caller
 
-    async def create(self, **fields: Any) -> Told:
+    async def create(self, **fields: Any) -> EdgeResult:
         given = {CAMEL[name]: value for name, value in fields.items()}
         talk = fields.get("conversation_id")
-        return self._told(await mutated(self.caller, MAKE, input=given), talk)
+        return self._told(await send_mutation(self.caller, MAKE, input=given), talk)
 
-    async def decide(self, ident: str, status: str, talk: str | None = None) -> Told:
-        return self._told(await mutated(self.caller, DECIDE, id=ident, s=status.upper()), talk)
+    async def decide(self, ident: str, status: str, talk: str | None = None) -> EdgeResult:
+        return self._told(await send_mutation(self.caller, DECIDE, id=ident, s=status.upper()), talk)
 
     async def listed(self, talk: str, status: str | None = None) -> list[Any]:
         found = (await self.caller.data(LIST, c=talk, s=status and status.upper()))["conversation"]
         return [as_rest(one, talk) for one in found["suggestions"]]
 
     @staticmethod
-    def _told(told: Told, talk: str | None) -> Told:
+    def _told(told: EdgeResult, talk: str | None) -> EdgeResult:
         if told.code is None:
-            return Told(as_rest(told.value, talk))
-        return Told(None, told.code, next((name for name, camel in CAMEL.items() if camel == told.field), None))
+            return EdgeResult(as_rest(told.value, talk))
+        return EdgeResult(None, told.code, next((name for name, camel in CAMEL.items() if camel == told.field), None))
 
 
 class RestEdge:
     def __init__(self, caller: Caller) -> None:
         self.caller = caller
 
-    async def create(self, **fields: Any) -> Told:
+    async def create(self, **fields: Any) -> EdgeResult:
         return self._told(await self.caller.http.post(PLACE, json=fields), 201)
 
-    async def decide(self, ident: str, status: str, _talk: str | None = None) -> Told:
+    async def decide(self, ident: str, status: str, _talk: str | None = None) -> EdgeResult:
         return self._told(await self.caller.http.patch(f"{PLACE}/{ident}/status", json={"status": status}), 200)
 
     async def listed(self, talk: str, status: str | None = None) -> list[Any]:
@@ -72,14 +72,14 @@ class RestEdge:
         return found
 
     @staticmethod
-    def _told(response: httpx.Response, status: int) -> Told:
+    def _told(response: httpx.Response, status: int) -> EdgeResult:
         answer = response.json()
         if response.status_code == status:
-            return Told(answer)
+            return EdgeResult(answer)
         assert 400 <= response.status_code < 500, answer
         detail = answer["detail"]
         where = detail[0]["loc"][-1] if isinstance(detail, list) else None
-        return Told(None, CODES.get(answer["code"], answer["code"].upper()), where)
+        return EdgeResult(None, CODES.get(answer["code"], answer["code"].upper()), where)
 
 
 Edge = GraphQLEdge | RestEdge
@@ -184,7 +184,7 @@ async def test_what_becomes_of_one(edge: Edge, other: Edge, talk: Talk, status: 
     for same in (edge, other):
         assert (await same.decide(made["id"], status, talk.id)).thing == decided
     for different in {"proposed", "applied", "dismissed", "superseded"} - {status}:
-        assert await edge.decide(made["id"], different) == Told(code="CONFLICT")
+        assert await edge.decide(made["id"], different) == EdgeResult(code="CONFLICT")
     assert await edge.listed(talk.id) == [decided]
     # A newer one leaves alone what is decided.
     newer = (await edge.create(**talk.edit())).thing
@@ -224,14 +224,18 @@ BAD: list[tuple[str, dict[str, Any]]] = [
 
 @pytest.mark.parametrize(("field", "given"), BAD, ids=[f"{field} {str(given)[:60]}" for field, given in BAD])
 async def test_what_is_refused(edge: Edge, talk: Talk, field: str, given: dict[str, Any]) -> None:
-    assert await edge.create(**{**talk.edit(), **given}) == Told(code="BAD_USER_INPUT", field=field)
+    assert await edge.create(**{**talk.edit(), **given}) == EdgeResult(code="BAD_USER_INPUT", field=field)
     assert await edge.listed(talk.id) == []
 
 
 async def test_what_is_of_another_conversation_is_refused(edge: Edge, talk: Talk) -> None:
     another = await talk_of(talk.caller)
-    assert await edge.create(**talk.edit(document_id=another.note)) == Told(code="BAD_USER_INPUT", field="document_id")
-    assert await edge.create(**talk.edit(message_id=another.message)) == Told(code="BAD_USER_INPUT", field="message_id")
+    assert await edge.create(**talk.edit(document_id=another.note)) == EdgeResult(
+        code="BAD_USER_INPUT", field="document_id"
+    )
+    assert await edge.create(**talk.edit(message_id=another.message)) == EdgeResult(
+        code="BAD_USER_INPUT", field="message_id"
+    )
 
 
 async def test_bounds_at_their_edges(edge: Edge, talk: Talk) -> None:
@@ -248,9 +252,9 @@ async def test_nobody_else_finds_them(edge: Edge, talk: Talk, tenant: Tenant, st
     made = (await edge.create(**talk.edit())).thing
     for caller in (await tenant.user(), await tenant.key(), await stranger.user()):
         theirs = type(edge)(caller)
-        assert await theirs.create(**talk.edit()) == Told(code="NOT_FOUND")
+        assert await theirs.create(**talk.edit()) == EdgeResult(code="NOT_FOUND")
         assert await theirs.decide(made["id"], "applied") == await theirs.decide(NOBODY, "applied")
-        assert await theirs.decide(made["id"], "applied") == Told(code="NOT_FOUND")
+        assert await theirs.decide(made["id"], "applied") == EdgeResult(code="NOT_FOUND")
     assert await edge.listed(talk.id) == [made]
 
 
@@ -262,8 +266,8 @@ async def test_who_may_no_more_read_the_note_may_do_nothing(tenant: Tenant) -> N
     made = (await RestEdge(member).create(**edit)).thing
     await sql(tenant.database, "UPDATE notes SET visibility = 'private' WHERE id = :note", note=note)
     for edge in (GraphQLEdge(member), RestEdge(member)):
-        assert await edge.create(**edit) == Told(code="FORBIDDEN")
-        assert await edge.decide(made["id"], "applied") == Told(code="FORBIDDEN")
+        assert await edge.create(**edit) == EdgeResult(code="FORBIDDEN")
+        assert await edge.decide(made["id"], "applied") == EdgeResult(code="FORBIDDEN")
     refusals = [
         await member.http.post(PLACE, json=edit),
         await member.http.get(PLACE, params={"conversation_id": talk}),
@@ -318,9 +322,9 @@ async def test_they_go_with_what_they_belong_to(edge: Edge, talk: Talk) -> None:
     of_message = "query($id: ID!) { node(id: $id) { ... on Message { suggestions { id } } } }"
     assert (await caller.data(of_message, id=talk.message))["node"] == {"suggestions": [{"id": made["id"]}]}
     await caller.data("mutation($c: ID!) { deleteConversation(id: $c) }", c=talk.id)
-    assert await edge.decide(made["id"], "applied") == Told(code="NOT_FOUND")
+    assert await edge.decide(made["id"], "applied") == EdgeResult(code="NOT_FOUND")
     assert await caller.data("query($id: ID!) { node(id: $id) { id } }", id=made["id"]) == {"node": None}
     another = await talk_of(caller)
     made = (await edge.create(**another.edit())).thing
     await caller.data("mutation($n: ID!) { deleteNote(id: $n) }", n=another.note)
-    assert await edge.decide(made["id"], "applied") == Told(code="NOT_FOUND")
+    assert await edge.decide(made["id"], "applied") == EdgeResult(code="NOT_FOUND")

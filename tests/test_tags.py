@@ -12,7 +12,7 @@ from models.base import new_id
 from models.tag import MAX_TAG_NAME, MAX_WORKSPACE_TAGS
 from tests.conftest import Tenant
 from tests.support.clients import Caller
-from tests.support.rest import Told, asked, mutated
+from tests.support.rest import EdgeResult, send_mutation, send_rest
 from tests.test_edges import millis
 from tests.test_main_job import CREATE
 
@@ -29,14 +29,14 @@ class GraphQLTags:
     def __init__(self, caller: Caller) -> None:
         self.caller = caller
 
-    async def create(self, **fields: Any) -> Told:
-        return await mutated(self.caller, MAKE, input=fields)
+    async def create(self, **fields: Any) -> EdgeResult:
+        return await send_mutation(self.caller, MAKE, input=fields)
 
-    async def update(self, ident: str, **fields: Any) -> Told:
-        return await mutated(self.caller, CHANGE, id=ident, input=fields)
+    async def update(self, ident: str, **fields: Any) -> EdgeResult:
+        return await send_mutation(self.caller, CHANGE, id=ident, input=fields)
 
-    async def delete(self, ident: str) -> Told:
-        return await mutated(self.caller, DELETE, id=ident)
+    async def delete(self, ident: str) -> EdgeResult:
+        return await send_mutation(self.caller, DELETE, id=ident)
 
     async def listed(self) -> list[Any]:
         return list(map(shown, (await self.caller.data(LIST))["workspace"]["tags"]))
@@ -46,14 +46,14 @@ class RestTags:
     def __init__(self, caller: Caller) -> None:
         self.caller = caller
 
-    async def create(self, **fields: Any) -> Told:
-        return await asked(self.caller, "POST", "/v1/workspace/tags", fields)
+    async def create(self, **fields: Any) -> EdgeResult:
+        return await send_rest(self.caller, "POST", "/v1/workspace/tags", fields)
 
-    async def update(self, ident: str, **fields: Any) -> Told:
-        return await asked(self.caller, "PATCH", f"/v1/workspace/tags/{ident}", fields)
+    async def update(self, ident: str, **fields: Any) -> EdgeResult:
+        return await send_rest(self.caller, "PATCH", f"/v1/workspace/tags/{ident}", fields)
 
-    async def delete(self, ident: str) -> Told:
-        return await asked(self.caller, "DELETE", f"/v1/workspace/tags/{ident}")
+    async def delete(self, ident: str) -> EdgeResult:
+        return await send_rest(self.caller, "DELETE", f"/v1/workspace/tags/{ident}")
 
     async def listed(self) -> list[Any]:
         answer = (await self.caller.http.get("/v1/workspace/tags")).json()
@@ -128,9 +128,9 @@ BAD: list[tuple[str, Any]] = [
 @pytest.mark.parametrize(("field", "value"), BAD)
 async def test_bad_values_are_refused_by_name(edge: Edge, tenant: Tenant, field: str, value: Any) -> None:
     [tag] = await rows(tenant, "here")
-    refused = Told(code="BAD_USER_INPUT", field=field)
+    refused = EdgeResult(code="BAD_USER_INPUT", field=field)
     # A null that must not be null is refused by GraphQL itself, which names no field.
-    by_itself = Told(code="BAD_USER_INPUT") if value is None and isinstance(edge, GraphQLTags) else refused
+    by_itself = EdgeResult(code="BAD_USER_INPUT") if value is None and isinstance(edge, GraphQLTags) else refused
     assert await edge.create(**{"name": "A", "color": RED, field: value}) == by_itself
     assert await edge.update(tag, **{field: value}) == refused
     assert [one["name"] for one in await edge.listed()] == ["here"]
@@ -144,7 +144,7 @@ async def test_the_longest_name(edge: Edge) -> None:
 async def test_a_name_is_there_once_in_a_workspace(edge: Edge, tenant: Tenant, stranger: Tenant) -> None:
     await rows(stranger, "Taken")
     first, second = [(await edge.create(name=name, color=RED)).thing["id"] for name in ("Taken", "taken")]
-    taken = Told(code="ALREADY_EXISTS", field="name")
+    taken = EdgeResult(code="ALREADY_EXISTS", field="name")
     assert await edge.create(name=" Taken", color=RED) == taken
     assert await edge.update(second, name="Taken") == taken
     assert [one["id"] for one in await edge.listed()] == [first, second]
@@ -192,7 +192,7 @@ async def test_another_workspaces_tag_is_not_found(edge: Edge, stranger: Tenant)
     [theirs] = await rows(stranger, "Theirs")
     for ident in (theirs, str(uuid.uuid4()), "nobody"):
         for told in (await edge.update(ident, name="Mine"), await edge.delete(ident)):
-            assert told == Told(code="NOT_FOUND")
+            assert told == EdgeResult(code="NOT_FOUND")
 
 
 REFUSED: list[tuple[str, Any, tuple[int, str, str | None]]] = [

@@ -17,7 +17,7 @@ from rest_compat.openapi.document import document
 from tests.conftest import Tenant
 from tests.support.clients import Caller
 from tests.support.note_defaults import JSON_COLUMN_DEFAULTS
-from tests.support.rest import Told
+from tests.support.rest import EdgeResult
 from tests.support.samples import sql
 from tests.support.webhooks import SENT, Edge, bodies, rows
 
@@ -40,7 +40,7 @@ def edge(request: pytest.FixtureRequest, admin: Caller) -> Edge:
 async def test_a_test_is_sent_on_creation_and_on_request(edge: Edge, tenant: Tenant) -> None:
     quiet = (await edge.create(isActive=False)).thing["id"]
     assert await rows(tenant, quiet) == []
-    assert await edge.test(quiet) == Told(code="CONFLICT")
+    assert await edge.test(quiet) == EdgeResult(code="CONFLICT")
     made = (await edge.create(label="Ours", events=["note.deleted"])).thing["id"]
     told = (await edge.test(made)).thing
     first, second = await rows(tenant, made)

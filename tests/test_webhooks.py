@@ -14,7 +14,7 @@ from resolvers.webhooks.endpoints import MAX_WEBHOOKS
 from resolvers.webhooks.events import EVENT_NAMES
 from tests.conftest import Tenant
 from tests.support.clients import Caller
-from tests.support.rest import Told
+from tests.support.rest import EdgeResult
 from tests.support.samples import sql
 from tests.support.webhooks import GET, LIST, URL, Edge, rows
 
@@ -108,7 +108,7 @@ BAD: list[tuple[str, Any]] = [
 
 @pytest.mark.parametrize(("field", "value"), BAD)
 async def test_bad_values_are_refused_by_name(edge: Edge, field: str, value: Any) -> None:
-    refused, sent = Told(code="BAD_USER_INPUT", field=field), {field.partition(".")[0]: value}
+    refused, sent = EdgeResult(code="BAD_USER_INPUT", field=field), {field.partition(".")[0]: value}
     assert await edge.create(**sent) == refused
     assert await edge.listed() == []
     made = (await edge.create(isActive=False)).thing
@@ -118,7 +118,7 @@ async def test_bad_values_are_refused_by_name(edge: Edge, field: str, value: Any
 async def test_nulls_clear_the_label_alone(edge: Edge) -> None:
     made = (await edge.create(label="x", isActive=False)).thing["id"]
     for name in ("url", "events", "isActive"):
-        assert await edge.update(made, **{name: None}) == Told(code="BAD_USER_INPUT", field=name)
+        assert await edge.update(made, **{name: None}) == EdgeResult(code="BAD_USER_INPUT", field=name)
     assert (await edge.update(made, label=None)).thing["label"] is None
 
 

@@ -9,7 +9,7 @@ from models import Role
 from models.settings import MAX_DOMAINS, MAX_ICON_URL, MAX_WORKSPACE_NAME
 from tests.conftest import Tenant
 from tests.support.clients import Caller
-from tests.support.rest import Told, asked, mutated
+from tests.support.rest import EdgeResult, send_mutation, send_rest
 from tests.support.samples import sql
 from tests.test_edges import millis
 
@@ -29,9 +29,9 @@ class GraphQLWorkspace:
     async def get(self) -> Any:
         return as_v1((await self.caller.data(READ))["workspace"])
 
-    async def update(self, **fields: Any) -> Told:
-        told = await mutated(self.caller, CHANGE, input=fields)
-        return told if told.code else Told(as_v1(told.value))
+    async def update(self, **fields: Any) -> EdgeResult:
+        told = await send_mutation(self.caller, CHANGE, input=fields)
+        return told if told.code else EdgeResult(as_v1(told.value))
 
 
 class RestWorkspace:
@@ -43,8 +43,8 @@ class RestWorkspace:
         assert list(answer) == ["workspace"]
         return answer["workspace"]
 
-    async def update(self, **fields: Any) -> Told:
-        return await asked(self.caller, "PATCH", "/v1/workspace", fields)
+    async def update(self, **fields: Any) -> EdgeResult:
+        return await send_rest(self.caller, "PATCH", "/v1/workspace", fields)
 
 
 Edge = GraphQLWorkspace | RestWorkspace
@@ -134,7 +134,7 @@ BAD: list[tuple[str, dict[str, Any]]] = [
 @pytest.mark.parametrize(("field", "change"), BAD, ids=[f"{number}-{field}" for number, (field, _) in enumerate(BAD)])
 async def test_bad_values_are_refused_by_name(edge: Edge, field: str, change: dict[str, Any]) -> None:
     before = await edge.get()
-    assert await edge.update(**change) == Told(code="BAD_USER_INPUT", field=field)
+    assert await edge.update(**change) == EdgeResult(code="BAD_USER_INPUT", field=field)
     assert await edge.get() == before
 
 
@@ -156,7 +156,7 @@ async def test_members_read_and_admins_change(way: type[Edge], tenant: Tenant) -
     for one in (admin, key):
         changed = (await one.update(name="Changed")).thing
     for change in ({"name": "Mine"}, {}):
-        assert await member.update(**change) == Told(code="FORBIDDEN")
+        assert await member.update(**change) == EdgeResult(code="FORBIDDEN")
     assert await member.get() == changed
 
 

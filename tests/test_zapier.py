@@ -10,7 +10,7 @@ from models.base import new_id
 from models.webhook import MAX_URL
 from tests.conftest import Tenant
 from tests.support.clients import Caller
-from tests.support.rest import Told
+from tests.support.rest import EdgeResult
 from tests.support.samples import sql
 from tests.support.webhooks import URL, Edge, bodies
 
@@ -78,7 +78,9 @@ async def test_the_address_of_a_hook_stays(tenant: Tenant, admin: Caller, name: 
     edge = Edge(name, admin)
     await zapped(admin, "POST", URL)
     [hook] = await hooks(tenant)
-    assert await edge.update(str(hook.id), url="https://other.example") == Told(code="BAD_USER_INPUT", field="url")
+    assert await edge.update(str(hook.id), url="https://other.example") == EdgeResult(
+        code="BAD_USER_INPUT", field="url"
+    )
     assert (await edge.update(str(hook.id), label="x")).thing["url"] == URL
 
 

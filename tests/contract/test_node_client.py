@@ -18,28 +18,28 @@ CLIENT = Path(__file__).with_name("client.mjs")
 pytestmark = pytest.mark.skipif(shutil.which("node") is None, reason="needs Node 20 or newer")
 
 
-async def says(caller: Caller, part: str) -> str:
-    """All that the client has to complain of."""
+async def complaints(caller: Caller, part: str) -> str:
+    """What the client found wrong, one line each; empty if it found nothing."""
     process = await asyncio.create_subprocess_exec(
         *("node", str(CLIENT), part),
         env={**os.environ, "CARET_URL": caller.served.url, "CARET_KEY": caller.credential},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
-    told, _ = await process.communicate()
-    assert (process.returncode == 0) == (told == b""), process.returncode
-    return told.decode()
+    output, _ = await process.communicate()
+    assert (process.returncode == 0) == (output == b""), process.returncode
+    return output.decode()
 
 
-async def test_it_finds_every_answer_as_documented(tenant: Tenant) -> None:
+async def test_every_response_is_as_documented(tenant: Tenant) -> None:
     await tenant.user(Role.ADMIN, "Ada")
     await tenant.user(Role.MEMBER, "Bob")
-    assert await says(await tenant.key(), "walk") == ""
+    assert await complaints(await tenant.key(), "walk") == ""
 
 
-async def test_it_is_told_when_it_asks_too_often(services: Services, database: AsyncEngine) -> None:
+async def test_the_client_receives_the_rate_limit(services: Services, database: AsyncEngine) -> None:
     settings = {**services.settings, "rate_limits": "free=3,pro=3,enterprise=3"}
     with running_server(**settings) as limited:
         caller = await (await make_tenant(limited, database, Plan.FREE)).key()
-        assert await says(caller, "limits") == ""
+        assert await complaints(caller, "limits") == ""
         await caller.close()

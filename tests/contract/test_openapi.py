@@ -25,7 +25,7 @@ METHODS = {"get", "post", "patch", "delete", "put"}
 OUTSIDE = re.compile(
     r"""(?:\b(?:src|href|data)\s*=\s*|\b(?:import|from)\s*\(?\s*|\burl\(\s*|\bimportScripts\(\s*)["'`]?(?:https?:)?//[^"'`)\s]+"""
 )
-# The viewer has these for who lets it load fonts; the page does not, and its policy would not.
+# The viewer names these for pages that let it load fonts. This page does not, and its policy forbids it.
 FONTS = re.compile(r"url\(https://fonts\.gstatic\.com/")
 
 
@@ -37,16 +37,16 @@ async def nobody(server: RunningServer) -> AsyncIterator[httpx.AsyncClient]:
 
 
 @pytest.fixture(scope="module")
-async def told(nobody: httpx.AsyncClient) -> Json:
+async def spec(nobody: httpx.AsyncClient) -> Json:
     answer = await nobody.get("/openapi.json")
     assert (answer.status_code, answer.headers["Content-Type"]) == (200, "application/json")
-    told: Json = answer.json()
-    assert told == document(rest_compat.routes())
-    return told
+    spec: Json = answer.json()
+    assert spec == document(rest_compat.routes())
+    return spec
 
 
-def operations(told: Json) -> Iterator[tuple[str, Json]]:
-    for path, methods in told["paths"].items():
+def operations(spec: Json) -> Iterator[tuple[str, Json]]:
+    for path, methods in spec["paths"].items():
         for method, operation in methods.items():
             yield f"{method.upper()} {path}", operation
 
@@ -58,26 +58,26 @@ def references(part: Any) -> Iterator[str]:
         yield from references(inner)
 
 
-async def test_it_is_openapi_3_1(told: Json) -> None:
-    assert told["openapi"] == "3.1.0"
-    schemathesis.openapi.from_dict(told).validate()
-    for reference in set(references(told)):
-        found: Any = told
+async def test_it_is_openapi_3_1(spec: Json) -> None:
+    assert spec["openapi"] == "3.1.0"
+    schemathesis.openapi.from_dict(spec).validate()
+    for reference in set(references(spec)):
+        part: Any = spec
         for step in reference.removeprefix("#/").split("/"):
-            found = found[step]
-    for name, schema in told["components"]["schemas"].items():
-        jsonschema_rs.Draft202012Validator({**schema, "components": told["components"]})
+            part = part[step]
+    for name, schema in spec["components"]["schemas"].items():
+        jsonschema_rs.Draft202012Validator({**schema, "components": spec["components"]})
         assert re.fullmatch(r"[A-Z][A-Za-z]+", name)
     unused = [
         f"#/components/{kind}/{name}"
-        for kind, parts in told["components"].items()
+        for kind, parts in spec["components"].items()
         for name in parts
-        if kind != "securitySchemes" and f"#/components/{kind}/{name}" not in set(references(told))
+        if kind != "securitySchemes" and f"#/components/{kind}/{name}" not in set(references(spec))
     ]
     assert unused == []
 
 
-async def test_every_method_of_every_route_is_in_it_and_nothing_else(told: Json) -> None:
+async def test_every_method_of_every_route_is_in_it_and_nothing_else(spec: Json) -> None:
     there = {
         f"{method} {mount.path}{route.path}"
         for mount in rest_compat.routes()
@@ -86,61 +86,61 @@ async def test_every_method_of_every_route_is_in_it_and_nothing_else(told: Json)
         if isinstance(route, Route) and isinstance(route.endpoint, Resource)
         for method in route.endpoint.operations or ()
     }
-    assert {name for name, _ in operations(told)} == there
-    names = [operation["operationId"] for _, operation in operations(told)]
+    assert {name for name, _ in operations(spec)} == there
+    names = [operation["operationId"] for _, operation in operations(spec)]
     assert len(names) == len(set(names)) == len(there)
 
 
-async def test_every_operation_is_told_in_words_and_shapes(told: Json) -> None:
-    for name, operation in operations(told):
+async def test_every_operation_has_a_summary_and_schemas(spec: Json) -> None:
+    for name, operation in operations(spec):
         assert operation["summary"], name
         assert len(operation["tags"]) == 1, name
         [success] = [status for status in operation["responses"] if status.startswith("2")]
-        shown = operation["responses"][success].get("content", {})
-        assert (shown == {}) == (success == "204"), name
-        for kind, content in [*shown.items(), *operation.get("requestBody", {}).get("content", {}).items()]:
+        contents = operation["responses"][success].get("content", {})
+        assert (contents == {}) == (success == "204"), name
+        for kind, content in [*contents.items(), *operation.get("requestBody", {}).get("content", {}).items()]:
             assert ("schema" in content) == (kind in {"application/json", "text/event-stream"}), name
         places = [one["name"] for one in operation.get("parameters", []) if one.get("in") == "path"]
         assert places == re.findall(r"\{(\w+)\}", name)
 
 
-async def test_what_an_operation_may_refuse_follows_from_what_it_is(told: Json) -> None:
-    found = {name: set(operation["responses"]) for name, operation in operations(told)}
+async def test_the_errors_of_an_operation_follow_from_what_it_is(spec: Json) -> None:
+    responses = {name: set(operation["responses"]) for name, operation in operations(spec)}
     always = {"401", "403", "429", "500"}
-    assert found["GET /v1/me"] == always | {"200", "400"}
-    assert found["GET /v1/notes"] == always | {"200", "400", "422"}
-    assert found["POST /v1/notes"] == always | {"201", "400", "409", "413", "415", "422"}
-    assert found["GET /v1/notes/{id}"] == always | {"200", "304", "400", "404"}
-    assert found["PATCH /v1/notes/{id}"] == always | {"200", "400", "404", "409", "413", "415", "422"}
-    assert found["DELETE /v1/notes/{id}"] == always | {"200", "400", "404"}
-    assert found["DELETE /v1/workspace/members/{id}"] == always | {"200", "400", "404", "409"}
+    assert responses["GET /v1/me"] == always | {"200", "400"}
+    assert responses["GET /v1/notes"] == always | {"200", "400", "422"}
+    assert responses["POST /v1/notes"] == always | {"201", "400", "409", "413", "415", "422"}
+    assert responses["GET /v1/notes/{id}"] == always | {"200", "304", "400", "404"}
+    assert responses["PATCH /v1/notes/{id}"] == always | {"200", "400", "404", "409", "413", "415", "422"}
+    assert responses["DELETE /v1/notes/{id}"] == always | {"200", "400", "404"}
+    assert responses["DELETE /v1/workspace/members/{id}"] == always | {"200", "400", "404", "409"}
     ai = "/api/v1/ai"
-    assert found[f"GET {ai}/models"] == {"200", "500"}
-    assert found[f"POST {ai}/conversations"] == always | {"201", "404", "413", "422"}
-    assert found[f"POST {ai}/conversations/{{id}}/stream"] == always | {"200", "404", "409", "413", "422"}
-    assert found[f"DELETE {ai}/conversations/{{id}}"] == always | {"204", "404"}
-    assert found[f"GET {ai}/suggestions"] == always | {"200", "404", "422"}
-    assert found[f"POST {ai}/suggestions"] == always | {"201", "404", "413", "422"}
-    assert found[f"PATCH {ai}/suggestions/{{id}}/status"] == always | {"200", "404", "409", "413", "422"}
-    assert found[f"POST {ai}/embeddings/search"] == always | {"200", "404", "413", "422", "503"}
+    assert responses[f"GET {ai}/models"] == {"200", "500"}
+    assert responses[f"POST {ai}/conversations"] == always | {"201", "404", "413", "422"}
+    assert responses[f"POST {ai}/conversations/{{id}}/stream"] == always | {"200", "404", "409", "413", "422"}
+    assert responses[f"DELETE {ai}/conversations/{{id}}"] == always | {"204", "404"}
+    assert responses[f"GET {ai}/suggestions"] == always | {"200", "404", "422"}
+    assert responses[f"POST {ai}/suggestions"] == always | {"201", "404", "413", "422"}
+    assert responses[f"PATCH {ai}/suggestions/{{id}}/status"] == always | {"200", "404", "409", "413", "422"}
+    assert responses[f"POST {ai}/embeddings/search"] == always | {"200", "404", "413", "422", "503"}
 
 
-async def test_refusals_have_every_code_and_examples_that_fit(told: Json) -> None:
+async def test_errors_have_every_code_and_valid_examples(spec: Json) -> None:
     known = {error_name(code) for code in ErrorCode if code not in ONLY_GRAPHQL} | {"missing_api_key"}
-    schemas = told["components"]["schemas"]
+    schemas = spec["components"]["schemas"]
     for name in ("Error", "AiError", "AiInvalid"):
         assert set(schemas[name]["properties"]["code"]["enum"]) == known == set(CODES)
-    for name, refusal in told["components"]["responses"].items():
-        content = refusal["content"]["application/json"]
-        jsonschema_rs.Draft202012Validator({**content["schema"], "components": told["components"]}).validate(
+    for name, response in spec["components"]["responses"].items():
+        content = response["content"]["application/json"]
+        jsonschema_rs.Draft202012Validator({**content["schema"], "components": spec["components"]}).validate(
             content["example"]
         )
-        assert ("X-RateLimit-Limit" in refusal["headers"]) == ("401" not in name)
-        assert ("Retry-After" in refusal["headers"]) == name.endswith(("429", "503"))
+        assert ("X-RateLimit-Limit" in response["headers"]) == ("401" not in name)
+        assert ("Retry-After" in response["headers"]) == name.endswith(("429", "503"))
 
 
-async def test_a_query_says_how_it_is_written(told: Json) -> None:
-    listed = {one["name"]: one for one in told["paths"]["/v1/notes"]["get"]["parameters"] if "name" in one}
+async def test_query_parameters_have_schemas_and_a_style(spec: Json) -> None:
+    listed = {one["name"]: one for one in spec["paths"]["/v1/notes"]["get"]["parameters"] if "name" in one}
     assert listed["limit"]["schema"] == {"type": "integer", "minimum": 1, "maximum": 100, "default": 20}
     ids = listed["tagIds"]
     assert (ids["style"], ids["explode"], ids["schema"]["type"], ids["schema"]["maxItems"]) == (
@@ -151,32 +151,32 @@ async def test_a_query_says_how_it_is_written(told: Json) -> None:
     )
     assert listed["fromDate"]["schema"]["type"] == "string"
     assert "2026-01-31" in listed["fromDate"]["schema"]["examples"]
-    asked = told["paths"]["/api/v1/ai/conversations"]["get"]["parameters"]
-    assert [one["name"] for one in asked if one.get("required")] == ["document_id"]
+    parameters = spec["paths"]["/api/v1/ai/conversations"]["get"]["parameters"]
+    assert [one["name"] for one in parameters if one.get("required")] == ["document_id"]
 
 
-async def test_every_post_of_a_webhook_is_told(told: Json) -> None:
-    """That they are told truly is tested where they are made: tests/test_webhook_deliveries.py."""
-    assert list(told["webhooks"]) == list(EVENT_NAMES)
+async def test_every_webhook_event_is_described(spec: Json) -> None:
+    """tests/test_webhook_deliveries.py checks that real requests match the schemas."""
+    assert list(spec["webhooks"]) == list(EVENT_NAMES)
     signed = ["X-Caret-Signature", "webhook-id", "webhook-timestamp", "webhook-signature"]
-    for name, methods in told["webhooks"].items():
+    for name, methods in spec["webhooks"].items():
         [(method, post)] = methods.items()
         assert (method, post["security"], set(post["responses"])) == ("post", [], {"2XX", "410"})
         parameters = [one["$ref"].rpartition("/")[2] for one in post["parameters"]]
-        assert [told["components"]["parameters"][one]["name"] for one in parameters] == signed
+        assert [spec["components"]["parameters"][one]["name"] for one in parameters] == signed
         schema = post["requestBody"]["content"]["application/json"]["schema"]
         assert schema["properties"] == {"type": {"const": name}}
-        envelope = told["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
+        envelope = spec["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
         assert set(envelope["required"]) == {"type", "eventId", "webhookId", "workspaceId", "timestamp", "payload"}
 
 
-async def test_who_may_call(told: Json) -> None:
-    assert told["paths"]["/v1/notes"]["get"]["security"] == [{"bearer": []}, {"apiKey": []}]
-    assert told["paths"]["/api/v1/ai/conversations"]["get"]["security"] == [{"bearer": []}]
-    assert told["paths"]["/api/v1/ai/models"]["get"]["security"] == []
+async def test_every_operation_names_its_credentials(spec: Json) -> None:
+    assert spec["paths"]["/v1/notes"]["get"]["security"] == [{"bearer": []}, {"apiKey": []}]
+    assert spec["paths"]["/api/v1/ai/conversations"]["get"]["security"] == [{"bearer": []}]
+    assert spec["paths"]["/api/v1/ai/models"]["get"]["security"] == []
 
 
-async def test_who_has_the_document_need_not_load_it_again(nobody: httpx.AsyncClient) -> None:
+async def test_the_document_has_an_etag(nobody: httpx.AsyncClient) -> None:
     first = await nobody.get("/openapi.json")
     again = await nobody.get("/openapi.json", headers={"If-None-Match": first.headers["ETag"]})
     assert (again.status_code, again.content, again.headers["ETag"]) == (304, b"", first.headers["ETag"])
@@ -184,7 +184,7 @@ async def test_who_has_the_document_need_not_load_it_again(nobody: httpx.AsyncCl
     assert (stale.status_code, stale.content) == (200, first.content)
 
 
-async def test_the_page_loads_nothing_from_outside(nobody: httpx.AsyncClient) -> None:
+async def test_the_page_loads_nothing_from_other_servers(nobody: httpx.AsyncClient) -> None:
     page = await nobody.get("/docs")
     assert (page.status_code, page.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
     assert page.headers["Cache-Control"] == "no-cache"
@@ -208,9 +208,9 @@ async def test_the_page_loads_nothing_from_outside(nobody: httpx.AsyncClient) ->
     assert (await nobody.get(f"/{spec}")).status_code == 200
 
 
-async def test_rate_limit_headers_are_described_in_points(told: Json) -> None:
+async def test_rate_limit_headers_are_described_in_points(spec: Json) -> None:
     """The limit counts points, not requests: a GraphQL operation may cost many."""
-    headers = told["components"]["headers"]
+    headers = spec["components"]["headers"]
     for name in ("RateLimit", "RateRemaining", "RateReset"):
         assert "points" in headers[name]["description"]
     assert "60 seconds" in headers["RateLimit"]["description"]

@@ -1,4 +1,4 @@
-"""Requests made up from the OpenAPI document, right and wrong ones: no answer may be one that it does not tell."""
+"""Valid and invalid requests generated from the OpenAPI document: every response must be one that it describes."""
 
 import re
 from collections.abc import AsyncIterator
@@ -28,25 +28,25 @@ CHECKS = (
 CONFIG: dict[str, Any] = {
     "generation": {"deterministic": True, "max-examples": 4, "database": "none", "with-security-parameters": False},
     "phases": {
-        # What is wrong by a little is in the tables of tests/rest; here it is only made up at random.
+        # Values just outside their limits are in the tables of tests/rest; here they are generated at random.
         "coverage": {"unexpected-methods": ["PUT"], "generation": {"mode": "positive"}},
         "stateful": {"enabled": False},
     },
     "checks": {
         "enabled": False,
-        # A part that is not there (503) is told where it can be missing; a fault (500) must never be.
+        # 503 is documented where a service may be missing; 500 must never happen.
         "not_a_server_error": {"enabled": True, "expected-statuses": ["2XX", "3XX", "4XX", "503"]},
         **{name: {"enabled": True} for name in CHECKS},
     },
 }
 LONGEST = 600
-"""Characters of the texts that are made up."""
+"""The length of generated texts, in characters."""
 OTHER_WORDS = {"embedding": "note", "document": "note"}
 
 
 @pytest.fixture(scope="module")
 async def own(server: RunningServer, database: AsyncEngine) -> AsyncIterator[dict[str, dict[str, str]]]:
-    """Things of a workspace that only this test has: those that are deleted, and all others."""
+    """Ids of a workspace that only this test uses: those for DELETE requests, and those for all others."""
     tenant = await make_tenant(server, database)
     caller = await tenant.key()
     doomed, others = [await create_samples(caller, tenant, title) for title in ("Doomed", "Kept")]
@@ -55,13 +55,13 @@ async def own(server: RunningServer, database: AsyncEngine) -> AsyncIterator[dic
 
 
 def shortened(part: Any) -> Any:
-    """The document with short texts only: to embed half a million characters takes a minute, for each of them."""
+    """The document with short texts only: embedding half a million characters takes a minute."""
     if isinstance(part, dict):
         return {name: min(value, LONGEST) if name == "maxLength" else shortened(value) for name, value in part.items()}
     return [shortened(one) for one in part] if isinstance(part, list) else part
 
 
-# What the running server tells (test_openapi holds that it is the same), known before there is one.
+# The document of the running server (test_openapi checks that they are equal), available before it starts.
 api = schemathesis.openapi.from_dict(
     shortened(document(rest_compat.routes())), config=SchemathesisConfig.from_dict(CONFIG)
 )
@@ -73,7 +73,7 @@ def audio(_context: schemathesis.SerializationContext, value: Any) -> bytes:
 
 
 @api.parametrize()
-def test_every_answer_is_told(
+def test_every_response_is_documented(
     case: "schemathesis.Case[Any]", server: RunningServer, own: dict[str, dict[str, str]]
 ) -> None:
     if case.meta is None or case.meta.generation.mode is GenerationMode.POSITIVE:
@@ -82,16 +82,16 @@ def test_every_answer_is_told(
 
 
 def with_own_ids(case: "schemathesis.Case[Any]", own: dict[str, str]) -> None:
-    """Puts the ids of things that there are in the places of made-up ones."""
+    """Replaces generated ids by ids of rows that exist."""
     if owner := re.search(r"(\w+)/\{id\}", case.path):
         case.path_parameters["id"] = own.get(kind_of(singular(owner[1])), case.path_parameters["id"])
-    for place in (case.query, case.body):
-        if not isinstance(place, dict):
+    for values in (case.query, case.body):
+        if not isinstance(values, dict):
             continue
-        for name in list(place):
+        for name in list(values):
             kind = kind_of(re.sub(r"(Id|_id)s?$", "", name))
             if kind in own and name != kind:
-                place[name] = [own[kind]] if name.endswith("s") else own[kind]
+                values[name] = [own[kind]] if name.endswith("s") else own[kind]
 
 
 def kind_of(word: str) -> str:

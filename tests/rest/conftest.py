@@ -52,10 +52,10 @@ async def edge(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[httpx.AsyncClie
 def raising(monkeypatch: pytest.MonkeyPatch) -> Any:
     """`raising("resolvers.notes.get", error)` puts a resolver that only raises in that place."""
 
-    def put(place: str, error: Exception) -> None:
+    def put(function: str, error: Exception) -> None:
         async def raises(*_args: object, **_kwargs: object) -> None:
             raise error
 
-        monkeypatch.setattr(place, raises)
+        monkeypatch.setattr(function, raises)
 
     return put

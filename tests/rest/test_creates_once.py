@@ -19,7 +19,7 @@ OTHER = {"title": "Other", "name": "other", "email": "other@people.example", "ur
 
 
 @pytest.mark.parametrize("noun", CREATES)
-async def test_the_same_create_twice_makes_one(tenant: Tenant, noun: str) -> None:
+async def test_a_repeated_create_returns_the_first_result(tenant: Tenant, noun: str) -> None:
     path, body = CREATES[noun]
     key, other = await tenant.key(), await tenant.key()
     once = {"Idempotency-Key": "same"}

@@ -19,7 +19,7 @@ ID = UUID("0198aaaa-0000-7000-8000-000000000001")
 MOMENT = datetime(2026, 1, 2, 3, 4, 5, 678901, UTC)
 
 
-def asked(**query: str) -> NotesQuery:
+def parse_query(**query: str) -> NotesQuery:
     return NotesQuery.model_validate(query, by_alias=True, by_name=False)
 
 
@@ -33,40 +33,40 @@ def test_visibilities_have_older_names(written: str, meant: NoteVisibility) -> N
     assert NoteUpdateBody.model_validate_json(body).model_fields_set == {"title", "visibility"}
 
 
-def test_a_date_is_all_of_its_day() -> None:
-    query = asked(fromDate="2026-01-02", toDate="2026-01-02")
+def test_a_date_means_its_whole_day() -> None:
+    query = parse_query(fromDate="2026-01-02", toDate="2026-01-02")
     assert query.created_from == datetime(2026, 1, 2, tzinfo=UTC)
     assert query.created_to == datetime(2026, 1, 2, 23, 59, 59, 999999, UTC)
 
 
-def test_a_moment_includes_the_note_that_shows_it() -> None:
-    query = asked(fromDate=serializers.millis(MOMENT), toDate=serializers.millis(MOMENT))
+def test_a_range_includes_the_note_whose_time_it_ends_with() -> None:
+    query = parse_query(fromDate=serializers.millis(MOMENT), toDate=serializers.millis(MOMENT))
     assert query.created_from is not None
     assert query.created_to is not None
     assert query.created_from <= MOMENT <= query.created_to < MOMENT + timedelta(milliseconds=1)
-    assert asked(toDate="2026-01-02T03:04:05.678+02:00").created_to == datetime(2026, 1, 2, 1, 4, 5, 678999, UTC)
+    assert parse_query(toDate="2026-01-02T03:04:05.678+02:00").created_to == datetime(2026, 1, 2, 1, 4, 5, 678999, UTC)
 
 
-def test_lists_are_comma_separated_and_an_empty_one_asks_for_nothing() -> None:
-    assert asked(tagIds=f"{ID}, ,{ID}").tag_ids == [ID, ID]
-    assert asked(tagIds=" ,").tag_ids is None
-    assert asked(folderIds=f"{ID},").folder_ids == [ID]
-    assert asked(anything="y").limit == 20
+def test_lists_are_comma_separated_and_an_empty_list_filters_nothing() -> None:
+    assert parse_query(tagIds=f"{ID}, ,{ID}").tag_ids == [ID, ID]
+    assert parse_query(tagIds=" ,").tag_ids is None
+    assert parse_query(folderIds=f"{ID},").folder_ids == [ID]
+    assert parse_query(anything="y").limit == 20
 
 
-def question(body: str) -> MessageBody:
+def parse_message(body: str) -> MessageBody:
     return MessageBody.model_validate_json(body, by_alias=True, by_name=False)
 
 
 @pytest.mark.parametrize("body", ['{"message": "m"}', '{"message": "m", "document_id": null}'])
 def test_without_a_document_nothing_is_searched(body: str) -> None:
-    asked = question(body)
-    assert asked.note_id is None
-    assert "note_id" in asked.model_fields_set
+    message = parse_message(body)
+    assert message.note_id is None
+    assert "note_id" in message.model_fields_set
 
 
-def test_a_question_in_all_its_forms() -> None:
-    full = question(
+def test_a_message_accepts_current_and_older_forms() -> None:
+    full = parse_message(
         f'{{"message": "m", "document_id": "{ID}", "agent_type": "analyst", "unknown": 1, "document_context":'
         '{"content_text": "t", "cursor": 5, "selection": {"from": 1, "to": 2, "text": "s", "anchor": 3}}}'
     )
@@ -74,7 +74,7 @@ def test_a_question_in_all_its_forms() -> None:
     assert full.document_context is not None
     assert full.document_context.selection is not None
     assert full.document_context.selection.from_ == 1
-    old = question('{"message": "m", "document_context": "t", "agent_type": ["writer"]}')
+    old = parse_message('{"message": "m", "document_context": "t", "agent_type": ["writer"]}')
     assert old.agent_type is None
     assert old.document_context is not None
     assert old.document_context.content_text == "t"
@@ -85,13 +85,13 @@ def test_an_empty_title_is_none() -> None:
     assert ConversationBody.model_validate_json(body, by_alias=True, by_name=False).title is None
 
 
-def test_moments_are_shown_in_utc_with_a_z() -> None:
+def test_times_are_serialized_in_utc_with_a_z() -> None:
     local = MOMENT.astimezone(timezone(timedelta(hours=9)))
     assert serializers.millis(local) == "2026-01-02T03:04:05.678Z"
     assert serializers.micros(MOMENT.replace(microsecond=0)) == "2026-01-02T03:04:05.000000Z"
 
 
-def test_a_note_shows_no_internal_key() -> None:
+def test_a_serialized_note_has_no_internal_fields() -> None:
     row: Any = SimpleNamespace(
         **dict.fromkeys(NoteFields.model_fields), id=ID, status="idle", revision=1,
         created_at=MOMENT, updated_at=MOMENT,
@@ -99,10 +99,10 @@ def test_a_note_shows_no_internal_key() -> None:
         calendar_event={"id": "e", "title": "t", "starts_at": "2026-01-02T03:04:05Z",
                         "ends_at": "2026-01-02T03:04:05.5Z", "attendees": [{"self": True, "email": "a@b.c"}]},
     )  # fmt: skip
-    shown = serializers.note(row, Details({}, {}))
-    assert set(shown["participants"][0]) == set(serialization.PARTICIPANT)
-    assert shown["participants"][0]["accountName"] == "Co"
-    event = shown["calendarEvent"]
+    note = serializers.note(row, Details({}, {}))
+    assert set(note["participants"][0]) == set(serialization.PARTICIPANT)
+    assert note["participants"][0]["accountName"] == "Co"
+    event = note["calendarEvent"]
     assert event is not None
     assert (event["startsAt"], event["endsAt"]) == ("2026-01-02T03:04:05.000Z", "2026-01-02T03:04:05.500Z")
     assert event["createdAt"] is None

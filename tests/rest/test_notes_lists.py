@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from models import Role
 from tests.conftest import make_tenant
-from tests.rest.told import NEVER, NOTES, invalid, ordered, refusal, told
+from tests.rest.responses import NEVER, NOTES, invalid_parameter, ordered, status_and_body, v1_error
 from tests.support.servers import RunningServer
 
 
@@ -41,28 +41,28 @@ async def shelf(server: RunningServer, database: AsyncEngine) -> AsyncIterator[S
         "E": {},
     }
     notes = {}
-    for place, (title, more) in enumerate(special.items()):
-        made = await http.post(NOTES, json={"title": title, **more})
-        ident = made.json()["note"]["id"]
+    for minute, (title, more) in enumerate(special.items()):
+        created = await http.post(NOTES, json={"title": title, **more})
+        note_id = created.json()["note"]["id"]
         async with database.begin() as connection:
-            moment = f"2026-01-31T10:0{place}:00.123456Z"
-            await connection.execute(text(f"UPDATE notes SET created_at = '{moment}' WHERE id = '{ident}'"))
-        notes[title] = (await http.get(f"{NOTES}/{ident}")).json()["note"]
+            moment = f"2026-01-31T10:0{minute}:00.123456Z"
+            await connection.execute(text(f"UPDATE notes SET created_at = '{moment}' WHERE id = '{note_id}'"))
+        notes[title] = (await http.get(f"{NOTES}/{note_id}")).json()["note"]
     yield Shelf(http, tag, folder, str(person.user_id), notes)
     for caller in tenant.callers:
         await caller.close()
 
 
-async def test_a_page_whole(shelf: Shelf) -> None:
+async def test_a_page_has_its_items_and_its_pagination(shelf: Shelf) -> None:
     first = await shelf.http.get(NOTES, params={"limit": 2})
     paging = {"limit": 2, "nextOffset": 2, "isLast": False}
-    assert told(first) == (200, {"items": [shelf.notes["E"], shelf.notes["D"]], "pagination": paging})
+    assert status_and_body(first) == (200, {"items": [shelf.notes["E"], shelf.notes["D"]], "pagination": paging})
     last = await shelf.http.get(NOTES, params={"limit": 2, "offset": 4})
     paging = {"limit": 2, "nextOffset": 5, "isLast": True}
-    assert told(last) == (200, {"items": [shelf.notes["A"]], "pagination": paging})
+    assert status_and_body(last) == (200, {"items": [shelf.notes["A"]], "pagination": paging})
     beyond = await shelf.http.get(NOTES, params={"offset": 2**63 - 1})
     paging = {"limit": 20, "nextOffset": 2**63 - 1, "isLast": True}
-    assert told(beyond) == (200, {"items": [], "pagination": paging})
+    assert status_and_body(beyond) == (200, {"items": [], "pagination": paging})
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ async def test_a_page_whole(shelf: Shelf) -> None:
         ("unknown=1", "EDCBA"),
     ],
 )
-async def test_what_a_list_has_and_in_which_order(shelf: Shelf, query: str, titles: str) -> None:
+async def test_each_parameter_filters_or_sorts(shelf: Shelf, query: str, titles: str) -> None:
     filled = query.format(tag=shelf.tag, folder=shelf.folder, author=shelf.author)
     assert "".join(ordered(await shelf.http.get(f"{NOTES}?{filled}"))) == titles
 
@@ -141,23 +141,23 @@ ID = "Input should be a valid UUID, "
         ("tagIds=" + ",".join([NEVER] * 101), "tagIds", "The length must be at most 100."),
     ],
 )
-async def test_what_a_list_can_not_be_asked_for(shelf: Shelf, query: str, param: str, text: str) -> None:
-    assert told(await shelf.http.get(f"{NOTES}?{query}")) == invalid(param, text)
+async def test_invalid_parameters_are_refused(shelf: Shelf, query: str, param: str, text: str) -> None:
+    assert status_and_body(await shelf.http.get(f"{NOTES}?{query}")) == invalid_parameter(param, text)
 
 
 @pytest.mark.parametrize("query", ["search=" + "x" * 500, "tagIds=" + ",".join([NEVER] * 100)])
-async def test_the_longest_that_may_be_asked_for(shelf: Shelf, query: str) -> None:
+async def test_parameters_at_their_limits_are_accepted(shelf: Shelf, query: str) -> None:
     assert ordered(await shelf.http.get(f"{NOTES}?{query}")) == []
 
 
 @pytest.mark.parametrize("name", ["createdBy", "tagIds", "folderIds"])
 async def test_an_id_in_a_query_must_be_one(shelf: Shelf, name: str) -> None:
-    status, body = told(await shelf.http.get(NOTES, params={name: "x"}))
-    assert (status, body) == refusal(400, "invalid_parameter", body["message"], name, body["errors"])
+    status, body = status_and_body(await shelf.http.get(NOTES, params={name: "x"}))
+    assert (status, body) == v1_error(400, "invalid_parameter", body["message"], name, body["errors"])
     assert body["errors"][name].startswith(ID)
 
 
-async def test_the_first_date_comes_first(shelf: Shelf) -> None:
-    asked = await shelf.http.get(NOTES, params={"fromDate": "2026-02-01", "toDate": "2026-01-31"})
+async def test_a_range_that_ends_before_it_begins_is_refused(shelf: Shelf) -> None:
+    reversed_range = await shelf.http.get(NOTES, params={"fromDate": "2026-02-01", "toDate": "2026-01-31"})
     message = "The first date must not be after the last."
-    assert told(asked) == refusal(422, "unprocessable", message, "fromDate")
+    assert status_and_body(reversed_range) == v1_error(422, "unprocessable", message, "fromDate")

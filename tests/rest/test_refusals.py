@@ -68,14 +68,16 @@ def v1(response: httpx.Response) -> tuple[int, str, str]:
         ({"Authorization": "Bearer nobody", "X-API-Key": "sk-caret-api-known"}, "invalid_api_key"),
     ],
 )
-async def test_v1_says_which_credential_is_wrong(edge: httpx.AsyncClient, headers: dict[str, str], code: str) -> None:
+async def test_v1_says_whether_a_credential_is_missing_or_invalid(
+    edge: httpx.AsyncClient, headers: dict[str, str], code: str
+) -> None:
     del edge.headers["Authorization"]
     response = await edge.get("/v1/notes", headers=headers)
     assert v1(response) == (401, "authentication_error", code)
     assert response.headers["WWW-Authenticate"] == "Bearer"
 
 
-async def test_ai_takes_no_key_header_and_tells_bad_json_first(edge: httpx.AsyncClient) -> None:
+async def test_ai_ignores_the_key_header_and_reports_invalid_json_first(edge: httpx.AsyncClient) -> None:
     del edge.headers["Authorization"]
     key = {"X-API-Key": "sk-caret-api-known"}
     assert (await edge.post(f"{AI}/conversations", content=b"{", headers=key)).status_code == 422
@@ -84,7 +86,7 @@ async def test_ai_takes_no_key_header_and_tells_bad_json_first(edge: httpx.Async
 
 
 @pytest.mark.parametrize("body", MALFORMED)
-async def test_no_body_is_a_fault_of_ours(edge: httpx.AsyncClient, body: bytes) -> None:
+async def test_no_malformed_body_causes_an_internal_error(edge: httpx.AsyncClient, body: bytes) -> None:
     with capture_logs() as logged:
         refused = await edge.patch(ONE, content=body)
         assert v1(refused) == (400, "validation_error", "invalid_parameter")
@@ -96,14 +98,14 @@ async def test_no_body_is_a_fault_of_ours(edge: httpx.AsyncClient, body: bytes) 
     assert not logged
 
 
-async def test_v1_names_every_bad_field(edge: httpx.AsyncClient) -> None:
+async def test_v1_names_every_invalid_field(edge: httpx.AsyncClient) -> None:
     body = {"kind": "x", "tagIds": [str(NOTE), "y"], "user_written_note": "", "participants": [{"name": "Z"}]}
     refused = (await edge.patch(ONE, json=body)).json()
     assert set(refused["errors"]) == {"kind", "tagIds.1", "user_written_note", "participants.0.email"}
     assert refused["error"]["param"] in refused["errors"]
 
 
-async def test_what_a_caller_sent_is_repeated_in_part_only(edge: httpx.AsyncClient) -> None:
+async def test_errors_repeat_only_a_part_of_the_input(edge: httpx.AsyncClient) -> None:
     body = {"message": "m" * 40_000, "document_id": "d" * 40_000}
     refused = await edge.post(f"{AI}/conversations/{NOTE}/stream", json=body)
     assert refused.status_code == 422
@@ -117,7 +119,7 @@ async def test_what_a_caller_sent_is_repeated_in_part_only(edge: httpx.AsyncClie
     "query",
     BAD_QUERIES,
 )
-async def test_v1_names_the_bad_parameter(edge: httpx.AsyncClient, query: str) -> None:
+async def test_v1_names_the_invalid_parameter(edge: httpx.AsyncClient, query: str) -> None:
     refused = await edge.get(f"/v1/notes?{query}")
     assert v1(refused) == (400, "validation_error", "invalid_parameter")
     assert refused.json()["error"]["param"] == query.partition("=")[0]
@@ -166,7 +168,7 @@ async def test_ai_renders_problems(
     assert refused.json() == {"detail": text, "error": text, "code": refused.json()["code"]}
 
 
-async def test_ai_says_where_a_resolver_found_the_flaw(edge: httpx.AsyncClient, raising: Any) -> None:
+async def test_ai_names_the_field_that_a_resolver_refused(edge: httpx.AsyncClient, raising: Any) -> None:
     raising("resolvers.replies.send", bad_input("modelId", "Unknown model."))
     refused = await edge.post(f"{AI}/conversations/{NOTE}/stream", json={"message": "m", "model_id": "x"})
     assert refused.status_code == 422
@@ -174,9 +176,9 @@ async def test_ai_says_where_a_resolver_found_the_flaw(edge: httpx.AsyncClient, 
 
 
 @pytest.mark.parametrize("path", [ONE, f"{AI}/conversations/{NOTE}"])
-async def test_a_fault_of_ours_is_logged_and_hidden(edge: httpx.AsyncClient, raising: Any, path: str) -> None:
-    for place in ("resolvers.notes.get", "resolvers.conversations.conversations.get"):
-        raising(place, RuntimeError("SELECT secret"))
+async def test_an_unexpected_error_is_logged_and_masked(edge: httpx.AsyncClient, raising: Any, path: str) -> None:
+    for function in ("resolvers.notes.get", "resolvers.conversations.conversations.get"):
+        raising(function, RuntimeError("SELECT secret"))
     with capture_logs() as logged:
         refused = await edge.get(path)
     assert refused.status_code == 500
@@ -197,21 +199,23 @@ async def test_a_fault_of_ours_is_logged_and_hidden(edge: httpx.AsyncClient, rai
         ("DELETE", f"{AI}/models", 405),
     ],
 )
-async def test_unknown_places_and_methods(edge: httpx.AsyncClient, method: str, path: str, status: int) -> None:
+async def test_unknown_paths_and_methods_are_refused(
+    edge: httpx.AsyncClient, method: str, path: str, status: int
+) -> None:
     refused = await edge.request(method, path)
     assert refused.status_code == status
     assert ("detail" in refused.json()) == path.startswith(AI)
     assert ("Allow" in refused.headers) == (status == 405)
 
 
-async def test_v1_refuses_another_kind_of_body(edge: httpx.AsyncClient, raising: Any) -> None:
+async def test_v1_refuses_other_media_types(edge: httpx.AsyncClient, raising: Any) -> None:
     refused = await edge.post("/v1/notes", data={"title": "x"})
     assert v1(refused) == (415, "invalid_request_error", "unsupported_media_type")
     raising("resolvers.notes.delete", not_found("Note", NOTE))
     assert (await edge.delete(ONE, headers={"Content-Type": "application/json"})).status_code == 404
 
 
-@pytest.mark.parametrize("given", ["3", '"x"', '"1", "2"', f'"{"9" * 30}"'])
-async def test_if_match_is_one_revision(edge: httpx.AsyncClient, given: str) -> None:
-    refused = await edge.patch(ONE, json={"title": "x"}, headers={"If-Match": given})
+@pytest.mark.parametrize("if_match", ["3", '"x"', '"1", "2"', f'"{"9" * 30}"'])
+async def test_if_match_is_one_revision(edge: httpx.AsyncClient, if_match: str) -> None:
+    refused = await edge.patch(ONE, json={"title": "x"}, headers={"If-Match": if_match})
     assert (refused.status_code, refused.json()["error"]["param"]) == (400, "If-Match")

@@ -59,7 +59,7 @@ async def serve(
     return client.chunks
 
 
-async def test_the_bytes_and_the_headers() -> None:
+async def test_events_and_headers_are_encoded_as_documented() -> None:
     async def events() -> Events:
         yield ReplyEvent(1, "delta", ID, content="Zé\n")
         yield ReplyEvent(2, "tool_call", ID, tool_call=CALL)
@@ -81,7 +81,7 @@ async def test_the_bytes_and_the_headers() -> None:
     assert client.complete
 
 
-def test_the_bytes_of_a_document_change() -> None:
+def test_a_document_change_is_encoded_as_documented() -> None:
     suggestion: Any = SimpleNamespace(
         id=ID, operation="replace_full", suggested_text="Zé", original_text=None, position_start=0, position_end=4
     )
@@ -94,7 +94,7 @@ def test_the_bytes_of_a_document_change() -> None:
     )
 
 
-async def test_silence_is_filled_and_loses_nothing() -> None:
+async def test_pings_fill_the_silence_and_no_event_is_lost() -> None:
     async def events() -> Events:
         for seq in (1, 2):
             await asyncio.sleep(0.12)
@@ -107,7 +107,7 @@ async def test_silence_is_filled_and_loses_nothing() -> None:
 
 
 @pytest.mark.parametrize("fails", [True, False])
-async def test_events_that_break_off_end_with_one_error(fails: bool) -> None:
+async def test_a_stream_that_breaks_off_ends_with_one_error(fails: bool) -> None:
     async def events() -> Events:
         yield ReplyEvent(7, "delta", ID, content="x")
         if fails:
@@ -124,7 +124,7 @@ async def test_events_that_break_off_end_with_one_error(fails: bool) -> None:
     assert [line["event"] for line in logged] == ["stream.failed"]
 
 
-async def test_nothing_follows_the_end() -> None:
+async def test_nothing_follows_the_terminal_event() -> None:
     async def events() -> Events:
         yield ReplyEvent(1, "error", ID, content="stopped")
         yield ReplyEvent(2, "delta", ID, content="x")
@@ -133,7 +133,7 @@ async def test_nothing_follows_the_end() -> None:
 
 
 @pytest.mark.parametrize("stalled", [False, True])
-async def test_a_client_that_leaves_or_stalls_is_not_followed_any_more(stalled: bool) -> None:
+async def test_the_stream_of_a_client_that_leaves_or_stalls_is_closed(stalled: bool) -> None:
     closed = asyncio.Event()
 
     async def events() -> Events:
@@ -153,17 +153,17 @@ async def test_a_client_that_leaves_or_stalls_is_not_followed_any_more(stalled: 
     assert len(client.chunks) < 100
 
 
-async def test_a_stopping_server_says_so() -> None:
+async def test_a_stopping_server_ends_its_streams_with_an_error() -> None:
     async def events() -> Events:
         yield ReplyEvent(1, "delta", ID, content="x")
         await asyncio.Event().wait()
 
     client = Client()
-    telling = asyncio.create_task(serve(events(), client))
+    streaming = asyncio.create_task(serve(events(), client))
     await asyncio.sleep(0.05)
-    telling.cancel()
+    streaming.cancel()
     with pytest.raises(asyncio.CancelledError):
-        await telling
+        await streaming
     assert len(client.chunks) == 2
     assert b'"type":"error"' in client.chunks[1]
     assert client.complete

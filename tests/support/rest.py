@@ -1,4 +1,4 @@
-"""What either edge answers about one thing, in one form, so that a test can ask both the same."""
+"""The response of either edge about one resource, in one form, so that a test can compare both edges."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -9,8 +9,8 @@ CODES = {"invalid_parameter": "BAD_USER_INPUT", "resource_not_found": "NOT_FOUND
 
 
 @dataclass(frozen=True)
-class Told:
-    """The thing that an edge answered (of a delete its id), or the code of a refusal and the field that it names."""
+class EdgeResult:
+    """The resource in a response (of a delete its id), or the code of an error and the field that it names."""
 
     value: Any = None
     code: str | None = None
@@ -22,28 +22,28 @@ class Told:
         return self.value
 
 
-async def mutated(caller: Caller, query: str, **variables: Any) -> Told:
+async def send_mutation(caller: Caller, query: str, **variables: Any) -> EdgeResult:
     answer = await caller.graphql(query, **variables)
     if "errors" in answer:
         extensions = answer["errors"][0]["extensions"]
-        return Told(code=extensions["code"], field=extensions.get("field"))
+        return EdgeResult(code=extensions["code"], field=extensions.get("field"))
     [value] = answer["data"].values()
-    return Told(value)
+    return EdgeResult(value)
 
 
-async def asked(
+async def send_rest(
     caller: Caller, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None
-) -> Told:
-    """A request that writes, whose answer has the one thing that it is about."""
+) -> EdgeResult:
+    """Sends a request that writes. Its response contains one resource."""
     response = await caller.http.request(method, path, json=body, headers=headers)
     answer = response.json()
     assert response.status_code < 500, answer
     if response.status_code >= 400:
         code = answer["code"]
-        return Told(code=CODES.get(code, code.upper()), field=answer["error"].get("param"))
+        return EdgeResult(code=CODES.get(code, code.upper()), field=answer["error"].get("param"))
     assert response.status_code == (201 if method == "POST" else 200)
     if method == "DELETE":
         assert set(answer) == {"success", "message"}
-        return Told(path.rpartition("/")[2])
+        return EdgeResult(path.rpartition("/")[2])
     [value] = answer.values()
-    return Told(value)
+    return EdgeResult(value)

@@ -8,7 +8,7 @@ from sqlalchemy import text
 from models.base import as_id
 from tests.conftest import Tenant
 from tests.support.clients import Caller
-from tests.support.rest import Told, asked, mutated
+from tests.support.rest import EdgeResult, send_mutation, send_rest
 
 URL = "https://hooks.example/caret"
 SHOWN = "{ id url label events isActive disabledReason createdAt }"
@@ -30,40 +30,40 @@ class Edge:
     def __init__(self, name: str, caller: Caller) -> None:
         self.name, self.caller, self.graphql = name, caller, name == "graphql"
 
-    async def create(self, *, idempotency_key: str | None = None, **fields: Any) -> Told:
+    async def create(self, *, idempotency_key: str | None = None, **fields: Any) -> EdgeResult:
         values = {"url": URL, "events": ["note.created"], **fields}
         if not self.graphql:
             headers = None if idempotency_key is None else {"Idempotency-Key": idempotency_key}
-            return await asked(self.caller, "POST", "/v1/webhooks", values, headers)
+            return await send_rest(self.caller, "POST", "/v1/webhooks", values, headers)
         if idempotency_key is not None:
             values["idempotencyKey"] = idempotency_key
-        told = await mutated(self.caller, MAKE, input=values)
-        return Told({**told.value["webhook"], "secret": told.value["secret"]}) if told.value else told
+        told = await send_mutation(self.caller, MAKE, input=values)
+        return EdgeResult({**told.value["webhook"], "secret": told.value["secret"]}) if told.value else told
 
-    async def update(self, ident: str, **fields: Any) -> Told:
+    async def update(self, ident: str, **fields: Any) -> EdgeResult:
         if self.graphql:
-            return await mutated(self.caller, CHANGE, id=ident, input=fields)
-        return await asked(self.caller, "PATCH", f"/v1/webhooks/{ident}", fields)
+            return await send_mutation(self.caller, CHANGE, id=ident, input=fields)
+        return await send_rest(self.caller, "PATCH", f"/v1/webhooks/{ident}", fields)
 
-    async def rotate(self, ident: str) -> Told:
+    async def rotate(self, ident: str) -> EdgeResult:
         if not self.graphql:
             return await posted(self.caller, f"/v1/webhooks/{ident}/rotate-secret", "webhook")
-        told = await mutated(self.caller, ROTATE, id=ident)
-        return Told({**told.value["webhook"], "secret": told.value["secret"]}) if told.value else told
+        told = await send_mutation(self.caller, ROTATE, id=ident)
+        return EdgeResult({**told.value["webhook"], "secret": told.value["secret"]}) if told.value else told
 
-    async def delete(self, ident: str) -> Told:
+    async def delete(self, ident: str) -> EdgeResult:
         if self.graphql:
-            return await mutated(self.caller, REMOVE, id=ident)
-        return await asked(self.caller, "DELETE", f"/v1/webhooks/{ident}")
+            return await send_mutation(self.caller, REMOVE, id=ident)
+        return await send_rest(self.caller, "DELETE", f"/v1/webhooks/{ident}")
 
-    async def test(self, ident: str) -> Told:
+    async def test(self, ident: str) -> EdgeResult:
         if self.graphql:
-            return await mutated(self.caller, TEST, id=ident)
+            return await send_mutation(self.caller, TEST, id=ident)
         return await posted(self.caller, f"/v1/webhooks/{ident}/test", "delivery")
 
-    async def redeliver(self, webhook: str, ident: str) -> Told:
+    async def redeliver(self, webhook: str, ident: str) -> EdgeResult:
         if self.graphql:
-            return await mutated(self.caller, AGAIN, id=ident)
+            return await send_mutation(self.caller, AGAIN, id=ident)
         return await posted(self.caller, f"/v1/webhooks/{webhook}/deliveries/{ident}/redeliver", "delivery")
 
     async def listed(self) -> list[dict[str, Any]]:
@@ -79,13 +79,13 @@ class Edge:
         return answer.json()["webhook"] if answer.status_code == 200 else None
 
 
-async def posted(caller: Caller, path: str, noun: str) -> Told:
+async def posted(caller: Caller, path: str, noun: str) -> EdgeResult:
     """A POST that makes nothing new."""
     answer = await caller.http.post(path)
     if answer.status_code != 200:
-        return Told(code=answer.json()["code"].upper().replace("RESOURCE_", ""))
+        return EdgeResult(code=answer.json()["code"].upper().replace("RESOURCE_", ""))
     assert set(answer.json()) == {noun}
-    return Told(answer.json()[noun])
+    return EdgeResult(answer.json()[noun])
 
 
 async def rows(tenant: Tenant, webhook: str) -> list[Any]:

@@ -1,4 +1,4 @@
-"""What `/v1` says, for tests that compare it whole."""
+"""Responses of `/v1`, for tests that compare them in full."""
 
 import uuid
 from typing import Any
@@ -9,7 +9,7 @@ from tests.support.note_defaults import JSON_DEFAULTS
 
 NOTES = "/v1/notes"
 NEVER = "01890000-0000-7000-8000-000000000000"
-MADE = {"id", "createdAt", "updatedAt"}
+SERVER_FIELDS = {"id", "createdAt", "updatedAt"}
 EMPTY: dict[str, Any] = {
     **JSON_DEFAULTS,
     "title": "Plain",
@@ -39,28 +39,28 @@ TYPES = {
 }
 
 
-def refusal(status: int, code: str, message: str, param: str | None = None, errors: Any = None) -> tuple[int, Any]:
-    """A refused request's status and its whole body; `errors` where they say something else than the message."""
-    shown = {"code": code, "message": message, "type": TYPES.get(status, "invalid_request_error")}
+def v1_error(status: int, code: str, message: str, param: str | None = None, errors: Any = None) -> tuple[int, Any]:
+    """The status and the body of an error. `errors` is given where it differs from the message."""
+    content = {"code": code, "message": message, "type": TYPES.get(status, "invalid_request_error")}
     if param is None:
-        return status, {"error": shown, "message": message, "code": code}
-    told = {"error": {**shown, "param": param}, "message": message, "code": code}
-    return status, {**told, "errors": errors or {param: message.removeprefix(f"{param}: ")}}
+        return status, {"error": content, "message": message, "code": code}
+    body = {"error": {**content, "param": param}, "message": message, "code": code}
+    return status, {**body, "errors": errors or {param: message.removeprefix(f"{param}: ")}}
 
 
-def invalid(param: str, text: str) -> tuple[int, Any]:
-    return refusal(400, "invalid_parameter", f"{param}: {text}", param)
+def invalid_parameter(param: str, text: str) -> tuple[int, Any]:
+    return v1_error(400, "invalid_parameter", f"{param}: {text}", param)
 
 
-def told(response: httpx.Response) -> tuple[int, Any]:
+def status_and_body(response: httpx.Response) -> tuple[int, Any]:
     return response.status_code, response.json()
 
 
-def plain(note: dict[str, Any]) -> dict[str, Any]:
-    """A note without what the server makes."""
+def without_server_fields(note: dict[str, Any]) -> dict[str, Any]:
+    """A note without the fields that the server sets."""
     assert str(uuid.UUID(note["id"])) == note["id"]
     assert note["createdAt"] <= note["updatedAt"]
-    return {name: value for name, value in note.items() if name not in MADE}
+    return {name: value for name, value in note.items() if name not in SERVER_FIELDS}
 
 
 def ordered(answer: httpx.Response) -> list[str]:
