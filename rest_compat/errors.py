@@ -22,14 +22,30 @@ MAX_ECHOED_CHARACTERS = limit(
     100, "The caller's own text that an error repeats", area="Requests", beyond="cut", unit="characters"
 )
 
-# The names of the REST contract where they differ from the code in lower case.
-ERROR_NAMES = {
-    ErrorCode.BAD_USER_INPUT: "invalid_parameter",
-    ErrorCode.UNAUTHENTICATED: "invalid_api_key",
-    ErrorCode.NOT_FOUND: "resource_not_found",
-    ErrorCode.RATE_LIMITED: "rate_limit_exceeded",
-    ErrorCode.INTERNAL_SERVER_ERROR: "internal_error",
+STATUSES_AND_NAMES: Mapping[ErrorCode, tuple[int, str]] = {
+    ErrorCode.BAD_USER_INPUT: (400, "invalid_parameter"),
+    ErrorCode.QUERY_TOO_COMPLEX: (400, "query_too_complex"),
+    ErrorCode.UNAUTHENTICATED: (401, "invalid_api_key"),
+    ErrorCode.FORBIDDEN: (403, "forbidden"),
+    ErrorCode.INSUFFICIENT_SCOPE: (403, "insufficient_scope"),
+    ErrorCode.PLAN_REQUIRED: (403, "plan_required"),
+    ErrorCode.NOT_FOUND: (404, "resource_not_found"),
+    ErrorCode.ALREADY_EXISTS: (409, "already_exists"),
+    ErrorCode.ALREADY_REPLYING: (409, "already_replying"),
+    ErrorCode.CONFLICT: (409, "conflict"),
+    ErrorCode.STALE_REVISION: (409, "stale_revision"),
+    ErrorCode.CURSOR_EXPIRED: (410, "cursor_expired"),
+    ErrorCode.PAYLOAD_TOO_LARGE: (413, "payload_too_large"),
+    ErrorCode.UNSUPPORTED_MEDIA_TYPE: (415, "unsupported_media_type"),
+    ErrorCode.UNPROCESSABLE: (422, "unprocessable"),
+    ErrorCode.RATE_LIMITED: (429, "rate_limit_exceeded"),
+    ErrorCode.INTERNAL_SERVER_ERROR: (500, "internal_error"),
+    ErrorCode.TRANSCRIBER_NOT_CONFIGURED: (503, "transcriber_not_configured"),
+    ErrorCode.UNAVAILABLE: (503, "unavailable"),
 }
+"""The HTTP status and the name in the REST APIs for each code of the product."""
+PROTOCOL_STATUSES = {"missing_api_key": 401, "method_not_allowed": 405}
+"""The names, with their statuses, of the errors that only this edge raises: no resolver does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +94,8 @@ def to_rest_error(error: Exception, api_name: Callable[[str], str] = str) -> Res
     input_errors = (
         [] if error.field is None else [InputError("value_error", ("body", api_name(error.field)), error.message)]
     )
-    return RestError(error.code.status, error_name(error.code), error.message, input_errors, error.retry_after)
-
-
-def error_name(code: ErrorCode) -> str:
-    """The name of a code in the REST APIs."""
-    return ERROR_NAMES.get(code, code.name.lower())
+    status, name = STATUSES_AND_NAMES[ErrorCode(error.code)]
+    return RestError(status, name, error.message, input_errors, error.retry_after)
 
 
 def validation_error(part: str, error: ValidationError) -> RestError:

@@ -1,53 +1,46 @@
-"""The one error of the product: a code, its HTTP status, and a text that is safe to show to anyone."""
+"""The error that resolvers raise: a code and a text that is safe to show to anyone.
+
+The codes know no protocol. Each edge maps them to its own terms: `schema.execution.error_codes`, `rest_compat.errors`.
+"""
 
 from dataclasses import dataclass
-from enum import Enum
+from enum import StrEnum
 
 
-class ErrorCode(Enum):
-    """Every code a caller can meet, with the HTTP status it travels under."""
+class ErrorCode(StrEnum):
+    """Every code that the product itself raises. An edge may add codes of its protocol."""
 
-    # Apollo's clients want 200 here: it is how they learn to send the text along.
-    PERSISTED_QUERY_NOT_FOUND = 200
-    BAD_USER_INPUT = 400
-    UNAUTHENTICATED = 401
-    FORBIDDEN = 403
-    INSUFFICIENT_SCOPE = (403, 1)
-    PLAN_REQUIRED = (403, 2)
-    NOT_FOUND = 404
-    METHOD_NOT_ALLOWED = 405
-    NOT_ACCEPTABLE = 406
-    CONFLICT = 409
-    STALE_REVISION = (409, 1)
-    ALREADY_REPLYING = (409, 2)
-    ALREADY_EXISTS = (409, 3)
-    CURSOR_EXPIRED = 410
-    PAYLOAD_TOO_LARGE = 413
-    UNSUPPORTED_MEDIA_TYPE = 415
-    UNPROCESSABLE = 422
-    RATE_LIMITED = 429
-    QUERY_TOO_COMPLEX = (400, 1)
-    PERSISTED_QUERY_ID_REQUIRED = (400, 2)
-    PERSISTED_QUERY_NOT_IN_LIST = (400, 3)
-    INTERNAL_SERVER_ERROR = 500
-    UNAVAILABLE = 503
-    TRANSCRIBER_NOT_CONFIGURED = (503, 1)
-
-    @property
-    def status(self) -> int:
-        # Codes that share a status carry an ordinal: equal values would make them aliases of one member.
-        return self.value if isinstance(self.value, int) else self.value[0]
+    ALREADY_EXISTS = "ALREADY_EXISTS"
+    ALREADY_REPLYING = "ALREADY_REPLYING"
+    BAD_USER_INPUT = "BAD_USER_INPUT"
+    CONFLICT = "CONFLICT"
+    CURSOR_EXPIRED = "CURSOR_EXPIRED"
+    FORBIDDEN = "FORBIDDEN"
+    INSUFFICIENT_SCOPE = "INSUFFICIENT_SCOPE"
+    INTERNAL_SERVER_ERROR = "INTERNAL_SERVER_ERROR"
+    NOT_FOUND = "NOT_FOUND"
+    PAYLOAD_TOO_LARGE = "PAYLOAD_TOO_LARGE"
+    PLAN_REQUIRED = "PLAN_REQUIRED"
+    QUERY_TOO_COMPLEX = "QUERY_TOO_COMPLEX"
+    RATE_LIMITED = "RATE_LIMITED"
+    STALE_REVISION = "STALE_REVISION"
+    TRANSCRIBER_NOT_CONFIGURED = "TRANSCRIBER_NOT_CONFIGURED"
+    UNAUTHENTICATED = "UNAUTHENTICATED"
+    UNAVAILABLE = "UNAVAILABLE"
+    UNPROCESSABLE = "UNPROCESSABLE"
+    UNSUPPORTED_MEDIA_TYPE = "UNSUPPORTED_MEDIA_TYPE"
 
 
 @dataclass(eq=False)
 class Problem(Exception):  # noqa: N818 (the field's name for it: RFC 9457, Problem Details)
-    """A refusal. `message` is shown to the caller as it is; causes belong in the log.
+    """A request that is refused. `message` is shown to the caller as it is; causes belong in the log.
 
-    `field` names the offending input in the caller's own spelling where there is one, `retry_after` is in seconds,
-    `noun` and `ident` say which row was missed (an API may have another word for it).
+    `code` is an ErrorCode, or a code that an edge adds. `field` names the input at fault as the caller spells it, if
+    there is one. `retry_after` is in seconds. `noun` and `ident` identify a row that was not found: an edge may have
+    another word for it.
     """
 
-    code: ErrorCode
+    code: StrEnum
     message: str
     field: str | None = None
     retry_after: int | None = None

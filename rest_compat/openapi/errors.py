@@ -12,7 +12,7 @@ from typing_extensions import TypedDict
 
 from resolvers.core.errors import ErrorCode
 from rest_compat.ai_api import AI
-from rest_compat.errors import RestError, error_name
+from rest_compat.errors import PROTOCOL_STATUSES, STATUSES_AND_NAMES, RestError
 from rest_compat.notes_api import ERROR_TYPES, V1
 from rest_compat.openapi.headers import ERROR_HEADERS, RATE, REQUEST_ID, response_headers
 from rest_compat.openapi.schemas import SchemaRegistry
@@ -22,15 +22,10 @@ from rest_compat.routing import ApiFamily
 
 Json = dict[str, Any]
 
-ONLY_GRAPHQL = {
-    ErrorCode.QUERY_TOO_COMPLEX,
-    ErrorCode.CURSOR_EXPIRED,
-    ErrorCode.NOT_ACCEPTABLE,
-    ErrorCode.PERSISTED_QUERY_NOT_FOUND,
-    ErrorCode.PERSISTED_QUERY_ID_REQUIRED,
-    ErrorCode.PERSISTED_QUERY_NOT_IN_LIST,
+ONLY_GRAPHQL = {ErrorCode.QUERY_TOO_COMPLEX, ErrorCode.CURSOR_EXPIRED}
+CODES = PROTOCOL_STATUSES | {
+    name: status for code, (status, name) in STATUSES_AND_NAMES.items() if code not in ONLY_GRAPHQL
 }
-CODES = {"missing_api_key": 401} | {error_name(code): code.status for code in ErrorCode if code not in ONLY_GRAPHQL}
 """The status of each code in `/v1`."""
 
 CodeName = Annotated[str, Field(json_schema_extra={"enum": sorted(CODES)})]

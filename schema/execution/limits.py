@@ -32,6 +32,7 @@ from graphql import (
 
 from models.limits import limit
 from resolvers.core.errors import ErrorCode, Problem
+from schema.execution.error_codes import HTTP_STATUSES
 from schema.execution.selection import walk
 
 _AREA = "GraphQL documents"
@@ -274,5 +275,5 @@ def _check(noun: str, count: int, most: int) -> None:
 
 def refusal(problem: Problem) -> GraphQLError:
     """The problem as an error that ends the operation before it is executed."""
-    extensions = {"code": problem.code.name, "status": problem.code.status}
+    extensions = {"code": problem.code.value, "status": HTTP_STATUSES[problem.code]}
     return GraphQLError(problem.message, original_error=problem, extensions=extensions)

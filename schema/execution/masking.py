@@ -14,6 +14,7 @@ from strawberry.types.execution import PreExecutionError
 from strawberry.types.graphql import OperationType
 
 from resolvers.core.errors import ErrorCode, Problem
+from schema.execution.error_codes import HTTP_STATUSES, ProtocolErrorCode
 
 _log = structlog.get_logger()
 _Result = TypeVar("_Result")
@@ -59,8 +60,8 @@ def render(error: GraphQLError) -> GraphQLError:
         problem = Problem(ErrorCode.INTERNAL_SERVER_ERROR, f"Internal server error. Quote request id {request_id}.")
         _log.error("graphql_error", exc_info=cause or error, path=error.path, request_id=request_id)
     extensions = {
-        "code": problem.code.name,
-        "status": problem.code.status,
+        "code": problem.code.value,
+        "status": HTTP_STATUSES[problem.code],
         **({"field": problem.field} if problem.field is not None else {}),
         **({"retryAfter": problem.retry_after} if problem.retry_after is not None else {}),
         "requestId": request_id,
@@ -79,9 +80,9 @@ def _cause(error: GraphQLError) -> Exception | None:
 def _misplaced(kind: OperationType) -> Problem:
     """The refusal of an operation of a type that the transport does not carry."""
     if kind is not OperationType.SUBSCRIPTION:
-        return Problem(ErrorCode.METHOD_NOT_ALLOWED, f"A {kind.value} is sent by POST.")
+        return Problem(ProtocolErrorCode.METHOD_NOT_ALLOWED, f"A {kind.value} is sent by POST.")
     return Problem(
-        ErrorCode.NOT_ACCEPTABLE,
+        ProtocolErrorCode.NOT_ACCEPTABLE,
         "A subscription is a stream: send it over a WebSocket (graphql-transport-ws), or accept text/event-stream or "
         'multipart/mixed;subscriptionSpec="1.0".',
     )

@@ -14,7 +14,8 @@ from typing import Any, Final
 from cachetools import LRUCache
 
 from models.limits import limit
-from resolvers.core.errors import ErrorCode, Problem, bad_input
+from resolvers.core.errors import Problem, bad_input
+from schema.execution.error_codes import ProtocolErrorCode
 from schema.execution.limits import LIMITS
 from schema.execution.operation import OperationRequest
 
@@ -66,7 +67,7 @@ class PersistedDocuments:
         text = self._texts.get(document_id.removeprefix("sha256:"))
         if text is None:
             # Apollo's clients compare with exactly this message.
-            raise Problem(ErrorCode.PERSISTED_QUERY_NOT_FOUND, "PersistedQueryNotFound")
+            raise Problem(ProtocolErrorCode.PERSISTED_QUERY_NOT_FOUND, "PersistedQueryNotFound")
         return text
 
 
@@ -74,12 +75,12 @@ def _trusted_text(trusted: Mapping[str, str], operation: OperationRequest, diges
     # The codes are those of Apollo's router and of GraphQL Yoga.
     if operation.query is not None:
         message = "Only trusted documents are accepted: send a document's id, without its text."
-        raise Problem(ErrorCode.PERSISTED_QUERY_ID_REQUIRED, message, "query")
+        raise Problem(ProtocolErrorCode.PERSISTED_QUERY_ID_REQUIRED, message, "query")
     document_id = operation.document_id or f"sha256:{digest}"
     text = trusted.get(document_id)
     if text is None:
         message = f"No trusted document has the id {document_id[:100]!r}."
-        raise Problem(ErrorCode.PERSISTED_QUERY_NOT_IN_LIST, message)
+        raise Problem(ProtocolErrorCode.PERSISTED_QUERY_NOT_IN_LIST, message)
     return text
 
 

@@ -16,6 +16,7 @@ from strawberry.types.graphql import OperationType
 from resolvers.core.allowance import Meter
 from resolvers.core.context import Context
 from resolvers.core.errors import ErrorCode, Problem
+from schema.execution.error_codes import HTTP_STATUSES, ProtocolErrorCode
 from schema.execution.operation import OperationRequest
 from schema.execution.request import Options, Request
 from schema.execution.run import ALL_OPERATION_TYPES, OperationResult, SubscriptionStream, refused, run
@@ -36,7 +37,7 @@ from streaming.response import StreamResponse
 
 METHODS: Final = "GET, POST, PUT, DELETE"
 PARTIAL_SUCCESS: Final = 294
-TRANSPORT_ERRORS: Final = {ErrorCode.METHOD_NOT_ALLOWED.name, ErrorCode.NOT_ACCEPTABLE.name}
+TRANSPORT_ERRORS: Final = {ProtocolErrorCode.METHOD_NOT_ALLOWED.value, ProtocolErrorCode.NOT_ACCEPTABLE.value}
 """Refusals of how an operation was sent, not of the operation. Their status is the same in every media type."""
 
 
@@ -52,7 +53,7 @@ class HTTPTransport:
         try:
             return await self._handle(http, accepted)
         except Problem as problem:
-            return _response(refused(problem), accepted.result or JSON, problem.code.status)
+            return _response(refused(problem), accepted.result or JSON, HTTP_STATUSES[problem.code])
         except ClientDisconnect:
             # The client does not receive this.
             return Response(status_code=400)
@@ -67,7 +68,7 @@ class HTTPTransport:
             resume_after=http.headers.get("last-event-id") or None,
         )
         if http.method not in METHODS.split(", "):
-            result = refused(Problem(ErrorCode.METHOD_NOT_ALLOWED, f"This address takes {METHODS}."))
+            result = refused(Problem(ProtocolErrorCode.METHOD_NOT_ALLOWED, f"This address takes {METHODS}."))
             return _response(result, JSON, result.status, Allow=METHODS)
         check_query_string(http.scope["query_string"])
         token = http.headers.get(TOKEN) or http.query_params.get("token")
@@ -75,7 +76,7 @@ class HTTPTransport:
             return await self._handle_single_connection(http, request, token or "", accepted)
         if accepted == Accepted(None, None):
             text = f"Accept {JSON}, {GRAPHQL}, {SSE} or {multipart.CONTENT_TYPE}."
-            raise Problem(ErrorCode.NOT_ACCEPTABLE, text)
+            raise Problem(ProtocolErrorCode.NOT_ACCEPTABLE, text)
         return await _execute(http, request, accepted)
 
     async def _handle_single_connection(
@@ -173,7 +174,7 @@ def _response(result: OperationResult, media: str, status: int, **extra_headers:
     headers = {"Content-Type": f"{media}; charset=utf-8"}
     if status >= 400:
         headers |= _error_headers(result.payload["errors"][0]["extensions"])
-    if _code(result) == ErrorCode.PERSISTED_QUERY_NOT_FOUND.name:
+    if _code(result) == ProtocolErrorCode.PERSISTED_QUERY_NOT_FOUND.value:
         # The same request succeeds as soon as the client has sent the text.
         headers["Cache-Control"] = "private, no-cache, must-revalidate"
     return Response(result.body, status, headers | extra_headers)
@@ -182,9 +183,9 @@ def _response(result: OperationResult, media: str, status: int, **extra_headers:
 def _error_headers(extensions: dict[str, Any]) -> dict[str, str]:
     """The headers that go with the status of a refusal."""
     headers = {}
-    if extensions["status"] == ErrorCode.UNAUTHENTICATED.status:
+    if extensions["status"] == HTTP_STATUSES[ErrorCode.UNAUTHENTICATED]:
         headers["WWW-Authenticate"] = "Bearer"
-    if extensions["status"] == ErrorCode.METHOD_NOT_ALLOWED.status:
+    if extensions["status"] == HTTP_STATUSES[ProtocolErrorCode.METHOD_NOT_ALLOWED]:
         headers["Allow"] = "POST"
     if "retryAfter" in extensions:
         headers["Retry-After"] = str(extensions["retryAfter"])

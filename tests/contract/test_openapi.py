@@ -13,7 +13,7 @@ from starlette.routing import Mount, Route
 import rest_compat
 from resolvers.core.errors import ErrorCode
 from resolvers.webhooks.events import EVENT_NAMES
-from rest_compat.errors import error_name
+from rest_compat.errors import PROTOCOL_STATUSES, STATUSES_AND_NAMES
 from rest_compat.openapi.document import document
 from rest_compat.openapi.errors import CODES, ONLY_GRAPHQL
 from rest_compat.routing import Resource
@@ -126,7 +126,7 @@ async def test_the_errors_of_an_operation_follow_from_what_it_is(spec: Json) -> 
 
 
 async def test_errors_have_every_code_and_valid_examples(spec: Json) -> None:
-    known = {error_name(code) for code in ErrorCode if code not in ONLY_GRAPHQL} | {"missing_api_key"}
+    known = {STATUSES_AND_NAMES[code][1] for code in ErrorCode if code not in ONLY_GRAPHQL} | set(PROTOCOL_STATUSES)
     schemas = spec["components"]["schemas"]
     for name in ("Error", "AiError", "AiInvalid"):
         assert set(schemas[name]["properties"]["code"]["enum"]) == known == set(CODES)

@@ -1,6 +1,7 @@
 """Pages of lists below a list: each parent has its own page, total and refusal, all of them read together."""
 
 import asyncio
+from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
@@ -150,7 +151,7 @@ def of(pages: Any, parent: UUID) -> Page:
     return page
 
 
-def code(pages: Any, parent: UUID) -> ErrorCode:
+def code(pages: Any, parent: UUID) -> StrEnum:
     problem = pages[parent]
     assert isinstance(problem, Problem)
     return problem.code
