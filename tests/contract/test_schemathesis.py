@@ -16,6 +16,7 @@ from tests.conftest import make_tenant
 from tests.support.samples import create_samples
 from tests.support.secrets import singular
 from tests.support.servers import RunningServer
+from tests.support.sizes import size
 
 CHECKS = (
     "status_code_conformance",
@@ -26,7 +27,7 @@ CHECKS = (
     "ignored_auth",
 )
 CONFIG: dict[str, Any] = {
-    "generation": {"deterministic": True, "max-examples": 4, "database": "none", "with-security-parameters": False},
+    "generation": {"deterministic": True, "max-examples": size(2, 10), "database": "none", "with-security-parameters": False},
     "phases": {
         # Values just outside their limits are in the tables of tests/rest; here they are generated at random.
         "coverage": {"unexpected-methods": ["PUT"], "generation": {"mode": "positive"}},
@@ -72,6 +73,7 @@ def audio(_context: schemathesis.SerializationContext, value: Any) -> bytes:
     return value if isinstance(value, bytes) else str(value).encode()
 
 
+@pytest.mark.soak
 @api.parametrize()
 def test_every_response_is_documented(
     case: "schemathesis.Case[Any]", server: RunningServer, own: dict[str, dict[str, str]]

@@ -3,6 +3,7 @@
 import asyncio
 import threading
 
+import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -10,8 +11,10 @@ from caret.adapters.postgres import POOL_SIZE
 from tests.conftest import Services, Tenant
 from tests.faults.helpers import REPLY, TERMINAL, ask, taken
 from tests.support.llm import Script
+from tests.support.sizes import size
 
-REPLIES = 50
+REPLIES = size(30, 50)
+"""More than the connections of a pool."""
 SPARE = 12
 """Connections that starting replies may open meanwhile, whatever their number; a burst of requests fills the pool."""
 LIST = "{ notes(first: 20) { nodes { id title tags { name } createdBy { name } } } }"
@@ -28,20 +31,21 @@ async def connections(database: AsyncEngine) -> tuple[int, int]:
         return total, used
 
 
-async def test_fifty_replies_wait_for_their_model(tenant: Tenant, services: Services, database: AsyncEngine) -> None:
+@pytest.mark.soak
+async def test_replies_that_wait_for_their_model_hold_no_connection(tenant: Tenant, services: Services, database: AsyncEngine) -> None:
     gate = threading.Event()
-    services.llm.on("fifty of them", Script(["Slow ", "model."], gate=gate))
+    services.llm.on("many of them", Script(["Slow ", "model."], gate=gate))
     caller = await tenant.user()
-    asked = [await ask(caller, f"fifty of them, number {number}") for number in range(5)]
+    asked = [await ask(caller, f"many of them, number {number}") for number in range(5)]
     before, _ = await connections(database)
-    asked += [await ask(caller, f"fifty of them, number {number}") for number in range(5, REPLIES)]
+    asked += [await ask(caller, f"many of them, number {number}") for number in range(5, REPLIES)]
     assert (await connections(database))[0] <= before + SPARE
     async with caller.socket() as socket:
         names = [await socket.start(REPLY, id=each.reply) for each in asked]
         # Every reply has said its first word, and every follower has heard it.
         assert {(await taken(socket, name, 1))[0]["reply"]["content"] for name in names} == {"Slow "}
         assert (await connections(database))[0] <= before + POOL_SIZE
-        assert len(services.llm.asked("fifty of them")) == REPLIES
+        assert len(services.llm.asked("many of them")) == REPLIES
 
         answers = await asyncio.gather(*(caller.data(LIST) for _ in range(20)))
         assert all(len(answer["notes"]["nodes"]) == 20 for answer in answers)

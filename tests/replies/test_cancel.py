@@ -17,6 +17,7 @@ from tests.faults.helpers import SEND, Asked, ask, elsewhere, follow, listen, on
 from tests.support.clients import Caller
 from tests.support.llm import Script
 from tests.support.servers import RunningServer
+from tests.support.sizes import size
 
 SAID = "The reply was cancelled."
 CANCEL = """mutation($id: ID!) {
@@ -27,6 +28,7 @@ STORED = """query($c: ID!) { conversation(id: $c) { activeReply { id } messages(
   id role content state tokenCount toolCalls { id } createdAt updatedAt
 } } } }"""
 
+RACES = size(10, 30)
 Cancel = Callable[[Caller, Asked], Awaitable[Any]]
 
 
@@ -178,18 +180,19 @@ async def test_many_at_once(
     gate.set()
 
 
+@pytest.mark.soak
 async def test_it_races_with_the_end(tenant: Tenant, services: Services, other_server: RunningServer) -> None:
     """Whoever wins, there is one ending, and it is what is stored."""
     services.llm.on("which is first", Script(["One ", "two ", "three"], delay=0.02))
     here = await tenant.user()
     there = elsewhere(tenant, here, other_server)
     states = []
-    for number in range(30):
+    for number in range(RACES):
         asked = await ask(here, "which is first")
         far = asked.at(tenant, other_server)
         followers = [asyncio.create_task(follow(at)) for at in (asked, far)]
         readers = [asyncio.create_task(listen(at)) for at in (asked, far)]
-        await asyncio.sleep(number * 0.005)
+        await asyncio.sleep(number * 0.15 / RACES)
         answer = (await (here, there)[number % 2].data(SHORT, id=asked.reply))["cancelReply"]
         stored = await asked.stored()
         assert answer == {"content": stored["content"], "state": stored["state"]}

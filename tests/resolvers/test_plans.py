@@ -1,4 +1,4 @@
-"""How Postgres runs each list at 100,000 notes: by an index, never by reading a whole table."""
+"""How Postgres runs each list of many notes: by an index, never by reading a whole table."""
 
 import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -27,8 +27,9 @@ from resolvers.workspaces import api_keys, groups, invites, members, workspaces
 from tests.conftest import Services
 from tests.resolvers.helpers import executed, make_place, page_of
 from tests.support.databases import migrated_database
+from tests.support.sizes import size
 
-NOTES = 100_000
+NOTES = size(40_000, 100_000)
 # Half of the notes are in one workspace, the others in fifty; of what a workspace has few of, it has few. Ids are made
 # of numbers, so that rows find each other.
 FILL = """
@@ -104,7 +105,7 @@ ANALYZE;
 
 @dataclass(frozen=True)
 class Big:
-    """A workspace of 50,000 notes, as its admin and as a member see it."""
+    """A workspace with half of all notes, as its admin and as a member see it."""
 
     admin: Context
     member: Context

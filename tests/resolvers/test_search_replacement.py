@@ -9,11 +9,13 @@ from resolvers.search import indexing
 from resolvers.search.query import search
 from tests.resolvers.embedders import FakeEmbedder, embedding_with
 from tests.resolvers.helpers import Place, with_limits, write
+from tests.support.sizes import size
 
-VERSIONS = 40
+VERSIONS = size(12, 40)
 PARTS = 6
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("even", [300, 0])
 async def test_all_old_or_all_new(place: Place, monkeypatch: pytest.MonkeyPatch, even: int) -> None:
     monkeypatch.setattr("resolvers.search.query.scope.INDEX_BREAK_EVEN", even)
