@@ -8,6 +8,9 @@ export PYTHONDONTWRITEBYTECODE :=
 
 PAGES := settings limits architecture
 
+# One process more than cores: some tests wait. tests/conftest.py says which files come first.
+PARALLEL := -n 3 --dist loadfile --no-loadscope-reorder
+
 .PHONY: setup serve test soak lint schema docs bench bench-large lock
 .DEFAULT_GOAL := serve
 
@@ -26,11 +29,11 @@ serve: $(READY)
 	@$(BIN)/python -m caret serve --stop-with-parent
 
 test: $(READY)
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest $(PARALLEL)
 
-# The tests that look for what happens rarely, at larger numbers: hours instead of seconds of traffic.
+# The tests that look for what happens rarely, with larger numbers.
 soak: $(READY)
-	CARET_TEST_SOAK=1 $(BIN)/python -m pytest -m soak --timeout=7200
+	CARET_TEST_SOAK=1 $(BIN)/python -m pytest $(PARALLEL) -m soak --timeout=7200
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -24,8 +24,39 @@ from tests.support.llm import MODEL, ScriptedModel
 from tests.support.servers import ENCRYPTION_KEY, SECRET, UNLIMITED, RunningServer, running_server
 
 
+LONG_FILES = (
+    "tests/faults/test_serve.py",
+    "tests/docs/test_pages.py",
+    "tests/test_isolation.py",
+    "tests/test_reindex.py",
+    "tests/faults/test_events_at_scale.py",
+    "tests/audio/test_kills.py",
+    "tests/faults/test_settings.py",
+    "tests/faults/test_reply_losses.py",
+    "tests/faults/test_reply_ends.py",
+    "tests/faults/test_rate_limits.py",
+    "tests/faults/test_bus_restart.py",
+    "tests/faults/test_postgres_restart.py",
+    "tests/embedded/test_postgres.py",
+    "tests/resolvers/test_plans.py",
+    "tests/contract/test_schemathesis.py",
+    "tests/contract/test_clients.py",
+    "tests/audio/test_transcriber_faults.py",
+    "tests/schema/test_socket_protocol.py",
+    "tests/webhooks/test_schedule.py",
+    "tests/webhooks/test_attempts.py",
+    "tests/webhooks/test_kills.py",
+)
+"""They start first, so that in the end no process works alone on one of them."""
+
+
 def pytest_configure() -> None:
     server_logs.install()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    position = {name: number for number, name in enumerate(LONG_FILES)}
+    items.sort(key=lambda item: position.get(item.nodeid.partition("::")[0], len(LONG_FILES)))
 
 
 @dataclass(frozen=True)

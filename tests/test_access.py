@@ -19,7 +19,7 @@ from tests.conftest import Services, Tenant
 from tests.support.clients import Caller, Socket
 from tests.support.llm import Script
 from tests.support.routes import OPEN, SIGNED, request_of, requests
-from tests.support.samples import UPDATE, create_samples, fill_variables, running, send_operation, sql
+from tests.support.samples import UPDATE, create_samples, fetch_schema, fill_variables, send_operation, sql
 from tests.support.servers import RunningServer
 from tests.support.walk import Operation
 from tests.test_main_job import ASK, CONVERSE, CREATE, indexed
@@ -66,7 +66,7 @@ async def seen(caller: Caller, note: str) -> set[str]:
 @asynccontextmanager
 async def listening(caller: Caller, query: str = EVENTS, **variables: Any) -> AsyncIterator[tuple[Socket, str]]:
     async with caller.socket() as socket:
-        yield socket, await socket.begun(query, **variables)
+        yield socket, await socket.start_live(query, **variables)
 
 
 async def event(heard: tuple[Socket, str], field: str = "workspaceEvents") -> dict[str, Any]:
@@ -194,7 +194,7 @@ PERSONAL = {"conversation", "message", "suggestion"}
 
 
 async def test_a_conversation_is_nobody_elses(tenant: Tenant, server: RunningServer) -> None:
-    walk = await running(server)
+    walk = await fetch_schema(server)
     owner, others = await tenant.user(), [await tenant.user(), await tenant.user(Role.ADMIN), await tenant.key()]
     async with listening(others[0]) as to_member, listening(others[1]) as to_admin, listening(others[2]) as to_key:
         mine = await create_samples(owner, tenant, "Ours")
@@ -240,7 +240,7 @@ LACKS_SCOPE = ["INSUFFICIENT_SCOPE"]
 
 @pytest.mark.parametrize(("scope", "reads"), [("notes:read", True), ("webhooks", False)])
 async def test_a_key_does_what_its_scopes_say(scope: str, reads: bool, tenant: Tenant, server: RunningServer) -> None:
-    walk = await running(server)
+    walk = await fetch_schema(server)
     full, limited = await tenant.key(), await tenant.key(scope)
     own = await create_samples(full, tenant, "Ours")
     for operation in walk.operations("query", "mutation"):

@@ -373,7 +373,7 @@ async def test_a_removed_members_token_is_worth_nothing_here(tenant: Tenant, str
     assert (await person.http.get("/v1/me", headers=here)).status_code == 200
     async with person.socket() as socket:
         # Only what is created: that the worker has indexed the first note may come as well.
-        name = await socket.begun(CREATIONS)
+        name = await socket.start_live(CREATIONS)
         assert (await RestMembers(admin).remove(await ident_of(tenant, person))).code is None
         await admin.data(CREATE, input={"title": "Unheard"})
         ended = await socket.next(name)

@@ -21,8 +21,8 @@ from models import DocumentEmbedding, Note, Workspace
 from resolvers.core.context import Context
 from resolvers.search import indexing
 from tests.conftest import Services, make_tenant
-from tests.faults.helpers import caret
 from tests.resolvers.helpers import make_place, write
+from tests.support.commands import run_process
 from tests.support.databases import migrated_database
 from tests.support.embeddings import EmbeddingServer, embedding
 from tests.support.servers import CARET, ROOT, environment, server_process, settings_of
@@ -107,7 +107,7 @@ async def test_what_is_sent_for_a_long_note(here: Place, endpoint: EmbeddingServ
         await indexed(here)
         assert endpoint.texts == []
         # Beside the running server, whose worker may do a part of it.
-        done = caret("reindex", **here.settings)
+        done = run_process("reindex", **here.settings)
         assert (done.returncode, done.stdout) == (0, "")
         assert done.stderr.splitlines()[-1] == "caret: done"
         assert endpoint.texts == []
@@ -176,7 +176,7 @@ async def test_stopped_half_way_it_goes_on_where_it_stopped(
             # As if the lease of what it had begun had ended.
             await own(here, ctx, index_after=None)
         texts = len(endpoint.texts)
-        done = caret("reindex", *only, **smaller)
+        done = run_process("reindex", *only, **smaller)
         assert (done.returncode, "going on where it stopped" in done.stderr) == (0, True), done.stderr
         assert await indexing.reindex_progress(ctx, mine) == indexing.ReindexProgress(0, 0)
         assert (await longest(ctx) <= 128, len(endpoint.texts) > texts) == (True, True)
@@ -204,13 +204,13 @@ async def test_while_the_provider_is_away_it_waits(here: Place, endpoint: Embedd
 
 async def test_what_it_does_not_do(here: Place, endpoint: EmbeddingServer) -> None:
     async with filled(here, 1) as ctx:
-        wrong = caret("reindex", "--workspace", "nobody", **here.settings)
+        wrong = run_process("reindex", "--workspace", "nobody", **here.settings)
         assert (wrong.returncode, wrong.stderr) == (1, "Error: --workspace: there is no workspace nobody\n")
-        other = caret("reindex", **here.settings | {"embedding_model": "other"})
+        other = run_process("reindex", **here.settings | {"embedding_model": "other"})
         assert other.returncode == 1
         assert other.stderr.startswith("Error: this command would embed with other@127.0.0.1, but the server does with")
         endpoint.status = 401
-        refused = caret("reindex", **here.settings | {"chunk_size": "128", "chunk_overlap": "0"})
+        refused = run_process("reindex", **here.settings | {"chunk_size": "128", "chunk_overlap": "0"})
         assert refused.returncode == 1
         assert "Error: The embedding endpoint refused the request: status 401" in refused.stderr
         assert (await indexing.reindex_progress(ctx, ctx.viewer.workspace_id)).notes == 1

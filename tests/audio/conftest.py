@@ -2,10 +2,12 @@
 
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from caret import worker
 from tests.conftest import Services, Tenant, make_tenant
 from tests.support.servers import RunningServer, running_server
 from tests.support.transcriber import MODEL, ScriptedTranscriber
@@ -33,8 +35,10 @@ def audio_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def audio_server(services: Services, hearing: dict[str, str], audio_folder: Path) -> Iterator[RunningServer]:
-    with running_server(**services.settings, **hearing, data_dir=str(audio_folder.parent)) as served:
-        yield served
+    settings = {**services.settings, **hearing, "data_dir": str(audio_folder.parent)}
+    # Work that failed becomes due without a wake-up: these tests need not wait for the worker's next look.
+    with mock.patch.object(worker, "IDLE_SECONDS", 0.2), running_server(**settings) as running:
+        yield running
 
 
 @pytest.fixture

@@ -27,7 +27,12 @@ CHECKS = (
     "ignored_auth",
 )
 CONFIG: dict[str, Any] = {
-    "generation": {"deterministic": True, "max-examples": size(2, 10), "database": "none", "with-security-parameters": False},
+    "generation": {
+        "deterministic": True,
+        "max-examples": size(2, 10),
+        "database": "none",
+        "with-security-parameters": False,
+    },
     "phases": {
         # Values just outside their limits are in the tables of tests/rest; here they are generated at random.
         "coverage": {"unexpected-methods": ["PUT"], "generation": {"mode": "positive"}},

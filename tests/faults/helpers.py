@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ import psutil  # type: ignore[import-untyped] # its stubs are no dependency of o
 
 from tests.conftest import Tenant
 from tests.support.clients import Caller, Socket
-from tests.support.servers import CARET, ROOT, RunningServer, ServerProcess, environment
+from tests.support.servers import RunningServer, ServerProcess
 
 CREATE = "mutation($t: String!) { createNote(input: {title: $t}) { id } }"
 CONVERSE = "mutation($note: ID!) { createConversation(input: {noteId: $note}) { id } }"
@@ -167,20 +166,6 @@ def runs_command(process: psutil.Process, command: str) -> bool:
         return bool(process.name() == f"caret-{command}" or command in process.cmdline()[1:4])
     except psutil.NoSuchProcess:
         return False
-
-
-def caret(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
-    """Runs a command of Caret to its end."""
-    return subprocess.run(
-        [*CARET, *arguments],
-        cwd=ROOT,
-        env=environment(**settings),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
 
 
 async def until(true: Callable[[], Any], seconds: float = 20) -> None:

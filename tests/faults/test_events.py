@@ -54,7 +54,7 @@ async def test_fifty_changes_while_away(tenant: Tenant, other_server: RunningSer
     here = await tenant.key()
     there = elsewhere(tenant, here, other_server)
     async with here.socket() as socket:
-        name = await socket.begun(FOLLOW)
+        name = await socket.start_live(FOLLOW)
         await here.data(CREATE, t="the first")
         [first] = await taken(socket, name, 1)
         socket.connection.transport.abort()
@@ -81,7 +81,7 @@ async def test_dropping_at_every_event(tenant: Tenant, other_server: RunningServ
     there = elsewhere(tenant, here, other_server)
     told = []
     async with here.socket() as socket:
-        name = await socket.begun(FOLLOW)
+        name = await socket.start_live(FOLLOW)
         for number in range(10):
             await here.data(CREATE, t=f"note {number}")
         told += [data["workspaceEvents"] for data in await taken(socket, name, 1)]

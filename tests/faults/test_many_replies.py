@@ -32,7 +32,9 @@ async def connections(database: AsyncEngine) -> tuple[int, int]:
 
 
 @pytest.mark.soak
-async def test_replies_that_wait_for_their_model_hold_no_connection(tenant: Tenant, services: Services, database: AsyncEngine) -> None:
+async def test_replies_that_wait_for_their_model_hold_no_connection(
+    tenant: Tenant, services: Services, database: AsyncEngine
+) -> None:
     gate = threading.Event()
     services.llm.on("many of them", Script(["Slow ", "model."], gate=gate))
     caller = await tenant.user()

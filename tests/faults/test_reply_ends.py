@@ -5,13 +5,10 @@ import signal
 import threading
 
 import pytest
-from sqlalchemy import update
-from sqlalchemy.ext.asyncio import AsyncEngine
-from sqlmodel import col
 
-from models import Message
 from tests.conftest import Services, Tenant
 from tests.faults.helpers import SEND, Asked, ask, conversation, cut, elsewhere, follow, one_ending, parts, text, until
+from tests.support.clock import end_reply_lease
 from tests.support.llm import Script
 from tests.support.servers import RunningServer, server_process
 
@@ -131,7 +128,7 @@ async def test_a_web_process_is_killed(
         web.kill()
         await until(lambda: [child.pid for child in parts(victim, "web")] not in ([], [web.pid]))
         assert await there.caller.code(SEND, c=here.conversation, m="too early") == "ALREADY_REPLYING"
-        await lease_runs_out(tenant.database, here.reply)
+        await end_reply_lease(tenant.database, here.reply)
         told = await follower
         end = one_ending(told)
         assert (end["reason"], end["message"]) == (LOST, {"content": "Up to ", "state": "FAILED"})
@@ -168,10 +165,3 @@ async def answers(asked: Asked) -> bool:
         return (await asked.caller.http.get("/health/ready")).status_code == 200
     except OSError:
         return False
-
-
-async def lease_runs_out(database: AsyncEngine, reply: str) -> None:
-    """As if its half minute were over."""
-    past = update(Message).where(col(Message.id) == reply).values(lease_until=col(Message.created_at))
-    async with database.begin() as connection:
-        await connection.execute(past)

@@ -11,6 +11,7 @@ from sqlalchemy import text as sql
 from models import Role
 from tests.conftest import Services, Tenant
 from tests.faults.helpers import CONVERSE, CREATE, SEND, Asked, Followers, ask, cut, follow, one_ending, parts
+from tests.support.clock import end_reply_lease
 from tests.support.llm import Script
 from tests.support.servers import RunningServer, running_server, server_process
 
@@ -78,8 +79,8 @@ async def test_the_asker_loses_the_note(
 async def test_a_killed_process_is_noticed_within_a_minute(
     tenant: Tenant, services: Services, other_server: RunningServer, gate: threading.Event
 ) -> None:
-    """With the lease and the chore as they are. A reply that is cancelled after the death of its process is free at
-    once, and ends as cancelled."""
+    """The lease that it leaves ends within that time. A reply that is cancelled after the death of its process ends at
+    once as cancelled, and its conversation takes the next message."""
     services.llm.on("be killed", Script(["Up to ", "never said"], gate=gate))
     with server_process(**services.settings) as victim:
         caller = await tenant.user(server=victim)
@@ -99,7 +100,10 @@ async def test_a_killed_process_is_noticed_within_a_minute(
             again = (await cancelled.caller.data(SEND, c=cancelled.conversation, m="go on"))["sendMessage"]["reply"]
             next_one = Asked(cancelled.caller, "", cancelled.conversation, again["id"])
             assert one_ending(await follow(next_one))["message"]["content"] == "Fine."
+            seconds_left = await end_reply_lease(tenant.database, lost.reply)
             endings = [await each.ending() for each in followers]
+    # The worker looks for lost replies every 5 seconds.
+    assert 0 < seconds_left < 50
     for (said, end), reason, state in zip(endings, (LOST, CANCELLED), ("FAILED", "CANCELLED"), strict=True):
         assert (said, end["reason"], end["message"]) == ("Up to ", reason, {"content": "Up to ", "state": state})
 

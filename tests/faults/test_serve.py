@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.helpers import CREATE, ask, caret, cut, follow, gone, listen, one_ending, parts, tree, until
+from tests.faults.helpers import CREATE, ask, cut, follow, gone, listen, one_ending, parts, tree, until
 from tests.support.clients import Caller
+from tests.support.commands import run_process
 from tests.support.llm import MODEL, Script, ScriptedModel
 from tests.support.servers import ServerProcess, server_process, start_process
 
@@ -65,25 +66,25 @@ async def test_twenty_followers_of_two_processes_hear_the_same(demo: ServerProce
 
 
 async def test_commands_find_the_running_server(demo: ServerProcess, home: Path) -> None:
-    key = await asyncio.to_thread(caret, "key", "create", "--workspace", "Made by hand", data_dir=str(home))
+    key = await asyncio.to_thread(run_process, "key", "create", "--workspace", "Made by hand", data_dir=str(home))
     email = ("--email", "ada@people.example", "--workspace", "Made by hand", "--role", "admin")
-    token = await asyncio.to_thread(caret, "token", "create", *email, data_dir=str(home))
+    token = await asyncio.to_thread(run_process, "token", "create", *email, data_dir=str(home))
     for made in (key, token):
         assert (made.returncode, made.stdout.count("\n"), made.stderr) == (0, 1, "")
         caller = Caller(demo, made.stdout.strip())
         assert (await caller.data(VIEWER))["viewer"]["workspace"]["name"] == "Made by hand"
         await caller.close()
     for command in ("migrate", "seed"):
-        assert (await asyncio.to_thread(caret, command, data_dir=str(home))).returncode == 0
-    assert (await asyncio.to_thread(caret, "schema")).stdout.count("type Query") == 1
+        assert (await asyncio.to_thread(run_process, command, data_dir=str(home))).returncode == 0
+    assert (await asyncio.to_thread(run_process, "schema")).stdout.count("type Query") == 1
 
 
 async def test_a_second_server_is_refused_and_the_first_goes_on(
     demo: ServerProcess, home: Path, tmp_path: Path
 ) -> None:
-    same_folder = await asyncio.to_thread(caret, "serve", data_dir=str(home), port="0")
+    same_folder = await asyncio.to_thread(run_process, "serve", data_dir=str(home), port="0")
     port = demo.url.rpartition(":")[2]
-    same_port = await asyncio.to_thread(caret, "serve", data_dir=str(tmp_path), port=port)
+    same_port = await asyncio.to_thread(run_process, "serve", data_dir=str(tmp_path), port=port)
     for refused, reason in ((same_folder, "already runs on"), (same_port, "Address already in use")):
         assert refused.returncode == 1
         *progress, line = refused.stderr.splitlines()

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Services
-from tests.faults.helpers import caret
+from tests.support.commands import run_here, run_process
 from tests.support.servers import ENCRYPTION_KEY, SECRET
 
 NOBODY = "127.0.0.1:1"
@@ -60,7 +60,7 @@ WRONG = [
 
 @pytest.mark.parametrize(("settings", "said"), WRONG, ids=lambda value: str(value)[:40])
 def test_a_wrong_setting_stops_the_server(settings: dict[str, str], said: str, tmp_path: Path) -> None:
-    stopped = caret("serve", **{"port": "0", "data_dir": str(tmp_path), **settings})
+    stopped = run_here("serve", **{"port": "0", "data_dir": str(tmp_path), **settings})
     assert (stopped.returncode, stopped.stdout) == (1, "")
     [line] = stopped.stderr.splitlines()
     assert line.startswith(f"caret: {said}")
@@ -81,7 +81,7 @@ def test_a_wrong_setting_stops_the_server(settings: dict[str, str], said: str, t
     ids=["database", "database port", "bus", "model", "fallback", "no models file", "wrong models file"],
 )
 def test_what_only_a_try_can_tell(services: Services, settings: dict[str, str], said: str, tmp_path: Path) -> None:
-    stopped = caret("serve", **{**services.settings, "port": "0", "data_dir": str(tmp_path), **settings})
+    stopped = run_process("serve", **{**services.settings, "port": "0", "data_dir": str(tmp_path), **settings})
     assert (stopped.returncode, stopped.stdout) == (1, "")
     [line] = stopped.stderr.splitlines()
     assert line.startswith(f"caret: {said}")
@@ -90,13 +90,13 @@ def test_what_only_a_try_can_tell(services: Services, settings: dict[str, str], 
 
 def test_wrong_credentials_are_told_from_absent_servers(services: Services, tmp_path: Path) -> None:
     address = services.nats_url.rpartition("@")[2]
-    stopped = caret(
+    stopped = run_process(
         "serve", **{**services.settings, "nats_url": f"nats://wrong@{address}", "data_dir": str(tmp_path)}, port="0"
     )
     assert stopped.returncode == 1
     assert "Authorization Violation" in stopped.stderr
     address = services.database_url.rpartition("@")[2]
-    asked = caret("migrate", **{**services.settings, "database_url": f"postgresql://caret:hidden@{address}"})
+    asked = run_process("migrate", **{**services.settings, "database_url": f"postgresql://caret:hidden@{address}"})
     assert asked.returncode == 1
     [line] = asked.stderr.splitlines()
     assert line == 'caret: CARET_DATABASE_URL: the database refuses: password authentication failed for user "caret"'
@@ -109,7 +109,7 @@ def test_wrong_credentials_are_told_from_absent_servers(services: Services, tmp_
 )
 def test_commands_without_their_database(command: tuple[str, ...], tmp_path: Path) -> None:
     url = f"postgresql://u:hidden@{NOBODY}/x"
-    asked = caret(*command, database_url=url, data_dir=str(tmp_path), jwt_secret=SECRET)
+    asked = run_process(*command, database_url=url, data_dir=str(tmp_path), jwt_secret=SECRET)
     assert (asked.returncode, asked.stdout) == (1, "")
     [line] = asked.stderr.splitlines()
     assert line.startswith("caret: CARET_DATABASE_URL: no database can be used there: ")
@@ -119,22 +119,22 @@ def test_commands_without_their_database(command: tuple[str, ...], tmp_path: Pat
 def test_commands_on_a_folder_that_no_server_uses(tmp_path: Path) -> None:
     """Each starts the embedded database for the moment, and prints its secret alone."""
     folder = {"data_dir": str(tmp_path / "fresh")}
-    key = caret("key", "create", "--workspace", "W", **folder)
+    key = run_process("key", "create", "--workspace", "W", **folder)
     assert (key.returncode, key.stderr) == (0, "")
     assert key.stdout.startswith("sk-caret-api-")
     assert len(key.stdout.split()) == 1
-    token = caret("token", "create", "--email", "a@b.example", **folder)
+    token = run_process("token", "create", "--email", "a@b.example", **folder)
     assert (token.returncode, token.stderr, len(token.stdout.split())) == (0, "", 1)
-    seeded = caret("seed", **folder)
+    seeded = run_process("seed", **folder)
     assert (seeded.returncode, seeded.stdout) == (0, "")
     assert "there is a workspace already" in seeded.stderr
-    unknown = caret("key", "create", "--workspace", "W", "--scope", "nonsense", **folder)
+    unknown = run_process("key", "create", "--workspace", "W", "--scope", "nonsense", **folder)
     assert (unknown.returncode, unknown.stdout) == (1, "")
     assert "Unknown scope" in unknown.stderr
     assert not (tmp_path / "fresh" / "postgres" / "data" / "postmaster.pid").exists()
 
 
 def test_the_schema_needs_nothing(tmp_path: Path) -> None:
-    shown = caret("schema", database_url=f"postgresql://u@{NOBODY}/x", data_dir=str(tmp_path / "none"))
+    shown = run_process("schema", database_url=f"postgresql://u@{NOBODY}/x", data_dir=str(tmp_path / "none"))
     assert (shown.returncode, shown.stderr) == (0, "")
     assert not (tmp_path / "none").exists()

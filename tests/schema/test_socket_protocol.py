@@ -212,7 +212,7 @@ async def test_pings_are_answered_with_their_payload(tenant: Tenant) -> None:
 async def test_an_error_ends_only_its_operation(tenant: Tenant) -> None:
     key = await tenant.key()
     async with key.socket() as socket:
-        name = await socket.begun(EVENTS)
+        name = await socket.start_live(EVENTS)
         for query in (
             "{",
             "{ nothing }",
@@ -235,7 +235,7 @@ async def test_an_error_that_ends_a_stream_ends_no_other(tenant: Tenant) -> None
     note = (await writer.data(CREATE, t="theirs"))["createNote"]["id"]
     async with person.socket() as socket:
         stays = await socket.start(EVENTS)
-        name = await socket.begun("subscription($n: ID!) { noteEvents(noteId: $n) { type } }", n=note)
+        name = await socket.start_live("subscription($n: ID!) { noteEvents(noteId: $n) { type } }", n=note)
         private = "mutation($n: ID!) { updateNote(id: $n, input: {visibility: PRIVATE}) { id } }"
         await writer.data(private, n=note)
         while (message := await socket.next(name))["type"] == "next":
@@ -274,7 +274,7 @@ async def test_completed_ids_are_free_again(tenant: Tenant) -> None:
 async def test_each_event_has_the_data_of_its_moment(tenant: Tenant) -> None:
     key = await tenant.key()
     async with key.socket() as socket:
-        name = await socket.begun("subscription { workspaceEvents(types: [NOTE_UPDATED]) { note { title } } }")
+        name = await socket.start_live("subscription { workspaceEvents(types: [NOTE_UPDATED]) { note { title } } }")
         note = (await key.data(CREATE, t="0"))["createNote"]["id"]
         for number in range(1, 4):
             await key.data(UPDATE, n=note, t=str(number))
@@ -434,7 +434,7 @@ async def test_a_server_that_stops_closes_with_the_code_for_a_restart(services: 
     with running_server(**services.settings) as served:
         key = await (await make_tenant(served, database)).key()
         async with key.socket() as socket:
-            name = await socket.begun(EVENTS)
+            name = await socket.start_live(EVENTS)
             await asyncio.to_thread(served.stop)
             assert (await socket.next(name)) == {"type": "closed"}
             assert socket.connection.close_code == 1012

@@ -14,7 +14,7 @@ from httpx_sse import ServerSentEvent, aconnect_sse
 from websockets.asyncio.client import ClientConnection
 from websockets.typing import Subprotocol
 
-from tests.support.servers import RunningServer
+from tests.support.servers import RunningServer, ServerThread
 
 PROTOCOL = Subprotocol("graphql-transport-ws")
 NOBODY = "0198bbbb-0000-7000-8000-000000000000"
@@ -59,7 +59,7 @@ class Caller:
                 json.dumps({"type": "connection_init", "payload": {"Authorization": f"Bearer {self.credential}"}})
             )
             assert json.loads(await connection.recv()) == {"type": "connection_ack"}
-            yield Socket(connection)
+            yield Socket(connection, self.served)
 
     async def subscribed(self, query: str, **variables: Any) -> list[dict[str, Any]]:
         """All payloads of a subscription that ends by itself."""
@@ -79,8 +79,9 @@ class Caller:
 class Socket:
     """A graphql-transport-ws connection; any number of operations at a time."""
 
-    def __init__(self, connection: ClientConnection) -> None:
+    def __init__(self, connection: ClientConnection, server: RunningServer) -> None:
         self.connection = connection
+        self._server = server
         self._last = 0
         self._waiting: dict[str, asyncio.Queue[dict[str, Any]]] = {}
         self._reader: asyncio.Task[None] | None = None
@@ -95,11 +96,15 @@ class Socket:
         await self.connection.send(json.dumps({"id": name, "type": "subscribe", "payload": payload}))
         return name
 
-    async def begun(self, query: str, **variables: Any) -> str:
-        """Like `start`, and waits until a subscription without a cursor, which is told nothing of before, is there:
-        the protocol has no word for that, so for as long as a busy machine may need."""
+    async def start_live(self, query: str, **variables: Any) -> str:
+        """Like `start`, for a subscription to events without a cursor: returns once it gets all later events. The
+        protocol has no message for that, so this looks into the server."""
+        assert isinstance(self._server, ServerThread)
+        before = self._server.count_subscriptions()
         name = await self.start(query, **variables)
-        await asyncio.sleep(1)
+        async with asyncio.timeout(60):
+            while self._server.count_subscriptions() == before:
+                await asyncio.sleep(0.005)
         return name
 
     async def next(self, name: str, patience: float = 60) -> dict[str, Any]:

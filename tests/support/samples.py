@@ -121,12 +121,12 @@ async def create_webhook(tenant: Tenant) -> dict[str, str]:
     return made
 
 
-async def running(server: RunningServer) -> Walk:
-    """The schema as the running server tells it."""
+async def fetch_schema(server: RunningServer) -> Walk:
+    """The schema by introspection of the running server."""
     nobody = Caller(server, "")
-    asked = await nobody.graphql(get_introspection_query())
+    result = await nobody.graphql(get_introspection_query())
     await nobody.close()
-    return Walk(build_client_schema(asked["data"]), frozenset(map(singular, TABLES)) | {"model"})
+    return Walk(build_client_schema(result["data"]), frozenset(map(singular, TABLES)) | {"model"})
 
 
 def fill_variables(

@@ -32,7 +32,7 @@ class Secrets:
     ids: dict[str, list[str]] = field(default_factory=dict)
     planted: set[str] = field(default_factory=set)
 
-    def found_in(self, text: str) -> set[str]:
+    def revealed_by(self, text: str) -> set[str]:
         """Where the secrets that the text gives away were hidden; `?` for one that only the model was told."""
         return set(re.findall(rf"{self.mark}/([a-z_.]+|\?)", text))
 

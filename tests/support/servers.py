@@ -23,6 +23,7 @@ from caret.commands.web import create_server
 from caret.settings import Settings
 from caret.supervisor import is_ready, listen
 from caret.wiring import open_context
+from resolvers.events.feed import ProcessEventFeeds
 from tests.support.server_logs import collect
 
 SECRET = "a secret of the tests that is long enough to sign with"
@@ -96,6 +97,11 @@ class ServerThread(RunningServer):
             chores.cancel()
             with suppress(asyncio.CancelledError):
                 await chores
+
+    def count_subscriptions(self) -> int:
+        """How many subscriptions to events this server has."""
+        feeds: ProcessEventFeeds = self._web.lifespan.state["context"].feeds
+        return sum(sum(list(feed.subscribers.values())) for feed, _ in list(feeds._feeds.values()))
 
     async def _run_chores(self) -> None:
         """What `caret worker` does, with a context of its own."""
