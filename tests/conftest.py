@@ -23,7 +23,6 @@ from tests.support.databases import prepare
 from tests.support.llm import MODEL, ScriptedModel
 from tests.support.servers import ENCRYPTION_KEY, SECRET, UNLIMITED, RunningServer, running_server
 
-
 LONG_FILES = (
     "tests/faults/test_serve.py",
     "tests/docs/test_pages.py",

@@ -14,7 +14,7 @@ from tests.support.transcriber import MODEL, ScriptedTranscriber
 
 
 @pytest.fixture(scope="session")
-def ears() -> Iterator[ScriptedTranscriber]:
+def transcriber() -> Iterator[ScriptedTranscriber]:
     server = ScriptedTranscriber()
     server.start()
     yield server
@@ -22,9 +22,9 @@ def ears() -> Iterator[ScriptedTranscriber]:
 
 
 @pytest.fixture(scope="session")
-def hearing(ears: ScriptedTranscriber) -> dict[str, str]:
+def transcriber_settings(transcriber: ScriptedTranscriber) -> dict[str, str]:
     """The settings of a server that uses these ears."""
-    return {"transcriber_base_url": ears.url, "transcriber_model": MODEL, "transcriber_api_key": "sk-ears"}
+    return {"transcriber_base_url": transcriber.url, "transcriber_model": MODEL, "transcriber_api_key": "sk-ears"}
 
 
 @pytest.fixture(scope="session")
@@ -34,15 +34,17 @@ def audio_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def audio_server(services: Services, hearing: dict[str, str], audio_folder: Path) -> Iterator[RunningServer]:
-    settings = {**services.settings, **hearing, "data_dir": str(audio_folder.parent)}
+def audio_server(
+    services: Services, transcriber_settings: dict[str, str], audio_folder: Path
+) -> Iterator[RunningServer]:
+    settings = {**services.settings, **transcriber_settings, "data_dir": str(audio_folder.parent)}
     # Work that failed becomes due without a wake-up: these tests need not wait for the worker's next look.
     with mock.patch.object(worker, "IDLE_SECONDS", 0.2), running_server(**settings) as running:
         yield running
 
 
 @pytest.fixture
-async def studio(audio_server: RunningServer, database: AsyncEngine) -> AsyncIterator[Tenant]:
+async def audio_tenant(audio_server: RunningServer, database: AsyncEngine) -> AsyncIterator[Tenant]:
     """A workspace on that server."""
     made = await make_tenant(audio_server, database)
     yield made

@@ -15,7 +15,7 @@ from tests.faults.helpers import parts, until
 from tests.support.databases import migrated_database
 from tests.support.llm import Script
 from tests.support.servers import ServerProcess, running_server, server_process
-from tests.support.transcriber import Hearing, ScriptedTranscriber
+from tests.support.transcriber import ScriptedResponse, ScriptedTranscriber
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -35,8 +35,8 @@ async def tables(alone: str) -> AsyncIterator[AsyncEngine]:
 
 
 @pytest.fixture
-def settings(services: Services, hearing: dict[str, str], alone: str, tmp_path: Path) -> dict[str, str]:
-    return {**services.settings, **hearing, "database_url": alone, "data_dir": str(tmp_path)}
+def settings(services: Services, transcriber_settings: dict[str, str], alone: str, tmp_path: Path) -> dict[str, str]:
+    return {**services.settings, **transcriber_settings, "database_url": alone, "data_dir": str(tmp_path)}
 
 
 async def leases_run_out(tables: AsyncEngine) -> None:
@@ -55,12 +55,12 @@ async def kill_worker(served: ServerProcess, tables: AsyncEngine) -> None:
 
 
 async def test_in_every_state(
-    services: Services, settings: dict[str, str], ears: ScriptedTranscriber, tables: AsyncEngine
+    services: Services, settings: dict[str, str], transcriber: ScriptedTranscriber, tables: AsyncEngine
 ) -> None:
     marked = mark()
     word = marked.decode()
     gates = [threading.Event() for _ in range(3)]
-    ears.on(marked, Hearing({"text": f"spoken {word}"}, gate=gates[0]))
+    transcriber.on(marked, ScriptedResponse({"text": f"spoken {word}"}, gate=gates[0]))
     services.llm.on(f'["spoken {word}"]', Script(['["gespr', 'ochen"]'], gate=gates[1]))
     services.llm.on(f"Speaker: spoken {word}", Script(["A ", "summary."], gate=gates[2]))
     with server_process(**settings) as served:
@@ -69,21 +69,21 @@ async def test_in_every_state(
         before = (await key.http.post("/v1/notes", json={"title": "T", "translationLanguage": "de"})).json()["note"]
         await made(key, marked, noteId=before["id"])
 
-        await until(lambda: ears.asked(marked), PATIENCE)
+        await until(lambda: transcriber.requests_with(marked), PATIENCE)
         await kill_worker(served, tables)
-        await until(lambda: len(ears.asked(marked)) == 2, PATIENCE)
+        await until(lambda: len(transcriber.requests_with(marked)) == 2, PATIENCE)
         assert (await note(key, before["id"]))["status"] == "transcript-processing"
         gates[0].set()
 
-        await until(lambda: services.llm.asked(f'["spoken {word}"]'), PATIENCE)
+        await until(lambda: services.llm.requests_with(f'["spoken {word}"]'), PATIENCE)
         assert (await note(key, before["id"]))["status"] == "summarizing"
         await kill_worker(served, tables)
-        await until(lambda: len(services.llm.asked(f'["spoken {word}"]')) == 2, PATIENCE)
+        await until(lambda: len(services.llm.requests_with(f'["spoken {word}"]')) == 2, PATIENCE)
         gates[1].set()
 
-        await until(lambda: services.llm.asked(f"Speaker: spoken {word}"), PATIENCE)
+        await until(lambda: services.llm.requests_with(f"Speaker: spoken {word}"), PATIENCE)
         await kill_worker(served, tables)
-        await until(lambda: len(services.llm.asked(f"Speaker: spoken {word}")) == 2, PATIENCE)
+        await until(lambda: len(services.llm.requests_with(f"Speaker: spoken {word}")) == 2, PATIENCE)
         assert (await note(key, before["id"]))["status"] == "summarizing"
         gates[2].set()
 
@@ -104,15 +104,17 @@ async def test_in_every_state(
         await key.close()
 
 
-async def test_the_whole_server(settings: dict[str, str], ears: ScriptedTranscriber, tables: AsyncEngine) -> None:
+async def test_the_whole_server(
+    settings: dict[str, str], transcriber: ScriptedTranscriber, tables: AsyncEngine
+) -> None:
     """Killed while the transcriber listens; the next server of the same folder goes on."""
     marked, gate = mark(), threading.Event()
-    ears.on(marked, Hearing({"text": marked.decode()}, gate=gate))
+    transcriber.on(marked, ScriptedResponse({"text": marked.decode()}, gate=gate))
     with server_process(**settings) as served:
         tenant = await make_tenant(served, tables)
         key = await tenant.key()
         note_id = await made(key, marked)
-        await until(lambda: ears.asked(marked), PATIENCE)
+        await until(lambda: transcriber.requests_with(marked), PATIENCE)
         served.process.kill()
         served.process.wait(10)
     await leases_run_out(tables)
@@ -125,7 +127,7 @@ async def test_the_whole_server(settings: dict[str, str], ears: ScriptedTranscri
 
 
 async def test_with_the_built_in_model_only(
-    settings: dict[str, str], ears: ScriptedTranscriber, tables: AsyncEngine
+    settings: dict[str, str], transcriber: ScriptedTranscriber, tables: AsyncEngine
 ) -> None:
     """The summary is quoted, and nothing is translated: it can't."""
     marked = mark()
@@ -135,7 +137,7 @@ async def test_with_the_built_in_model_only(
         "Ann rents the van for the Lisbon move and asks the landlord.",
     ]
     pieces = [{"text": line, "start": place, "end": place + 1} for place, line in enumerate(lines)]
-    ears.on(marked, Hearing({"segments": pieces}))
+    transcriber.on(marked, ScriptedResponse({"segments": pieces}))
     settings.pop("llm_base_url")
     settings.pop("llm_model")
     with running_server(**settings) as served:

@@ -8,7 +8,7 @@ import uuid
 from tests.audio.helpers import ADDRESS, FROM_AUDIO, mark, note, put, reaches, sound, told
 from tests.conftest import Services, Tenant
 from tests.support.llm import Script
-from tests.support.transcriber import SPOKEN, Hearing, ScriptedTranscriber
+from tests.support.transcriber import TRANSCRIPTION, ScriptedResponse, ScriptedTranscriber
 
 TRANSCRIPT = [
     {
@@ -28,21 +28,26 @@ TRANSCRIPT = [
 ]
 
 
-async def test_a_recording_becomes_a_note(studio: Tenant, services: Services, ears: ScriptedTranscriber) -> None:
-    key, marked, gate = await studio.key(), mark(), threading.Event()
+async def test_a_recording_becomes_a_note(
+    audio_tenant: Tenant, services: Services, transcriber: ScriptedTranscriber
+) -> None:
+    key, marked, gate = await audio_tenant.key(), mark(), threading.Event()
     last = f"Ann rents the van {marked.decode()}."
-    answer = {**SPOKEN, "segments": [SPOKEN["segments"][0], {**SPOKEN["segments"][1], "text": last}]}
-    ears.on(marked, Hearing(answer, gate=gate))
+    answer = {
+        **TRANSCRIPTION,
+        "segments": [TRANSCRIPTION["segments"][0], {**TRANSCRIPTION["segments"][1], "text": last}],
+    }
+    transcriber.on(marked, ScriptedResponse(answer, gate=gate))
     services.llm.on(last, Script(["The office moves ", f"in {marked.decode()}."]))
     services.llm.title(f"The office moves in {marked.decode()}.", '"Office move in May."')
 
     given = await key.http.post(ADDRESS, json={"fileExtension": "m4a", "duration": 12})
-    assert given.status_code == 200, studio.server.lines[-20:]
+    assert given.status_code == 200, audio_tenant.server.lines[-20:]
     answer = given.json()
     ident = answer["audioUrl"].rpartition("/")[2]
     assert answer == {
         "presignedUrl": answer["presignedUrl"],
-        "audioUrl": f"{studio.server.url}/v1/uploads/{ident}",
+        "audioUrl": f"{audio_tenant.server.url}/v1/uploads/{ident}",
         "contentType": "audio/mp4",
     }
     assert re.fullmatch(
@@ -73,19 +78,19 @@ async def test_a_recording_becomes_a_note(studio: Tenant, services: Services, ea
         "inputLanguage": "en",
         "revision": 3,
     }
-    [heard] = ears.asked(marked)
-    assert (heard.content_type, heard.size) == ("audio/mp4", len(content))
-    assert heard.sha256 == hashlib.sha256(content).hexdigest()
-    assert heard.filename == f"{ident}.m4a"
-    assert heard.form == {
+    [request] = transcriber.requests_with(marked)
+    assert (request.content_type, request.size) == ("audio/mp4", len(content))
+    assert request.sha256 == hashlib.sha256(content).hexdigest()
+    assert request.filename == f"{ident}.m4a"
+    assert request.form == {
         "model": "scripted-ears",
         "response_format": "verbose_json",
         "timestamp_granularities[]": "segment",
     }
-    assert heard.headers["authorization"] == "Bearer sk-ears"
-    [asked] = services.llm.asked(f'note="{note_id}"')
+    assert request.headers["authorization"] == "Bearer sk-ears"
+    [asked] = services.llm.requests_with(f'note="{note_id}"')
     assert f"Ben: We move in May.\nSpeaker: {last}" in asked["messages"][-1]["content"]
-    assert await told(studio.database, note_id) == [
+    assert await told(audio_tenant.database, note_id) == [
         "note.created",
         "note.audio_uploaded",
         "note.updated",

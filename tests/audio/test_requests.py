@@ -30,7 +30,7 @@ from tests.support.clients import Caller
 from tests.support.llm import Script
 from tests.support.note_defaults import JSON_DEFAULTS
 from tests.support.servers import RunningServer
-from tests.support.transcriber import Hearing, ScriptedTranscriber
+from tests.support.transcriber import ScriptedResponse, ScriptedTranscriber
 
 NOBODYS = "This audioUrl was not issued for this workspace."
 BODIES: list[tuple[str, dict[str, Any]]] = [
@@ -56,14 +56,14 @@ SEGMENT = {"speaker": "Cleo", "text": "Before.", "startTimestamp": "00:00:01", "
         ({"fileExtension": "wav", "duration": 3, "size": 1}, "size"),
     ],
 )
-async def test_an_address_is_asked_for_precisely(studio: Tenant, body: dict[str, Any], field: str) -> None:
-    error(await (await studio.key()).http.post(ADDRESS, json=body), 400, "invalid_parameter", field)
+async def test_an_address_is_asked_for_precisely(audio_tenant: Tenant, body: dict[str, Any], field: str) -> None:
+    error(await (await audio_tenant.key()).http.post(ADDRESS, json=body), 400, "invalid_parameter", field)
 
 
 @pytest.mark.parametrize("duration", [0.001, 1, 14_400])
-async def test_durations_at_their_edges(studio: Tenant, duration: float) -> None:
-    given = await address(await studio.key(), duration=duration)
-    assert (await recording(studio.database, given["audioUrl"])).duration_sec == duration
+async def test_durations_at_their_edges(audio_tenant: Tenant, duration: float) -> None:
+    given = await address(await audio_tenant.key(), duration=duration)
+    assert (await recording(audio_tenant.database, given["audioUrl"])).duration_sec == duration
 
 
 @pytest.mark.parametrize(
@@ -84,9 +84,9 @@ async def test_durations_at_their_edges(studio: Tenant, duration: float) -> None
         ({"url": "x"}, "url"),
     ],
 )
-async def test_a_note_is_asked_for_precisely(studio: Tenant, more: dict[str, Any], field: str) -> None:
+async def test_a_note_is_asked_for_precisely(audio_tenant: Tenant, more: dict[str, Any], field: str) -> None:
     body = {"audioUrl": "https://x.example", **more}
-    error(await (await studio.key()).http.post(FROM_AUDIO, json=body), 400, "invalid_parameter", field)
+    error(await (await audio_tenant.key()).http.post(FROM_AUDIO, json=body), 400, "invalid_parameter", field)
 
 
 @pytest.mark.parametrize("plan", [Plan.FREE, Plan.PRO])
@@ -99,13 +99,13 @@ async def test_another_plan(audio_server: RunningServer, database: AsyncEngine, 
         await caller.close()
 
 
-async def test_who_may(studio: Tenant, audio_server: RunningServer) -> None:
+async def test_who_may(audio_tenant: Tenant, audio_server: RunningServer) -> None:
     nobody = Caller(audio_server, "")
     for path, body in BODIES:
         assert (await nobody.http.post(path, json=body)).status_code == 401
-        error(await (await studio.key("notes:read")).http.post(path, json=body), 403, "insufficient_scope")
+        error(await (await audio_tenant.key("notes:read")).http.post(path, json=body), 403, "insufficient_scope")
     await nobody.close()
-    member = await studio.user()
+    member = await audio_tenant.user()
     assert (await note(member, await made(member)))["status"] != "idle"
 
 
@@ -126,8 +126,8 @@ async def neighbour(audio_server: RunningServer, database: AsyncEngine) -> Async
         await caller.close()
 
 
-async def test_only_audio_of_ones_own(studio: Tenant, neighbour: Tenant) -> None:
-    key = await studio.key()
+async def test_only_audio_of_ones_own(audio_tenant: Tenant, neighbour: Tenant) -> None:
+    key = await audio_tenant.key()
     url, theirs = await uploaded(key), await uploaded(await neighbour.key())
     for wrong in (
         "https://evil.example/audio.wav",
@@ -145,11 +145,11 @@ async def test_only_audio_of_ones_own(studio: Tenant, neighbour: Tenant) -> None
     assert error(refused, 422, "unprocessable", "audioUrl") == "The audio has not been uploaded."
     await put(given["presignedUrl"], sound())
     assert (await key.http.post(FROM_AUDIO, json={"audioUrl": given["audioUrl"]})).status_code == 201
-    assert (await recording(studio.database, theirs)).state == "uploaded"
+    assert (await recording(audio_tenant.database, theirs)).state == "uploaded"
 
 
-async def test_audio_is_used_once(studio: Tenant) -> None:
-    key = await studio.key()
+async def test_audio_is_used_once(audio_tenant: Tenant) -> None:
+    key = await audio_tenant.key()
     body = {"audioUrl": await uploaded(key)}
     answers = await asyncio.gather(*(key.http.post(FROM_AUDIO, json=body) for _ in range(4)))
     assert sorted(answer.status_code for answer in answers) == [201, 409, 409, 409]
@@ -157,14 +157,14 @@ async def test_audio_is_used_once(studio: Tenant) -> None:
         assert error(late, 409, "conflict", "audioUrl") == "A note was already created from this audio."
 
 
-async def test_a_request_may_be_repeated(studio: Tenant) -> None:
-    key = await studio.key()
+async def test_a_request_may_be_repeated(audio_tenant: Tenant) -> None:
+    key = await audio_tenant.key()
     body = {"audioUrl": await uploaded(key), "title": "Once"}
     headers = {"Idempotency-Key": mark().decode()}
     answers = await asyncio.gather(*(key.http.post(FROM_AUDIO, json=body, headers=headers) for _ in range(4)))
     assert {answer.status_code for answer in answers} == {201}
     [note_id] = {answer.json()["noteId"] for answer in answers}
-    assert (await told(studio.database, note_id))[:2] == ["note.created", "note.audio_uploaded"]
+    assert (await told(audio_tenant.database, note_id))[:2] == ["note.created", "note.audio_uploaded"]
     other = await key.http.post(FROM_AUDIO, json={**body, "title": "Twice"}, headers=headers)
     error(other, 422, "unprocessable", "Idempotency-Key")
 
@@ -184,10 +184,10 @@ async def placed(tenant: Tenant) -> dict[str, str]:
     return {"tag": made["tags"], "folder": made["folders"], "name": ids["name"]}
 
 
-async def test_all_that_may_be_said_of_a_new_note(studio: Tenant, ears: ScriptedTranscriber) -> None:
-    key, marked, gate = await studio.key(), mark(), threading.Event()
-    ears.on(marked, Hearing(gate=gate))
-    first, second = await placed(studio), await placed(studio)
+async def test_all_that_may_be_said_of_a_new_note(audio_tenant: Tenant, transcriber: ScriptedTranscriber) -> None:
+    key, marked, gate = await audio_tenant.key(), mark(), threading.Event()
+    transcriber.on(marked, ScriptedResponse(gate=gate))
+    first, second = await placed(audio_tenant), await placed(audio_tenant)
     said = {
         "title": "Übersicht 🙂",
         "kind": "podcast",
@@ -227,7 +227,7 @@ async def test_all_that_may_be_said_of_a_new_note(studio: Tenant, ears: Scripted
         "meetingApp": None,
         "revision": 1,
     }
-    async with studio.database.connect() as connection:
+    async with audio_tenant.database.connect() as connection:
         query = text("SELECT folder_id FROM notes WHERE id = :id")
         assert str((await connection.execute(query, {"id": found["id"]})).scalar_one()) == first["folder"]
     gate.set()
@@ -235,19 +235,19 @@ async def test_all_that_may_be_said_of_a_new_note(studio: Tenant, ears: Scripted
     assert (await reaches(key, found["id"], "completed"))["title"] == "Übersicht 🙂"
 
 
-async def test_a_folder_that_is_being_renamed_takes_notes_meanwhile(studio: Tenant) -> None:
+async def test_a_folder_that_is_being_renamed_takes_notes_meanwhile(audio_tenant: Tenant) -> None:
     """As `POST /v1/notes` does: only a folder that is being deleted makes them wait."""
-    key, folder = await studio.key(), (await placed(studio))["folder"]
+    key, folder = await audio_tenant.key(), (await placed(audio_tenant))["folder"]
     audio_url = await uploaded(key)
     rename = text("UPDATE folders SET name = 'Renamed' WHERE id = CAST(:id AS uuid)")
-    async with studio.database.begin() as connection:
+    async with audio_tenant.database.begin() as connection:
         await connection.execute(rename, {"id": folder})
         response = await key.http.post(FROM_AUDIO, json={"audioUrl": audio_url, "folderId": folder}, timeout=30)
         assert response.status_code == 201, response.text
 
 
-async def test_what_is_not_there(studio: Tenant, neighbour: Tenant) -> None:
-    key, url = await studio.key(), await uploaded(await studio.key())
+async def test_what_is_not_there(audio_tenant: Tenant, neighbour: Tenant) -> None:
+    key, url = await audio_tenant.key(), await uploaded(await audio_tenant.key())
     theirs = await placed(neighbour)
     foreign = (await (await neighbour.key()).http.post("/v1/notes", json={"title": "Theirs"})).json()["note"]["id"]
 
@@ -259,17 +259,17 @@ async def test_what_is_not_there(studio: Tenant, neighbour: Tenant) -> None:
     assert await refused(422, "unprocessable", "tags", tags=[theirs["name"]]) == f"Unknown tag {theirs['name']}."
     assert await refused(404, "resource_not_found", None, noteId=foreign) == f"Note {foreign} not found."
     # Nothing of it was done: the audio is still to be had.
-    assert (await recording(studio.database, url)).state == "uploaded"
-    private = await (await studio.user()).http.post("/v1/notes", json={"title": "Mine", "visibility": "private"})
+    assert (await recording(audio_tenant.database, url)).state == "uploaded"
+    private = await (await audio_tenant.user()).http.post("/v1/notes", json={"title": "Mine", "visibility": "private"})
     body = {"audioUrl": url, "noteId": private.json()["note"]["id"]}
-    error(await (await studio.user()).http.post(FROM_AUDIO, json=body), 403, "forbidden")
+    error(await (await audio_tenant.user()).http.post(FROM_AUDIO, json=body), 403, "forbidden")
     assert (await key.http.post(FROM_AUDIO, json=body)).status_code == 201
 
 
-async def test_a_note_that_is_there(studio: Tenant, services: Services, ears: ScriptedTranscriber) -> None:
+async def test_a_note_that_is_there(audio_tenant: Tenant, services: Services, transcriber: ScriptedTranscriber) -> None:
     """It keeps what it has; what was said comes after what was said before."""
-    key, marked, gate = await studio.key(), mark(), threading.Event()
-    ears.on(marked, Hearing(gate=gate))
+    key, marked, gate = await audio_tenant.key(), mark(), threading.Event()
+    transcriber.on(marked, ScriptedResponse(gate=gate))
     services.llm.on(f"Cleo: Before. {marked.decode()}", Script(["All of it."]))
     draft = {
         "title": "Series",
@@ -295,7 +295,7 @@ async def test_a_note_that_is_there(studio: Tenant, services: Services, ears: Sc
     changed = {"status", "summary", "transcripts", "totalDurationSec", "updatedAt", "revision"}
     assert {name for name in after if after[name] != before[name]} == changed - {"status"}
     assert (after["summary"], after["totalDurationSec"], after["revision"]) == ("All of it.", 112.5, 4)
-    assert await told(studio.database, before["id"]) == [
+    assert await told(audio_tenant.database, before["id"]) == [
         "note.created",
         "note.completed",
         "note.updated",

@@ -24,7 +24,7 @@ from tests.audio.helpers import FROM_AUDIO, address, error, made, mark, put, rea
 from tests.conftest import Services, Tenant, make_tenant
 from tests.support.databases import migrated_database
 from tests.support.servers import SECRET, RunningServer, running_server
-from tests.support.transcriber import Hearing, ScriptedTranscriber
+from tests.support.transcriber import ScriptedResponse, ScriptedTranscriber
 
 KEYS = {"access_key_id": "id", "secret_access_key": SecretStr("secret")}
 
@@ -124,21 +124,28 @@ async def test_a_bucket_that_is_away() -> None:
 
 @pytest.fixture
 async def s3_place(
-    services: Services, hearing: dict[str, str], s3: str, tmp_path: Path
+    services: Services, transcriber_settings: dict[str, str], s3: str, tmp_path: Path
 ) -> AsyncIterator[tuple[RunningServer, AsyncEngine]]:
     """A server with a bucket, and its database of its own: the workers of other servers have no such bucket."""
     keys = {"storage_access_key_id": "id", "storage_secret_access_key": "secret"}
     place = {"storage_url": "s3://notes/audio", "storage_endpoint": s3, "public_url": "https://caret.example/"}
     async with migrated_database(services.database_url) as url:
         tables = create_engine(url)
-        settings = {**services.settings, **hearing, **keys, **place, "database_url": url, "data_dir": str(tmp_path)}
+        settings = {
+            **services.settings,
+            **transcriber_settings,
+            **keys,
+            **place,
+            "database_url": url,
+            "data_dir": str(tmp_path),
+        }
         with running_server(**settings) as served:
             yield served, tables
         await tables.dispose()
 
 
 async def test_audio_in_a_bucket(
-    s3_place: tuple[RunningServer, AsyncEngine], ears: ScriptedTranscriber, s3: str
+    s3_place: tuple[RunningServer, AsyncEngine], transcriber: ScriptedTranscriber, s3: str
 ) -> None:
     """The bytes go to the bucket itself, and are looked at when a note is asked for."""
     tenant = await make_tenant(*s3_place)
@@ -156,14 +163,14 @@ async def test_audio_in_a_bucket(
         assert (await put(given["presignedUrl"], content)).status_code == 200
         refused = await key.http.post(FROM_AUDIO, json={"audioUrl": given["audioUrl"]})
         assert error(refused, 422, "unprocessable", "audioUrl") == reason
-    ears.on(marked, Hearing())
+    transcriber.on(marked, ScriptedResponse())
     content = sound(marked=marked, size=3_000_000)
     assert (await put(given["presignedUrl"], content)).status_code == 200
     answer = await key.http.post(FROM_AUDIO, json={"audioUrl": given["audioUrl"]})
     assert answer.status_code == 201, answer.text
     found = await reaches(key, answer.json()["noteId"], "completed")
     assert [one["text"] for one in found["transcripts"]] == ["We move in May.", "Ann rents the van."]
-    assert ears.asked(marked)[0].size == len(content)
+    assert transcriber.requests_with(marked)[0].size == len(content)
     await key.close()
 
 
@@ -177,10 +184,10 @@ async def ctx(services: Services, tmp_path: Path) -> AsyncIterator[Context]:
 
 
 async def test_audio_that_nobody_wants(
-    ctx: Context, studio: Tenant, audio_folder: Path, database: AsyncEngine, tmp_path: Path
+    ctx: Context, audio_tenant: Tenant, audio_folder: Path, database: AsyncEngine, tmp_path: Path
 ) -> None:
     """What no note was made of in time goes, and what its note took along; what a note has stays."""
-    key = await studio.key()
+    key = await audio_tenant.key()
     old, new, awaited = await uploaded(key), await uploaded(key), (await address(key))["audioUrl"]
     note_id = await made(key)
     gone = await made(key)
@@ -200,7 +207,7 @@ async def test_audio_that_nobody_wants(
     stray = audio_folder / "notes.txt"
     stray.write_text("not ours")
     assert await recordings.delete_orphaned_audio(here) == 0
-    kept = {path.stem for path in (audio_folder / str(studio.id)).iterdir()}
+    kept = {path.stem for path in (audio_folder / str(audio_tenant.id)).iterdir()}
     assert kept == {new.rpartition("/")[2], used}
     assert lost not in kept
     assert stray.exists()
@@ -209,9 +216,9 @@ async def test_audio_that_nobody_wants(
     error(refused, 422, "unprocessable", "audioUrl")
 
 
-async def test_the_address_is_the_one_that_was_called(studio: Tenant) -> None:
+async def test_the_address_is_the_one_that_was_called(audio_tenant: Tenant) -> None:
     """Without CARET_PUBLIC_URL it is what the caller used; a proxy on this machine may tell of https."""
-    key = await studio.key()
+    key = await audio_tenant.key()
     forwarded = {"Host": "caret.example:8443", "X-Forwarded-Proto": "https"}
     body = {"fileExtension": "wav", "duration": 1}
     answer = await key.http.post("/v1/notes/from-audio/generate-upload-url", json=body, headers=forwarded)

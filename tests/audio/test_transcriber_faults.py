@@ -16,7 +16,7 @@ from tests.audio.helpers import PATIENCE, made, mark, reaches, set_recording, so
 from tests.conftest import Services, Tenant
 from tests.support.clients import Caller
 from tests.support.llm import Script
-from tests.support.transcriber import Hearing, ScriptedTranscriber
+from tests.support.transcriber import ScriptedResponse, ScriptedTranscriber
 
 GARBAGE: list[Any] = [b"<html>", [], {"text": 3}, {"segments": [{"start": "x"}]}, {"segments": {}}, b""]
 
@@ -33,19 +33,21 @@ async def failed(tenant: Tenant, note_id: str) -> tuple[str, str | None, int]:
 @pytest.mark.parametrize(
     "first",
     [
-        Hearing(status=500),
-        Hearing(status=429, headers={"Retry-After": "1"}),
-        Hearing(status=401),
-        *(Hearing(answer) for answer in GARBAGE),
+        ScriptedResponse(status=500),
+        ScriptedResponse(status=429, headers={"Retry-After": "1"}),
+        ScriptedResponse(status=401),
+        *(ScriptedResponse(answer) for answer in GARBAGE),
     ],
 )
-async def test_it_is_asked_again(studio: Tenant, ears: ScriptedTranscriber, first: Hearing) -> None:
-    key, marked = await studio.key(), mark()
-    ears.on(marked, first, Hearing())
+async def test_it_is_asked_again(
+    audio_tenant: Tenant, transcriber: ScriptedTranscriber, first: ScriptedResponse
+) -> None:
+    key, marked = await audio_tenant.key(), mark()
+    transcriber.on(marked, first, ScriptedResponse())
     found = await reaches(key, await made(key, marked), "completed")
     assert [one["text"] for one in found["transcripts"]] == ["We move in May.", "Ann rents the van."]
-    assert len(ears.asked(marked)) == 2
-    assert await failed(studio, found["id"]) == ("done", None, 0)
+    assert len(transcriber.requests_with(marked)) == 2
+    assert await failed(audio_tenant, found["id"]) == ("done", None, 0)
 
 
 @pytest.mark.parametrize(
@@ -57,19 +59,21 @@ async def test_it_is_asked_again(studio: Tenant, ears: ScriptedTranscriber, firs
         (422, "The transcriber could not read the audio."),
     ],
 )
-async def test_audio_that_it_refuses(studio: Tenant, ears: ScriptedTranscriber, status: int, reason: str) -> None:
-    key, marked = await studio.key(), mark()
-    ears.on(marked, Hearing({"error": {"message": "secret sk-123"}}, status))
+async def test_audio_that_it_refuses(
+    audio_tenant: Tenant, transcriber: ScriptedTranscriber, status: int, reason: str
+) -> None:
+    key, marked = await audio_tenant.key(), mark()
+    transcriber.on(marked, ScriptedResponse({"error": {"message": "secret sk-123"}}, status))
     found = await reaches(key, await made(key, marked), "idle")
     assert (found["transcripts"], found["summary"], found["revision"]) == ([], "", 2)
-    assert await failed(studio, found["id"]) == ("failed", reason, 0)
-    assert await told(studio.database, found["id"]) == ["note.created", "note.audio_uploaded", "note.updated"]
-    assert len(ears.asked(marked)) == 1
+    assert await failed(audio_tenant, found["id"]) == ("failed", reason, 0)
+    assert await told(audio_tenant.database, found["id"]) == ["note.created", "note.audio_uploaded", "note.updated"]
+    assert len(transcriber.requests_with(marked)) == 1
 
 
-async def test_a_note_with_a_transcript_keeps_it(studio: Tenant, ears: ScriptedTranscriber) -> None:
-    key, marked = await studio.key(), mark()
-    ears.on(marked, Hearing(status=400))
+async def test_a_note_with_a_transcript_keeps_it(audio_tenant: Tenant, transcriber: ScriptedTranscriber) -> None:
+    key, marked = await audio_tenant.key(), mark()
+    transcriber.on(marked, ScriptedResponse(status=400))
     segment = {"speaker": "A", "text": "B", "startTimestamp": "00:00:00", "endTimestamp": "00:00:01"}
     draft = {"title": "T", "transcripts": [segment]}
     before = (await key.http.post("/v1/notes", json=draft)).json()["note"]
@@ -86,31 +90,31 @@ async def last_attempt(tenant: Tenant, caller: Caller, note_id: str) -> None:
     await set_recording(tenant.database, note_id, failures="9", work_after="now() - interval '1 s'")
 
 
-async def test_not_for_ever(studio: Tenant, ears: ScriptedTranscriber) -> None:
-    key, marked = await studio.key(), mark()
-    ears.on(marked, Hearing(status=503, headers={"Retry-After": "600"}))
+async def test_not_for_ever(audio_tenant: Tenant, transcriber: ScriptedTranscriber) -> None:
+    key, marked = await audio_tenant.key(), mark()
+    transcriber.on(marked, ScriptedResponse(status=503, headers={"Retry-After": "600"}))
     note_id = await made(key, marked)
-    await last_attempt(studio, key, note_id)
+    await last_attempt(audio_tenant, key, note_id)
     await reaches(key, note_id, "idle")
-    assert await failed(studio, note_id) == ("failed", "The transcriber was not available.", 0)
+    assert await failed(audio_tenant, note_id) == ("failed", "The transcriber was not available.", 0)
 
 
-async def test_a_summary_that_fails(studio: Tenant, services: Services, ears: ScriptedTranscriber) -> None:
-    key, marked = await studio.key(), mark()
-    ears.on(marked, Hearing({"text": marked.decode()}))
+async def test_a_summary_that_fails(audio_tenant: Tenant, services: Services, transcriber: ScriptedTranscriber) -> None:
+    key, marked = await audio_tenant.key(), mark()
+    transcriber.on(marked, ScriptedResponse({"text": marked.decode()}))
     services.llm.on(marked.decode(), Script(status=500))
     note_id = await made(key, marked)
-    await last_attempt(studio, key, note_id)
+    await last_attempt(audio_tenant, key, note_id)
     found = await reaches(key, note_id, "recorded-not-summarized")
     assert [one["text"] for one in found["transcripts"]] == [marked.decode()]
-    assert await failed(studio, note_id) == ("done", "The summary could not be written.", 0)
+    assert await failed(audio_tenant, note_id) == ("done", "The summary could not be written.", 0)
     # What fails for a while does not end it.
     second = mark()
-    ears.on(second, Hearing({"text": second.decode()}))
+    transcriber.on(second, ScriptedResponse({"text": second.decode()}))
     services.llm.on(second.decode(), Script(status=500))
     note_id = await made(key, second)
     async with asyncio.timeout(PATIENCE):
-        while not (await failed(studio, note_id))[2]:
+        while not (await failed(audio_tenant, note_id))[2]:
             await asyncio.sleep(0.05)
     services.llm.on(second.decode(), Script(["Better."]))
     assert (await reaches(key, note_id, "completed"))["summary"] == "Better."
@@ -133,10 +137,10 @@ async def test_a_summary_that_fails(studio: Tenant, services: Services, ears: Sc
     ],
 )
 async def test_what_it_may_say(
-    studio: Tenant, ears: ScriptedTranscriber, answer: dict[str, Any], texts: list[tuple[str, ...]]
+    audio_tenant: Tenant, transcriber: ScriptedTranscriber, answer: dict[str, Any], texts: list[tuple[str, ...]]
 ) -> None:
-    key, marked = await studio.key(), mark()
-    ears.on(marked, Hearing(answer))
+    key, marked = await audio_tenant.key(), mark()
+    transcriber.on(marked, ScriptedResponse(answer))
     found = await reaches(key, await made(key, marked), "completed")
     names = ("speaker", "text", "startTimestamp", "endTimestamp")
     assert [tuple(one[name] for name in names) for one in found["transcripts"]] == texts
@@ -144,13 +148,13 @@ async def test_what_it_may_say(
     assert found["summary"] == ("All is well." if texts else "")
 
 
-async def test_more_than_a_transcript_holds(studio: Tenant, ears: ScriptedTranscriber) -> None:
-    key, marked = await studio.key(), mark()
+async def test_more_than_a_transcript_holds(audio_tenant: Tenant, transcriber: ScriptedTranscriber) -> None:
+    key, marked = await audio_tenant.key(), mark()
     pieces = [{"text": f"Piece {number}.", "start": number, "end": number + 1} for number in range(MAX_SEGMENTS + 5)]
-    ears.on(marked, Hearing({"segments": pieces}))
+    transcriber.on(marked, ScriptedResponse({"segments": pieces}))
     found = await reaches(key, await made(key, marked), "completed")
     assert len(found["transcripts"]) == MAX_SEGMENTS
-    state, error, _ = await failed(studio, found["id"])
+    state, error, _ = await failed(audio_tenant, found["id"])
     assert (state, error) == ("done", "The transcript was cut: a note has at most 10,000 segments.")
 
 
@@ -184,11 +188,11 @@ def fill(file: Path, marked: bytes) -> None:
     file.write_bytes(sound(marked=marked))
 
 
-async def test_one_that_hangs(ears: ScriptedTranscriber, file: Path) -> None:
+async def test_one_that_hangs(transcriber: ScriptedTranscriber, file: Path) -> None:
     gate, marked = threading.Event(), mark()
     fill(file, marked)
-    ears.on(marked, Hearing(gate=gate))
-    impatient = OpenAITranscriber(ears.url, "m", SecretStr("k"), read_seconds=0.2)
+    transcriber.on(marked, ScriptedResponse(gate=gate))
+    impatient = OpenAITranscriber(transcriber.url, "m", SecretStr("k"), read_seconds=0.2)
     with pytest.raises(TranscriberUnavailable, match="could not be reached in time"):
         await impatient.transcribe(file, "audio/wav")
     gate.set()
@@ -210,14 +214,16 @@ async def test_one_that_is_away(file: Path) -> None:
         ("gpt-4o-transcribe-diarize", {"response_format": "diarized_json", "chunking_strategy": "auto"}),
     ],
 )
-async def test_the_form_of_the_answer(ears: ScriptedTranscriber, file: Path, model: str, form: dict[str, str]) -> None:
+async def test_the_form_of_the_answer(
+    transcriber: ScriptedTranscriber, file: Path, model: str, form: dict[str, str]
+) -> None:
     marked = mark()
     fill(file, marked)
-    ears.on(marked, Hearing())
-    asked = OpenAITranscriber(ears.url, model)
+    transcriber.on(marked, ScriptedResponse())
+    asked = OpenAITranscriber(transcriber.url, model)
     said = await asked.transcribe(file, "audio/wav")
     await asked.aclose()
-    assert ears.asked(marked)[0].form == {"model": model, **form}
+    assert transcriber.requests_with(marked)[0].form == {"model": model, **form}
     assert (said.language, said.duration) == ("en", 12.5)
     assert said.pieces == [
         TranscriptPiece(" We move in May.", 0, 4.2, "Ben"),
@@ -225,11 +231,15 @@ async def test_the_form_of_the_answer(ears: ScriptedTranscriber, file: Path, mod
     ]
 
 
-async def test_its_own_words_are_not_repeated(ears: ScriptedTranscriber, file: Path) -> None:
+async def test_its_own_words_are_not_repeated(transcriber: ScriptedTranscriber, file: Path) -> None:
     marked = mark()
     fill(file, marked)
-    asked = OpenAITranscriber(ears.url, "m", SecretStr("k"))
-    ears.on(marked, Hearing({"error": {"message": "key k"}}, 400), Hearing({"error": {"message": "key k"}}, 500))
+    asked = OpenAITranscriber(transcriber.url, "m", SecretStr("k"))
+    transcriber.on(
+        marked,
+        ScriptedResponse({"error": {"message": "key k"}}, 400),
+        ScriptedResponse({"error": {"message": "key k"}}, 500),
+    )
     with pytest.raises(AudioRefused, match=r"^The transcriber could not read the audio\.$"):
         await asked.transcribe(file, "audio/wav")
     with pytest.raises(TranscriberUnavailable, match=r"^The transcription endpoint answered 500\.$"):

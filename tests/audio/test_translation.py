@@ -10,7 +10,7 @@ from tests.audio.helpers import PATIENCE, made, mark, note, reaches
 from tests.conftest import Services, Tenant
 from tests.support.clients import Caller
 from tests.support.llm import Script
-from tests.support.transcriber import Hearing, ScriptedTranscriber
+from tests.support.transcriber import ScriptedResponse, ScriptedTranscriber
 
 APPEND = """mutation($id: ID!, $segments: [TranscriptSegmentInput!]!) {
   appendTranscript(noteId: $id, segments: $segments) { revision } }"""
@@ -36,9 +36,9 @@ async def translated(caller: Caller, note_id: str, *wanted: str | None) -> dict[
             await asyncio.sleep(0.05)
 
 
-async def test_segments_that_are_written(studio: Tenant, services: Services) -> None:
+async def test_segments_that_are_written(audio_tenant: Tenant, services: Services) -> None:
     """With a note, added to it, in the place of others, and before the note had a language for them."""
-    key, marked = await studio.key(), mark().decode()
+    key, marked = await audio_tenant.key(), mark().decode()
     translator(services, marked, '```json\n["eins", "zwei"]\n```')
     draft = {
         "title": "T",
@@ -53,7 +53,7 @@ async def test_segments_that_are_written(studio: Tenant, services: Services) -> 
     # One more revision, and nothing else of the note is another.
     assert {name for name in found if found[name] != made_now[name]} == {"transcripts", "updatedAt", "revision"}
     assert found["revision"] == 2
-    [asked] = services.llm.asked(marked)
+    [asked] = services.llm.requests_with(marked)
     assert json.loads(asked["messages"][-1]["content"]) == [f"one {marked}", "two"]
     assert 'into the language "de"' in asked["messages"][0]["content"]
 
@@ -71,7 +71,7 @@ async def test_segments_that_are_written(studio: Tenant, services: Services) -> 
     translator(services, late, '["cinq"]')
     plain = (await key.http.post("/v1/notes", json={"title": "T", "transcripts": said(f"five {late}")})).json()["note"]
     await asyncio.sleep(0.5)
-    assert services.llm.asked(late) == []
+    assert services.llm.requests_with(late) == []
     await key.http.patch(f"/v1/notes/{plain['id']}", json={"translationLanguage": "fr"})
     await translated(key, plain["id"], "cinq")
 
@@ -79,9 +79,9 @@ async def test_segments_that_are_written(studio: Tenant, services: Services) -> 
 @pytest.mark.parametrize(
     "answer", ['["one"]', '["a", "b", "c"]', "nothing", '{"a": "b"}', '[1, "b"]', "[", '["\\ud800", "b"]']
 )
-async def test_an_answer_that_is_wrong_twice(studio: Tenant, services: Services, answer: str) -> None:
+async def test_an_answer_that_is_wrong_twice(audio_tenant: Tenant, services: Services, answer: str) -> None:
     """Its segments stay without; those of other batches do not."""
-    key, wrong, right = await studio.key(), mark().decode(), mark().decode()
+    key, wrong, right = await audio_tenant.key(), mark().decode(), mark().decode()
     translator(services, wrong, answer)
     translator(services, right, '["fine"]')
     # The first two fill a batch by their length.
@@ -89,36 +89,40 @@ async def test_an_answer_that_is_wrong_twice(studio: Tenant, services: Services,
     draft = {"title": "T", "translationLanguage": "de", "transcripts": said(*texts)}
     found = (await key.http.post("/v1/notes", json=draft)).json()["note"]
     await translated(key, found["id"], None, None, "fine")
-    assert len(services.llm.asked(wrong)) == 2
-    assert len(services.llm.asked(right)) == 1
+    assert len(services.llm.requests_with(wrong)) == 2
+    assert len(services.llm.requests_with(right)) == 1
 
 
-async def test_a_model_that_is_away_for_a_while(studio: Tenant, services: Services) -> None:
-    key, marked = await studio.key(), mark().decode()
+async def test_a_model_that_is_away_for_a_while(audio_tenant: Tenant, services: Services) -> None:
+    key, marked = await audio_tenant.key(), mark().decode()
     services.llm.on(marked, Script(status=500))
     draft = {"title": "T", "translationLanguage": "de", "transcripts": said(marked)}
     found = (await key.http.post("/v1/notes", json=draft)).json()["note"]
     async with asyncio.timeout(PATIENCE):
-        while not services.llm.asked(marked):
+        while not services.llm.requests_with(marked):
             await asyncio.sleep(0.05)
     translator(services, marked, '["da"]')
     await translated(key, found["id"], "da")
 
 
-async def test_many_segments(studio: Tenant, services: Services) -> None:
+async def test_many_segments(audio_tenant: Tenant, services: Services) -> None:
     """Batches of twenty, each in its order."""
-    key, marked = await studio.key(), mark().decode()
+    key, marked = await audio_tenant.key(), mark().decode()
     translator(services, marked, json.dumps([f"t{number}" for number in range(20)]))
     draft = {"title": "T", "translationLanguage": "de", "transcripts": said(*(f"{marked} {n}" for n in range(60)))}
     found = (await key.http.post("/v1/notes", json=draft)).json()["note"]
     await translated(key, found["id"], *[f"t{number}" for number in range(20)] * 3)
-    assert [len(json.loads(one["messages"][-1]["content"])) for one in services.llm.asked(marked)] == [20, 20, 20]
+    assert [len(json.loads(one["messages"][-1]["content"])) for one in services.llm.requests_with(marked)] == [
+        20,
+        20,
+        20,
+    ]
 
 
-async def test_before_the_summary(studio: Tenant, services: Services, ears: ScriptedTranscriber) -> None:
-    key, marked = await studio.key(), mark()
+async def test_before_the_summary(audio_tenant: Tenant, services: Services, transcriber: ScriptedTranscriber) -> None:
+    key, marked = await audio_tenant.key(), mark()
     text = marked.decode()
-    ears.on(marked, Hearing({"text": f"spoken {text}"}))
+    transcriber.on(marked, ScriptedResponse({"text": f"spoken {text}"}))
     services.llm.on(f'["spoken {text}"]', Script(['["gesprochen"]']))
     services.llm.on(f"Speaker: spoken {text}", Script(["A summary."]))
     before = (await key.http.post("/v1/notes", json={"title": "T", "translationLanguage": "de"})).json()["note"]
@@ -126,5 +130,5 @@ async def test_before_the_summary(studio: Tenant, services: Services, ears: Scri
     found = await reaches(key, before["id"], "completed")
     assert [one["translation"] for one in found["transcripts"]] == ["gesprochen"]
     assert found["summary"] == "A summary."
-    tasks = [one["messages"][0]["content"].splitlines()[0] for one in services.llm.asked(text)]
+    tasks = [one["messages"][0]["content"].splitlines()[0] for one in services.llm.requests_with(text)]
     assert tasks == ["Task: translate", "Task: summary"]

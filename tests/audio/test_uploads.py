@@ -33,20 +33,20 @@ def kept(folder: Path, url: str) -> list[str]:
         ("aac", b"ADIF" + bytes(8)),
     ],
 )
-async def test_each_kind_is_taken(studio: Tenant, audio_folder: Path, extension: str, start: bytes) -> None:
-    given = await address(await studio.key(), extension)
+async def test_each_kind_is_taken(audio_tenant: Tenant, audio_folder: Path, extension: str, start: bytes) -> None:
+    given = await address(await audio_tenant.key(), extension)
     assert given["contentType"] == TYPES[extension]
     content = start + b"\x01" * 100
     response = await put(given["presignedUrl"], content, f"{TYPES[extension].upper()}; a=b")
     assert (response.status_code, response.json()) == (200, {"success": True, "message": "Audio received"})
     assert kept(audio_folder, given["audioUrl"]) == [f"{given['audioUrl'].rpartition('/')[2]}.{extension}"]
-    row = await recording(studio.database, given["audioUrl"])
+    row = await recording(audio_tenant.database, given["audioUrl"])
     assert (row.state, row.size, row.note_id) == ("uploaded", len(content), None)
 
 
 @pytest.mark.parametrize("extension", TYPES)
-async def test_another_kind_is_not(studio: Tenant, audio_folder: Path, extension: str) -> None:
-    given = await address(await studio.key(), extension)
+async def test_another_kind_is_not(audio_tenant: Tenant, audio_folder: Path, extension: str) -> None:
+    given = await address(await audio_tenant.key(), extension)
     others = [start for name, start in STARTS.items() if name != extension]
     for content in (b"", b"RIFF", b"\x89PNG\r\n\x1a\n" + bytes(100), b"<html>" + bytes(100), *others):
         response = await put(given["presignedUrl"], content, given["contentType"])
@@ -59,8 +59,8 @@ async def test_another_kind_is_not(studio: Tenant, audio_folder: Path, extension
     assert (await put(given["presignedUrl"], sound(extension), given["contentType"])).status_code == 200
 
 
-async def test_no_more_bytes_than_the_duration_may_have(studio: Tenant, audio_folder: Path) -> None:
-    given = await address(await studio.key(), duration=0.5)
+async def test_no_more_bytes_than_the_duration_may_have(audio_tenant: Tenant, audio_folder: Path) -> None:
+    given = await address(await audio_tenant.key(), duration=0.5)
     most = METADATA_BYTES + MAX_BYTES_PER_SECOND // 2
 
     async def unannounced(size: int) -> AsyncIterator[bytes]:
@@ -76,8 +76,8 @@ async def test_no_more_bytes_than_the_duration_may_have(studio: Tenant, audio_fo
     assert (await put(given["presignedUrl"], unannounced(most))).status_code == 200
 
 
-async def test_what_is_broken_off_leaves_nothing(studio: Tenant, audio_folder: Path) -> None:
-    given = await address(await studio.key(), duration=60)
+async def test_what_is_broken_off_leaves_nothing(audio_tenant: Tenant, audio_folder: Path) -> None:
+    given = await address(await audio_tenant.key(), duration=60)
     place = urlsplit(given["presignedUrl"])
     assert place.hostname is not None
     reader, writer = await asyncio.open_connection(place.hostname, place.port)
@@ -94,13 +94,13 @@ async def test_what_is_broken_off_leaves_nothing(studio: Tenant, audio_folder: P
         while list(incoming.iterdir()):
             await asyncio.sleep(0.02)
     assert kept(audio_folder, given["audioUrl"]) == []
-    assert (await recording(studio.database, given["audioUrl"])).state == "awaited"
+    assert (await recording(audio_tenant.database, given["audioUrl"])).state == "awaited"
     assert (await put(given["presignedUrl"], sound())).status_code == 200
     assert await reader.read() == b""
 
 
-async def test_only_the_address_itself_opens_the_way(studio: Tenant, audio_folder: Path) -> None:
-    key = await studio.key()
+async def test_only_the_address_itself_opens_the_way(audio_tenant: Tenant, audio_folder: Path) -> None:
+    key = await audio_tenant.key()
     given, other = await address(key), await address(key)
     expires, signed = given["presignedUrl"].partition("?expires=")[2].split("&signature=")
     url = given["audioUrl"]
@@ -113,7 +113,7 @@ async def test_only_the_address_itself_opens_the_way(studio: Tenant, audio_folde
         f"{url.rpartition('/')[0]}/no-id?expires={expires}&signature={signed}",
     ):
         assert error(await put(wrong, sound()), 403, "forbidden") == NOT_GIVEN
-    row = await recording(studio.database, url)
+    row = await recording(audio_tenant.database, url)
     past = int(time.time()) - 1
     over = await put(f"{url}?expires={past}&signature={sign(row.upload_key, row.id, past)}", sound())
     assert error(over, 403, "forbidden") == "This upload address has expired."
@@ -131,8 +131,8 @@ async def test_only_the_address_itself_opens_the_way(studio: Tenant, audio_folde
     assert kept(audio_folder, url) == []
 
 
-async def test_an_address_is_used_once(studio: Tenant) -> None:
-    key = await studio.key()
+async def test_an_address_is_used_once(audio_tenant: Tenant) -> None:
+    key = await audio_tenant.key()
     for _ in range(3):
         given = await address(key)
         answers = await asyncio.gather(*(put(given["presignedUrl"], sound(size=200_000 + n)) for n in range(4)))
@@ -142,8 +142,8 @@ async def test_an_address_is_used_once(studio: Tenant) -> None:
         assert error(await put(given["presignedUrl"], sound()), 409, "conflict") == USED
 
 
-async def test_a_page_elsewhere_may_upload(studio: Tenant) -> None:
-    given = await address(await studio.key())
+async def test_a_page_elsewhere_may_upload(audio_tenant: Tenant) -> None:
+    given = await address(await audio_tenant.key())
     asked = {
         "Origin": "https://app.example",
         "Access-Control-Request-Method": "PUT",

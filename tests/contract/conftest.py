@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.npm import installed, with_scripts
+from tests.support.npm import install, with_scripts
 
 
 @pytest.fixture(scope="session")
@@ -12,5 +12,5 @@ def scripts(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactor
     """The folder of tests/contract/npm's scripts, ready to run."""
     capture = pytestconfig.pluginmanager.getplugin("capturemanager")
     with capture.global_and_fixture_disabled():
-        packages = installed(say=print)
+        packages = install(report=print)
     return with_scripts(packages, tmp_path_factory.mktemp("scripts"))

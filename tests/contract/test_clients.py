@@ -62,7 +62,7 @@ async def test_a_client_misses_nothing(client: str, tenant: Tenant, relay: Relay
         await create(key, "two", "three")
         relay.open(url)
         await node.go_on()
-        assert await node.told() == {
+        assert await node.json_line() == {
             "created": "one",
             "titles": ["one", "two", "three", "four"],
             "notes": ["four", "three", "two", "one"],

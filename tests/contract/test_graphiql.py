@@ -48,7 +48,7 @@ async def test_a_browser_runs_a_subscription_with_the_network_closed(
     }
     node = await Node.start(scripts, "graphiql.mjs", **environment)
     try:
-        assert await node.told() == {
+        assert await node.json_line() == {
             "kept": [True, False],
             "complaints": [],
             "asked": [url],

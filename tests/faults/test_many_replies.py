@@ -47,7 +47,7 @@ async def test_replies_that_wait_for_their_model_hold_no_connection(
         # Every reply has said its first word, and every follower has heard it.
         assert {(await taken(socket, name, 1))[0]["reply"]["content"] for name in names} == {"Slow "}
         assert (await connections(database))[0] <= before + POOL_SIZE
-        assert len(services.llm.asked("many of them")) == REPLIES
+        assert len(services.llm.requests_with("many of them")) == REPLIES
 
         answers = await asyncio.gather(*(caller.data(LIST) for _ in range(20)))
         assert all(len(answer["notes"]["nodes"]) == 20 for answer in answers)

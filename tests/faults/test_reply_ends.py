@@ -106,7 +106,7 @@ async def test_a_second_question_waits(
         assert refused.status_code == 409
     gate.set()
     assert text(await follow(here)) == "Wait."
-    assert not services.llm.asked("second")
+    assert not services.llm.requests_with("second")
     sent = await here.caller.data(SEND, c=here.conversation, m="third")
     assert sent["sendMessage"]["reply"]["state"] == "STREAMING"
 

@@ -50,7 +50,9 @@ class Talk:
     @property
     def sent(self) -> list[dict[str, Any]]:
         """The bodies of all requests to the model, in their order; without those for titles."""
-        return [body for body in self.services.llm.asked(self.word) if "Task: title" not in str(body["messages"][0])]
+        return [
+            body for body in self.services.llm.requests_with(self.word) if "Task: title" not in str(body["messages"][0])
+        ]
 
 
 async def begin(caller: Caller, services: Services, title: str = "Facilities", **note: Any) -> Talk:

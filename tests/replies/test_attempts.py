@@ -41,7 +41,7 @@ async def model_of(asked: Asked) -> Any:
 
 def asked_models(services: Services, question: str) -> list[str]:
     """Who was asked for the answer; a title is asked for later."""
-    return [body["model"] for body in services.llm.asked(question) if "Task: title" not in json.dumps(body)]
+    return [body["model"] for body in services.llm.requests_with(question) if "Task: title" not in json.dumps(body)]
 
 
 async def test_a_busy_model_is_asked_again(tenant: Tenant, chained: RunningServer, services: Services) -> None:
@@ -98,7 +98,7 @@ async def test_a_reply_between_two_attempts_can_be_cancelled(
     services.llm.on("come back later", Script(status=429, retry_after="5"))
     asked = await ask(await tenant.user(server=chained), "come back later")
     async with asyncio.timeout(30):
-        while not services.llm.asked("come back later"):
+        while not services.llm.requests_with("come back later"):
             await asyncio.sleep(0.02)
     await asked.caller.data("mutation($id: ID!) { cancelReply(messageId: $id) { state } }", id=asked.reply)
     [ended] = await follow(asked)

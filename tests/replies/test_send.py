@@ -90,7 +90,7 @@ async def test_a_repeat_gets_the_same_messages(tenant: Tenant, services: Service
     done = {"content": "Once only.", "state": "DONE", "tokenCount": 2}
     assert ended == {"userMessage": first["userMessage"], "reply": {**first["reply"], **done}}
     assert await roles(tenant.database, talk) == ["user", "assistant"]
-    assert len(services.llm.asked("say it once")) == 2  # The answer, and the title.
+    assert len(services.llm.requests_with("say it once")) == 2  # The answer, and the title.
     # The key that was refused is free.
     other = await send(caller, talk, message="say it once", idempotencyKey="l")
     assert other["reply"]["id"] != first["reply"]["id"]
@@ -114,7 +114,7 @@ async def test_twenty_at_once_are_one(
 
     tasks = [asyncio.create_task(way(at)) for at in (here, there) for way in (asking, posting) for _ in range(5)]
     async with asyncio.timeout(20):
-        while not services.llm.asked("all at once"):
+        while not services.llm.requests_with("all at once"):
             await asyncio.sleep(0.02)
     gate.set()
     heard = await asyncio.gather(*tasks)

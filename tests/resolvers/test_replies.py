@@ -50,7 +50,7 @@ class Asked:
     """What the model was sent for one question."""
 
     def __init__(self, services: Services, question: str) -> None:
-        [self.request] = [one for one in services.llm.asked(question) if one.get("stream")]
+        [self.request] = [one for one in services.llm.requests_with(question) if one.get("stream")]
 
     @property
     def instructions(self) -> str:
@@ -196,7 +196,7 @@ async def test_a_title_is_made_after_the_first_exchange(
     assert await titled(me, talk) == "Scripted Title Of This Talk"
     await ask(me, talk, f"Second {word}")
     await asyncio.sleep(0.2)
-    asked_for = [one for one in services.llm.asked(word) if TITLE_TASK in one["messages"][0]["content"]]
+    asked_for = [one for one in services.llm.requests_with(word) if TITLE_TASK in one["messages"][0]["content"]]
     assert [message["content"] for message in asked_for[0]["messages"] if message["role"] == "user"] == [
         f"First {word}"
     ]
@@ -222,7 +222,7 @@ async def test_a_failed_first_exchange_makes_no_title(me: Context, services: Ser
         "error",
         [("user", f"Hm? {word}", "done"), ("assistant", "", "failed")],
     )
-    assert [one for one in services.llm.asked(word) if TITLE_TASK in one["messages"][0]["content"]] == []
+    assert [one for one in services.llm.requests_with(word) if TITLE_TASK in one["messages"][0]["content"]] == []
     await ask(me, talk, f"Again {word}")
     assert await titled(me, talk) == "Scripted Title Of This Talk"
 

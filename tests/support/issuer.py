@@ -35,14 +35,14 @@ def public(kid: str, key: Key) -> dict[str, Any]:
 
 
 def claims(**more: Any) -> dict[str, Any]:
-    """What a good token says; a claim given as None is left out."""
-    said = {"sub": "0d2a5b5e-7a3c-4b53-9a80-0c5c5b3a0a11", "aud": AUDIENCE, "iss": ISSUER, "exp": time.time() + 600}
-    return {name: value for name, value in {**said, **more}.items() if value is not None}
+    """The claims of a valid token; one that is given as None is left out."""
+    defaults = {"sub": "0d2a5b5e-7a3c-4b53-9a80-0c5c5b3a0a11", "aud": AUDIENCE, "iss": ISSUER, "exp": time.time() + 600}
+    return {name: value for name, value in {**defaults, **more}.items() if value is not None}
 
 
 def signed(key: Key | str, kid: str | None = None, algorithm: str | None = None, **more: Any) -> str:
-    made = "HS256" if isinstance(key, str) else "ES256" if isinstance(key, ec.EllipticCurvePrivateKey) else "RS256"
-    return jwt.encode(claims(**more), key, algorithm or made, headers={"kid": kid} if kid else None)
+    default = "HS256" if isinstance(key, str) else "ES256" if isinstance(key, ec.EllipticCurvePrivateKey) else "RS256"
+    return jwt.encode(claims(**more), key, algorithm or default, headers={"kid": kid} if kid else None)
 
 
 def forged(header: bytes, payload: bytes, secret: bytes) -> str:
@@ -72,7 +72,7 @@ class Issuer:
         await asyncio.sleep(self.delay)
         keys = [public(kid, key) for kid, key in self.keys.items()]
         body = json.dumps({"keys": keys}).encode() if self.answer is None else self.answer
-        head = f"HTTP/1.1 {self.status} Said\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+        head = f"HTTP/1.1 {self.status} Status\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
         writer.write(head.encode() + body)
         await writer.drain()
         writer.close()

@@ -75,7 +75,7 @@ class ScriptedModel:
         """What it calls a conversation or a note whose text contains this, or how it fails to."""
         self.titles[text] = title
 
-    def asked(self, text: str) -> list[dict[str, Any]]:
+    def requests_with(self, text: str) -> list[dict[str, Any]]:
         """The bodies of the requests whose last user message contains `text`."""
         return [request for request in self.requests if text in last_user_message(request)]
 
@@ -84,7 +84,7 @@ class ScriptedModel:
         config = uvicorn.Config(app, host="127.0.0.1", port=0, log_level="error", lifespan="off")
         self._server = uvicorn.Server(config)
         started = threading.Event()
-        self._server.startup = _telling(self._server.startup, started)  # type: ignore[method-assign]
+        self._server.startup = notify_when_started(self._server.startup, started)  # type: ignore[method-assign]
         self._thread = threading.Thread(target=self._server.run, daemon=True)
         self._thread.start()
         assert started.wait(10)
@@ -100,22 +100,22 @@ class ScriptedModel:
     async def _complete(self, request: Request) -> Response:
         body = await request.json()
         self.requests.append(body)
-        asked = last_user_message(body)
+        message = last_user_message(body)
         if TITLE_TASK in str(body["messages"][0]["content"]):
-            title = found(self.titles, asked, "Scripted Title Of This Talk")
+            title = first_match(self.titles, message, "Scripted Title Of This Talk")
             scripts: tuple[Script, ...] = (title if isinstance(title, Script) else Script([title]),)
         else:
-            scripts = found(self.scripts, asked, (Script(),))
+            scripts = first_match(self.scripts, message, (Script(),))
         script = scripts[min(steps_taken(body), len(scripts) - 1)]
-        if refuses(script, body["model"], len(self.asked(asked))):
+        if refuses(script, body["model"], len(self.requests_with(message))):
             headers = {} if script.retry_after is None else {"Retry-After": script.retry_after}
             return JSONResponse({"error": script.error}, script.status, headers)
         if not body.get("stream"):
-            return JSONResponse(whole("Not streamed."))
+            return JSONResponse(completion("Not streamed."))
         return StreamingResponse(stream(script), media_type="text/event-stream")
 
 
-def _telling(startup: Callable[..., Any], started: threading.Event) -> Callable[..., Any]:
+def notify_when_started(startup: Callable[..., Any], started: threading.Event) -> Callable[..., Any]:
     async def wrapped(*args: Any, **kwargs: Any) -> None:
         await startup(*args, **kwargs)
         started.set()
@@ -124,12 +124,12 @@ def _telling(startup: Callable[..., Any], started: threading.Event) -> Callable[
 
 
 def last_user_message(body: dict[str, Any]) -> str:
-    said = [message["content"] for message in body["messages"] if message["role"] == "user"]
-    return said[-1] if said and isinstance(said[-1], str) else ""
+    texts = [message["content"] for message in body["messages"] if message["role"] == "user"]
+    return texts[-1] if texts and isinstance(texts[-1], str) else ""
 
 
-def found(kept: dict[str, T], asked: str, otherwise: T) -> T:
-    return next((value for text, value in kept.items() if text in asked), otherwise)
+def first_match(values: dict[str, T], message: str, default: T) -> T:
+    return next((value for text, value in values.items() if text in message), default)
 
 
 def refuses(script: Script, model: str, number: int) -> bool:
@@ -145,7 +145,7 @@ def steps_taken(body: dict[str, Any]) -> int:
     return roles[last:].count("assistant")
 
 
-def whole(text: str) -> dict[str, Any]:
+def completion(text: str) -> dict[str, Any]:
     message = {"role": "assistant", "content": text}
     return {
         "id": "c",
@@ -173,8 +173,8 @@ async def stream(script: Script) -> AsyncIterator[str]:
         yield frame
     yield sse(chunk({}, "tool_calls" if script.calls else "stop"))
     if script.usage:
-        said = len(script.pieces)
-        usage = {"prompt_tokens": 11, "completion_tokens": said, "total_tokens": 11 + said}
+        count = len(script.pieces)
+        usage = {"prompt_tokens": 11, "completion_tokens": count, "total_tokens": 11 + count}
         yield sse({**chunk({}), "choices": [], "usage": usage})
     yield "data: [DONE]\n\n"
 

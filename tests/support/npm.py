@@ -19,11 +19,12 @@ from tests.support.servers import ROOT
 SCRIPTS = ROOT / "tests" / "contract" / "npm"
 NODE = shutil.which("node")
 UNPACK = 'import("@sparticuz/chromium").then((chromium) => chromium.default.executablePath())'
+LINE_TIMEOUT_SECONDS = 240
 NEEDS_NODE = pytest.mark.skipif(NODE is None or shutil.which("npm") is None, reason="needs Node 20.11 or newer and npm")
 
 
 @contextmanager
-def alone(folder: Path) -> Iterator[None]:
+def exclusive(folder: Path) -> Iterator[None]:
     """One process at a time: pytest-xdist's workers share the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "lock").open("w") as file:
@@ -31,15 +32,15 @@ def alone(folder: Path) -> Iterator[None]:
         yield
 
 
-def installed(say: Callable[[str], None]) -> Path:
+def install(report: Callable[[str], None]) -> Path:
     """The folder of the packages, which are installed once for each package-lock.json: beside the Python ones, outside
     what git sees. No package's own scripts run. Its folder `browser` has Chromium, unpacked."""
     lock = SCRIPTS / "package-lock.json"
-    kept = Path(sys.prefix) / "npm"
-    folder = kept / hashlib.sha256(lock.read_bytes()).hexdigest()[:16]
-    with alone(kept):
+    store = Path(sys.prefix) / "npm"
+    folder = store / hashlib.sha256(lock.read_bytes()).hexdigest()[:16]
+    with exclusive(store):
         if not folder.exists():
-            say(f"\ntests: installing {lock.relative_to(ROOT)} in {folder} (once, about a minute)")
+            report(f"\ntests: installing {lock.relative_to(ROOT)} in {folder} (once, about a minute)")
             making = folder.with_suffix(".new")
             shutil.rmtree(making, ignore_errors=True)
             (making / "browser").mkdir(parents=True)
@@ -72,7 +73,7 @@ def with_scripts(packages: Path, folder: Path) -> Path:
 
 
 class Node:
-    """A running script, which talks in lines. What it complains of is shown when it fails."""
+    """A running script that prints lines. Its errors are shown when it fails."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
@@ -93,29 +94,29 @@ class Node:
             )
         )
 
-    async def line(self, patience: float = 90) -> str:
-        """The next line. Fails with all that the script has said where there is none."""
+    async def line(self) -> str:
+        """The next line. Where there is none, it fails with what the script printed as errors."""
         assert self._process.stdout is not None
         try:
-            async with asyncio.timeout(patience):
-                said = await self._process.stdout.readline()
+            async with asyncio.timeout(LINE_TIMEOUT_SECONDS):
+                line = await self._process.stdout.readline()
         except TimeoutError:
-            said = b""
-        if not said:
+            line = b""
+        if not line:
             await self.stop()
             assert self._process.stderr is not None
-            raise AssertionError(f"no line came; it said:\n{(await self._process.stderr.read()).decode()}")
-        return said.decode().rstrip("\n")
+            raise AssertionError(f"no line came; it printed:\n{(await self._process.stderr.read()).decode()}")
+        return line.decode().rstrip("\n")
 
     async def lines(self) -> list[str]:
-        """All that it says until it ends."""
-        told, complaints = await self._process.communicate()
-        assert self._process.returncode == 0, complaints.decode()
-        return told.decode().splitlines()
+        """The lines that it prints until it ends."""
+        output, errors = await self._process.communicate()
+        assert self._process.returncode == 0, errors.decode()
+        return output.decode().splitlines()
 
     async def go_on(self) -> None:
         assert self._process.stdin is not None
-        # Where the script has ended, its next line tells why.
+        # If the script has ended, reading its next line says why.
         with suppress(ConnectionError):
             self._process.stdin.write(b"go on\n")
             await self._process.stdin.drain()
@@ -126,6 +127,6 @@ class Node:
             self._process.terminate()
             await self._process.wait()
 
-    async def told(self, patience: float = 90) -> object:
+    async def json_line(self) -> object:
         """The next line, which is JSON."""
-        return json.loads(await self.line(patience))
+        return json.loads(await self.line())

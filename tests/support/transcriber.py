@@ -1,4 +1,4 @@
-"""An OpenAI-compatible transcription server on loopback that hears what a test tells it to."""
+"""An OpenAI-compatible transcription server on loopback that responds as a test scripts it."""
 
 import asyncio
 import hashlib
@@ -14,10 +14,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from tests.support.llm import _telling
+from tests.support.llm import notify_when_started
 
 MODEL = "scripted-ears"
-SPOKEN: dict[str, Any] = {
+TRANSCRIPTION: dict[str, Any] = {
     "task": "transcribe",
     "language": "en",
     "duration": 12.5,
@@ -30,7 +30,7 @@ SPOKEN: dict[str, Any] = {
 
 
 @dataclass
-class Heard:
+class ReceivedRequest:
     """One request: its form fields, the name, type, size and SHA-256 of its file, and its headers."""
 
     form: dict[str, Any]
@@ -42,10 +42,10 @@ class Heard:
 
 
 @dataclass
-class Hearing:
+class ScriptedResponse:
     """What to answer. `gate`: only once it is set."""
 
-    answer: Any = field(default_factory=lambda: SPOKEN)
+    answer: Any = field(default_factory=lambda: TRANSCRIPTION)
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
     gate: threading.Event | None = None
@@ -59,23 +59,23 @@ class ScriptedTranscriber:
     """
 
     url: str = ""
-    heard: dict[bytes, list[Heard]] = field(default_factory=dict)
-    hearings: dict[bytes, list[Hearing]] = field(default_factory=dict)
+    requests: dict[bytes, list[ReceivedRequest]] = field(default_factory=dict)
+    responses: dict[bytes, list[ScriptedResponse]] = field(default_factory=dict)
     _server: uvicorn.Server | None = None
     _thread: threading.Thread | None = None
 
-    def on(self, mark: bytes, *hearings: Hearing) -> None:
-        self.hearings[mark] = list(hearings)
+    def on(self, mark: bytes, *responses: ScriptedResponse) -> None:
+        self.responses[mark] = list(responses)
 
-    def asked(self, mark: bytes) -> Sequence[Heard]:
-        return self.heard.get(mark, [])
+    def requests_with(self, mark: bytes) -> Sequence[ReceivedRequest]:
+        return self.requests.get(mark, [])
 
     def start(self) -> None:
         app = Starlette(routes=[Route("/v1/audio/transcriptions", self._transcribe, methods=["POST"])])
         config = uvicorn.Config(app, host="127.0.0.1", port=0, log_level="error", lifespan="off")
         self._server = uvicorn.Server(config)
         started = threading.Event()
-        self._server.startup = _telling(self._server.startup, started)  # type: ignore[method-assign]
+        self._server.startup = notify_when_started(self._server.startup, started)  # type: ignore[method-assign]
         self._thread = threading.Thread(target=self._server.run, daemon=True)
         self._thread.start()
         assert started.wait(10)
@@ -84,39 +84,44 @@ class ScriptedTranscriber:
     def stop(self) -> None:
         assert self._server is not None
         assert self._thread is not None
-        for hearing in (one for many in self.hearings.values() for one in many if one.gate):
-            hearing.gate.set()  # type: ignore[union-attr]  # just looked
+        for scripted in (one for many in self.responses.values() for one in many if one.gate):
+            scripted.gate.set()  # type: ignore[union-attr]  # just looked
         self._server.should_exit = True
         self._thread.join(10)
 
     async def _transcribe(self, request: Request) -> Response:
         body = await request.body()
         # Also audio without a mark may have hearings: every body contains it.
-        mark = max((mark for mark in self.hearings if mark in body), key=len, default=b"")
-        self.heard.setdefault(mark, []).append(read(body, request))
-        waiting = self.hearings.get(mark) or [Hearing()]
-        hearing = waiting.pop(0) if len(waiting) > 1 else waiting[0]
-        if hearing.gate is not None:
-            await asyncio.to_thread(hearing.gate.wait, 30)
-        if isinstance(hearing.answer, bytes):
-            return Response(hearing.answer, hearing.status, hearing.headers, "text/plain")
-        return Response(json.dumps(hearing.answer), hearing.status, hearing.headers, "application/json")
+        mark = max((mark for mark in self.responses if mark in body), key=len, default=b"")
+        self.requests.setdefault(mark, []).append(read(body, request))
+        waiting = self.responses.get(mark) or [ScriptedResponse()]
+        scripted = waiting.pop(0) if len(waiting) > 1 else waiting[0]
+        if scripted.gate is not None:
+            await asyncio.to_thread(scripted.gate.wait, 30)
+        if isinstance(scripted.answer, bytes):
+            return Response(scripted.answer, scripted.status, scripted.headers, "text/plain")
+        return Response(
+            json.dumps(scripted.answer),
+            scripted.status,
+            scripted.headers,
+            "application/json",
+        )
 
 
-def read(body: bytes, request: Request) -> Heard:
+def read(body: bytes, request: Request) -> ReceivedRequest:
     """The parts of a multipart form, read without a library: one file, and fields of one line."""
     boundary = b"--" + request.headers["content-type"].partition("boundary=")[2].strip('"').encode()
     form: dict[str, Any] = {}
-    found = Heard(form, "", "", 0, "", dict(request.headers))
+    received = ReceivedRequest(form, "", "", 0, "", dict(request.headers))
     for part in body.split(boundary)[1:-1]:
         head, _, content = part.removeprefix(b"\r\n").partition(b"\r\n\r\n")
         content = content.removesuffix(b"\r\n")
-        told = head.decode()
-        name = told.partition('name="')[2].partition('"')[0]
-        if 'filename="' in told:
-            found.filename = told.partition('filename="')[2].partition('"')[0]
-            found.content_type = told.lower().partition("content-type:")[2].strip()
-            found.size, found.sha256 = len(content), hashlib.sha256(content).hexdigest()
+        headers_text = head.decode()
+        name = headers_text.partition('name="')[2].partition('"')[0]
+        if 'filename="' in headers_text:
+            received.filename = headers_text.partition('filename="')[2].partition('"')[0]
+            received.content_type = headers_text.lower().partition("content-type:")[2].strip()
+            received.size, received.sha256 = len(content), hashlib.sha256(content).hexdigest()
         else:
             form[name] = content.decode()
-    return found
+    return received
