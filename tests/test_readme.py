@@ -6,9 +6,9 @@ from graphql import parse
 
 from caret.adapters import webhook_client
 from caret.app import MAX_BODY_BYTES
-from caret.providers.catalogue import SILENCE as LLM_SILENCE
-from caret.providers.model_list import MAX_MODELS_FILE
-from caret.providers.stream_chunks import MAX_LINE
+from caret.providers.catalogue import SILENCE_SECONDS as LLM_SILENCE
+from caret.providers.model_list import MAX_MODELS_FILE_BYTES
+from caret.providers.stream_chunks import MAX_CHUNK_BYTES
 from caret.setting_types import bounds_of, documentation_of
 from caret.settings import Settings
 from caret.trusted_documents import MAX_FILE
@@ -199,7 +199,7 @@ def test_the_limits_of_models_are_the_ones_in_force() -> None:
     tries = "Attempts of one model; the longest pause between two; how long after the first"
     assert rows[tries] == f"{ATTEMPTS}; {MAX_PAUSE_SECONDS:.0f} s; {MAX_RETRY_SECONDS:.0f} s"
     sizes = "`CARET_MODELS_FILE`; one chunk of a model's answer"
-    assert rows[sizes] == f"{MAX_MODELS_FILE // 2**20} MiB; {MAX_LINE // 2**20} MiB"
+    assert rows[sizes] == f"{MAX_MODELS_FILE_BYTES // 2**20} MiB; {MAX_CHUNK_BYTES // 2**20} MiB"
     assert rows["`CARET_LLM_SILENCE`"] == f"`{LLM_SILENCE:.0f}`"
 
 

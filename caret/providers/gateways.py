@@ -1,4 +1,4 @@
-"""The models themselves and the connections to their providers. Imports what takes seconds: the catalogue loads it."""
+"""The models of gateways and the connections to these. Its imports take seconds: the catalogue loads it when needed."""
 
 import openai
 from pydantic import SecretStr
@@ -11,14 +11,14 @@ from pydantic_ai.providers.openrouter import OpenRouterProvider
 
 from caret.providers.model_list import COMPATIBLE, OPENAI, OPENROUTER
 from caret.providers.openai_client import create_client
-from caret.providers.streaming_client import SpokenClient
+from caret.providers.streaming_client import StreamingClient
 
 
-def connected(base_url: str, api_key: SecretStr | None, silence: float) -> SpokenClient:
-    """A client that gives up after `silence` seconds without a word. Trying again is up to who asks."""
+def create_streaming_client(base_url: str, api_key: SecretStr | None, silence: float) -> StreamingClient:
+    """A client that fails after `silence` seconds without a byte. It does not retry: its callers do."""
     return create_client(
         openai,
-        SpokenClient,
+        StreamingClient,
         base_url,
         api_key,
         read_seconds=silence,
@@ -28,7 +28,7 @@ def connected(base_url: str, api_key: SecretStr | None, silence: float) -> Spoke
     )
 
 
-def model(model_id: str, gateway: str, client: SpokenClient) -> Model:
+def create_model(model_id: str, gateway: str, client: StreamingClient) -> Model:
     if gateway == OPENAI:
         # Since GPT-5.4, OpenAI's Chat Completions refuse tools for a model that reasons; Responses take both.
         # Notes are private: nothing is stored there.

@@ -1,4 +1,4 @@
-"""The models that the catalogue knows: models.json, and the operator's own file of the same shape."""
+"""The known models: models.json, the operator's own file in the same format, and the built-in model."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -6,20 +6,34 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from resolvers.core.ports.ai import ModelCard
+from models.limits import limit
+from resolvers.core.ports.ai import BUILT_IN_GATEWAY, ModelCard
 
 OPENAI = "openai"
 OPENROUTER = "openrouter"
 COMPATIBLE = "openai-compatible"
 ADDRESSES = {OPENAI: "https://api.openai.com/v1", OPENROUTER: "https://openrouter.ai/api/v1"}
-MAX_MODELS_FILE = 1024 * 1024
-"""Bytes of the operator's file."""
+MAX_MODELS_FILE_BYTES = limit(
+    1024 * 1024, "The file of `CARET_MODELS_FILE`", area="Files of the operator", beyond="stops the start", unit="bytes"
+)
+
+EXTRACTIVE = ModelCard(
+    id="caret/extractive",
+    name="Caret Extractive",
+    provider="Caret",
+    gateway=BUILT_IN_GATEWAY,
+    is_free=True,
+    is_stealth=False,
+    context_window=32_768,
+    description="Quotes the best matching passages of your notes with their titles. It does not write, summarise or "
+    "reason, and it needs no network.",
+)
 
 Text = Annotated[str, Field(min_length=1, max_length=1000)]
 
 
-class Entry(BaseModel):
-    """One model of a file. `gateway` says who is asked; "openai-compatible" is the server of CARET_LLM_BASE_URL."""
+class ModelEntry(BaseModel):
+    """One model of a file. The gateway "openai-compatible" is the server at CARET_LLM_BASE_URL."""
 
     model_config = ConfigDict(strict=True, extra="forbid")
 
@@ -33,51 +47,51 @@ class Entry(BaseModel):
     description: Annotated[str, Field(max_length=1000)] = ""
 
 
-ENTRIES = TypeAdapter(list[Entry])
+ENTRIES = TypeAdapter(list[ModelEntry])
 
 
-def known(more: Path | None = None) -> tuple[ModelCard, ...]:
-    """The cards by rank. An entry of `more` takes the place of one with its id; the others come after.
+def known_models(more: Path | None = None) -> tuple[ModelCard, ...]:
+    """The cards by rank. An entry of `more` replaces one with the same id; the others come after.
 
     ValueError with one line for the operator when `more` can't be used.
     """
     cards = {card.id: card for card in KNOWN}
     if more is not None:
-        cards |= {card.id: card for card in _theirs(more)}
+        cards |= {card.id: card for card in _read(more)}
     return tuple(cards.values())
 
 
-def _theirs(path: Path) -> list[ModelCard]:
+def _read(path: Path) -> list[ModelCard]:
     try:
         with path.open("rb") as file:
-            content = file.read(MAX_MODELS_FILE + 1)
+            content = file.read(MAX_MODELS_FILE_BYTES + 1)
     except OSError as error:
-        raise _wrong(f"{path} can't be read: {error.strerror or error}") from None
-    if len(content) > MAX_MODELS_FILE:
-        raise _wrong(f"{path} is larger than {MAX_MODELS_FILE // 1024**2} MiB")
+        raise _error(f"{path} can't be read: {error.strerror or error}") from None
+    if len(content) > MAX_MODELS_FILE_BYTES:
+        raise _error(f"{path} is larger than {MAX_MODELS_FILE_BYTES // 1024**2} MiB")
     try:
         entries = ENTRIES.validate_json(content)
     except ValidationError as error:
-        raise _wrong(f"{path}: {_complaint(error)}") from None
+        raise _error(f"{path}: {_first_error(error)}") from None
     ids = [entry.id for entry in entries]
     for number, model_id in enumerate(ids):
         if model_id in ids[:number]:
-            raise _wrong(f"{path}: entry {number + 1}: id: {model_id!r} stands there twice")
+            raise _error(f"{path}: entry {number + 1}: id: {model_id!r} is used twice")
     return _cards(entries)
 
 
-def _wrong(what: str) -> ValueError:
+def _error(what: str) -> ValueError:
     return ValueError(f"CARET_MODELS_FILE: {what}.")
 
 
-def _complaint(error: ValidationError) -> str:
-    """The first thing that is wrong, with the number of the entry and the field."""
+def _first_error(error: ValidationError) -> str:
+    """The first error, with the number of the entry and the field."""
     first = error.errors(include_url=False, include_input=False)[0]
-    place = [f"entry {part + 1}" if isinstance(part, int) else part for part in first["loc"]]
-    return ": ".join([*place, first["msg"]])
+    path = [f"entry {part + 1}" if isinstance(part, int) else part for part in first["loc"]]
+    return ": ".join([*path, first["msg"]])
 
 
-def _cards(entries: list[Entry]) -> list[ModelCard]:
+def _cards(entries: list[ModelEntry]) -> list[ModelCard]:
     return [ModelCard(**entry.model_dump()) for entry in entries]
 
 
@@ -85,7 +99,7 @@ def _cards(entries: list[Entry]) -> list[ModelCard]:
 KNOWN = tuple(_cards(ENTRIES.validate_json(Path(__file__).with_name("models.json").read_bytes())))
 
 
-def gateway_at(base_url: str) -> str:
-    """Whose protocol is spoken at an address."""
+def gateway_of(base_url: str) -> str:
+    """The gateway at an address."""
     hosts = {urlsplit(address).hostname: gateway for gateway, address in ADDRESSES.items()}
     return hosts.get(urlsplit(base_url).hostname, COMPATIBLE)

@@ -1,4 +1,4 @@
-"""The wits of the built-in model: it finds sentences to quote, and it never writes one of its own.
+"""How the built-in model chooses the sentences that it quotes. It never writes one of its own.
 
 A sentence's score is the sum of the weights of the question's words that occur in it, divided by ln(e + its number of
 words) so that length alone doesn't win. A word weighs its inverse document frequency over all the sentences at hand,
@@ -18,15 +18,14 @@ from resolvers.core.ports.ai import Passage
 
 MAX_PASSAGES = 3
 MAX_SENTENCES = 4
-MAX_DIGEST = 5
-"""Sentences of a summary."""
+MAX_SUMMARY_SENTENCES = 5
 MIN_WORDS = 5
-"""Of a sentence that a summary quotes, where there are such: a turn with its speaker's name and "fine" says nothing."""
-MAX_SENTENCE = 300  # characters
+"""Of a sentence in a summary, where there are such sentences: a speaker's name and "fine" is no summary."""
+MAX_SENTENCE_CHARACTERS = 300
 TITLE_WORDS = 7
-MAX_TITLE = 80  # characters
+MAX_TITLE_CHARACTERS = 80
 
-NOTHING_FOUND = "I found no passage about this in the notes you can read."
+NO_PASSAGE = "I found no passage about this in the notes you can read."
 
 _CJK = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
 _WORD = re.compile(rf"[{_CJK}]+|[^\W_{_CJK}]+")
@@ -45,16 +44,16 @@ _COMMON = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Sentence:
-    """`passage` and `place` say where it stands: the passage's rank, the sentence's index in it."""
+    """`passage` is the rank of its passage, `index` its position in that."""
 
     passage: int
-    place: int
+    index: int
     text: str
     words: tuple[str, ...]
 
 
 def answer(question: str, passages: Iterable[Passage]) -> str:
-    """`Title: "sentence. sentence."` for each quoted passage, best first; NOTHING_FOUND without passages."""
+    """`Title: "sentence. sentence."` for each quoted passage, best first; NO_PASSAGE without passages."""
     unique = list({(p.note, p.text.strip()): p for p in passages if p.text.strip()}.values())
     sentences = [sentence for rank, passage in enumerate(unique) for sentence in _sentences(rank, passage.text)]
     quotes: dict[int, list[Sentence]] = {}
@@ -63,15 +62,15 @@ def answer(question: str, passages: Iterable[Passage]) -> str:
             quotes.setdefault(sentence.passage, []).append(sentence)
     parts = []
     for rank, quoted in quotes.items():
-        text = " ".join(sentence.text for sentence in sorted(quoted, key=lambda sentence: sentence.place))
+        text = " ".join(sentence.text for sentence in sorted(quoted, key=lambda sentence: sentence.index))
         parts.append(f'{" ".join(unique[rank].title.split()) or "Untitled"}: "{text}"')
-    return "\n\n".join(parts) or NOTHING_FOUND
+    return "\n\n".join(parts) or NO_PASSAGE
 
 
 def digest(passages: Iterable[Passage]) -> str:
     """Up to five sentences, one a line, in their order: those whose words the passages use most.
 
-    NOTHING_FOUND without a sentence.
+    NO_PASSAGE without a sentence.
     """
     sentences = [sentence for rank, passage in enumerate(passages) for sentence in _sentences(rank, passage.text)]
     sentences = [sentence for sentence in sentences if len(sentence.words) >= MIN_WORDS] or sentences
@@ -80,10 +79,10 @@ def digest(passages: Iterable[Passage]) -> str:
         (sum(math.log(used[w]) for w in sorted(set(s.words) & used.keys())) / math.log(math.e + len(s.words)), s)
         for s in sentences
     ]
-    # Where no word comes twice, the longer sentences say more.
-    best = sorted(scores, key=lambda pair: (-pair[0], -len(pair[1].words)))[:MAX_DIGEST]
-    chosen = sorted((sentence for _, sentence in best), key=lambda sentence: (sentence.passage, sentence.place))
-    return "\n".join(f"- {sentence.text}" for sentence in chosen) or NOTHING_FOUND
+    # Longer sentences win when no word is used twice.
+    best = sorted(scores, key=lambda pair: (-pair[0], -len(pair[1].words)))[:MAX_SUMMARY_SENTENCES]
+    chosen = sorted((sentence for _, sentence in best), key=lambda sentence: (sentence.passage, sentence.index))
+    return "\n".join(f"- {sentence.text}" for sentence in chosen) or NO_PASSAGE
 
 
 def title(message: str) -> str:
@@ -93,22 +92,22 @@ def title(message: str) -> str:
     # A message of common words only ("What is this about?") still needs a title.
     chosen = (significant or words)[:TITLE_WORDS]
     text = " ".join(word[:1].upper() + word[1:] for word in chosen)
-    if len(text) > MAX_TITLE:
-        text = text[: MAX_TITLE + 1].rpartition(" ")[0] or text[:MAX_TITLE]
+    if len(text) > MAX_TITLE_CHARACTERS:
+        text = text[: MAX_TITLE_CHARACTERS + 1].rpartition(" ")[0] or text[:MAX_TITLE_CHARACTERS]
     return text or "Untitled"
 
 
 def read_passages(text: str) -> list[Passage]:
     """The passages in `text`, as `resolvers.core.ports.ai.passages_block` writes them. Linear in the text's length."""
-    found = []
+    passages = []
     for inside in _between(text, "<passages>", "</passages>"):
         for element in _between(inside, "<passage ", "</passage>"):
             head, _, body = element.partition(">")
             attributes = {name: unescape(a or b) for name, a, b in _ATTRIBUTE.findall(head)}
             chunk = attributes.get("chunk", "")
             number = int(chunk) if re.fullmatch(r"[0-9]{1,9}", chunk) else 0
-            found.append(Passage(attributes.get("title", ""), number, attributes.get("note", ""), unescape(body)))
-    return found
+            passages.append(Passage(attributes.get("title", ""), number, attributes.get("note", ""), unescape(body)))
+    return passages
 
 
 def without_passages(text: str) -> str:
@@ -126,34 +125,34 @@ def _between(text: str, opening: str, closing: str) -> Iterator[str]:
 
 def _best(question: str, sentences: Sequence[Sentence]) -> list[Sentence]:
     """The sentences to quote, best first; the beginning of the first passage when no word of the question occurs."""
-    asked = set(_words(question))
-    frequency = Counter(word for sentence in sentences for word in asked.intersection(sentence.words))
+    question_words = set(_words(question))
+    frequency = Counter(word for sentence in sentences for word in question_words.intersection(sentence.words))
     weights = {
         word: math.log(1 + len(sentences) / count) * (0.5 if word in _COMMON else 1.0)
         for word, count in frequency.items()
     }
     scores = [
         # Sorted, because the sum of floats depends on the order, and a set's order changes between processes.
-        (sum(weights[w] for w in sorted(asked.intersection(s.words))) / math.log(math.e + len(s.words)), s)
+        (sum(weights[w] for w in sorted(question_words.intersection(s.words))) / math.log(math.e + len(s.words)), s)
         for s in sentences
     ]
     ranked = sorted((pair for pair in scores if pair[0] > 0), key=lambda pair: -pair[0])
     if not ranked:
         return [sentence for sentence in sentences if sentence.passage == 0][:2]
-    # What shares only a common word with the question stays out as soon as something shares more.
+    # A sentence that shares only a common word with the question is left out when another shares more.
     return [sentence for score, sentence in ranked[:MAX_SENTENCES] if score >= ranked[0][0] / 3]
 
 
 def _sentences(rank: int, text: str) -> Iterator[Sentence]:
     pieces = (" ".join(piece.split()) for piece in _SENTENCE.findall(text))
-    for place, piece in enumerate(piece for piece in pieces if _WORD.search(piece)):
-        cut = piece if len(piece) <= MAX_SENTENCE else f"{piece[:MAX_SENTENCE]}…"
-        yield Sentence(rank, place, cut, tuple(_words(piece)))
+    for index, piece in enumerate(piece for piece in pieces if _WORD.search(piece)):
+        shortened = piece if len(piece) <= MAX_SENTENCE_CHARACTERS else f"{piece[:MAX_SENTENCE_CHARACTERS]}…"
+        yield Sentence(rank, index, shortened, tuple(_words(piece)))
 
 
 def _words(text: str) -> Iterator[str]:
     for word in _WORD.findall(text.casefold()):
         if _IS_CJK.match(word):
-            yield from (word[place : place + 2] for place in range(max(1, len(word) - 1)))
+            yield from (word[start : start + 2] for start in range(max(1, len(word) - 1)))
         else:
             yield word[:6]

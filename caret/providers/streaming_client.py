@@ -1,8 +1,8 @@
-"""An OpenAI client that tells an answer while it is made: to its caller it is a request like any other, and who listens
-(`resolvers.core.ports.ai.text_listener`) hears each piece of text as the provider sends it.
+"""An OpenAI client that streams an answer while it returns it as a whole: to its caller it is a request like any other,
+and the `text_listener` of `resolvers.core.ports.ai` receives each piece of text as the provider sends it.
 
-The pieces take this short way because the long one, the library's objects for each chunk and the agent's events about
-them, costs half a millisecond of CPU a piece, eight times as much. The whole answer goes on to the agent as ever.
+The pieces do not pass through the library's objects for each chunk and the agent's events about them, which cost half a
+millisecond of CPU a piece, eight times as much. The agent gets the complete answer as ever.
 """
 
 import asyncio
@@ -17,15 +17,16 @@ from openai.resources.responses import AsyncResponses
 from openai.types.chat import ChatCompletion
 from openai.types.responses import Response
 
-from caret.providers.stream_chunks import Answer, Broken, ChatAnswer, Lines, ResponsesAnswer
+from caret.providers.accumulators import Accumulator, ChatAccumulator, ResponsesAccumulator
+from caret.providers.stream_chunks import BrokenStream, ChunkParser
 from resolvers.core.ports.ai import TextListener, text_listener
 
 USAGE = {"include_usage": True}
-LINGER = 0.25
-"""Seconds that the rest of the transport's bytes may take after the answer: then its connection can serve again."""
+TRAILER_SECONDS = 0.25
+"""For so long the last bytes of a response may take after the answer: its connection can then be used again."""
 
 
-class SpokenClient(openai.AsyncOpenAI):
+class StreamingClient(openai.AsyncOpenAI):
     @cached_property
     def chat(self) -> AsyncChat:
         return _Chat(self)
@@ -42,79 +43,82 @@ class _Chat(AsyncChat):
 
 
 class _Completions(AsyncCompletions):
-    async def create(self, *, stream: Any = False, stream_options: Any = openai.omit, **asked: Any) -> Any:
-        # Any: the overloads tell apart what is decided here.
-        say, create = text_listener.get(), cast(Any, super().create)
-        if stream or say is None:
-            return await create(stream=stream, stream_options=stream_options, **asked)
-        sent = await create(stream=True, stream_options=USAGE, **asked)
-        return ChatCompletion.construct(**await heard(sent.response, ChatAnswer(asked["model"]), say))
+    async def create(self, *, stream: Any = False, stream_options: Any = openai.omit, **request: Any) -> Any:
+        # Any: the library's overloads distinguish what is decided here.
+        listener, create = text_listener.get(), cast(Any, super().create)
+        if stream or listener is None:
+            return await create(stream=stream, stream_options=stream_options, **request)
+        streamed = await create(stream=True, stream_options=USAGE, **request)
+        answer = await read_answer(streamed.response, ChatAccumulator(request["model"]), listener)
+        return ChatCompletion.construct(**answer)
 
 
 class _Responses(AsyncResponses):
-    async def create(self, *, stream: Any = False, **asked: Any) -> Any:
-        say, create = text_listener.get(), cast(Any, super().create)
-        if stream or say is None:
-            return await create(stream=stream, **asked)
-        sent = await create(stream=True, **asked)
-        return Response.construct(**await heard(sent.response, ResponsesAnswer(), say))
+    async def create(self, *, stream: Any = False, **request: Any) -> Any:
+        listener, create = text_listener.get(), cast(Any, super().create)
+        if stream or listener is None:
+            return await create(stream=stream, **request)
+        streamed = await create(stream=True, **request)
+        return Response.construct(**await read_answer(streamed.response, ResponsesAccumulator(), listener))
 
 
-async def heard(response: httpx2.Response, answer: Answer, say: TextListener) -> dict[str, Any]:
-    """Tells the answer to its end and returns the whole of it. Raises openai.APIError, and closes the response
-    whatever happens."""
+async def read_answer(response: httpx2.Response, answer: Accumulator, listener: TextListener) -> dict[str, Any]:
+    """Reads an answer to its end, sends its text to the listener and returns all of it.
+
+    Raises openai.APIError, and closes the response in any case.
+    """
     try:
-        await _hear(response, answer, say)
+        await _read(response, answer, listener)
     except httpx2.TimeoutException as error:
         raise openai.APITimeoutError(response.request) from error
     except httpx2.TransportError as error:
         raise openai.APIConnectionError(request=response.request) from error
-    except Broken as broken:
+    except BrokenStream as broken:
         raise openai.APIError(str(broken), response.request, body=broken.body) from None
     finally:
         await response.aclose()
-    whole = answer.whole()
-    if whole is None:
+    result = answer.result()
+    if result is None:
         raise openai.APIConnectionError(message="the answer ended before it was complete", request=response.request)
-    if text := answer.rest():
-        await say(text)
-    return whole
+    if text := answer.held_back():
+        await listener(text)
+    return result
 
 
-async def _hear(response: httpx2.Response, answer: Answer, say: TextListener) -> None:
-    lines, clock = Lines(), asyncio.get_running_loop().time
+async def _read(response: httpx2.Response, answer: Accumulator, listener: TextListener) -> None:
+    parser, clock = ChunkParser(), asyncio.get_running_loop().time
     try:
-        async with asyncio.timeout(None) as patience:
+        async with asyncio.timeout(None) as trailer:
             async for data in response.aiter_bytes():
-                await _tell(lines.feed(data), answer, say)
-                if answer.over and patience.when() is None:
-                    patience.reschedule(clock() + LINGER)
+                await _add_chunks(parser.feed(data), answer, listener)
+                if answer.is_over and trailer.when() is None:
+                    trailer.reschedule(clock() + TRAILER_SECONDS)
             # The last line may lack its end.
-            await _tell(lines.feed(b"\n"), answer, say)
+            await _add_chunks(parser.feed(b"\n"), answer, listener)
     except TimeoutError:
-        # Any other than ours comes from who listens.
-        if not patience.expired():
+        # Any other timeout than ours is the listener's.
+        if not trailer.expired():
             raise
     except httpx2.TransportError:
-        # How the connection ends means nothing to an answer that is complete.
-        if not answer.over:
+        # How the connection ends does not matter to a complete answer.
+        if not answer.is_over:
             raise
 
 
-async def _tell(chunks: Iterable[dict[str, Any]], answer: Answer, say: TextListener) -> None:
-    """Tells the text of chunks that came together, also of those before one that is broken."""
+async def _add_chunks(chunks: Iterable[dict[str, Any]], answer: Accumulator, listener: TextListener) -> None:
+    """Sends the listener the text of chunks that came together, also of those before a broken one."""
     pieces, broken = [], None
     try:
         for chunk in chunks:
-            if answer.over:
+            if answer.is_over:
                 break
             if text := answer.add(chunk):
                 pieces.append(text)
     except (AttributeError, KeyError, TypeError, ValueError):
-        broken = Broken("a chunk has another form than it should")
-    except Broken as error:
+        broken = BrokenStream("a chunk has another form than it should")
+    except BrokenStream as error:
         broken = error
     if pieces:
-        await say(*pieces)
+        await listener(*pieces)
     if broken is not None:
         raise broken

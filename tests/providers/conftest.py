@@ -10,8 +10,8 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.routing import Route
 
-from caret.providers.gateways import connected
-from caret.providers.streaming_client import SpokenClient
+from caret.providers.gateways import create_streaming_client
+from caret.providers.streaming_client import StreamingClient
 
 from .helpers import FakeProvider
 
@@ -41,7 +41,7 @@ def provider(server: FakeProvider) -> FakeProvider:
 
 
 @pytest_asyncio.fixture
-async def client(provider: FakeProvider) -> AsyncIterator[SpokenClient]:
-    made = connected(provider.url, None, 5.0)
+async def client(provider: FakeProvider) -> AsyncIterator[StreamingClient]:
+    made = create_streaming_client(provider.url, None, 5.0)
     yield made
     await made.close()

@@ -12,7 +12,7 @@ from pydantic_ai.messages import ModelMessage
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
-from caret.providers.streaming_client import SpokenClient
+from caret.providers.streaming_client import StreamingClient
 from resolvers.core.ports.ai import text_listener
 
 Answer = Callable[[dict[str, Any]], Response]
@@ -101,7 +101,7 @@ def completion(pieces: list[str], usage: tuple[int, int] | None) -> Answer:
     return answer
 
 
-async def spoken(client: SpokenClient) -> tuple[list[str], dict[str, Any]]:
+async def spoken(client: StreamingClient) -> tuple[list[str], dict[str, Any]]:
     """What is heard, and the whole answer without what is empty."""
     heard: list[str] = []
 

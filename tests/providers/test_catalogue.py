@@ -12,7 +12,7 @@ from pydantic_ai import Agent
 from pydantic_ai.exceptions import ModelHTTPError
 
 from caret.providers import Catalogue
-from caret.providers.model_list import KNOWN, MAX_MODELS_FILE
+from caret.providers.model_list import KNOWN, MAX_MODELS_FILE_BYTES
 
 from .helpers import FakeProvider, completion, failure, pieces
 
@@ -155,8 +155,8 @@ def test_a_file_adds_models_and_replaces_known_ones(tmp_path: Path) -> None:
         ([entry("a b", "openai")], ": entry 1: id: String should match pattern"),
         ([entry("a,b", "openai")], ": entry 1: id: String should match pattern"),
         ([entry("a", "openai", colour="red")], ": entry 1: colour: Extra inputs are not permitted."),
-        ([entry("a", "openai"), entry("a", "openrouter")], ": entry 2: id: 'a' stands there twice."),
-        (" " * (MAX_MODELS_FILE + 1), " is larger than 1 MiB."),
+        ([entry("a", "openai"), entry("a", "openrouter")], ": entry 2: id: 'a' is used twice."),
+        (" " * (MAX_MODELS_FILE_BYTES + 1), " is larger than 1 MiB."),
     ],
 )
 def test_a_wrong_file_is_refused_in_one_line(tmp_path: Path, content: Any, complaint: str) -> None:

@@ -6,8 +6,8 @@ import pytest
 from pydantic_ai import Agent
 from pydantic_ai.models import Model
 
-from caret.providers.extractive import extractive_model
-from caret.providers.quotes import NOTHING_FOUND, answer, read_passages, title
+from caret.providers.extractive import create_model
+from caret.providers.quotes import NO_PASSAGE, answer, read_passages, title
 from resolvers.core.ports.ai import Passage, passages_block
 
 from .helpers import pieces
@@ -18,7 +18,7 @@ BUDGET = Passage("Budget", 0, "n2", "Travel costs rose by ten percent. The offic
 
 @pytest.fixture(scope="module")
 def model() -> Model:
-    return extractive_model()
+    return create_model()
 
 
 async def test_quotes_the_passages_in_the_instructions_word_by_word(model: Model) -> None:
@@ -58,13 +58,13 @@ async def test_a_search_that_fails_is_not_repeated(model: Model) -> None:
         calls.append(query)
         raise ModelRetry("The index is busy.")
 
-    assert (await agent.run("Where are we?")).output == NOTHING_FOUND
+    assert (await agent.run("Where are we?")).output == NO_PASSAGE
     assert len(calls) == 1
 
 
 async def test_says_so_when_there_is_no_passage(model: Model) -> None:
-    assert "".join(await pieces(Agent(model), "What about the roof?")) == NOTHING_FOUND
-    assert (await Agent(model, instructions=passages_block([])).run("What about the roof?")).output == NOTHING_FOUND
+    assert "".join(await pieces(Agent(model), "What about the roof?")) == NO_PASSAGE
+    assert (await Agent(model, instructions=passages_block([])).run("What about the roof?")).output == NO_PASSAGE
 
 
 async def test_characters_of_the_markup_in_titles_and_texts_change_nothing(model: Model) -> None:

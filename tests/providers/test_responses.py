@@ -8,7 +8,7 @@ import pytest_asyncio
 from pydantic_ai import Agent, exceptions
 from pydantic_ai.models import Model
 
-from caret.providers.gateways import connected, model
+from caret.providers.gateways import create_model, create_streaming_client
 from caret.providers.model_list import OPENAI
 
 from .helpers import FakeProvider, failure, pieces, raw, sse
@@ -16,8 +16,8 @@ from .helpers import FakeProvider, failure, pieces, raw, sse
 
 @pytest_asyncio.fixture
 async def gpt(provider: FakeProvider) -> AsyncIterator[Model]:
-    client = connected(provider.url, None, 0.3)
-    yield model("gpt-6-luna", OPENAI, client)
+    client = create_streaming_client(provider.url, None, 0.3)
+    yield create_model("gpt-6-luna", OPENAI, client)
     await client.close()
 
 

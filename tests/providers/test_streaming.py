@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from caret.providers.streaming_client import SpokenClient
+from caret.providers.streaming_client import StreamingClient
 
 from .helpers import FakeProvider, completion, delta, raw, spoken, sse
 
@@ -44,19 +44,19 @@ UNESCAPED = json.dumps(delta(content=TEXT[5:]), ensure_ascii=False).encode()
         pytest.param([PIECES[0], b"data: ", *(bytes([byte]) for byte in UNESCAPED), b"\n\n", STOP], id="byte by byte"),
     ],
 )
-async def test_every_form_of_a_text(provider: FakeProvider, client: SpokenClient, sent: list[bytes]) -> None:
+async def test_every_form_of_a_text(provider: FakeProvider, client: StreamingClient, sent: list[bytes]) -> None:
     provider.answer = raw(*sent)
     assert await spoken(client) == ([TEXT[:5], TEXT[5:]], whole(content=TEXT))
 
 
-async def test_the_end_is_told_by_a_reason_or_by_done(provider: FakeProvider, client: SpokenClient) -> None:
+async def test_the_end_is_told_by_a_reason_or_by_done(provider: FakeProvider, client: StreamingClient) -> None:
     provider.answer = raw(sse(delta(content="Hi")), END)
     assert await spoken(client) == (["Hi"], whole(None, content="Hi"))
     provider.answer = raw(sse(delta(content="Hi")), sse(delta("length")))
     assert await spoken(client) == (["Hi"], whole("length", content="Hi"))
 
 
-async def test_an_end_that_is_held_open_is_not_waited_for(provider: FakeProvider, client: SpokenClient) -> None:
+async def test_an_end_that_is_held_open_is_not_waited_for(provider: FakeProvider, client: StreamingClient) -> None:
     provider.answer = raw(sse(delta(content="Hi")), STOP, END, ending="stall", left=provider.left)
     assert await spoken(client) == (["Hi"], whole(content="Hi"))
     assert await asyncio.to_thread(provider.left.wait, 10)
@@ -64,7 +64,7 @@ async def test_an_end_that_is_held_open_is_not_waited_for(provider: FakeProvider
     assert await spoken(client) == (["Hi"], whole(content="Hi"))
 
 
-async def test_usage_comes_last(provider: FakeProvider, client: SpokenClient) -> None:
+async def test_usage_comes_last(provider: FakeProvider, client: StreamingClient) -> None:
     usage = {"prompt_tokens": 11, "completion_tokens": 2, "total_tokens": 13}
     provider.answer = raw(sse(delta(content="Hi")), STOP, sse({**delta(), "choices": [], "usage": usage}), END)
     assert await spoken(client) == (["Hi"], {**whole(content="Hi"), "usage": usage})
@@ -76,7 +76,7 @@ async def test_usage_comes_last(provider: FakeProvider, client: SpokenClient) ->
     }
 
 
-async def test_halves_of_characters_are_mended(provider: FakeProvider, client: SpokenClient) -> None:
+async def test_halves_of_characters_are_mended(provider: FakeProvider, client: StreamingClient) -> None:
     provider.answer = raw(sse(delta(content="a\ud83d")), sse(delta(content="\ude00b")), STOP)
     assert await spoken(client) == (["a?", "?b"], whole(content="a??b"))
 
@@ -126,12 +126,14 @@ FORMS = {
 
 
 @pytest.mark.parametrize("sent", FORMS.values(), ids=FORMS.keys())
-async def test_every_form_of_calls(provider: FakeProvider, client: SpokenClient, sent: list[dict[str, Any]]) -> None:
+async def test_every_form_of_calls(provider: FakeProvider, client: StreamingClient, sent: list[dict[str, Any]]) -> None:
     provider.answer = raw(*map(sse, sent), sse(delta("tool_calls")), END)
     assert await spoken(client) == ([], whole("tool_calls", tool_calls=CALLS))
 
 
-async def test_calls_without_ids_and_arguments_that_are_no_text(provider: FakeProvider, client: SpokenClient) -> None:
+async def test_calls_without_ids_and_arguments_that_are_no_text(
+    provider: FakeProvider, client: StreamingClient
+) -> None:
     provider.answer = raw(
         sse(piece(None, None, "search", {"q": 1})), sse(piece(None, None, "search", {"q": 2})), sse(delta("tool_calls"))
     )
@@ -141,7 +143,7 @@ async def test_calls_without_ids_and_arguments_that_are_no_text(provider: FakePr
     assert await spoken(client) == ([], whole("tool_calls", tool_calls=calls))
 
 
-async def test_what_the_provider_wants_back_is_kept(provider: FakeProvider, client: SpokenClient) -> None:
+async def test_what_the_provider_wants_back_is_kept(provider: FakeProvider, client: StreamingClient) -> None:
     extra = {"google": {"thought_signature": "abc"}}
     call = {"index": 0, "id": "a", "function": {"name": "search", "arguments": "{}"}, "extra_content": extra}
     provider.answer = raw(
@@ -170,24 +172,24 @@ async def test_what_the_provider_wants_back_is_kept(provider: FakeProvider, clie
     ],
 )
 async def test_thoughts_are_not_heard(
-    provider: FakeProvider, client: SpokenClient, told: list[str], heard: list[str]
+    provider: FakeProvider, client: StreamingClient, told: list[str], heard: list[str]
 ) -> None:
     provider.answer = raw(*(sse(delta(content=text)) for text in told), STOP)
     assert await spoken(client) == (heard, whole(content="".join(told)))
 
 
-async def test_a_refusal_is_kept_and_not_heard(provider: FakeProvider, client: SpokenClient) -> None:
+async def test_a_refusal_is_kept_and_not_heard(provider: FakeProvider, client: StreamingClient) -> None:
     provider.answer = raw(sse(delta(refusal="I can't ")), sse(delta(refusal="help.")), STOP)
     assert await spoken(client) == ([], whole(refusal="I can't help."))
 
 
-async def test_nobody_listens(provider: FakeProvider, client: SpokenClient) -> None:
+async def test_nobody_listens(provider: FakeProvider, client: StreamingClient) -> None:
     provider.answer = completion(["Hel", "lo"], None)
     stream = await client.chat.completions.create(model="qwen", messages=[], stream=True)
     assert [chunk.choices[0].delta.content async for chunk in stream] == ["Hel", "lo", None]
 
 
-async def test_a_connection_serves_again(provider: FakeProvider, client: SpokenClient) -> None:
+async def test_a_connection_serves_again(provider: FakeProvider, client: StreamingClient) -> None:
     provider.answer = completion(["Hel", "lo"], (1, 2))
     ports = set()
     for _ in range(5):

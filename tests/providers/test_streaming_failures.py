@@ -10,8 +10,8 @@ import pytest_asyncio
 from pydantic_ai import Agent, exceptions
 
 from caret.providers import Catalogue
-from caret.providers.stream_chunks import MAX_LINE
-from caret.providers.streaming_client import SpokenClient
+from caret.providers.stream_chunks import MAX_CHUNK_BYTES
+from caret.providers.streaming_client import StreamingClient
 from resolvers.core.ports.ai import text_listener
 
 from .helpers import FakeProvider, delta, failure, pieces, raw, spoken, sse
@@ -41,15 +41,15 @@ BROKEN_CHUNKS = [
 
 
 @pytest.mark.parametrize("broken", BROKEN_CHUNKS)
-async def test_a_malformed_chunk(provider: FakeProvider, client: SpokenClient, broken: bytes) -> None:
+async def test_a_malformed_chunk(provider: FakeProvider, client: StreamingClient, broken: bytes) -> None:
     provider.answer = raw(sse(delta(content="Hi")), broken, STOP, END)
     with pytest.raises(openai.APIError, match="a chunk") as failed:
         await spoken(client)
     assert type(failed.value) is openai.APIError
 
 
-async def test_a_chunk_without_end(provider: FakeProvider, client: SpokenClient) -> None:
-    provider.answer = raw(b"data: " + b"x" * (MAX_LINE + 1), ending="stall")
+async def test_a_chunk_without_end(provider: FakeProvider, client: StreamingClient) -> None:
+    provider.answer = raw(b"data: " + b"x" * (MAX_CHUNK_BYTES + 1), ending="stall")
     with pytest.raises(openai.APIError, match="too long"):
         await spoken(client)
 
@@ -94,7 +94,7 @@ async def test_nobody_there(unused_tcp_port: int) -> None:
 
 
 async def test_a_request_that_is_cancelled_lets_go_of_the_provider(
-    provider: FakeProvider, client: SpokenClient
+    provider: FakeProvider, client: StreamingClient
 ) -> None:
     provider.answer = raw(sse(delta(content="Hi")), ending="stall", left=provider.left)
     began = asyncio.Event()
@@ -116,7 +116,7 @@ async def test_a_request_that_is_cancelled_lets_go_of_the_provider(
     assert (await spoken(client))[0] == ["Again"]
 
 
-async def test_who_listens_may_fail(provider: FakeProvider, client: SpokenClient) -> None:
+async def test_who_listens_may_fail(provider: FakeProvider, client: StreamingClient) -> None:
     provider.answer = raw(sse(delta(content="Hi")), ending="stall", left=provider.left)
 
     async def hear(*_pieces: str) -> None:
