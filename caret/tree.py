@@ -14,7 +14,7 @@ WIDTH = 24
 def architecture_page() -> str:
     """docs/architecture.md with the tree of today between its two marks."""
     tree = "\n".join(line for name in PACKAGES for line in _lines(ROOT / name, ""))
-    return BLOCK.sub(lambda match: f"{match[1]}```\n{tree}\n```\n{match[2]}", PAGE.read_text())
+    return BLOCK.sub(lambda match: f"{match[1]}```text\n{tree}\n```\n{match[2]}", PAGE.read_text())
 
 
 def _lines(package: Path, indent: str) -> list[str]:
