@@ -40,6 +40,6 @@ async def seed(ctx: Context, file: Path) -> bool:
     robin = ctx.for_viewer(Viewer(user_id, workspace_id, Role.ADMIN))
     for note in json.loads(files("caret").joinpath("demo_notes.json").read_text()):
         tag_ids = [str(tags[name]) for name in note.pop("tags")]
-        await notes.create(robin, NoteDraft.model_validate_json(json.dumps({**note, "tagIds": tag_ids})))
+        await notes.create_note(robin, NoteDraft.model_validate_json(json.dumps({**note, "tagIds": tag_ids})))
     os.close(create_private(file, json.dumps({"key": key, "user_id": str(user_id)})))
     return True

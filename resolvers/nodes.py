@@ -43,7 +43,7 @@ Find = Callable[[Context, Iterable[UUID], Columns], Awaitable[Mapping[UUID, Reco
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class NodeRow:
     """A row and the name of its type; all other attributes are the row's own."""
 
     type_name: str
@@ -62,7 +62,7 @@ class Kind:
     find: Find
 
 
-def whole(find: Callable[[Context, Iterable[UUID]], Awaitable[Mapping[UUID, Record]]]) -> Find:
+def read_all_columns(find: Callable[[Context, Iterable[UUID]], Awaitable[Mapping[UUID, Record]]]) -> Find:
     """For what is read whole, whichever columns are wanted."""
 
     async def found(ctx: Context, ids: Iterable[UUID], _wanted: Columns) -> Mapping[UUID, Record]:
@@ -71,7 +71,7 @@ def whole(find: Callable[[Context, Iterable[UUID]], Awaitable[Mapping[UUID, Reco
     return found
 
 
-async def people(ctx: Context, ids: Iterable[UUID]) -> Mapping[UUID, Record]:
+async def find_people(ctx: Context, ids: Iterable[UUID]) -> Mapping[UUID, Record]:
     """The viewer, their colleagues, and the own users of their workspaces."""
     viewer = ctx.viewer
     colleague = exists().where(
@@ -83,12 +83,12 @@ async def people(ctx: Context, ids: Iterable[UUID]) -> Mapping[UUID, Record]:
         return {row.id: row for row in await tx.execute(query)}
 
 
-async def places(ctx: Context, ids: Iterable[UUID]) -> Mapping[UUID, Record]:
+async def find_workspaces(ctx: Context, ids: Iterable[UUID]) -> Mapping[UUID, Record]:
     wanted = set(ids)
-    return {row.id: row for row in await workspaces.mine(ctx) if row.id in wanted}
+    return {row.id: row for row in await workspaces.list_own_workspaces(ctx) if row.id in wanted}
 
 
-async def segments(ctx: Context, ids: Iterable[UUID]) -> Mapping[UUID, Record]:
+async def find_segments(ctx: Context, ids: Iterable[UUID]) -> Mapping[UUID, Record]:
     """Those of the notes that the viewer may read."""
     query = (
         select(TranscriptSegment)
@@ -101,25 +101,25 @@ async def segments(ctx: Context, ids: Iterable[UUID]) -> Mapping[UUID, Record]:
 
 # By the names of their types in the contract. Whatever else gets an id is added here.
 KINDS = {
-    "Note": Kind(Note, "notes", notes.find),
-    "TranscriptSegment": Kind(TranscriptSegment, "notes", whole(segments)),
-    "Tag": Kind(Tag, "notes", whole(tags.find)),
-    "Folder": Kind(Folder, "folders", whole(folders.find)),
-    "Conversation": Kind(Conversation, "notes", whole(conversations.find)),
-    "Message": Kind(Message, "notes", whole(conversations.find_messages)),
-    "Suggestion": Kind(Suggestion, "notes", whole(suggestions.find)),
-    "Workspace": Kind(Workspace, None, whole(places)),
-    "User": Kind(User, "users", whole(people)),
-    "Member": Kind(Member, "users", whole(members.find)),
-    "Group": Kind(Group, "users", whole(groups.find)),
-    "Invite": Kind(Invite, "users", whole(invites.find)),
-    "ApiKey": Kind(ApiKey, "users", whole(api_keys.find)),
-    "Webhook": Kind(Webhook, "webhooks", whole(endpoints.find)),
+    "Note": Kind(Note, "notes", notes.find_notes),
+    "TranscriptSegment": Kind(TranscriptSegment, "notes", read_all_columns(find_segments)),
+    "Tag": Kind(Tag, "notes", read_all_columns(tags.find_tags)),
+    "Folder": Kind(Folder, "folders", read_all_columns(folders.find_folders)),
+    "Conversation": Kind(Conversation, "notes", read_all_columns(conversations.find_conversations)),
+    "Message": Kind(Message, "notes", read_all_columns(conversations.find_messages)),
+    "Suggestion": Kind(Suggestion, "notes", read_all_columns(suggestions.find_suggestions)),
+    "Workspace": Kind(Workspace, None, read_all_columns(find_workspaces)),
+    "User": Kind(User, "users", read_all_columns(find_people)),
+    "Member": Kind(Member, "users", read_all_columns(members.find_members)),
+    "Group": Kind(Group, "users", read_all_columns(groups.find_groups)),
+    "Invite": Kind(Invite, "users", read_all_columns(invites.find_invites)),
+    "ApiKey": Kind(ApiKey, "users", read_all_columns(api_keys.find_api_keys)),
+    "Webhook": Kind(Webhook, "webhooks", read_all_columns(endpoints.find)),
     "WebhookDelivery": Kind(Delivery, "webhooks", deliveries.find),
 }
 
 
-async def find(ctx: Context, ids: Sequence[UUID | None], wanted: Columns = None) -> list[Found | None]:
+async def find_nodes(ctx: Context, ids: Sequence[UUID | None], wanted: Columns = None) -> list[NodeRow | None]:
     """What the ids stand for, in their order; None for what is not there or not the viewer's to see.
 
     One statement tells of which kinds they are, and each of these kinds is read with one or two more, whatever the
@@ -127,10 +127,10 @@ async def find(ctx: Context, ids: Sequence[UUID | None], wanted: Columns = None)
     """
     if len(ids) > MAX_NODES:
         raise bad_input("ids", f"At most {MAX_NODES} ids are looked up at a time.")
-    found: dict[UUID, Found] = {}
+    found: dict[UUID, NodeRow] = {}
     for name, mine in (await _kinds(ctx, {ident for ident in ids if ident is not None})).items():
         rows = await KINDS[name].find(ctx, mine, wanted)
-        found |= {ident: Found(name, row) for ident, row in rows.items()}
+        found |= {ident: NodeRow(name, row) for ident, row in rows.items()}
     return [None if ident is None else found.get(ident) for ident in ids]
 
 

@@ -107,38 +107,44 @@ async def models(call: Call) -> ai_shapes.ModelList:
 
 async def create(call: Call, body: ConversationBody) -> ai_shapes.Conversation:
     """Creates a conversation about a document."""
-    return serializers.conversation(await conversations.create(call.ctx, body, call.idempotency_key))
+    return serializers.conversation(await conversations.create_conversation(call.ctx, body, call.idempotency_key))
 
 
 async def page(call: Call, query: ConversationsQuery) -> ai_shapes.OffsetList[ai_shapes.ConversationSummary]:
     """Lists the caller's own conversations about a document, most recently used first."""
-    rows, total = await conversations.window(call.ctx, query.document_id, query.limit, query.offset)
+    rows, total = await conversations.list_conversations_by_offset(
+        call.ctx, query.document_id, query.limit, query.offset
+    )
     return {"items": [serializers.summary(row) for row in rows], "total": total}
 
 
 async def get(call: Call) -> ai_shapes.Conversation:
     """Returns one of the caller's own conversations."""
-    return serializers.conversation(await conversations.get(call.ctx, call.path_id("Conversation")))
+    return serializers.conversation(await conversations.get_conversation(call.ctx, call.path_id("Conversation")))
 
 
 async def rename(call: Call, body: ConversationUpdateBody) -> ai_shapes.Conversation:
     """Changes the title of a conversation."""
-    return serializers.conversation(await conversations.rename(call.ctx, call.path_id("Conversation"), body.title))
+    return serializers.conversation(
+        await conversations.rename_conversation(call.ctx, call.path_id("Conversation"), body.title)
+    )
 
 
 async def delete(call: Call) -> None:
     """Deletes a conversation with its messages and suggestions."""
-    await conversations.delete(call.ctx, call.path_id("Conversation"))
+    await conversations.delete_conversation(call.ctx, call.path_id("Conversation"))
 
 
 async def touch(call: Call) -> None:
     """Moves a conversation to the top of its list."""
-    await conversations.touch(call.ctx, call.path_id("Conversation"))
+    await conversations.touch_conversation(call.ctx, call.path_id("Conversation"))
 
 
 async def messages(call: Call, query: MessagesQuery) -> ai_shapes.OffsetList[ai_shapes.Message]:
     """Lists the messages of a conversation, oldest first."""
-    rows, total = await conversations.message_window(call.ctx, call.path_id("Conversation"), query.limit, query.offset)
+    rows, total = await conversations.list_messages_by_offset(
+        call.ctx, call.path_id("Conversation"), query.limit, query.offset
+    )
     return {"items": [serializers.message(row) for row in rows], "total": total}
 
 
@@ -159,7 +165,7 @@ async def join(call: Call, query: ReplyQuery) -> ReplyStream:
     """Streams a reply that is running or has ended, from the start or after the event in `Last-Event-ID`."""
     message_id, after = query.message_id, last_event_id(call.request)
     with call.counted_connection() as counted:
-        conversation = await conversations.get(call.ctx, call.path_id("Conversation"))
+        conversation = await conversations.get_conversation(call.ctx, call.path_id("Conversation"))
         events = await replies.subscribe(call.ctx, message_id, after, conversation_id=conversation.id)
         return ReplyStream(call.ctx, message_id, events, after=after, counted=counted.pop_all())
 

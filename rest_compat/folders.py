@@ -25,22 +25,22 @@ def serialize(row: Record) -> shapes.Folder:
 
 async def list_all(call: Call) -> shapes.FolderList:
     """Lists the folders that are visible to the caller, by name. `parentFolderId` is null for a parent that is not."""
-    return {"folders": [serialize(row) for row in await folders.listed(call.ctx)]}
+    return {"folders": [serialize(row) for row in await folders.list_folders(call.ctx)]}
 
 
 async def create(call: Call, body: FolderDraft) -> FolderResponse:
     """Creates a folder. A private folder is visible to its creator and the workspace's admins only."""
-    return {"folder": serialize(await folders.create(call.ctx, body, call.idempotency_key))}
+    return {"folder": serialize(await folders.create_folder(call.ctx, body, call.idempotency_key))}
 
 
 async def update(call: Call, body: FolderChange) -> FolderResponse:
     """Changes the fields that are sent. Null clears the icon or the color, or moves the folder to the top."""
-    return {"folder": serialize(await folders.update(call.ctx, call.path_id("Folder"), body))}
+    return {"folder": serialize(await folders.update_folder(call.ctx, call.path_id("Folder"), body))}
 
 
 async def delete(call: Call) -> Confirmation:
     """Deletes a folder. Its notes and folders move up to its parent."""
-    await folders.delete(call.ctx, call.path_id("Folder"))
+    await folders.delete_folder(call.ctx, call.path_id("Folder"))
     return {"success": True, "message": "Folder deleted"}
 
 

@@ -13,24 +13,24 @@ from rest_compat.shapes import Confirmation, GroupList, GroupResponse
 async def list_all(call: Call) -> GroupList:
     """Lists the workspace's groups by name."""
     workspace_id = call.ctx.viewer.workspace_id
-    rows = (await groups.of_workspaces(call.ctx, [workspace_id])).get(workspace_id, [])
-    sizes = await groups.sizes(call.ctx, [row.id for row in rows])
+    rows = (await groups.find_groups_of_workspaces(call.ctx, [workspace_id])).get(workspace_id, [])
+    sizes = await groups.count_group_members(call.ctx, [row.id for row in rows])
     return {"userGroups": [{**serialize(row), "memberCount": sizes.get(row.id, 0)} for row in rows]}
 
 
 async def create(call: Call, body: GroupDraft) -> GroupResponse:
     """Creates a group of members."""
-    return {"group": serialize(await groups.create(call.ctx, body, call.idempotency_key))}
+    return {"group": serialize(await groups.create_group(call.ctx, body, call.idempotency_key))}
 
 
 async def update(call: Call, body: GroupChange) -> GroupResponse:
     """Changes the fields that are sent. Null clears the description."""
-    return {"group": serialize(await groups.update(call.ctx, call.path_id("Group"), body))}
+    return {"group": serialize(await groups.update_group(call.ctx, call.path_id("Group"), body))}
 
 
 async def delete(call: Call) -> Confirmation:
     """Deletes a group. Its members stay in the workspace."""
-    await groups.delete(call.ctx, call.path_id("Group"))
+    await groups.delete_group(call.ctx, call.path_id("Group"))
     return {"success": True, "message": "Group deleted"}
 
 

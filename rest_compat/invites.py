@@ -18,7 +18,7 @@ from rest_compat.shapes import Confirmation, InviteResponse, MemberResponse, Pag
 
 async def page(call: Call, query: PageQuery) -> Page[shapes.Invite]:
     """Lists the workspace's open invites, newest first."""
-    rows, is_last = await invites.window(call.ctx, query.limit, query.offset)
+    rows, is_last = await invites.list_invites_by_offset(call.ctx, query.limit, query.offset)
     return serializers.page_response(
         await serialize_invites(call.ctx, rows), query.limit, query.offset, is_last=is_last
     )
@@ -26,24 +26,24 @@ async def page(call: Call, query: PageQuery) -> Page[shapes.Invite]:
 
 async def create(call: Call, body: InviteDraft) -> InviteResponse:
     """Creates an invite that is valid for 30 days: one person by e-mail, or everybody who has the code by URL."""
-    [invite] = await serialize_invites(call.ctx, [await invites.create(call.ctx, body, call.idempotency_key)])
+    [invite] = await serialize_invites(call.ctx, [await invites.create_invite(call.ctx, body, call.idempotency_key)])
     return {"invite": invite}
 
 
 async def delete(call: Call) -> Confirmation:
     """Withdraws an open invite."""
-    await invites.delete(call.ctx, call.path_id("Invite"))
+    await invites.delete_invite(call.ctx, call.path_id("Invite"))
     return {"success": True, "message": "Invite deleted"}
 
 
 async def accept(call: Call, body: AcceptDraft) -> MemberResponse:
     """Joins the workspace of an invite. Needs a user's token. Nothing changes for a member of the workspace."""
-    return await members.member_response(call.ctx, await invites.accept(call.ctx, body))
+    return await members.member_response(call.ctx, await invites.accept_invite(call.ctx, body))
 
 
 async def serialize_invites(ctx: Context, rows: Sequence[Record]) -> list[shapes.Invite]:
     """The invites with their groups."""
-    of_invites = await groups.of_invites(ctx, [row.id for row in rows])
+    of_invites = await groups.find_groups_of_invites(ctx, [row.id for row in rows])
     return [
         {
             "id": row.id,

@@ -11,9 +11,9 @@ from rest_compat.request import Call
 async def me(call: Call) -> shapes.Me:
     """Returns the caller, their workspace and their rights there."""
     viewer = call.ctx.viewer
-    workspace = await workspaces.get(call.ctx)
-    own_key = await api_keys.actors(call.ctx, [viewer.api_key_id] if viewer.api_key_id else [])
-    users = await workspaces.users(call.ctx, [] if viewer.api_key_id else [viewer.user_id])
+    workspace = await workspaces.get_workspace(call.ctx)
+    own_key = await api_keys.find_acting_api_keys(call.ctx, [viewer.api_key_id] if viewer.api_key_id else [])
+    users = await workspaces.find_users(call.ctx, [] if viewer.api_key_id else [viewer.user_id])
     scopes = sorted(access.SCOPES if viewer.scopes is None else viewer.scopes)
     return {
         "apiKey": next(map(serializers.key, own_key.values()), None),

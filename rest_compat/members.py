@@ -20,7 +20,7 @@ class MembersQuery(MemberFilter, PageQuery):
 
 async def page(call: Call, query: MembersQuery) -> Page[shapes.Member]:
     """Lists the members of the workspace, longest members first. `search` matches a part of a name or an address."""
-    rows, is_last = await members.window(call.ctx, query.limit, query.offset, query)
+    rows, is_last = await members.list_members_by_offset(call.ctx, query.limit, query.offset, query)
     return serializers.page_response(
         await serialize_members(call.ctx, rows), query.limit, query.offset, is_last=is_last
     )
@@ -28,17 +28,17 @@ async def page(call: Call, query: MembersQuery) -> Page[shapes.Member]:
 
 async def get(call: Call) -> MemberResponse:
     """Returns a member of the workspace."""
-    return await member_response(call.ctx, await members.get(call.ctx, call.path_id("Member")))
+    return await member_response(call.ctx, await members.get_member(call.ctx, call.path_id("Member")))
 
 
 async def update(call: Call, body: MemberChange) -> MemberResponse:
     """Changes the role, or replaces all groups of a member. The last admin can't be demoted."""
-    return await member_response(call.ctx, await members.update(call.ctx, call.path_id("Member"), body))
+    return await member_response(call.ctx, await members.update_member(call.ctx, call.path_id("Member"), body))
 
 
 async def remove(call: Call) -> Confirmation:
     """Removes a member from the workspace. Members may remove themselves. The last admin can't be removed."""
-    await members.remove(call.ctx, call.path_id("Member"))
+    await members.remove_member(call.ctx, call.path_id("Member"))
     return {"success": True, "message": "Member removed"}
 
 
@@ -49,7 +49,7 @@ async def member_response(ctx: Context, row: Record) -> MemberResponse:
 
 async def serialize_members(ctx: Context, rows: Sequence[Record]) -> list[shapes.Member]:
     """The members with their groups."""
-    of_members = await groups.of_members(ctx, [row.id for row in rows])
+    of_members = await groups.find_groups_of_members(ctx, [row.id for row in rows])
     return [
         {
             "id": row.id,

@@ -104,36 +104,36 @@ class NotesQuery(NoteFilter):
 async def page(call: Call, query: NotesQuery) -> Page[shapes.Note]:
     """Lists the notes that the caller may read."""
     order = NoteOrder(field=query.sort_by, direction=query.sort_order)
-    rows, is_last = await notes.window(call.ctx, query.limit, query.offset, query, order)
-    details = await notes.details(call.ctx, rows)
+    rows, is_last = await notes.list_notes_by_offset(call.ctx, query.limit, query.offset, query, order)
+    details = await notes.read_details(call.ctx, rows)
     items = [serializers.note(row, details) for row in rows]
     return serializers.page_response(items, query.limit, query.offset, is_last=is_last)
 
 
 async def create(call: Call, body: NoteBody) -> NoteResponse:
     """Creates a note. With an Idempotency-Key, a repeat returns what the first call created."""
-    return await note_response(call.ctx, await notes.create(call.ctx, body, call.idempotency_key))
+    return await note_response(call.ctx, await notes.create_note(call.ctx, body, call.idempotency_key))
 
 
 async def get(call: Call) -> NoteResponse:
     """Returns a note."""
-    return await note_response(call.ctx, await notes.get(call.ctx, call.path_id("Note")))
+    return await note_response(call.ctx, await notes.get_note(call.ctx, call.path_id("Note")))
 
 
 async def update(call: Call, body: NoteUpdateBody) -> NoteResponse:
     """Changes the fields that are sent. `tagIds`, `participants` and `transcripts` replace what the note has."""
-    row = await notes.update(call.ctx, call.path_id("Note"), body, if_match(call.request))
+    row = await notes.update_note(call.ctx, call.path_id("Note"), body, if_match(call.request))
     return await note_response(call.ctx, row)
 
 
 async def delete(call: Call) -> Confirmation:
     """Deletes a note with its conversations, chunks and links to tags."""
-    await notes.delete(call.ctx, call.path_id("Note"))
+    await notes.delete_note(call.ctx, call.path_id("Note"))
     return {"success": True, "message": "Note deleted"}
 
 
 async def note_response(ctx: Context, row: Record) -> NoteResponse:
-    return {"note": serializers.note(row, await notes.details(ctx, [row]))}
+    return {"note": serializers.note(row, await notes.read_details(ctx, [row]))}
 
 
 def if_match(request: Request) -> int | None:

@@ -29,20 +29,22 @@ class SuggestionsQuery(BaseModel):
 
 async def create(call: Call, body: SuggestionBody) -> ai_shapes.Suggestion:
     """Creates a suggested edit of a conversation's document. It supersedes the open suggestion."""
-    return serializers.suggestion(await suggestions.create(call.ctx, body, call.idempotency_key))
+    return serializers.suggestion(await suggestions.create_suggestion(call.ctx, body, call.idempotency_key))
 
 
 async def list_of_conversation(call: Call, query: SuggestionsQuery) -> list[ai_shapes.Suggestion]:
     """Lists the newest 100 suggestions of a conversation, oldest first."""
     return [
         serializers.suggestion(row)
-        for row in await suggestions.of_conversation(call.ctx, query.conversation_id, query.status)
+        for row in await suggestions.list_suggestions(call.ctx, query.conversation_id, query.status)
     ]
 
 
 async def decide(call: Call, body: SuggestionStatusBody) -> ai_shapes.Suggestion:
     """Sets the status of an open suggestion. The document is not changed: the caller changes it."""
-    return serializers.suggestion(await suggestions.set_status(call.ctx, call.path_id("Suggestion"), body.status))
+    return serializers.suggestion(
+        await suggestions.set_suggestion_status(call.ctx, call.path_id("Suggestion"), body.status)
+    )
 
 
 ROUTES = [

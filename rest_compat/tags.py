@@ -17,22 +17,22 @@ def serialize(row: Record) -> shapes.Tag:
 
 async def list_all(call: Call) -> shapes.TagList:
     """Lists the workspace's tags by name."""
-    return {"tags": [serialize(row) for row in await tags.listed(call.ctx)]}
+    return {"tags": [serialize(row) for row in await tags.list_tags(call.ctx)]}
 
 
 async def create(call: Call, body: TagDraft) -> TagResponse:
     """Creates a tag. Its name must be new in the workspace."""
-    return {"tag": serialize(await tags.create(call.ctx, body, call.idempotency_key))}
+    return {"tag": serialize(await tags.create_tag(call.ctx, body, call.idempotency_key))}
 
 
 async def update(call: Call, body: TagChange) -> TagResponse:
     """Changes the name or the color of a tag on all its notes."""
-    return {"tag": serialize(await tags.update(call.ctx, call.path_id("Tag"), body))}
+    return {"tag": serialize(await tags.update_tag(call.ctx, call.path_id("Tag"), body))}
 
 
 async def delete(call: Call) -> Confirmation:
     """Deletes a tag and removes it from its notes."""
-    await tags.delete(call.ctx, call.path_id("Tag"))
+    await tags.delete_tag(call.ctx, call.path_id("Tag"))
     return {"success": True, "message": "Tag deleted"}
 
 

@@ -12,7 +12,7 @@ from rest_compat.shapes import WorkspaceResponse
 
 
 def serialize(row: Record) -> shapes.Workspace:
-    settings = workspaces.settings(row)
+    settings = workspaces.read_settings(row)
     return {
         "id": row.id,
         "name": row.name,
@@ -30,12 +30,12 @@ def serialize(row: Record) -> shapes.Workspace:
 
 async def get(call: Call) -> WorkspaceResponse:
     """Returns the caller's workspace."""
-    return {"workspace": serialize(await workspaces.get(call.ctx))}
+    return {"workspace": serialize(await workspaces.get_workspace(call.ctx))}
 
 
 async def update(call: Call, body: WorkspaceChange) -> WorkspaceResponse:
     """Changes the fields and settings that are sent. Needs an admin. Null clears the icon."""
-    return {"workspace": serialize(await workspaces.update(call.ctx, body))}
+    return {"workspace": serialize(await workspaces.update_workspace(call.ctx, body))}
 
 
 ROUTES = [V1.route("/workspace", GET=get_operation(get), PATCH=update_operation(update))]

@@ -79,7 +79,7 @@ async def propose_document_replacement(run: ToolContext, proposed_text: str) -> 
         limit_text = f"The document has more than {MAX_DOCUMENT_CHARACTERS} characters"
         raise ToolFailed(f"{limit_text}: it is too long to be replaced as a whole.")
     try:
-        suggestion = await suggestions.propose(
+        suggestion = await suggestions.propose_suggestion(
             request.ctx,
             conversation_id=request.conversation_id,
             note_id=request.note_id,
@@ -175,7 +175,7 @@ async def _read_document(request: ReplyRequest) -> str:
     if document is not None and document.content_text is not None:
         return document.content_text
     try:
-        row = await notes.get(request.ctx, request.note_id, {"content_text", *NOTE_TEXTS})
+        row = await notes.get_note(request.ctx, request.note_id, {"content_text", *NOTE_TEXTS})
     except Problem as problem:
         raise ToolFailed(UNREADABLE) from problem
     if row.content_text.strip():

@@ -26,7 +26,7 @@ MESSAGES = select(Message).join(Conversation, col(Conversation.id) == col(Messag
 BY_TIME = Order("message", col(Message.created_at), col(Message.id))
 
 
-async def create(ctx: Context, draft: ConversationDraft, key: str | None = None) -> Record:
+async def create_conversation(ctx: Context, draft: ConversationDraft, key: str | None = None) -> Record:
     """Begins a conversation about a note; with an idempotency key only once."""
     viewer, conversation_id = ctx.viewer, new_id()
     access.require_scope(viewer, "notes", write=True)
@@ -37,22 +37,22 @@ async def create(ctx: Context, draft: ConversationDraft, key: str | None = None)
             values = {"workspace_id": note.workspace_id, "note_id": note.id, "user_id": viewer.user_id}
             values |= {"id": conversation_id, "title": draft.title}
             row = (await tx.execute(insert(Conversation).values(values).returning(Conversation))).one()
-            await tell(ctx, tx, row, EventType.CONVERSATION_CREATED)
+            await publish_conversation_event(ctx, tx, row, EventType.CONVERSATION_CREATED)
             return row
-    return await get(ctx, made_id)
+    return await get_conversation(ctx, made_id)
 
 
-async def get(ctx: Context, conversation_id: UUID) -> Record:
+async def get_conversation(ctx: Context, conversation_id: UUID) -> Record:
     async with ctx.read() as tx:
         return await access.require_conversation(tx, ctx.viewer, conversation_id)
 
 
-async def touch(ctx: Context, conversation_id: UUID) -> Record:
+async def touch_conversation(ctx: Context, conversation_id: UUID) -> Record:
     """Moves the conversation to the top of its list."""
     return await _change(ctx, conversation_id, {})
 
 
-async def rename(ctx: Context, conversation_id: UUID, title: str) -> Record:
+async def rename_conversation(ctx: Context, conversation_id: UUID, title: str) -> Record:
     return await _change(ctx, conversation_id, {"title": title})
 
 
@@ -63,19 +63,21 @@ async def _change(ctx: Context, conversation_id: UUID, values: dict[str, Any]) -
         # The clock, not now(): who waited for the row is the later one.
         changed = change_rows(Conversation).where(mine).values(**values, updated_at=func.clock_timestamp())
         row = (await tx.execute(changed.returning(Conversation))).one()
-        await tell(ctx, tx, row, EventType.CONVERSATION_UPDATED)
+        await publish_conversation_event(ctx, tx, row, EventType.CONVERSATION_UPDATED)
     return row
 
 
-async def delete(ctx: Context, conversation_id: UUID) -> None:
+async def delete_conversation(ctx: Context, conversation_id: UUID) -> None:
     """Deletes the conversation with its messages and suggestions; a running reply ends with an error."""
     async with ctx.transaction() as tx:
         row = await access.require_conversation(tx, ctx.viewer, conversation_id, lock=True)
         await tx.execute(remove(Conversation).where(col(Conversation.id) == conversation_id))
-        await tell(ctx, tx, row, EventType.CONVERSATION_DELETED)
+        await publish_conversation_event(ctx, tx, row, EventType.CONVERSATION_DELETED)
 
 
-async def tell(ctx: Context, tx: Transaction, conversation: Record, kind: EventType, **ids: UUID) -> None:
+async def publish_conversation_event(
+    ctx: Context, tx: Transaction, conversation: Record, kind: EventType, **ids: UUID
+) -> None:
     """Publishes an event about a conversation, which only its owner sees."""
     await publish(
         tx,
@@ -93,7 +95,7 @@ def _of_note(ctx: Context, note_id: Any) -> ColumnElement[bool]:
     return and_(col(Conversation.note_id) == note_id, access.conversation_owned_by(ctx.viewer))
 
 
-async def pages(ctx: Context, note_ids: Sequence[UUID], page_arguments: PageArguments) -> Pages:
+async def list_conversations(ctx: Context, note_ids: Sequence[UUID], page_arguments: PageArguments) -> Pages:
     """A page of the viewer's own conversations about each of the notes, last used first."""
 
     def conversations_of(note_id: ColumnElement[UUID]) -> Select[Any]:
@@ -102,12 +104,14 @@ async def pages(ctx: Context, note_ids: Sequence[UUID], page_arguments: PageArgu
     return await read_pages(ctx, access.note_parents(ctx.viewer, note_ids), conversations_of, BY_USE, page_arguments)
 
 
-async def window(ctx: Context, note_id: UUID, limit: int, offset: int) -> tuple[Sequence[Record], int]:
+async def list_conversations_by_offset(
+    ctx: Context, note_id: UUID, limit: int, offset: int
+) -> tuple[Sequence[Record], int]:
     """The same by offset, and how many there are."""
     return await _window(ctx, note_id, BY_USE.sorted(select(Conversation).where(_of_note(ctx, note_id))), limit, offset)
 
 
-async def message_pages(ctx: Context, conversation_ids: Sequence[UUID], page_arguments: PageArguments) -> Pages:
+async def list_messages(ctx: Context, conversation_ids: Sequence[UUID], page_arguments: PageArguments) -> Pages:
     """A page of the messages of each of the conversations, oldest first."""
 
     def messages_of(conversation_id: ColumnElement[UUID]) -> Select[Any]:
@@ -117,12 +121,12 @@ async def message_pages(ctx: Context, conversation_ids: Sequence[UUID], page_arg
     return await read_pages(ctx, parents, messages_of, BY_TIME, page_arguments)
 
 
-async def message_window(
+async def list_messages_by_offset(
     ctx: Context, conversation_id: UUID, limit: int | None, offset: int
 ) -> tuple[Sequence[Record], int]:
     """The same by offset, and how many there are; without a limit: all of them."""
     query = select(Message).where(col(Message.conversation_id) == conversation_id)
-    conversation = await get(ctx, conversation_id)
+    conversation = await get_conversation(ctx, conversation_id)
     return await _window(ctx, conversation.note_id, BY_TIME.sorted(query), limit, offset)
 
 
@@ -137,7 +141,7 @@ async def _window(
     return rows, total
 
 
-async def find(ctx: Context, ids: Iterable[UUID]) -> Mapping[UUID, Record]:
+async def find_conversations(ctx: Context, ids: Iterable[UUID]) -> Mapping[UUID, Record]:
     """Those of the conversations that are the viewer's own and whose notes they may read, by id."""
     return await _own(ctx, select(Conversation), col(Conversation.id).in_(list(ids)), "id")
 
@@ -147,7 +151,7 @@ async def find_messages(ctx: Context, ids: Iterable[UUID]) -> Mapping[UUID, Reco
     return await _own(ctx, MESSAGES, col(Message.id).in_(list(ids)), "id")
 
 
-async def active_replies(ctx: Context, conversation_ids: Iterable[UUID]) -> Mapping[UUID, Record]:
+async def find_active_replies(ctx: Context, conversation_ids: Iterable[UUID]) -> Mapping[UUID, Record]:
     """The replies that are running in the conversations, by conversation."""
     running = and_(
         col(Message.conversation_id).in_(list(conversation_ids)), col(Message.state) == MessageState.STREAMING

@@ -17,7 +17,7 @@ from models import Conversation, EventType, Message, Note, Suggestion
 from models.base import Record, mended, new_id
 from models.conversation import SuggestionDraft, SuggestionStatus
 from resolvers.auth import access
-from resolvers.conversations.conversations import tell
+from resolvers.conversations.conversations import publish_conversation_event
 from resolvers.core.context import Context
 from resolvers.core.database import Transaction
 from resolvers.core.drafts import parse_draft
@@ -28,7 +28,7 @@ MAX_LISTED = 100
 """Suggestions of one conversation or of one message that a list shows: the newest."""
 
 
-async def create(ctx: Context, draft: SuggestionDraft, key: str | None = None) -> Record:
+async def create_suggestion(ctx: Context, draft: SuggestionDraft, key: str | None = None) -> Record:
     """Proposes an edit of the conversation's note, in the place of an open one; with an idempotency key only once.
 
     Raises NOT_FOUND, FORBIDDEN, and BAD_USER_INPUT for another note than the conversation's, or a message that is not
@@ -44,7 +44,7 @@ async def create(ctx: Context, draft: SuggestionDraft, key: str | None = None) -
         return await _propose(ctx, tx, conversation, {"id": suggestion_id, **draft.model_dump()})
 
 
-async def propose(
+async def propose_suggestion(
     ctx: Context,
     *,
     conversation_id: UUID,
@@ -68,7 +68,7 @@ async def propose(
         "positionStart": position_start,
         "positionEnd": position_end,
     }
-    return await create(ctx, parse_draft(SuggestionDraft, given))
+    return await create_suggestion(ctx, parse_draft(SuggestionDraft, given))
 
 
 async def _held(tx: Transaction, ctx: Context, conversation_id: UUID) -> Record:
@@ -106,12 +106,12 @@ async def _propose(ctx: Context, tx: Transaction, conversation: Record, values: 
     values |= {"created_at": now, "updated_at": now}
     row = (await tx.execute(insert(Suggestion).values(values).returning(Suggestion))).one()
     for suggestion_id in before:
-        await tell(ctx, tx, conversation, EventType.SUGGESTION_UPDATED, suggestion=suggestion_id)
-    await tell(ctx, tx, conversation, EventType.SUGGESTION_CREATED, suggestion=row.id)
+        await publish_conversation_event(ctx, tx, conversation, EventType.SUGGESTION_UPDATED, suggestion=suggestion_id)
+    await publish_conversation_event(ctx, tx, conversation, EventType.SUGGESTION_CREATED, suggestion=row.id)
     return row
 
 
-async def set_status(ctx: Context, suggestion_id: UUID, status: SuggestionStatus) -> Record:
+async def set_suggestion_status(ctx: Context, suggestion_id: UUID, status: SuggestionStatus) -> Record:
     """Decides on an open suggestion, once; the same decision again changes nothing. The note stays as it is.
 
     Raises NOT_FOUND, FORBIDDEN, and CONFLICT for what was decided otherwise before.
@@ -127,7 +127,7 @@ async def set_status(ctx: Context, suggestion_id: UUID, status: SuggestionStatus
             raise Problem(ErrorCode.CONFLICT, f"The suggestion is {row.status} already: it can't become {status}.")
         decided = change_rows(Suggestion).where(mine).values(status=status, updated_at=func.statement_timestamp())
         row = await _there(tx, suggestion_id, decided.returning(Suggestion))
-        await tell(ctx, tx, conversation, EventType.SUGGESTION_UPDATED, suggestion=suggestion_id)
+        await publish_conversation_event(ctx, tx, conversation, EventType.SUGGESTION_UPDATED, suggestion=suggestion_id)
     return row
 
 
@@ -138,12 +138,12 @@ async def _there(tx: Transaction, suggestion_id: UUID, statement: Executable) ->
     return row
 
 
-async def get(ctx: Context, suggestion_id: UUID) -> Record:
+async def get_suggestion(ctx: Context, suggestion_id: UUID) -> Record:
     async with ctx.read() as tx:
         return (await access.require_suggestion(tx, ctx.viewer, suggestion_id))[0]
 
 
-async def find(ctx: Context, ids: Iterable[UUID]) -> Mapping[UUID, Record]:
+async def find_suggestions(ctx: Context, ids: Iterable[UUID]) -> Mapping[UUID, Record]:
     """Those of the suggestions that are in the viewer's own conversations about notes they may read, by id."""
     access.require_scope(ctx.viewer, "notes")
     async with ctx.read() as tx:
@@ -159,7 +159,7 @@ def _own(ctx: Context) -> Select[Any]:
     )
 
 
-async def of_conversation(
+async def list_suggestions(
     ctx: Context, conversation_id: UUID, status: SuggestionStatus | None = None
 ) -> Sequence[Record]:
     """The newest MAX_LISTED suggestions of a conversation, oldest first; of one status where it is told."""
@@ -168,7 +168,7 @@ async def of_conversation(
         return (await tx.execute(_listed(ctx, col(Suggestion.conversation_id), [conversation_id], status))).all()
 
 
-async def of_conversations(
+async def find_suggestions_of_conversations(
     ctx: Context, wanted: Iterable[tuple[UUID, SuggestionStatus | None]]
 ) -> Mapping[tuple[UUID, SuggestionStatus | None], list[Record]]:
     """The same for several conversations of the viewer's, by conversation and status."""
@@ -184,7 +184,7 @@ async def of_conversations(
     return found
 
 
-async def of_messages(ctx: Context, message_ids: Iterable[UUID]) -> Mapping[UUID, list[Record]]:
+async def find_suggestions_of_messages(ctx: Context, message_ids: Iterable[UUID]) -> Mapping[UUID, list[Record]]:
     """The newest MAX_LISTED suggestions of each of the messages in the viewer's conversations, oldest first."""
     access.require_scope(ctx.viewer, "notes")
     found: defaultdict[UUID, list[Record]] = defaultdict(list)

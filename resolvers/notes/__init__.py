@@ -1,24 +1,34 @@
 """Notes: reading them, and writing them."""
 
-from resolvers.notes.read import count, details, find, get, page, segments, tags_of, transcripts, window
-from resolvers.notes.shares import share, shares_of, unshare
-from resolvers.notes.write import append_transcript, create, delete, update
+from resolvers.notes.read import (
+    count_notes,
+    find_notes,
+    find_segments,
+    find_tags_of_notes,
+    get_note,
+    list_notes,
+    list_notes_by_offset,
+    list_transcripts,
+    read_details,
+)
+from resolvers.notes.shares import find_shares, share_note, unshare_note
+from resolvers.notes.write import append_transcript, create_note, delete_note, update_note
 
 __all__ = [
     "append_transcript",
-    "count",
-    "create",
-    "delete",
-    "details",
-    "find",
-    "get",
-    "page",
-    "segments",
-    "share",
-    "shares_of",
-    "tags_of",
-    "transcripts",
-    "unshare",
-    "update",
-    "window",
+    "count_notes",
+    "create_note",
+    "delete_note",
+    "find_notes",
+    "find_segments",
+    "find_shares",
+    "find_tags_of_notes",
+    "get_note",
+    "list_notes",
+    "list_notes_by_offset",
+    "list_transcripts",
+    "read_details",
+    "share_note",
+    "unshare_note",
+    "update_note",
 ]

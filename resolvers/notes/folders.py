@@ -25,7 +25,7 @@ from resolvers.core.viewer import Viewer
 COLUMNS = ("id", "workspace_id", "name", "icon", "color", "is_private", "created_at")
 
 
-def shown(viewer: Viewer, place: ColumnElement[bool]) -> Select[Any]:
+def select_visible(viewer: Viewer, place: ColumnElement[bool]) -> Select[Any]:
     """The folders of a place that the viewer sees, as they see them: the row, `parent_id` and `member_count`.
 
     `parent_id` is None where they don't see the parent, `member_count` is how many members see the folder.
@@ -66,16 +66,16 @@ def shown(viewer: Viewer, place: ColumnElement[bool]) -> Select[Any]:
     )
 
 
-async def listed(ctx: Context) -> Sequence[Record]:
+async def list_folders(ctx: Context) -> Sequence[Record]:
     """The folders of the viewer's workspace that they see, in the order of their names."""
     here = ctx.viewer.workspace_id
-    return (await of_workspaces(ctx, [here])).get(here, [])
+    return (await find_folders_of_workspaces(ctx, [here])).get(here, [])
 
 
-async def of_workspaces(ctx: Context, workspace_ids: Iterable[UUID]) -> Mapping[UUID, list[Record]]:
+async def find_folders_of_workspaces(ctx: Context, workspace_ids: Iterable[UUID]) -> Mapping[UUID, list[Record]]:
     """The folders that the viewer sees in these workspaces, by workspace, in the order of their names."""
     access.require_scope(ctx.viewer, "folders")
-    query = shown(ctx.viewer, col(Folder.workspace_id).in_(list(workspace_ids)))
+    query = select_visible(ctx.viewer, col(Folder.workspace_id).in_(list(workspace_ids)))
     folders: defaultdict[UUID, list[Record]] = defaultdict(list)
     async with ctx.read() as tx:
         for row in await tx.execute(query.order_by(col(Folder.name), col(Folder.id))):
@@ -83,22 +83,22 @@ async def of_workspaces(ctx: Context, workspace_ids: Iterable[UUID]) -> Mapping[
     return folders
 
 
-async def find(ctx: Context, folder_ids: Iterable[UUID]) -> Mapping[UUID, Record]:
+async def find_folders(ctx: Context, folder_ids: Iterable[UUID]) -> Mapping[UUID, Record]:
     """Those of the folders that the viewer sees, by id."""
     access.require_scope(ctx.viewer, "folders")
     async with ctx.read() as tx:
-        found = await tx.execute(shown(ctx.viewer, col(Folder.id).in_(list(folder_ids))))
+        found = await tx.execute(select_visible(ctx.viewer, col(Folder.id).in_(list(folder_ids))))
         return {row.id: row for row in found}
 
 
 async def _get(tx: Transaction, viewer: Viewer, folder_id: UUID) -> Record:
-    row = (await tx.execute(shown(viewer, col(Folder.id) == folder_id))).one_or_none()
+    row = (await tx.execute(select_visible(viewer, col(Folder.id) == folder_id))).one_or_none()
     if row is None:
         raise not_found("Folder", folder_id)
     return row
 
 
-async def create(ctx: Context, draft: FolderDraft, key: str | None = None) -> Record:
+async def create_folder(ctx: Context, draft: FolderDraft, key: str | None = None) -> Record:
     """Creates a folder in the viewer's workspace; with an idempotency key only once.
 
     Raises UNPROCESSABLE for a parent that is not there, and beyond MAX_FOLDERS and MAX_FOLDER_DEPTH.
@@ -120,7 +120,7 @@ async def create(ctx: Context, draft: FolderDraft, key: str | None = None) -> Re
         return await _get(tx, viewer, made_id)
 
 
-async def update(ctx: Context, folder_id: UUID, change: FolderChange) -> Record:
+async def update_folder(ctx: Context, folder_id: UUID, change: FolderChange) -> Record:
     """Changes the fields that were sent; none is no change.
 
     Raises UNPROCESSABLE for a parent that is not there or is below the folder, and beyond MAX_FOLDER_DEPTH.
@@ -136,7 +136,7 @@ async def update(ctx: Context, folder_id: UUID, change: FolderChange) -> Record:
         return await _get(tx, ctx.viewer, folder_id)
 
 
-async def delete(ctx: Context, folder_id: UUID) -> None:
+async def delete_folder(ctx: Context, folder_id: UUID) -> None:
     """Deletes a folder; its notes and folders move up to its parent. It is no change of the notes' own."""
     async with ctx.transaction() as tx:
         await _held(tx, ctx.viewer, folder_id)
@@ -166,7 +166,7 @@ async def _check_parent(tx: Transaction, viewer: Viewer, workspace_id: UUID, par
         return
     here = and_(col(Folder.id) == parent_id, col(Folder.workspace_id) == workspace_id)
     if (await tx.execute(select(col(Folder.id)).where(here, access.folder_visible_to(viewer)))).one_or_none() is None:
-        raise refused(f"Unknown folder {parent_id}.")
+        raise parent_refused(f"Unknown folder {parent_id}.")
 
 
 async def _tree(tx: Transaction, workspace_id: UUID) -> dict[UUID, UUID | None]:
@@ -179,13 +179,13 @@ def check_limit_and_offset(tree: Mapping[UUID, UUID | None], folder_id: UUID, pa
     """Refuses a parent that would make a circle, or a branch that is too long."""
     above = path(tree, parent_id)
     if folder_id in above:
-        raise refused("A folder can't be moved into itself or into a folder below it.")
+        raise parent_refused("A folder can't be moved into itself or into a folder below it.")
     # How far the folder itself and those below it reach down.
     reach = max(
         (walk.index(folder_id) + 1 for walk in (path(tree, one) for one in tree) if folder_id in walk), default=1
     )
     if len(above) + reach > MAX_FOLDER_DEPTH:
-        raise refused(f"Folders are at most {MAX_FOLDER_DEPTH} deep.")
+        raise parent_refused(f"Folders are at most {MAX_FOLDER_DEPTH} deep.")
 
 
 def path(tree: Mapping[UUID, UUID | None], folder_id: UUID | None) -> list[UUID]:
@@ -197,5 +197,5 @@ def path(tree: Mapping[UUID, UUID | None], folder_id: UUID | None) -> list[UUID]
     return steps
 
 
-def refused(message: str) -> Problem:
+def parent_refused(message: str) -> Problem:
     return Problem(ErrorCode.UNPROCESSABLE, message, "parentFolderId")

@@ -35,37 +35,41 @@ SORTED_BY = {
 }
 
 
-def columns(wanted: Collection[str] | None) -> list[Any]:
+def note_columns(wanted: Collection[str] | None) -> list[Any]:
     """The columns to read; None: all that a note shows."""
     names = COLUMNS if wanted is None else ALWAYS | (COLUMNS & set(wanted))
     return [getattr(Note, name) for name in sorted(names)]
 
 
-async def get(ctx: Context, note_id: UUID, wanted: Collection[str] | None = None) -> Record:
+async def get_note(ctx: Context, note_id: UUID, wanted: Collection[str] | None = None) -> Record:
     async with ctx.read() as tx:
         await access.require_note(tx, ctx.viewer, note_id, Right.READ)
-        row = (await tx.execute(select(*columns(wanted)).where(col(Note.id) == note_id))).one_or_none()
+        row = (await tx.execute(select(*note_columns(wanted)).where(col(Note.id) == note_id))).one_or_none()
     if row is None:  # deleted since the gate let it pass
         raise not_found("Note", note_id)
     return row
 
 
-async def find(ctx: Context, note_ids: Iterable[UUID], wanted: Collection[str] | None = None) -> dict[UUID, Record]:
+async def find_notes(
+    ctx: Context, note_ids: Iterable[UUID], wanted: Collection[str] | None = None
+) -> dict[UUID, Record]:
     """Those of the notes that exist and that the viewer may read, by id."""
     access.require_scope(ctx.viewer, "notes")
-    query = select(*columns(wanted)).where(col(Note.id).in_(list(note_ids)), access.note_readable_by(ctx.viewer))
+    query = select(*note_columns(wanted)).where(col(Note.id).in_(list(note_ids)), access.note_readable_by(ctx.viewer))
     async with ctx.read() as tx:
         return {row.id: row for row in await tx.execute(query)}
 
 
-def matching(ctx: Context, wanted: NoteFilter) -> ColumnElement[bool]:
+def visible_matches(ctx: Context, wanted: NoteFilter) -> ColumnElement[bool]:
     """The condition for the notes of the viewer's workspace that they may read and that the filter keeps."""
     return and_(
-        col(Note.workspace_id) == ctx.viewer.workspace_id, access.note_readable_by(ctx.viewer), *kept(ctx, wanted)
+        col(Note.workspace_id) == ctx.viewer.workspace_id,
+        access.note_readable_by(ctx.viewer),
+        *filter_conditions(ctx, wanted),
     )
 
 
-def kept(ctx: Context, wanted: NoteFilter) -> list[ColumnElement[bool]]:
+def filter_conditions(ctx: Context, wanted: NoteFilter) -> list[ColumnElement[bool]]:
     """The conditions that hold for the notes that the filter keeps, in any workspace."""
     conditions: list[ColumnElement[bool]] = []
     equal = {
@@ -95,52 +99,52 @@ def kept(ctx: Context, wanted: NoteFilter) -> list[ColumnElement[bool]]:
     return conditions
 
 
-def checked(wanted: NoteFilter) -> NoteFilter:
+def check_filter(wanted: NoteFilter) -> NoteFilter:
     start, end = wanted.created_from, wanted.created_to
     if start is not None and end is not None and start > end:
         raise Problem(ErrorCode.UNPROCESSABLE, "The first date must not be after the last.", "createdFrom")
     return wanted
 
 
-def order(by: NoteOrder) -> Order:
+def note_order(by: NoteOrder) -> Order:
     descending = by.direction is OrderDirection.DESC
     return Order(f"note.{by.field}.{by.direction}", SORTED_BY[by.field], col(Note.id), descending)
 
 
-async def page(
+async def list_notes(
     ctx: Context, view: PageArguments, wanted: NoteFilter, by: NoteOrder, needed: Collection[str] | None = None
 ) -> Page:
     access.require_scope(ctx.viewer, "notes")
-    condition = matching(ctx, checked(wanted))
-    query = order(by).apply(select(*columns(needed)).where(condition), view)
+    condition = visible_matches(ctx, check_filter(wanted))
+    query = note_order(by).apply(select(*note_columns(needed)).where(condition), view)
     async with ctx.read() as tx:
         found = (await tx.execute(query)).all()
-    return order(by).page(found, view, lambda: pagination.count(ctx, select(col(Note.id)).where(condition)))
+    return note_order(by).page(found, view, lambda: pagination.count(ctx, select(col(Note.id)).where(condition)))
 
 
-async def count(ctx: Context, wanted: NoteFilter) -> int:
+async def count_notes(ctx: Context, wanted: NoteFilter) -> int:
     access.require_scope(ctx.viewer, "notes")
-    return await pagination.count(ctx, select(col(Note.id)).where(matching(ctx, checked(wanted))))
+    return await pagination.count(ctx, select(col(Note.id)).where(visible_matches(ctx, check_filter(wanted))))
 
 
-async def window(
+async def list_notes_by_offset(
     ctx: Context, limit: int, offset: int, wanted: NoteFilter, by: NoteOrder
 ) -> tuple[Sequence[Record], bool]:
     """A page by offset, as REST callers ask for it, and whether it is the last."""
     access.require_scope(ctx.viewer, "notes")
     check_limit_and_offset(limit, offset)
-    query = select(*columns(None)).where(matching(ctx, checked(wanted)))
+    query = select(*note_columns(None)).where(visible_matches(ctx, check_filter(wanted)))
     async with ctx.read() as tx:
-        found = (await tx.execute(order(by).apply(query, PageArguments(first=limit)).offset(offset))).all()
+        found = (await tx.execute(note_order(by).apply(query, PageArguments(first=limit)).offset(offset))).all()
     return found[:limit], len(found) <= limit
 
 
-async def tags_of(ctx: Context, note_ids: Iterable[UUID]) -> Mapping[UUID, list[Record]]:
+async def find_tags_of_notes(ctx: Context, note_ids: Iterable[UUID]) -> Mapping[UUID, list[Record]]:
     """The tags of notes that were read before, by note, in the order of their names."""
     return await _grouped(ctx, serialization.tags_query(note_ids))
 
 
-async def segments(ctx: Context, note_ids: Iterable[UUID]) -> Mapping[UUID, list[Record]]:
+async def find_segments(ctx: Context, note_ids: Iterable[UUID]) -> Mapping[UUID, list[Record]]:
     """The whole transcripts of notes that were read before, by note."""
     return await _grouped(ctx, serialization.segments_query(note_ids))
 
@@ -153,7 +157,7 @@ async def _grouped(ctx: Context, query: Executable) -> Mapping[UUID, list[Record
     return groups
 
 
-async def transcripts(
+async def list_transcripts(
     ctx: Context, note_ids: Sequence[UUID], window: PageArguments, filters: TranscriptFilter
 ) -> Pages:
     """A page of the transcript of each of the notes, which were read before, in the order of speaking."""
@@ -175,6 +179,6 @@ class Details:
     segments: Mapping[UUID, list[Record]]
 
 
-async def details(ctx: Context, rows: Sequence[Record]) -> Details:
+async def read_details(ctx: Context, rows: Sequence[Record]) -> Details:
     ids = [row.id for row in rows]
-    return Details(await tags_of(ctx, ids), await segments(ctx, ids))
+    return Details(await find_tags_of_notes(ctx, ids), await find_segments(ctx, ids))

@@ -19,10 +19,10 @@ from resolvers.core.database import Transaction
 from resolvers.core.errors import ErrorCode, Problem
 from resolvers.events.audience import describe_audience
 from resolvers.events.log import publish
-from resolvers.notes.read import columns
+from resolvers.notes.read import note_columns
 
 
-async def share(ctx: Context, note_id: UUID, user_id: UUID | None) -> Record:
+async def share_note(ctx: Context, note_id: UUID, user_id: UUID | None) -> Record:
     """Lets a person read the note, wherever they are; who could already is no change. Its revision stays.
 
     Raises UNPROCESSABLE for who is not there (also None: what can't be an id), and beyond MAX_SHARES.
@@ -41,7 +41,7 @@ async def share(ctx: Context, note_id: UUID, user_id: UUID | None) -> Record:
         return await _told(ctx, tx, note, changed=bool(made.rowcount))
 
 
-async def unshare(ctx: Context, note_id: UUID, user_id: UUID | None) -> Record:
+async def unshare_note(ctx: Context, note_id: UUID, user_id: UUID | None) -> Record:
     """Withdraws a share. Where there is none, nothing changes."""
     async with ctx.transaction() as tx:
         note = await access.require_note(tx, ctx.viewer, note_id, Right.MANAGE, lock=True)
@@ -51,7 +51,7 @@ async def unshare(ctx: Context, note_id: UUID, user_id: UUID | None) -> Record:
 
 
 async def _told(ctx: Context, tx: Transaction, note: Record, *, changed: bool) -> Record:
-    row = (await tx.execute(select(*columns(None)).where(col(Note.id) == note.id))).one()
+    row = (await tx.execute(select(*note_columns(None)).where(col(Note.id) == note.id))).one()
     if changed:
         place = {"workspace_id": note.workspace_id, "note_id": note.id}
         await publish(tx, ctx.viewer, EventType.NOTE_UPDATED, **place, audience=describe_audience(note))
@@ -65,7 +65,7 @@ async def _is_person(tx: Transaction, user_id: UUID) -> bool:
     return found.one_or_none() is not None
 
 
-async def shares_of(ctx: Context, note_ids: Iterable[UUID]) -> Mapping[UUID, list[UUID]]:
+async def find_shares(ctx: Context, note_ids: Iterable[UUID]) -> Mapping[UUID, list[UUID]]:
     """Whom those of the notes that the viewer manages are shared with, by note, first shared first."""
     access.require_scope(ctx.viewer, "notes")
     query = (

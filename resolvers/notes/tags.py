@@ -21,13 +21,13 @@ from resolvers.core.idempotency import claim
 from resolvers.core.locks import acquire_lock
 
 
-async def listed(ctx: Context) -> Sequence[Record]:
+async def list_tags(ctx: Context) -> Sequence[Record]:
     """The tags of the viewer's workspace, in the order of their names."""
     here = ctx.viewer.workspace_id
-    return (await of_workspaces(ctx, [here])).get(here, [])
+    return (await find_tags_of_workspaces(ctx, [here])).get(here, [])
 
 
-async def of_workspaces(ctx: Context, workspace_ids: Iterable[UUID]) -> Mapping[UUID, list[Record]]:
+async def find_tags_of_workspaces(ctx: Context, workspace_ids: Iterable[UUID]) -> Mapping[UUID, list[Record]]:
     """The tags of those of the workspaces that the viewer is in, by workspace, in the order of their names."""
     access.require_scope(ctx.viewer, "notes")
     place = col(Tag.workspace_id).in_(list(workspace_ids))
@@ -43,7 +43,7 @@ async def of_workspaces(ctx: Context, workspace_ids: Iterable[UUID]) -> Mapping[
     return tags
 
 
-async def find(ctx: Context, tag_ids: Iterable[UUID]) -> Mapping[UUID, Record]:
+async def find_tags(ctx: Context, tag_ids: Iterable[UUID]) -> Mapping[UUID, Record]:
     """Those of the tags that are of the viewer's workspaces, by id."""
     access.require_scope(ctx.viewer, "notes")
     query = select(Tag).where(
@@ -53,7 +53,7 @@ async def find(ctx: Context, tag_ids: Iterable[UUID]) -> Mapping[UUID, Record]:
         return {row.id: row for row in await tx.execute(query)}
 
 
-async def create(ctx: Context, draft: TagDraft, key: str | None = None) -> Record:
+async def create_tag(ctx: Context, draft: TagDraft, key: str | None = None) -> Record:
     """Creates a tag in the viewer's workspace; with an idempotency key only once.
 
     Raises ALREADY_EXISTS for a name that is taken there, UNPROCESSABLE beyond MAX_WORKSPACE_TAGS.
@@ -74,7 +74,7 @@ async def create(ctx: Context, draft: TagDraft, key: str | None = None) -> Recor
             return (await tx.execute(row)).one()
 
 
-async def update(ctx: Context, tag_id: UUID, change: TagChange) -> Record:
+async def update_tag(ctx: Context, tag_id: UUID, change: TagChange) -> Record:
     """Changes the fields that were sent. Raises ALREADY_EXISTS for a name that another tag has."""
     values = change.model_dump(exclude_unset=True)
     async with ctx.transaction() as tx:
@@ -90,7 +90,7 @@ async def update(ctx: Context, tag_id: UUID, change: TagChange) -> Record:
         return row or await access.require_tag(tx, ctx.viewer, tag_id, change=True)
 
 
-async def delete(ctx: Context, tag_id: UUID) -> None:
+async def delete_tag(ctx: Context, tag_id: UUID) -> None:
     """Deletes a tag, also from its notes. It is no change of theirs: their revisions stay."""
     async with ctx.transaction() as tx:
         await access.require_tag(tx, ctx.viewer, tag_id, change=True)

@@ -23,7 +23,7 @@ from resolvers.core.ports.ai import has_generative_model
 from resolvers.core.text_generation import generate_text
 from resolvers.events.audience import describe_audience
 from resolvers.events.log import publish
-from resolvers.notes.write import advance
+from resolvers.notes.write import write_revision
 
 log = structlog.get_logger()
 
@@ -143,7 +143,7 @@ async def _finish(ctx: Context, job: Record, lease_end: datetime, *, has_changed
         released = await QUEUE.release(tx, job, col(Note.translate_after) == lease_end, translate_failures=0)
         if released is None or not has_changed:
             return
-        row = await advance(tx, job.id, {}, reindex=False)
+        row = await write_revision(tx, job.id, {}, reindex=False)
         subject = {"workspace_id": row.workspace_id, "note_id": row.id}
         await publish(tx, None, EventType.NOTE_UPDATED, **subject, audience=describe_audience(row))
 

@@ -21,7 +21,7 @@ from resolvers.core.errors import ErrorCode, Problem, bad_input
 from resolvers.core.idempotency import claim
 from resolvers.events.audience import describe_audience
 from resolvers.events.log import publish
-from resolvers.notes.read import columns, get
+from resolvers.notes.read import get_note, note_columns
 
 INDEXED_FIELDS = {"title", "user_written_note", "enhanced_note", "summary", "content_text", "transcripts"}
 TRANSLATED_FIELDS = {"transcripts", "translation_language"}
@@ -31,7 +31,7 @@ STORED_FIELDS = NoteDraft.model_fields.keys() & COLUMNS.keys()
 NULLABLE_FIELDS = {name for name in STORED_FIELDS if COLUMNS[name].nullable}
 
 
-async def create(ctx: Context, draft: NoteDraft, key: str | None = None) -> Record:
+async def create_note(ctx: Context, draft: NoteDraft, key: str | None = None) -> Record:
     """Creates a note in the viewer's workspace; with an idempotency key only once.
 
     Raises UNPROCESSABLE for a tag or a folder that is not there.
@@ -40,27 +40,27 @@ async def create(ctx: Context, draft: NoteDraft, key: str | None = None) -> Reco
     access.require_scope(viewer, "notes", write=True)
     values = _values(draft, set(type(draft).model_fields))
     values["status"] = draft.status or (NoteStatus.COMPLETED if draft.transcripts else NoteStatus.IDLE)
-    values["translate_after"] = to_translate(draft.translation_language if draft.transcripts else None)
+    values["translate_after"] = translation_due_at(draft.translation_language if draft.transcripts else None)
     note_id = new_id()
     async with ctx.transaction() as tx:
         made_id = await claim(tx, viewer, key, note_id, operation="createNote", draft=draft)
         if made_id == note_id:
             return await _create(ctx, tx, draft, {"id": note_id, **values})
-    return await get(ctx, made_id)
+    return await get_note(ctx, made_id)
 
 
 async def _create(ctx: Context, tx: Transaction, draft: NoteDraft, values: dict[str, Any]) -> Record:
     _check_folder(draft, await _folder(ctx, tx, draft), ctx.viewer.workspace_id)
     await _check_tags(tx, ctx.viewer.workspace_id, draft.tag_ids)
     created = insert(Note).values(workspace_id=ctx.viewer.workspace_id, created_by_id=ctx.viewer.user_id, **values)
-    row = (await tx.execute(created.returning(*columns(None)))).one()
+    row = (await tx.execute(created.returning(*note_columns(None)))).one()
     await _tag(tx, row, draft.tag_ids)
-    await add_segments(tx, row, draft.transcripts, 0)
+    await insert_segments(tx, row, draft.transcripts, 0)
     await _publish(ctx, tx, row, EventType.NOTE_CREATED, completed=row.status is NoteStatus.COMPLETED)
     return row
 
 
-async def update(ctx: Context, note_id: UUID, change: NoteChange, if_revision: int | None = None) -> Record:
+async def update_note(ctx: Context, note_id: UUID, change: NoteChange, if_revision: int | None = None) -> Record:
     """Changes the fields that were sent; none is no change.
 
     Raises STALE_REVISION when the note has moved on from `if_revision`.
@@ -74,19 +74,19 @@ async def update(ctx: Context, note_id: UUID, change: NoteChange, if_revision: i
         note = await access.require_note(tx, ctx.viewer, note_id, right, lock=True)
         if if_revision is not None and if_revision != note.revision:
             raise Problem(ErrorCode.STALE_REVISION, f"The note is at revision {note.revision}, not {if_revision}.")
-        before = (await tx.execute(select(*columns(None)).where(col(Note.id) == note_id))).one()
+        before = (await tx.execute(select(*note_columns(None)).where(col(Note.id) == note_id))).one()
         if not fields:
             return before
         _check_folder(change, folder, note.workspace_id)
         reindex, retranslate = bool(fields & INDEXED_FIELDS), bool(fields & TRANSLATED_FIELDS)
-        row = await advance(tx, note_id, _values(change, fields), reindex=reindex, retranslate=retranslate)
+        row = await write_revision(tx, note_id, _values(change, fields), reindex=reindex, retranslate=retranslate)
         if "tag_ids" in fields:
             await _check_tags(tx, note.workspace_id, change.tag_ids)
             await tx.execute(remove(NoteTag).where(col(NoteTag.note_id) == note_id))
             await _tag(tx, row, change.tag_ids)
         if "transcripts" in fields:
             await tx.execute(remove(TranscriptSegment).where(col(TranscriptSegment.note_id) == note_id))
-            await add_segments(tx, row, change.transcripts, 0)
+            await insert_segments(tx, row, change.transcripts, 0)
         completed = row.status is NoteStatus.COMPLETED is not before.status
         await _publish(ctx, tx, row, EventType.NOTE_UPDATED, completed=completed)
     return row
@@ -102,13 +102,13 @@ async def append_transcript(ctx: Context, note_id: UUID, draft: TranscriptDraft)
         position, size = (await tx.execute(last)).one()
         if size + len(draft.segments) > MAX_SEGMENTS:
             raise Problem(ErrorCode.UNPROCESSABLE, f"A transcript has at most {MAX_SEGMENTS} segments.", "segments")
-        await add_segments(tx, note, draft.segments, 0 if position is None else position + 1)
-        row = await advance(tx, note_id, {}, reindex=True, retranslate=True)
+        await insert_segments(tx, note, draft.segments, 0 if position is None else position + 1)
+        row = await write_revision(tx, note_id, {}, reindex=True, retranslate=True)
         await _publish(ctx, tx, row, EventType.NOTE_UPDATED)
     return row
 
 
-async def delete(ctx: Context, note_id: UUID) -> None:
+async def delete_note(ctx: Context, note_id: UUID) -> None:
     """Deletes a note with its conversations, chunks and links."""
     async with ctx.transaction() as tx:
         note = await access.require_note(tx, ctx.viewer, note_id, Right.MANAGE, lock=True)
@@ -120,7 +120,7 @@ async def delete(ctx: Context, note_id: UUID) -> None:
         )
 
 
-async def advance(
+async def write_revision(
     tx: Transaction, note_id: UUID, values: dict[str, Any], *, reindex: bool, retranslate: bool = False
 ) -> Record:
     """Writes a note's columns as its next revision. The transaction holds its row."""
@@ -136,12 +136,12 @@ async def advance(
         }
     if retranslate:
         language = values.get("translation_language", col(Note.translation_language))
-        values |= {"translate_after": to_translate(language), "translate_failures": 0}
-    written = change_rows(Note).where(col(Note.id) == note_id).values(**values).returning(*columns(None))
+        values |= {"translate_after": translation_due_at(language), "translate_failures": 0}
+    written = change_rows(Note).where(col(Note.id) == note_id).values(**values).returning(*note_columns(None))
     return (await tx.execute(written)).one()
 
 
-def to_translate(language: Any) -> ColumnElement[Any]:
+def translation_due_at(language: Any) -> ColumnElement[Any]:
     """When to look for segments without a translation: now, or never where the note has no language for them."""
     if language is None or isinstance(language, str):
         return null() if language is None else func.clock_timestamp()
@@ -207,7 +207,7 @@ async def _tag(tx: Transaction, note: Record, tag_ids: Sequence[UUID]) -> None:
         await tx.execute(insert(NoteTag), rows)
 
 
-async def add_segments(tx: Transaction, note: Record, drafts: Sequence[SegmentDraft], start: int) -> None:
+async def insert_segments(tx: Transaction, note: Record, drafts: Sequence[SegmentDraft], start: int) -> None:
     if drafts:
         place = {"note_id": note.id, "workspace_id": note.workspace_id}
         rows = [{**draft.model_dump(), **place, "position": start + i} for i, draft in enumerate(drafts)]

@@ -19,8 +19,8 @@ from resolvers.core.errors import ErrorCode, Problem, not_found
 from resolvers.core.idempotency import claim
 from resolvers.events.audience import describe_audience
 from resolvers.events.log import publish
-from resolvers.notes.read import columns
-from resolvers.notes.write import advance
+from resolvers.notes.read import note_columns
+from resolvers.notes.write import write_revision
 from resolvers.recordings.audio_format import SIGNATURE_BYTES, has_format
 from resolvers.recordings.tags import add_tags
 from resolvers.recordings.upload import max_bytes, too_large, wrong_format
@@ -49,7 +49,9 @@ async def create_note_from_audio(ctx: Context, draft: FromAudioDraft, key: str |
         existing = None if draft.note_id is None else await _lock_existing_note(ctx, tx, draft.note_id)
         await _lock_unused(tx, recording)
         values = _note_values(draft, recording, existing)
-        note = await (_insert(ctx, tx, values) if existing is None else advance(tx, existing.id, values, reindex=True))
+        note = await (
+            _insert(ctx, tx, values) if existing is None else write_revision(tx, existing.id, values, reindex=True)
+        )
         await add_tags(tx, note, draft.tags)
         await _start(tx, recording, note)
         await _publish(ctx, tx, note, EventType.NOTE_CREATED if existing is None else EventType.NOTE_UPDATED)
@@ -114,7 +116,7 @@ async def _lock_existing_note(ctx: Context, tx: Transaction, note_id: UUID) -> R
     in_progress = (col(Recording.note_id) == note_id, col(Recording.state).in_(IN_PROGRESS))
     if (await tx.execute(select(col(Recording.id)).where(*in_progress).limit(1))).one_or_none() is not None:
         raise Problem(ErrorCode.CONFLICT, "Another recording is being added to this note.", "noteId")
-    return (await tx.execute(select(*columns(None)).where(col(Note.id) == note_id))).one()
+    return (await tx.execute(select(*note_columns(None)).where(col(Note.id) == note_id))).one()
 
 
 async def _lock_unused(tx: Transaction, recording: Record) -> None:
@@ -165,7 +167,7 @@ async def _insert(ctx: Context, tx: Transaction, values: dict[str, Any]) -> Reco
         "created_by_id": ctx.viewer.user_id,
         "visibility": NoteVisibility.WORKSPACE,
     }
-    return (await tx.execute(insert(Note).values(**owner, **values).returning(*columns(None)))).one()
+    return (await tx.execute(insert(Note).values(**owner, **values).returning(*note_columns(None)))).one()
 
 
 async def _start(tx: Transaction, recording: Record, note: Record) -> None:

@@ -13,8 +13,8 @@ from resolvers.core.context import Context
 from resolvers.core.database import Transaction
 from resolvers.events.audience import describe_audience
 from resolvers.events.log import publish
-from resolvers.notes.read import columns
-from resolvers.notes.write import advance
+from resolvers.notes.read import note_columns
+from resolvers.notes.write import write_revision
 
 
 async def lock_note(tx: Transaction, job: Record) -> Record | None:
@@ -22,7 +22,7 @@ async def lock_note(tx: Transaction, job: Record) -> Record | None:
 
     The note is locked before the recording, in the order of those who change or delete a note.
     """
-    note_query = select(*columns(None)).where(col(Note.id) == job.note_id).with_for_update(of=Note)
+    note_query = select(*note_columns(None)).where(col(Note.id) == job.note_id).with_for_update(of=Note)
     note = (await tx.execute(note_query)).one_or_none()
     state_query = select(col(Recording.state)).where(col(Recording.id) == job.id).with_for_update()
     return note if (await tx.execute(state_query)).scalar_one_or_none() is job.state else None
@@ -36,7 +36,7 @@ async def end_stage(
     await tx.execute(update(Recording).where(col(Recording.id) == job.id).values(values))
     has_new_text = state is not RecordingState.FAILED
     has_new_segments = state is RecordingState.SUMMARIZING
-    note = await advance(tx, job.note_id, note_values, reindex=has_new_text, retranslate=has_new_segments)
+    note = await write_revision(tx, job.note_id, note_values, reindex=has_new_text, retranslate=has_new_segments)
     await _publish(tx, note, EventType.NOTE_UPDATED)
     if note.status is NoteStatus.COMPLETED:
         await _publish(tx, note, EventType.NOTE_COMPLETED)

@@ -14,7 +14,7 @@ from models.transcript import MAX_SEGMENT_CHARACTERS, MAX_SEGMENTS, SegmentDraft
 from resolvers.core.context import Context
 from resolvers.core.database import Transaction
 from resolvers.core.ports.audio import TranscriberUnavailable, Transcription
-from resolvers.notes.write import add_segments
+from resolvers.notes.write import insert_segments
 from resolvers.recordings.stages import end_stage, lock_note
 from resolvers.recordings.upload import max_bytes
 from resolvers.recordings.upload_urls import storage_name
@@ -40,7 +40,7 @@ async def transcribe(ctx: Context, job: Record) -> None:
         offset = note.total_duration_sec if count else 0.0
         segments = await asyncio.to_thread(lambda: list(to_segments(transcription, offset)))
         remaining = MAX_SEGMENTS - count
-        await add_segments(tx, note, segments[:remaining], position)
+        await insert_segments(tx, note, segments[:remaining], position)
         language = mended(transcription.language or "")[:MAX_LANGUAGE_CHARACTERS]
         note_values = {
             "status": NoteStatus.SUMMARIZING,

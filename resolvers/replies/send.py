@@ -14,7 +14,7 @@ from models.base import Record, new_id
 from models.conversation import MessageDraft, MessageRole, MessageState
 from resolvers.auth import access
 from resolvers.auth.access import Right
-from resolvers.conversations.conversations import tell
+from resolvers.conversations.conversations import publish_conversation_event
 from resolvers.core.context import Context
 from resolvers.core.database import Transaction
 from resolvers.core.errors import ErrorCode, Problem, bad_input
@@ -101,8 +101,8 @@ async def _store(tx: Transaction, conversation: Record, request: ReplyRequest) -
     reply = await _insert(tx, conversation, _reply(request))
     used = change_rows(Conversation).where(col(Conversation.id) == conversation.id).values(updated_at=func.now())
     await tx.execute(used)
-    await tell(ctx, tx, conversation, EventType.MESSAGE_CREATED, message=user_message.id)
-    await tell(ctx, tx, conversation, EventType.REPLY_STARTED, message=reply.id)
+    await publish_conversation_event(ctx, tx, conversation, EventType.MESSAGE_CREATED, message=user_message.id)
+    await publish_conversation_event(ctx, tx, conversation, EventType.REPLY_STARTED, message=reply.id)
     return SentMessage(user_message, reply)
 
 

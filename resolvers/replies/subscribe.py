@@ -12,7 +12,7 @@ from models import Message
 from models.base import Record, as_id
 from models.conversation import MessageRole, MessageState
 from resolvers.auth import access
-from resolvers.conversations.suggestions import of_messages
+from resolvers.conversations.suggestions import find_suggestions_of_messages
 from resolvers.core import cursors
 from resolvers.core.context import Context
 from resolvers.core.errors import not_found
@@ -125,7 +125,7 @@ class _RemoteReply:
         """Returns the rest of a reply that the bus has no longer. Its terminal event has the whole text."""
         seen, suggestions = self._order.seen, []
         if seen == 0:
-            suggestions = (await of_messages(self._ctx, [self._message_id])).get(self._message_id, [])
+            suggestions = (await find_suggestions_of_messages(self._ctx, [self._message_id])).get(self._message_id, [])
         return list(_stored_events(self._row, self._message_id, seen, suggestions))
 
 

@@ -9,7 +9,7 @@ from sqlmodel import col
 
 from models import Conversation, EventType
 from models.base import Record, mended
-from resolvers.conversations.conversations import tell
+from resolvers.conversations.conversations import publish_conversation_event
 from resolvers.core.context import Context
 from resolvers.core.failures import report_failure
 from resolvers.core.ports.agents import ReplyRequest
@@ -48,7 +48,7 @@ async def _store(ctx: Context, conversation: Record, title: str) -> None:
         titled = change_rows(Conversation).where(*untitled).values(title=title, updated_at=func.now())
         row = (await tx.execute(titled.returning(Conversation))).one_or_none()
         if row is not None:
-            await tell(ctx, tx, row, EventType.CONVERSATION_UPDATED)
+            await publish_conversation_event(ctx, tx, row, EventType.CONVERSATION_UPDATED)
 
 
 async def _write_title(ctx: Context, request: ReplyRequest) -> str | None:

@@ -27,7 +27,7 @@ SHOWN: tuple[Any, ...] = tuple(
 """All but the digest."""
 
 
-async def all_keys(ctx: Context) -> Sequence[Record]:
+async def list_api_keys(ctx: Context) -> Sequence[Record]:
     """The keys of the viewer's workspace, newest first; the revoked ones too."""
     viewer = ctx.viewer
     access.require_scope(viewer, "users")
@@ -37,7 +37,7 @@ async def all_keys(ctx: Context) -> Sequence[Record]:
         return (await tx.execute(query.order_by(col(ApiKey.created_at).desc(), col(ApiKey.id).desc()))).all()
 
 
-async def create(ctx: Context, draft: ApiKeyDraft) -> tuple[Record, str]:
+async def create_api_key(ctx: Context, draft: ApiKeyDraft) -> tuple[Record, str]:
     """A new key of the viewer's workspace, and its text, which is told this once.
 
     Raises BAD_USER_INPUT for an unknown scope, INSUFFICIENT_SCOPE to a key that has less than what it asks for,
@@ -66,7 +66,7 @@ def _check_covered(viewer: Viewer, scopes: Sequence[str] | None) -> None:
         raise Problem(ErrorCode.INSUFFICIENT_SCOPE, "A key can't make another with more scopes than its own.", "scopes")
 
 
-async def revoke(ctx: Context, key_id: UUID) -> Record:
+async def revoke_api_key(ctx: Context, key_id: UUID) -> Record:
     """Ends a key at once and for good; to do it again is no change. A key may revoke itself, whatever its scopes."""
     viewer = ctx.viewer
     if key_id != viewer.api_key_id:
@@ -78,12 +78,12 @@ async def revoke(ctx: Context, key_id: UUID) -> Record:
         return (await tx.execute(revoked.returning(*SHOWN))).one()
 
 
-async def find(ctx: Context, ids: Iterable[UUID]) -> Mapping[UUID, Record]:
+async def find_api_keys(ctx: Context, ids: Iterable[UUID]) -> Mapping[UUID, Record]:
     """Those of the keys whose workspace the viewer governs, by id."""
     return await _by_id(ctx, ids, roles.is_admin(ctx.viewer, col(ApiKey.workspace_id)))
 
 
-async def actors(ctx: Context, ids: Iterable[UUID]) -> Mapping[UUID, Record]:
+async def find_acting_api_keys(ctx: Context, ids: Iterable[UUID]) -> Mapping[UUID, Record]:
     """The keys behind ids that were read before, as everybody in their workspace may see them."""
     return await _by_id(ctx, ids, col(ApiKey.workspace_id) == ctx.viewer.workspace_id)
 

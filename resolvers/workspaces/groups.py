@@ -24,7 +24,7 @@ MAX_GROUPS = 1_000
 """Groups of a workspace."""
 
 
-async def create(ctx: Context, draft: GroupDraft, key: str | None = None) -> Record:
+async def create_group(ctx: Context, draft: GroupDraft, key: str | None = None) -> Record:
     """Makes a group in the viewer's workspace; with an idempotency key only once.
 
     Raises ALREADY_EXISTS for a name that is taken, UNPROCESSABLE beyond MAX_GROUPS.
@@ -58,7 +58,7 @@ async def _check_name(tx: Transaction, workspace_id: UUID, group_id: UUID, name:
         raise Problem(ErrorCode.ALREADY_EXISTS, "The workspace has a group of this name already.", "name")
 
 
-async def update(ctx: Context, group_id: UUID, change: GroupChange) -> Record:
+async def update_group(ctx: Context, group_id: UUID, change: GroupChange) -> Record:
     """Changes the fields that were sent; none is no change."""
     viewer = ctx.viewer
     access.require_scope(viewer, "users", write=True)
@@ -75,7 +75,7 @@ async def update(ctx: Context, group_id: UUID, change: GroupChange) -> Record:
         return (await tx.execute(changed)).one_or_none() or await roles.require_row(tx, viewer, Group, group_id)
 
 
-async def delete(ctx: Context, group_id: UUID) -> None:
+async def delete_group(ctx: Context, group_id: UUID) -> None:
     """Deletes the group; its members stay members of the workspace."""
     access.require_scope(ctx.viewer, "users", write=True)
     async with ctx.transaction() as tx:
@@ -83,7 +83,7 @@ async def delete(ctx: Context, group_id: UUID) -> None:
         await tx.execute(remove(Group).where(col(Group.id) == group_id))
 
 
-async def find(ctx: Context, ids: Iterable[UUID]) -> Mapping[UUID, Record]:
+async def find_groups(ctx: Context, ids: Iterable[UUID]) -> Mapping[UUID, Record]:
     """Those of the groups that are in the viewer's workspaces, by id."""
     query = select(Group).where(
         col(Group.id).in_(list(ids)), access.in_own_workspace(ctx.viewer, col(Group.workspace_id))
@@ -92,7 +92,7 @@ async def find(ctx: Context, ids: Iterable[UUID]) -> Mapping[UUID, Record]:
         return {row.id: row for row in await tx.execute(query)}
 
 
-async def of_workspaces(ctx: Context, workspace_ids: Iterable[UUID]) -> Mapping[UUID, list[Record]]:
+async def find_groups_of_workspaces(ctx: Context, workspace_ids: Iterable[UUID]) -> Mapping[UUID, list[Record]]:
     """The groups of those of the workspaces that the viewer is in, by workspace, in the order of their names."""
     access.require_scope(ctx.viewer, "users")
     mine = access.in_own_workspace(ctx.viewer, col(Group.workspace_id))
@@ -100,7 +100,7 @@ async def of_workspaces(ctx: Context, workspace_ids: Iterable[UUID]) -> Mapping[
     return await _grouped(ctx, query.order_by(col(Group.name), col(Group.id)), "workspace_id")
 
 
-async def sizes(ctx: Context, ids: Iterable[UUID]) -> Mapping[UUID, int]:
+async def count_group_members(ctx: Context, ids: Iterable[UUID]) -> Mapping[UUID, int]:
     """How many members the groups have, which were read before; not told where it is none."""
     query = select(col(GroupMember.group_id), func.count().label("size")).where(
         col(GroupMember.group_id).in_(list(ids))
@@ -109,12 +109,12 @@ async def sizes(ctx: Context, ids: Iterable[UUID]) -> Mapping[UUID, int]:
         return {row.group_id: row.size for row in await tx.execute(query.group_by(col(GroupMember.group_id)))}
 
 
-async def of_members(ctx: Context, member_ids: Iterable[UUID]) -> Mapping[UUID, list[Record]]:
+async def find_groups_of_members(ctx: Context, member_ids: Iterable[UUID]) -> Mapping[UUID, list[Record]]:
     """The groups of members that were read before, by member, in the order of their names."""
     return await _held_by(ctx, GroupMember, "member_id", member_ids)
 
 
-async def of_invites(ctx: Context, invite_ids: Iterable[UUID]) -> Mapping[UUID, list[Record]]:
+async def find_groups_of_invites(ctx: Context, invite_ids: Iterable[UUID]) -> Mapping[UUID, list[Record]]:
     """The same of invites."""
     return await _held_by(ctx, InviteGroup, "invite_id", invite_ids)
 
@@ -134,7 +134,7 @@ async def _grouped(ctx: Context, query: Select[Any], key: str) -> Mapping[UUID, 
     return groups
 
 
-async def kept(tx: Transaction, workspace_id: UUID, ids: Sequence[UUID]) -> set[UUID]:
+async def lock_groups(tx: Transaction, workspace_id: UUID, ids: Sequence[UUID]) -> set[UUID]:
     """The groups by these ids, which stay until the end of the transaction. Raises UNPROCESSABLE for an unknown one.
 
     Call it before any other row of theirs is touched: whoever deletes a group takes the group first too.

@@ -43,7 +43,7 @@ def _pending(workspace_id: Any) -> Select[Any]:
     return select(Invite).where(col(Invite.workspace_id) == workspace_id, OPEN)
 
 
-async def pages(ctx: Context, workspace_ids: Sequence[UUID], window: PageArguments) -> Pages:
+async def list_invites(ctx: Context, workspace_ids: Sequence[UUID], window: PageArguments) -> Pages:
     """A page of the open invites of each of the workspaces, newest first. FORBIDDEN where the viewer is no admin."""
     access.require_scope(ctx.viewer, "users")
     return await read_pages(
@@ -51,7 +51,7 @@ async def pages(ctx: Context, workspace_ids: Sequence[UUID], window: PageArgumen
     )
 
 
-async def window(ctx: Context, limit: int, offset: int) -> tuple[Sequence[Record], bool]:
+async def list_invites_by_offset(ctx: Context, limit: int, offset: int) -> tuple[Sequence[Record], bool]:
     """A page of the viewer's workspace by offset, and whether it is the last."""
     access.require_scope(ctx.viewer, "users")
     check_limit_and_offset(limit, offset)
@@ -62,7 +62,7 @@ async def window(ctx: Context, limit: int, offset: int) -> tuple[Sequence[Record
     return found[:limit], len(found) <= limit
 
 
-async def find(ctx: Context, ids: Iterable[UUID]) -> Mapping[UUID, Record]:
+async def find_invites(ctx: Context, ids: Iterable[UUID]) -> Mapping[UUID, Record]:
     """Those of the invites that are open and in workspaces whose admin the viewer is, by id."""
     query = select(Invite).where(
         col(Invite.id).in_(list(ids)), OPEN, roles.is_admin(ctx.viewer, col(Invite.workspace_id))
@@ -71,7 +71,7 @@ async def find(ctx: Context, ids: Iterable[UUID]) -> Mapping[UUID, Record]:
         return {row.id: row for row in await tx.execute(query)}
 
 
-async def create(ctx: Context, draft: InviteDraft, key: str | None = None) -> Record:
+async def create_invite(ctx: Context, draft: InviteDraft, key: str | None = None) -> Record:
     """Invites into the viewer's workspace; with an idempotency key only once.
 
     Raises ALREADY_EXISTS where the address has an open invite, UNPROCESSABLE for a domain that is not allowed, for
@@ -93,7 +93,7 @@ async def create(ctx: Context, draft: InviteDraft, key: str | None = None) -> Re
 
 
 async def _create(tx: Transaction, draft: InviteDraft, values: dict[str, Any]) -> Record:
-    wanted = await groups.kept(tx, values["workspace_id"], draft.group_ids)
+    wanted = await groups.lock_groups(tx, values["workspace_id"], draft.group_ids)
     row = None
     while row is None:  # once in 10^12: a code that somebody else has
         values |= {"code": new_code(), "expires_at": func.now() + LIFETIME}
@@ -132,7 +132,7 @@ def allowed(email: str | None, domains: Sequence[str]) -> bool:
     return not domains or domain in {one.lower() for one in domains}
 
 
-async def delete(ctx: Context, invite_id: UUID) -> None:
+async def delete_invite(ctx: Context, invite_id: UUID) -> None:
     """Withdraws an open invite."""
     access.require_scope(ctx.viewer, "users", write=True)
     async with ctx.transaction() as tx:
@@ -142,7 +142,7 @@ async def delete(ctx: Context, invite_id: UUID) -> None:
             raise not_found("Invite", invite_id)
 
 
-async def accept(ctx: Context, draft: AcceptDraft) -> Record:
+async def accept_invite(ctx: Context, draft: AcceptDraft) -> Record:
     """Makes the viewer a member of the invite's workspace; whoever is one already stays as they are.
 
     No gate of `access` or `roles`: who comes with a code is an outsider still, and the code is what lets them in.
@@ -190,6 +190,6 @@ async def _join(tx: Transaction, invite: Record, user_id: UUID) -> None:
     given = given.where(col(InviteGroup.invite_id) == invite.id).order_by(col(Group.id))
     # Held, so that a group that is deleted at this moment is left out.
     held = await tx.execute(given.with_for_update(of=Group, read=True, key_share=True))
-    await members.enrol(tx, invite.workspace_id, member_id, held.scalars())
+    await members.add_to_groups(tx, invite.workspace_id, member_id, held.scalars())
     if not invite.is_url_invite:
         await tx.execute(remove(Invite).where(col(Invite.id) == invite.id))

@@ -37,7 +37,9 @@ def _matching(workspace_id: Any, wanted: MemberFilter) -> ColumnElement[bool]:
     return and_(condition, or_(*named))
 
 
-async def pages(ctx: Context, workspace_ids: Sequence[UUID], window: PageArguments, filters: MemberFilter) -> Pages:
+async def list_members(
+    ctx: Context, workspace_ids: Sequence[UUID], window: PageArguments, filters: MemberFilter
+) -> Pages:
     """A page of the members of each of the workspaces, first joined first."""
     access.require_scope(ctx.viewer, "users")
     parents = roles.workspace_parents(ctx.viewer, workspace_ids)
@@ -46,7 +48,9 @@ async def pages(ctx: Context, workspace_ids: Sequence[UUID], window: PageArgumen
     )
 
 
-async def window(ctx: Context, limit: int, offset: int, wanted: MemberFilter) -> tuple[Sequence[Record], bool]:
+async def list_members_by_offset(
+    ctx: Context, limit: int, offset: int, wanted: MemberFilter
+) -> tuple[Sequence[Record], bool]:
     """A page of the viewer's workspace by offset, and whether it is the last."""
     access.require_scope(ctx.viewer, "users")
     check_limit_and_offset(limit, offset)
@@ -57,14 +61,14 @@ async def window(ctx: Context, limit: int, offset: int, wanted: MemberFilter) ->
     return found[:limit], len(found) <= limit
 
 
-async def get(ctx: Context, member_id: UUID) -> Record:
-    found = (await find(ctx, [member_id])).get(member_id)
+async def get_member(ctx: Context, member_id: UUID) -> Record:
+    found = (await find_members(ctx, [member_id])).get(member_id)
     if found is None:
         raise not_found("Member", member_id)
     return found
 
 
-async def find(ctx: Context, ids: Iterable[UUID]) -> Mapping[UUID, Record]:
+async def find_members(ctx: Context, ids: Iterable[UUID]) -> Mapping[UUID, Record]:
     """Those of the members that are in the viewer's workspaces, by id."""
     access.require_scope(ctx.viewer, "users")
     query = SHOWN.where(col(Member.id).in_(list(ids)), access.in_own_workspace(ctx.viewer, col(Member.workspace_id)))
@@ -72,7 +76,7 @@ async def find(ctx: Context, ids: Iterable[UUID]) -> Mapping[UUID, Record]:
         return {row.id: row for row in await tx.execute(query)}
 
 
-async def update(ctx: Context, member_id: UUID, change: MemberChange) -> Record:
+async def update_member(ctx: Context, member_id: UUID, change: MemberChange) -> Record:
     """Changes the role and the groups, whichever were sent.
 
     Raises CONFLICT for the demotion of the last admin, UNPROCESSABLE for a group that is not there.
@@ -94,7 +98,7 @@ async def update(ctx: Context, member_id: UUID, change: MemberChange) -> Record:
     return row
 
 
-async def remove(ctx: Context, member_id: UUID) -> None:
+async def remove_member(ctx: Context, member_id: UUID) -> None:
     """Removes a member, whose notes stay; everybody may remove themself. Raises CONFLICT for the last admin."""
     viewer = ctx.viewer
     access.require_scope(viewer, "users", write=True)
@@ -117,13 +121,13 @@ async def _keep_an_admin(tx: Transaction, member: Record) -> None:
 
 
 async def _regroup(tx: Transaction, member: Record, group_ids: Sequence[UUID]) -> None:
-    wanted = await groups.kept(tx, member.workspace_id, group_ids)
+    wanted = await groups.lock_groups(tx, member.workspace_id, group_ids)
     left = and_(col(GroupMember.member_id) == member.id, col(GroupMember.group_id).not_in(wanted))
     await tx.execute(remove_rows(GroupMember).where(left))
-    await enrol(tx, member.workspace_id, member.id, wanted)
+    await add_to_groups(tx, member.workspace_id, member.id, wanted)
 
 
-async def enrol(tx: Transaction, workspace_id: UUID, member_id: UUID, group_ids: Iterable[UUID]) -> None:
+async def add_to_groups(tx: Transaction, workspace_id: UUID, member_id: UUID, group_ids: Iterable[UUID]) -> None:
     """Puts a member into groups that were found before."""
     place = {"workspace_id": workspace_id, "member_id": member_id}
     rows = [{**place, "group_id": group_id} for group_id in group_ids]

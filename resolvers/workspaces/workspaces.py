@@ -18,16 +18,16 @@ from resolvers.core.errors import not_found
 DEFAULT_SETTINGS = {"default_language": "en", "brand_color": "#111827", "enable_transcript_sharing": True}
 
 
-async def get(ctx: Context, workspace_id: UUID | None = None) -> Record:
+async def get_workspace(ctx: Context, workspace_id: UUID | None = None) -> Record:
     """A workspace of the viewer's; without an id the one they are in. Raises NOT_FOUND."""
     wanted = ctx.viewer.workspace_id if workspace_id is None else workspace_id
-    for row in await mine(ctx):
+    for row in await list_own_workspaces(ctx):
         if row.id == wanted:
             return row
     raise not_found("Workspace", wanted)
 
 
-async def mine(ctx: Context) -> Sequence[Record]:
+async def list_own_workspaces(ctx: Context) -> Sequence[Record]:
     """All workspaces of the viewer, first joined first; for a key its one."""
     viewer = ctx.viewer
     if viewer.api_key_id is not None:
@@ -43,7 +43,7 @@ async def mine(ctx: Context) -> Sequence[Record]:
         return (await tx.execute(query)).all()
 
 
-async def update(ctx: Context, change: WorkspaceChange) -> Record:
+async def update_workspace(ctx: Context, change: WorkspaceChange) -> Record:
     """Changes what was sent of the viewer's workspace, of its settings too. Raises FORBIDDEN to all but its admins."""
     viewer = ctx.viewer
     access.require_scope(viewer, "users", write=True)
@@ -58,12 +58,12 @@ async def update(ctx: Context, change: WorkspaceChange) -> Record:
         return (await tx.execute(select(Workspace).where(col(Workspace.id) == viewer.workspace_id))).one()
 
 
-def settings(row: Record) -> dict[str, Any]:
+def read_settings(row: Record) -> dict[str, Any]:
     """The settings of a workspace; those that nobody has chosen have their defaults."""
     return {**DEFAULT_SETTINGS, **row.settings}
 
 
-async def users(ctx: Context, ids: Iterable[UUID]) -> Mapping[UUID, Record]:
+async def find_users(ctx: Context, ids: Iterable[UUID]) -> Mapping[UUID, Record]:
     """The people behind ids that were read before. Only colleagues, and they themselves, see their address."""
     viewer = ctx.viewer
     colleague = exists().where(

@@ -61,7 +61,7 @@ class ApiKeyQuery:
     @strawberry.field(graphql_type=list[ApiKey], description="Newest first, including revoked keys.")
     @staticmethod
     async def api_keys(info: Info) -> Sequence[Record]:
-        return await api_keys.all_keys(info.context.ctx)
+        return await api_keys.list_api_keys(info.context.ctx)
 
 
 @strawberry.type
@@ -69,11 +69,11 @@ class ApiKeyMutation:
     @strawberry.mutation(graphql_type=CreatedApiKey)
     @staticmethod
     async def create_api_key(info: Info, input: CreateApiKeyInput) -> ApiKeyWithSecret:  # noqa: A002 (the contract's name)
-        return ApiKeyWithSecret(*await api_keys.create(info.context.ctx, to_draft(ApiKeyDraft, input)))
+        return ApiKeyWithSecret(*await api_keys.create_api_key(info.context.ctx, to_draft(ApiKeyDraft, input)))
 
     @strawberry.mutation(
         graphql_type=ApiKey, description="Takes effect at once and can't be undone. A key may revoke itself."
     )
     @staticmethod
     async def revoke_api_key(info: Info, id: strawberry.ID) -> Record:  # noqa: A002 (the contract's name)
-        return await api_keys.revoke(info.context.ctx, parse_id("ApiKey", id))
+        return await api_keys.revoke_api_key(info.context.ctx, parse_id("ApiKey", id))

@@ -12,7 +12,7 @@ import strawberry
 from models.base import as_id
 from resolvers.core.errors import ErrorCode, Problem, not_found
 from resolvers.core.pagination import Page
-from resolvers.nodes import Found
+from resolvers.nodes import NodeRow
 from schema.execution.request import Request
 
 Info = strawberry.Info[Request, None]
@@ -28,7 +28,7 @@ class Node:
         return True
 
     @classmethod
-    def resolve_type(cls, obj: Found, *_: object) -> str:
+    def resolve_type(cls, obj: NodeRow, *_: object) -> str:
         # A row does not know its table, so a row that is read by its id alone comes with the name of its type.
         return obj.type_name
 

@@ -159,7 +159,7 @@ class ConversationQuery:
     @strawberry.field(graphql_type=Conversation | None)
     @staticmethod
     async def conversation(info: Info, id: strawberry.ID) -> Record | None:  # noqa: A002 (the contract's name)
-        return await get_or_none(id, partial(conversations.get, info.context.ctx))
+        return await get_or_none(id, partial(conversations.get_conversation, info.context.ctx))
 
     @strawberry.field(graphql_type=list[Model], description="The language models that can answer. Needs no credential.")
     @staticmethod
@@ -178,7 +178,9 @@ class ConversationMutation:
     @strawberry.mutation(graphql_type=Conversation)
     @staticmethod
     async def create_conversation(info: Info, input: CreateConversationInput) -> Record:  # noqa: A002 (the contract's name)
-        return await conversations.create(info.context.ctx, to_draft(ConversationDraft, input), idempotency_key(input))
+        return await conversations.create_conversation(
+            info.context.ctx, to_draft(ConversationDraft, input), idempotency_key(input)
+        )
 
     @strawberry.mutation(graphql_type=Conversation)
     @staticmethod
@@ -188,17 +190,17 @@ class ConversationMutation:
         input: UpdateConversationInput,  # noqa: A002 (the contract's name)
     ) -> Record:
         title = to_draft(ConversationRename, input).title
-        return await conversations.rename(info.context.ctx, parse_id("Conversation", id), title)
+        return await conversations.rename_conversation(info.context.ctx, parse_id("Conversation", id), title)
 
     @strawberry.mutation(graphql_type=Conversation)
     @staticmethod
     async def touch_conversation(info: Info, id: strawberry.ID) -> Record:  # noqa: A002 (the contract's name)
-        return await conversations.touch(info.context.ctx, parse_id("Conversation", id))
+        return await conversations.touch_conversation(info.context.ctx, parse_id("Conversation", id))
 
     @strawberry.mutation
     @staticmethod
     async def delete_conversation(info: Info, id: strawberry.ID) -> strawberry.ID:  # noqa: A002 (the contract's name)
-        await conversations.delete(info.context.ctx, parse_id("Conversation", id))
+        await conversations.delete_conversation(info.context.ctx, parse_id("Conversation", id))
         return id
 
     @strawberry.mutation(

@@ -59,16 +59,16 @@ class FolderMutation:
     @strawberry.mutation(graphql_type=Folder)
     @staticmethod
     async def create_folder(info: Info, input: CreateFolderInput) -> Record:  # noqa: A002 (the contract's name)
-        return await folders.create(info.context.ctx, to_draft(FolderDraft, input))
+        return await folders.create_folder(info.context.ctx, to_draft(FolderDraft, input))
 
     @strawberry.mutation(graphql_type=Folder)
     @staticmethod
     async def update_folder(info: Info, id: strawberry.ID, input: UpdateFolderInput) -> Record:  # noqa: A002 (the contract's name)
         change = to_draft(FolderChange, input, keep_nulls=True)
-        return await folders.update(info.context.ctx, parse_id("Folder", id), change)
+        return await folders.update_folder(info.context.ctx, parse_id("Folder", id), change)
 
     @strawberry.mutation(description="Deletes the folder. Its notes and folders move to its parent.")
     @staticmethod
     async def delete_folder(info: Info, id: strawberry.ID) -> strawberry.ID:  # noqa: A002 (the contract's name)
-        await folders.delete(info.context.ctx, parse_id("Folder", id))
+        await folders.delete_folder(info.context.ctx, parse_id("Folder", id))
         return id

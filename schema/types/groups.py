@@ -43,17 +43,17 @@ class GroupMutation:
     @strawberry.mutation(graphql_type=Group)
     @staticmethod
     async def create_group(info: Info, input: CreateGroupInput) -> Record:  # noqa: A002 (the contract's name)
-        return await groups.create(info.context.ctx, to_draft(GroupDraft, input))
+        return await groups.create_group(info.context.ctx, to_draft(GroupDraft, input))
 
     @strawberry.mutation(graphql_type=Group)
     @staticmethod
     async def update_group(info: Info, id: strawberry.ID, input: UpdateGroupInput) -> Record:  # noqa: A002 (the contract's names)
-        return await groups.update(
+        return await groups.update_group(
             info.context.ctx, parse_id("Group", id), to_draft(GroupChange, input, keep_nulls=True)
         )
 
     @strawberry.mutation
     @staticmethod
     async def delete_group(info: Info, id: strawberry.ID) -> strawberry.ID:  # noqa: A002 (the contract's name)
-        await groups.delete(info.context.ctx, parse_id("Group", id))
+        await groups.delete_group(info.context.ctx, parse_id("Group", id))
         return id

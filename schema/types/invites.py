@@ -47,12 +47,12 @@ class InviteMutation:
     @strawberry.mutation(graphql_type=Invite)
     @staticmethod
     async def create_invite(info: Info, input: CreateInviteInput) -> Record:  # noqa: A002 (the contract's name)
-        return await invites.create(info.context.ctx, to_draft(InviteDraft, input))
+        return await invites.create_invite(info.context.ctx, to_draft(InviteDraft, input))
 
     @strawberry.mutation
     @staticmethod
     async def delete_invite(info: Info, id: strawberry.ID) -> strawberry.ID:  # noqa: A002 (the contract's name)
-        await invites.delete(info.context.ctx, parse_id("Invite", id))
+        await invites.delete_invite(info.context.ctx, parse_id("Invite", id))
         return id
 
     @strawberry.mutation(
@@ -62,4 +62,4 @@ class InviteMutation:
     )
     @staticmethod
     async def accept_invite(info: Info, code: str) -> Record:
-        return await invites.accept(info.context.ctx, parse_draft(AcceptDraft, {"code": code}))
+        return await invites.accept_invite(info.context.ctx, parse_draft(AcceptDraft, {"code": code}))

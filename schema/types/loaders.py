@@ -64,17 +64,17 @@ class Loaders:
     @cached_property
     def transcripts(self) -> DataLoader[tuple[UUID, tuple[PageArguments, TranscriptFilter]], Page]:
         """By note."""
-        return self._pages(notes.transcripts)
+        return self._pages(notes.list_transcripts)
 
     @cached_property
     def conversations(self) -> DataLoader[tuple[UUID, tuple[PageArguments]], Page]:
         """By note."""
-        return self._pages(conversations.pages)
+        return self._pages(conversations.list_conversations)
 
     @cached_property
     def messages(self) -> DataLoader[tuple[UUID, tuple[PageArguments]], Page]:
         """By conversation."""
-        return self._pages(conversations.message_pages)
+        return self._pages(conversations.list_messages)
 
     @cached_property
     def deliveries(self) -> DataLoader[tuple[UUID, tuple[PageArguments, frozenset[str]]], Page]:
@@ -84,48 +84,48 @@ class Loaders:
     @cached_property
     def members(self) -> DataLoader[tuple[UUID, tuple[PageArguments, MemberFilter]], Page]:
         """By workspace."""
-        return self._pages(members.pages)
+        return self._pages(members.list_members)
 
     @cached_property
     def invites(self) -> DataLoader[tuple[UUID, tuple[PageArguments]], Page]:
         """By workspace."""
-        return self._pages(invites.pages)
+        return self._pages(invites.list_invites)
 
     @cached_property
     def note(self) -> DataLoader[UUID, Record | None]:
-        return self._by(notes.find, None)
+        return self._by(notes.find_notes, None)
 
     @cached_property
     def tags(self) -> DataLoader[UUID, list[Record]]:
-        return self._by(notes.tags_of, [])
+        return self._by(notes.find_tags_of_notes, [])
 
     @cached_property
     def folder(self) -> DataLoader[UUID, Record | None]:
-        return self._by(folders.find, None)
+        return self._by(folders.find_folders, None)
 
     @cached_property
     def shares(self) -> DataLoader[UUID, list[UUID]]:
-        return self._by(notes.shares_of, [])
+        return self._by(notes.find_shares, [])
 
     @cached_property
     def workspace_tags(self) -> DataLoader[UUID, list[Record]]:
-        return self._by(tags.of_workspaces, [])
+        return self._by(tags.find_tags_of_workspaces, [])
 
     @cached_property
     def workspace_folders(self) -> DataLoader[UUID, list[Record]]:
-        return self._by(folders.of_workspaces, [])
+        return self._by(folders.find_folders_of_workspaces, [])
 
     @cached_property
     def user(self) -> DataLoader[UUID, Record | None]:
-        return self._by(workspaces.users, None)
+        return self._by(workspaces.find_users, None)
 
     @cached_property
     def api_key(self) -> DataLoader[UUID, Record | None]:
-        return self._by(api_keys.actors, None)
+        return self._by(api_keys.find_acting_api_keys, None)
 
     @cached_property
     def conversation(self) -> DataLoader[UUID, Record | None]:
-        return self._by(conversations.find, None)
+        return self._by(conversations.find_conversations, None)
 
     @cached_property
     def message(self) -> DataLoader[UUID, Record | None]:
@@ -133,34 +133,34 @@ class Loaders:
 
     @cached_property
     def active_reply(self) -> DataLoader[UUID, Record | None]:
-        return self._by(conversations.active_replies, None)
+        return self._by(conversations.find_active_replies, None)
 
     @cached_property
     def suggestion(self) -> DataLoader[UUID, Record | None]:
-        return self._by(suggestions.find, None)
+        return self._by(suggestions.find_suggestions, None)
 
     @cached_property
     def suggestions(self) -> DataLoader[tuple[UUID, SuggestionStatus | None], list[Record]]:
         """By conversation and status."""
-        return self._by(suggestions.of_conversations, [])
+        return self._by(suggestions.find_suggestions_of_conversations, [])
 
     @cached_property
     def suggestions_of_message(self) -> DataLoader[UUID, list[Record]]:
-        return self._by(suggestions.of_messages, [])
+        return self._by(suggestions.find_suggestions_of_messages, [])
 
     @cached_property
     def groups(self) -> DataLoader[UUID, list[Record]]:
         """By workspace."""
-        return self._by(groups.of_workspaces, [])
+        return self._by(groups.find_groups_of_workspaces, [])
 
     @cached_property
     def groups_of_member(self) -> DataLoader[UUID, list[Record]]:
-        return self._by(groups.of_members, [])
+        return self._by(groups.find_groups_of_members, [])
 
     @cached_property
     def groups_of_invite(self) -> DataLoader[UUID, list[Record]]:
-        return self._by(groups.of_invites, [])
+        return self._by(groups.find_groups_of_invites, [])
 
     @cached_property
     def group_size(self) -> DataLoader[UUID, int]:
-        return self._by(groups.sizes, 0)
+        return self._by(groups.count_group_members, 0)

@@ -45,12 +45,12 @@ class MemberMutation:
     @strawberry.mutation(graphql_type=Member, description="Refused with CONFLICT if it would demote the last admin.")
     @staticmethod
     async def update_member(info: Info, id: strawberry.ID, input: UpdateMemberInput) -> Record:  # noqa: A002 (the contract's names)
-        return await members.update(
+        return await members.update_member(
             info.context.ctx, parse_id("Member", id), to_draft(MemberChange, input, keep_nulls=True)
         )
 
     @strawberry.mutation(description="Members may remove themselves. Removing the last admin is refused with CONFLICT.")
     @staticmethod
     async def remove_member(info: Info, id: strawberry.ID) -> strawberry.ID:  # noqa: A002 (the contract's name)
-        await members.remove(info.context.ctx, parse_id("Member", id))
+        await members.remove_member(info.context.ctx, parse_id("Member", id))
         return id

@@ -215,7 +215,7 @@ class NoteQuery:
     @strawberry.field(graphql_type=Note | None)
     @staticmethod
     async def note(info: Info, id: strawberry.ID) -> Record | None:  # noqa: A002 (the contract's name)
-        return await get_or_none(id, lambda note_id: notes.get(info.context.ctx, note_id, columns(info)))
+        return await get_or_none(id, lambda note_id: notes.get_note(info.context.ctx, note_id, columns(info)))
 
     @strawberry.field(graphql_type=Connection[Note], description="The notes of the viewer's workspace.")
     @staticmethod
@@ -228,7 +228,7 @@ class NoteQuery:
         filter: NoteFilter | None = None,  # noqa: A002 (the contract's name)
         order_by: NoteOrder | None = None,
     ) -> Page:
-        return await notes.page(
+        return await notes.list_notes(
             info.context.ctx,
             PageArguments(first, after, last, before),
             filter_draft(filter),
@@ -242,7 +242,7 @@ class NoteMutation:
     @strawberry.mutation(graphql_type=Note)
     @staticmethod
     async def create_note(info: Info, input: CreateNoteInput) -> Record:  # noqa: A002 (the contract's name)
-        return await notes.create(info.context.ctx, to_draft(NoteDraft, input), idempotency_key(input))
+        return await notes.create_note(info.context.ctx, to_draft(NoteDraft, input), idempotency_key(input))
 
     @strawberry.mutation(
         graphql_type=Note, description="Refused with STALE_REVISION if the note's revision is no longer `ifRevision`."
@@ -255,12 +255,12 @@ class NoteMutation:
         if_revision: int | None = None,
     ) -> Record:
         change = to_draft(NoteChange, input, keep_nulls=True)
-        return await notes.update(info.context.ctx, parse_id("Note", id), change, if_revision)
+        return await notes.update_note(info.context.ctx, parse_id("Note", id), change, if_revision)
 
     @strawberry.mutation
     @staticmethod
     async def delete_note(info: Info, id: strawberry.ID) -> strawberry.ID:  # noqa: A002 (the contract's name)
-        await notes.delete(info.context.ctx, parse_id("Note", id))
+        await notes.delete_note(info.context.ctx, parse_id("Note", id))
         return id
 
     @strawberry.mutation(graphql_type=Note)

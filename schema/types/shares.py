@@ -15,9 +15,9 @@ class ShareMutation:
     )
     @staticmethod
     async def share_note(info: Info, note_id: strawberry.ID, user_id: strawberry.ID) -> Record:
-        return await notes.share(info.context.ctx, parse_id("Note", note_id), as_id(user_id))
+        return await notes.share_note(info.context.ctx, parse_id("Note", note_id), as_id(user_id))
 
     @strawberry.mutation(graphql_type=Note, description="Removes a share. Without a share nothing changes.")
     @staticmethod
     async def unshare_note(info: Info, note_id: strawberry.ID, user_id: strawberry.ID) -> Record:
-        return await notes.unshare(info.context.ctx, parse_id("Note", note_id), as_id(user_id))
+        return await notes.unshare_note(info.context.ctx, parse_id("Note", note_id), as_id(user_id))

@@ -63,7 +63,7 @@ class SuggestionMutation:
     )
     @staticmethod
     async def create_suggestion(info: Info, input: CreateSuggestionInput) -> Record:  # noqa: A002 (the contract's name)
-        return await suggestions.create(info.context.ctx, to_draft(SuggestionDraft, input))
+        return await suggestions.create_suggestion(info.context.ctx, to_draft(SuggestionDraft, input))
 
     @strawberry.mutation(
         graphql_type=Suggestion,
@@ -75,4 +75,4 @@ class SuggestionMutation:
         id: strawberry.ID,  # noqa: A002 (the contract's name)
         status: SuggestionStatus,
     ) -> Record:
-        return await suggestions.set_status(info.context.ctx, parse_id("Suggestion", id), status)
+        return await suggestions.set_suggestion_status(info.context.ctx, parse_id("Suggestion", id), status)

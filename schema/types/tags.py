@@ -40,15 +40,15 @@ class TagMutation:
     )
     @staticmethod
     async def create_tag(info: Info, input: CreateTagInput) -> Record:  # noqa: A002 (the contract's name)
-        return await tags.create(info.context.ctx, to_draft(TagDraft, input))
+        return await tags.create_tag(info.context.ctx, to_draft(TagDraft, input))
 
     @strawberry.mutation(graphql_type=Tag)
     @staticmethod
     async def update_tag(info: Info, id: strawberry.ID, input: UpdateTagInput) -> Record:  # noqa: A002 (the contract's name)
-        return await tags.update(info.context.ctx, parse_id("Tag", id), to_draft(TagChange, input, keep_nulls=True))
+        return await tags.update_tag(info.context.ctx, parse_id("Tag", id), to_draft(TagChange, input, keep_nulls=True))
 
     @strawberry.mutation(description="Deletes the tag and removes it from its notes.")
     @staticmethod
     async def delete_tag(info: Info, id: strawberry.ID) -> strawberry.ID:  # noqa: A002 (the contract's name)
-        await tags.delete(info.context.ctx, parse_id("Tag", id))
+        await tags.delete_tag(info.context.ctx, parse_id("Tag", id))
         return id

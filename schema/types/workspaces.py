@@ -43,7 +43,7 @@ class Workspace(Node):
     @strawberry.field
     @staticmethod
     def settings(root: strawberry.Parent[Record]) -> WorkspaceSettings:
-        return WorkspaceSettings(**workspaces.settings(root))
+        return WorkspaceSettings(**workspaces.read_settings(root))
 
     @strawberry.field(graphql_type=list[Tag])
     @staticmethod
@@ -107,12 +107,12 @@ class Viewer:
     @strawberry.field(graphql_type=Workspace)
     @staticmethod
     async def workspace(info: Info) -> Record:
-        return await workspaces.get(info.context.ctx)
+        return await workspaces.get_workspace(info.context.ctx)
 
     @strawberry.field(graphql_type=list[Workspace], name="workspaces")
     @staticmethod
     async def all_workspaces(info: Info) -> Sequence[Record]:
-        return await workspaces.mine(info.context.ctx)
+        return await workspaces.list_own_workspaces(info.context.ctx)
 
     @strawberry.field
     @staticmethod
@@ -156,7 +156,9 @@ class WorkspaceQuery:
     @staticmethod
     async def workspace(info: Info, id: strawberry.ID | None = None) -> Record | None:  # noqa: A002 (the contract's name)
         ctx = info.context.ctx
-        return await (workspaces.get(ctx) if id is None else get_or_none(id, partial(workspaces.get, ctx)))
+        return await (
+            workspaces.get_workspace(ctx) if id is None else get_or_none(id, partial(workspaces.get_workspace, ctx))
+        )
 
 
 @strawberry.type
@@ -168,4 +170,4 @@ class WorkspaceMutation:
         if input.settings:
             # A null within the settings is refused too, and not taken for an absent field.
             change["settings"] = to_values(input.settings, keep_nulls=True)
-        return await workspaces.update(info.context.ctx, parse_draft(WorkspaceChange, change))
+        return await workspaces.update_workspace(info.context.ctx, parse_draft(WorkspaceChange, change))

@@ -61,11 +61,11 @@ async def make_place(ctx: Context) -> Place:
 
 
 async def write(ctx: Context, title: str = "A note", **fields: Any) -> Record:
-    return await notes.create(ctx, parse_draft(NoteDraft, {"title": title, **fields}))
+    return await notes.create_note(ctx, parse_draft(NoteDraft, {"title": title, **fields}))
 
 
 async def change(ctx: Context, note: Record, if_revision: int | None = None, **fields: Any) -> Record:
-    return await notes.update(ctx, note.id, parse_draft(NoteChange, fields), if_revision)
+    return await notes.update_note(ctx, note.id, parse_draft(NoteChange, fields), if_revision)
 
 
 async def append(ctx: Context, note: Record, *texts: str) -> Record:

@@ -149,7 +149,7 @@ async def test_a_deleted_note_is_the_last_of_its_events(place: Place) -> None:
         await subscriptions.subscribe_to_note(member, note.id, after=await last_cursor(place.ctx))
     ) as stream:
         await change(place.ctx, note, title="Changed")
-        await notes.delete(place.ctx, note.id)
+        await notes.delete_note(place.ctx, note.id)
         told = [(await soon(stream)) for _ in range(3)]
     assert [event and event.type for event in told] == [EventType.NOTE_UPDATED, EventType.NOTE_DELETED, None]
 
@@ -159,7 +159,7 @@ async def test_who_may_no_longer_read_the_note_hears_no_more_of_it(place: Place,
     stranger = (await make_place(place.ctx)).ctx
     note = await write(place.ctx)
     member, reads = await place.member(), stranger.viewer.user_id
-    await notes.share(place.ctx, note.id, reads)
+    await notes.share_note(place.ctx, note.id, reads)
     streams = [(await subscriptions.subscribe_to_note(stranger, note.id), ErrorCode.NOT_FOUND)]
     streams += [(await subscriptions.subscribe_to_note(member, note.id), ErrorCode.FORBIDDEN)]
     async with ends_with(*streams[0]), ends_with(*streams[1]):
@@ -178,7 +178,7 @@ async def test_who_lost_the_note_before_it_was_deleted(place: Place) -> None:
     after = await last_cursor(place.ctx)
     stream = await subscriptions.subscribe_to_note(member, note.id, after=after)
     await change(place.ctx, note, visibility=NoteVisibility.PRIVATE)
-    await notes.delete(place.ctx, note.id)
+    await notes.delete_note(place.ctx, note.id)
     async with ends_with(stream, ErrorCode.NOT_FOUND):
         pass
 

@@ -61,7 +61,7 @@ async def rows(ctx: Context, note: Record) -> Sequence[Record]:
 
 async def right(ctx: Context, note: Record) -> list[str]:
     """The texts of a note's chunks, each of which has its own vector and its place."""
-    stored, row = await rows(ctx, note), await notes.get(ctx, note.id)
+    stored, row = await rows(ctx, note), await notes.get_note(ctx, note.id)
     assert [chunk.chunk_index for chunk in stored] == list(range(row.chunk_count))
     for chunk in stored:
         np.testing.assert_allclose(chunk.embedding, vector(chunk.chunk_text), atol=1e-6)
@@ -87,7 +87,7 @@ async def test_one_changed_sentence_of_a_long_note(mine: Context, embedder: Fake
         sentences[place] = sentence()
         await change(mine, note, contentText=" ".join(sentences))
         assert 1 <= len(await embedded(mine, embedder)) <= 3
-        assert len(await right(mine, note)) == (await notes.get(mine, note.id)).chunk_count
+        assert len(await right(mine, note)) == (await notes.get_note(mine, note.id)).chunk_count
     # Saved as it is.
     await change(mine, note, contentText=" ".join(sentences))
     assert await embedded(mine, embedder) == []
@@ -150,7 +150,7 @@ async def test_a_note_whose_vectors_are_taken_is_deleted_meanwhile(mine: Context
     call = asyncio.create_task(indexing.index(flat, second.id, "\n\n".join([shared[0], own, shared[1]])))
     while not embedder.passages:
         await asyncio.sleep(0.01)
-    await notes.delete(flat, first.id)
+    await notes.delete_note(flat, first.id)
     embedder.held.set()
     assert (await call).chunks_embedded == 3
     assert embedder.passages[0] == own
@@ -230,7 +230,7 @@ async def test_a_long_note_keeps_its_lease(me: Context, embedder: FakeEmbedder) 
 
     class Slow(FakeEmbedder):
         async def embed_passages(self, texts: Sequence[str]) -> list[Vector | None]:
-            row = await notes.get(ctx, note.id)
+            row = await notes.get_note(ctx, note.id)
             seen.append((row.index_after - row.updated_at).total_seconds() > 60)
             # As if the time had passed.
             await set_columns(ctx, note, index_after=row.updated_at)

@@ -62,7 +62,7 @@ async def indexed_events(ctx: Context, note: Record) -> int:
 
 async def state(ctx: Context, note: Record) -> tuple[int, int, int, bool]:
     """Tickets taken and done, failures, whether it is put off."""
-    row = await notes.get(ctx, note.id)
+    row = await notes.get_note(ctx, note.id)
     return row.index_wanted, row.index_done, row.index_failures, row.index_after is not None
 
 
@@ -71,7 +71,7 @@ async def test_the_worker_indexes_a_new_note(mine: Context) -> None:
     note = await write(mine, "Title", **fields, transcripts=spoken("Hello.", "Bye."))
     assert await worker.index(mine) == 1
     assert await chunks(mine, note) == ["Title\n\nown", "sum", "better", "text", "Ann: Hello. Bye."]
-    stored = await notes.get(mine, note.id)
+    stored = await notes.get_note(mine, note.id)
     assert (stored.chunk_count, await embedder_of(mine, note), stored.indexed_at > note.created_at) == (5, "fake", True)
     # Indexing changes nothing that people see as a change.
     assert (stored.revision, stored.updated_at) == (note.revision, note.updated_at)
@@ -99,7 +99,7 @@ async def test_index_a_given_text(
     done = await indexing.index(small, note.id, content)
     assert (done.note_id, done.chunks_indexed, done.chunks_embedded) == (note.id, len(expected), len(expected))
     assert (await chunks(small, note), embedder.passages) == (expected, expected)
-    assert (await notes.get(small, note.id)).chunk_count == len(expected)
+    assert (await notes.get_note(small, note.id)).chunk_count == len(expected)
     # The worker leaves it so.
     assert await worker.index(small) == 0
 
@@ -152,7 +152,7 @@ async def test_after_forget_there_is_nothing_until_it_is_indexed_again(mine: Con
     await indexing.delete_chunks(mine, note.id)
     await indexing.delete_chunks(mine, note.id)
     assert (await found(mine, "text"), await chunks(mine, note), await worker.index(mine)) == ([], [], 0)
-    assert (await notes.get(mine, note.id)).chunk_count == 0
+    assert (await notes.get_note(mine, note.id)).chunk_count == 0
     await change(mine, note, summary="more")
     await worker.index(mine)
     assert await chunks(mine, note) == ["text\n\nmore"]
@@ -176,7 +176,7 @@ async def test_of_many_at_once_the_last_accepted_stays(me: Context, embedder: Fa
     contents = [f"content {number} " * (1 + 10 * (number % 4)) for number in range(20)]
     done = await asyncio.gather(*(indexing.index(ctx, note.id, content) for content in contents))
     assert len(done) == 20
-    stored = await notes.get(ctx, note.id)
+    stored = await notes.get_note(ctx, note.id)
     assert (stored.index_wanted, stored.index_done) == (21, 21)
     expected = split_into_chunks("", [SourceText(TextSource.CONTENT, accepted[21])], [], 64, 8)
     assert await chunks(ctx, note) == [chunk.text for chunk in expected]
@@ -214,7 +214,7 @@ async def test_a_note_deleted_meanwhile_is_not_found(mine: Context, embedder: Fa
     call = asyncio.create_task(indexing.index(mine, note.id, "text"))
     while not embedder.passages:
         await asyncio.sleep(0.01)
-    await notes.delete(mine, note.id)
+    await notes.delete_note(mine, note.id)
     embedder.held.set()
     with refused(ErrorCode.NOT_FOUND):
         await call
@@ -231,7 +231,7 @@ async def test_while_the_embedder_is_away_the_note_waits_and_stays_findable(
     for failures, least in ((1, 1), (2, 2), (3, 4), (4, 8)):
         before = datetime.now(UTC)
         assert await worker.index(mine) == 1
-        row = await notes.get(mine, note.id)
+        row = await notes.get_note(mine, note.id)
         assert (row.index_failures, await worker.index(mine)) == (failures, 0)
         assert least - 0.1 <= (row.index_after - before).total_seconds() <= least + 2
         await set_columns(mine, note, index_after=before)
@@ -260,7 +260,7 @@ async def test_how_long_a_note_is_put_off(
     embedder.failure = failure
     before = datetime.now(UTC)
     await worker.index(mine)
-    waits = ((await notes.get(mine, note.id)).index_after - before).total_seconds()
+    waits = ((await notes.get_note(mine, note.id)).index_after - before).total_seconds()
     assert least - 0.1 <= waits <= most
 
 
@@ -307,7 +307,7 @@ async def test_what_a_dead_worker_had_begun_is_taken_up_after_its_lease(mine: Co
     assert job.id == note.id
     # That worker is gone: nobody else takes the note before the lease ends, then somebody does.
     assert await indexing.claim(mine, 10) == []
-    lease = (await notes.get(mine, note.id)).index_after - datetime.now(UTC)
+    lease = (await notes.get_note(mine, note.id)).index_after - datetime.now(UTC)
     assert timedelta(seconds=110) < lease <= indexing.LEASE
     await set_columns(mine, note, index_after=datetime.now(UTC) - timedelta(seconds=1))
     assert await worker.index(mine) == 1

@@ -41,7 +41,7 @@ def rich(place: Place) -> Context:
 
 
 async def converse(ctx: Context, note: Record, *texts: str) -> Record:
-    talk = await conversations.create(ctx, ConversationDraft(note_id=note.id))
+    talk = await conversations.create_conversation(ctx, ConversationDraft(note_id=note.id))
     values = {"workspace_id": ctx.viewer.workspace_id, "conversation_id": talk.id, "state": MessageState.DONE}
     for content in texts:
         async with ctx.transaction() as tx:
@@ -90,7 +90,7 @@ async def test_every_kind_of_page_is_each_parents_own(me: Context) -> None:
     ids = [(await converse(me, note, *messages)).id for messages in texts]
 
     async def pages(window: PageArguments) -> list[Page]:
-        found = await conversations.message_pages(me, ids, window)
+        found = await conversations.list_messages(me, ids, window)
         assert list(found) == ids
         return [page for page in found.values() if isinstance(page, Page)]
 
@@ -133,14 +133,14 @@ async def test_a_parent_that_may_not_be_read_is_refused_alone(place: Place, stra
     member = await place.member()
     open_note, closed = await write(place.ctx), await write(place.ctx, visibility=NoteVisibility.PRIVATE)
     mine, theirs = await converse(member, open_note, "mine"), await converse(place.ctx, open_note, "theirs")
-    notes_found = await conversations.pages(member, [open_note.id, closed.id], PageArguments())
+    notes_found = await conversations.list_conversations(member, [open_note.id, closed.id], PageArguments())
     assert [row.id for row in of(notes_found, open_note.id).rows] == [mine.id]
     assert code(notes_found, closed.id) is ErrorCode.FORBIDDEN
     assert (
-        code(await conversations.pages(stranger.ctx, [open_note.id], PageArguments()), open_note.id)
+        code(await conversations.list_conversations(stranger.ctx, [open_note.id], PageArguments()), open_note.id)
         is ErrorCode.NOT_FOUND
     )
-    talks_found = await conversations.message_pages(member, [mine.id, theirs.id], PageArguments())
+    talks_found = await conversations.list_messages(member, [mine.id, theirs.id], PageArguments())
     assert texts_of(talks_found[mine.id]) == ["mine"]
     assert code(talks_found, theirs.id) is ErrorCode.NOT_FOUND
 
@@ -163,9 +163,9 @@ async def test_invites_are_refused_where_the_viewer_is_no_admin(place: Place, ct
     async with ctx.transaction() as tx:
         await credentials.join(tx, second.ctx.viewer.workspace_id, me.viewer.user_id, Role.MEMBER)
     for one in (me, second.ctx, third.ctx):
-        await invites.create(one, InviteDraft(email="someone@people.example"))
+        await invites.create_invite(one, InviteDraft(email="someone@people.example"))
     ids = [one.viewer.workspace_id for one in (me, second.ctx, third.ctx)]
-    found = await invites.pages(me, ids, PageArguments())
+    found = await invites.list_invites(me, ids, PageArguments())
     assert len(of(found, ids[0]).rows) == 1
     assert [code(found, ident) for ident in ids[1:]] == [ErrorCode.FORBIDDEN, ErrorCode.NOT_FOUND]
 
@@ -174,7 +174,7 @@ async def test_totals_are_counted_once_also_when_the_first_caller_is_cancelled(m
     notes = [await write(me, str(number)) for number in range(3)]
     for note in notes:
         await converse(me, note)
-    found = await conversations.pages(me, [note.id for note in notes], PageArguments())
+    found = await conversations.list_conversations(me, [note.id for note in notes], PageArguments())
     with statements(me) as ran:
         first, *others = [asyncio.ensure_future(of(found, note.id).total()) for note in notes]
         await asyncio.sleep(0)

@@ -28,12 +28,12 @@ async def things(place: Place) -> dict[str, list[UUID]]:
     for number in range(5):
         made["Note"].append((await write(me, str(number), transcripts=spoken("Hi"))).id)
         made["Tag"].append(await place.tag(str(number)))
-        made["Group"].append((await groups.create(me, GroupDraft(name=str(number)))).id)
+        made["Group"].append((await groups.create_group(me, GroupDraft(name=str(number)))).id)
         draft = InviteDraft(email=f"{number}@x", group_ids=made["Group"])
-        made["Invite"].append((await invites.create(me, draft)).id)
+        made["Invite"].append((await invites.create_invite(me, draft)).id)
         await place.member(Role.MEMBER)
-    for row in (await members.window(me, 5, 1, MemberFilter()))[0]:
-        await members.update(me, row.id, MemberChange(group_ids=made["Group"]))
+    for row in (await members.list_members_by_offset(me, 5, 1, MemberFilter()))[0]:
+        await members.update_member(me, row.id, MemberChange(group_ids=made["Group"]))
         made["Member"].append(row.id)
     return made
 
@@ -65,12 +65,12 @@ async def test_of_a_note_only_what_was_selected_is_read(me: Context, things: dic
 async def test_people_with_their_groups_are_as_many_statements_for_any_number(place: Place) -> None:
     kinds = []
     for number in range(2):
-        group = await groups.create(place.ctx, GroupDraft(name=f"first {number}"))
-        await invites.create(place.ctx, InviteDraft(email=f"first{number}@x", group_ids=[group.id]))
+        group = await groups.create_group(place.ctx, GroupDraft(name=f"first {number}"))
+        await invites.create_invite(place.ctx, InviteDraft(email=f"first{number}@x", group_ids=[group.id]))
         member = await place.member()
-        [row] = (await members.window(place.ctx, 1, number + 1, MemberFilter()))[0]
+        [row] = (await members.list_members_by_offset(place.ctx, 1, number + 1, MemberFilter()))[0]
         assert row.user_id == member.viewer.user_id
-        await members.update(place.ctx, row.id, MemberChange(group_ids=[group.id]))
+        await members.update_member(place.ctx, row.id, MemberChange(group_ids=[group.id]))
         with statements(place.ctx) as told:
             found = (await graphql(place.ctx, PEOPLE))["viewer"]["workspace"]
         assert len(found["groups"]) == len(found["invites"]["nodes"]) == number + 1

@@ -53,7 +53,7 @@ def nested(depth: int) -> Any:
 )
 async def test_the_most_that_is_allowed_is_kept(me: Context, fields: dict[str, Any]) -> None:
     note = await write(me, **fields)
-    stored = await notes.get(me, note.id)
+    stored = await notes.get_note(me, note.id)
     assert stored._asdict() == note._asdict()
     names = {"contentJson": "content_json", "title": "title", "contentText": "content_text", "summary": "summary"}
     for sent, value in fields.items():
@@ -63,13 +63,13 @@ async def test_the_most_that_is_allowed_is_kept(me: Context, fields: dict[str, A
 
 async def test_the_longest_transcript_is_kept(me: Context) -> None:
     note = await write(me, transcripts=[SEGMENT] * MAX_SEGMENTS)
-    assert len((await notes.segments(me, [note.id]))[note.id]) == MAX_SEGMENTS
+    assert len((await notes.find_segments(me, [note.id]))[note.id]) == MAX_SEGMENTS
 
 
 async def test_the_most_tags_are_kept(place: Place) -> None:
     tags = [str(await place.tag(f"{number:03}")) for number in range(MAX_TAGS)]
     note = await write(place.ctx, tagIds=tags)
-    assert [str(tag.id) for tag in (await notes.tags_of(place.ctx, [note.id]))[note.id]] == tags
+    assert [str(tag.id) for tag in (await notes.find_tags_of_notes(place.ctx, [note.id]))[note.id]] == tags
 
 
 async def test_the_longest_texts_full_of_different_words_are_kept_and_found(me: Context) -> None:
@@ -77,7 +77,7 @@ async def test_the_longest_texts_full_of_different_words_are_kept_and_found(me: 
     words = (f"{chr(0x20000 + i % 40_000)}-{chr(0x20000 + i * 7 % 40_000)}" for i in range(125_000))
     text = " ".join(words)[:500_000]
     note = await write(me, text[:500], **dict.fromkeys(PROSE, text))
-    assert await notes.count(me, parse_draft(NoteFilter, {"search": chr(0x20007)})) == 1
+    assert await notes.count_notes(me, parse_draft(NoteFilter, {"search": chr(0x20007)})) == 1
     assert (await change(me, note, summary=text[::-1])).revision == 2
 
 
@@ -183,6 +183,6 @@ def test_what_a_filter_may_not_hold(field: str, value: object) -> None:
 
 async def test_every_json_value_comes_back_as_json_can_hold_it(me: Context) -> None:
     value = {"big": 2**64 - 1, "small": -(2**63), "tiny": 5e-324, "huge": 9.2e18, "third": 1 / 3, "": [None, True, {}]}
-    note = await notes.get(me, (await write(me, contentJson=value)).id)
+    note = await notes.get_note(me, (await write(me, contentJson=value)).id)
     assert note.content_json == value
     assert json.loads(json.dumps(note.content_json)) == value

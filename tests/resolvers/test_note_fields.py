@@ -37,7 +37,7 @@ async def test_graphql_writes_and_reads_the_field(me: Context, name: str) -> Non
     sent = value.name if hasattr(value, "name") else value
     created = (await graphql(me, CREATE.format(field=field), input={"title": "A note", field: sent}))["createNote"]
     assert created[field] == sent
-    plain = await notes.create(me, parse_draft(NoteBody, {"title": "A note"}))
+    plain = await notes.create_note(me, parse_draft(NoteBody, {"title": "A note"}))
     updated = await graphql(me, UPDATE.format(field=field), id=str(plain.id), input={field: sent})
     assert updated["updateNote"][field] == sent
 
@@ -46,14 +46,14 @@ async def test_graphql_writes_and_reads_the_field(me: Context, name: str) -> Non
 async def test_rest_and_webhooks_write_and_read_the_field(me: Context, name: str) -> None:
     field, value = to_camel(name), sample(name)
     assert field in get_type_hints(shapes.Note), f"declare {field} in Note of rest_compat/shapes.py"
-    row = await notes.create(me, parse_draft(NoteBody, {"title": "A note", field: value}))
-    plain = await notes.create(me, parse_draft(NoteBody, {"title": "A note"}))
-    changed = await notes.update(me, plain.id, parse_draft(NoteUpdateBody, {field: value}))
+    row = await notes.create_note(me, parse_draft(NoteBody, {"title": "A note", field: value}))
+    plain = await notes.create_note(me, parse_draft(NoteBody, {"title": "A note"}))
+    changed = await notes.update_note(me, plain.id, parse_draft(NoteUpdateBody, {field: value}))
     for note in (row, changed):
-        body: Any = serializers.note(note, await notes.details(me, [note]))
+        body: Any = serializers.note(note, await notes.read_details(me, [note]))
         assert body[field] == value
 
 
 async def test_the_rest_note_has_no_field_that_is_not_serialized(me: Context) -> None:
-    row = await notes.create(me, parse_draft(NoteBody, {"title": "A note"}))
-    assert set(serializers.note(row, await notes.details(me, [row]))) == set(get_type_hints(shapes.Note))
+    row = await notes.create_note(me, parse_draft(NoteBody, {"title": "A note"}))
+    assert set(serializers.note(row, await notes.read_details(me, [row]))) == set(get_type_hints(shapes.Note))

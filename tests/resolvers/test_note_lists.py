@@ -37,7 +37,7 @@ def named(order: NoteOrder) -> str:
 async def listed(
     ctx: Context, by: NoteOrder = BY_CREATION, wanted: dict[str, Any] | None = None, **window: Any
 ) -> Page:
-    return await notes.page(ctx, PageArguments(**window), parse_draft(NoteFilter, wanted or {}), by)
+    return await notes.list_notes(ctx, PageArguments(**window), parse_draft(NoteFilter, wanted or {}), by)
 
 
 def ids(rows: Any) -> list[uuid.UUID]:
@@ -109,14 +109,14 @@ async def test_a_filter_keeps_these(
         wanted = {**wanted, "tagIds": [str(place.tags[name]) for name in wanted["tagIds"]]}
     page = await listed(place.ctx, wanted=wanted)
     assert [row.title for row in page.rows] == expected[::-1]
-    assert await page.total() == len(expected) == await notes.count(place.ctx, parse_draft(NoteFilter, wanted))
-    rows, last = await notes.window(place.ctx, 100, 0, parse_draft(NoteFilter, wanted), BY_CREATION)
+    assert await page.total() == len(expected) == await notes.count_notes(place.ctx, parse_draft(NoteFilter, wanted))
+    rows, last = await notes.list_notes_by_offset(place.ctx, 100, 0, parse_draft(NoteFilter, wanted), BY_CREATION)
     assert (ids(rows), last) == (ids(page.rows), True)
 
 
 async def test_a_first_date_after_the_last_is_unprocessable(me: Context) -> None:
     wanted = {"createdFrom": START + timedelta(seconds=1), "createdTo": START}
-    for call in (listed(me, wanted=wanted), notes.count(me, parse_draft(NoteFilter, wanted))):
+    for call in (listed(me, wanted=wanted), notes.count_notes(me, parse_draft(NoteFilter, wanted))):
         with refused(ErrorCode.UNPROCESSABLE, "createdFrom"):
             await call
 
@@ -177,7 +177,9 @@ async def test_pages_are_the_list_in_order(me: Context, tied: list[Record], size
         back = [page async for page in backward(me, by, size)]
         assert [row for page in back[::-1] for row in ids(page.rows)] == expected
         assert [page.has_next for page in back] == [False] + [True] * (len(back) - 1)
-        windows = [await notes.window(me, size, offset, NoteFilter(), by) for offset in range(0, 12, size)]
+        windows = [
+            await notes.list_notes_by_offset(me, size, offset, NoteFilter(), by) for offset in range(0, 12, size)
+        ]
         assert [row for rows, _ in windows for row in ids(rows)] == expected
         assert [last for _, last in windows] == [False] * (len(windows) - 1) + [True]
 
@@ -213,7 +215,7 @@ async def test_a_window_between_two_cursors(me: Context, tied: list[Record]) -> 
 
 async def test_a_cursor_outlives_its_row(me: Context, tied: list[Record]) -> None:
     first = await listed(me, first=3)
-    await notes.delete(me, first.rows[-1].id)
+    await notes.delete_note(me, first.rows[-1].id)
     second = await listed(me, first=3, after=first.cursor(first.rows[-1]))
     assert ids(second.rows) == in_order(tied, BY_CREATION)[3:6]
 
@@ -234,8 +236,8 @@ async def test_sizes_that_are_refused(me: Context, window: dict[str, Any], field
     note = await write(me)
     for call in (
         listed(me, **window),
-        page_of(notes.transcripts, me, note.id, PageArguments(**window), TranscriptFilter()),
-        page_of(conversations.pages, me, note.id, PageArguments(**window)),
+        page_of(notes.list_transcripts, me, note.id, PageArguments(**window), TranscriptFilter()),
+        page_of(conversations.list_conversations, me, note.id, PageArguments(**window)),
     ):
         with refused(ErrorCode.BAD_USER_INPUT, field):
             await call
@@ -285,22 +287,22 @@ BAD_CURSORS = [
 @pytest.mark.parametrize("field", ["after", "before"])
 async def test_cursors_that_no_list_gave_out(me: Context, bad: str, field: str) -> None:
     with refused(ErrorCode.BAD_USER_INPUT, field):
-        await notes.page(
+        await notes.list_notes(
             me, PageArguments(after=bad) if field == "after" else PageArguments(before=bad), NoteFilter(), BY_CREATION
         )
 
 
 async def test_a_cursor_fits_its_own_order_only(me: Context) -> None:
     note = await write(me, transcripts=spoken("a"))
-    talk = await conversations.create(me, ConversationDraft(note_id=note.id))
+    talk = await conversations.create_conversation(me, ConversationDraft(note_id=note.id))
     for by in ORDERS:
         page = await listed(me, by)
         view = PageArguments(after=page.cursor(page.rows[0]))
         calls: list[Coroutine[Any, Any, Page]] = [
             *(listed(me, other, after=view.after) for other in ORDERS if other != by),
-            page_of(notes.transcripts, me, note.id, view, TranscriptFilter()),
-            page_of(conversations.pages, me, note.id, view),
-            page_of(conversations.message_pages, me, talk.id, view),
+            page_of(notes.list_transcripts, me, note.id, view, TranscriptFilter()),
+            page_of(conversations.list_conversations, me, note.id, view),
+            page_of(conversations.list_messages, me, talk.id, view),
         ]
         for call in calls:
             with refused(ErrorCode.BAD_USER_INPUT, "after"):
@@ -318,7 +320,11 @@ async def test_a_cursor_with_a_position_that_no_segment_has(me: Context, positio
     note = await write(me)
     with refused(ErrorCode.BAD_USER_INPUT, "after"):
         await page_of(
-            notes.transcripts, me, note.id, PageArguments(after=cursor("segment", position, ID)), TranscriptFilter()
+            notes.list_transcripts,
+            me,
+            note.id,
+            PageArguments(after=cursor("segment", position, ID)),
+            TranscriptFilter(),
         )
 
 
@@ -337,11 +343,11 @@ async def test_the_total_is_counted_when_it_is_asked_for(me: Context) -> None:
 )
 async def test_windows_that_are_refused(me: Context, limit: int, offset: int, field: str) -> None:
     with refused(ErrorCode.BAD_USER_INPUT, field):
-        await notes.window(me, limit, offset, NoteFilter(), BY_CREATION)
+        await notes.list_notes_by_offset(me, limit, offset, NoteFilter(), BY_CREATION)
 
 
 @pytest.mark.parametrize("offset", [2**31 - 1, 2**31, 2**63 - 1])
 async def test_a_window_behind_the_end_is_empty(me: Context, offset: int) -> None:
     note = await write(me)
-    assert await notes.window(me, 1, offset, NoteFilter(), BY_CREATION) == ([], True)
-    assert await conversations.window(me, note.id, 1, offset) == ([], 0)
+    assert await notes.list_notes_by_offset(me, 1, offset, NoteFilter(), BY_CREATION) == ([], True)
+    assert await conversations.list_conversations_by_offset(me, note.id, 1, offset) == ([], 0)

@@ -76,7 +76,7 @@ def shown(row: Record, *without: str) -> dict[str, Any]:
 
 
 async def texts(ctx: Context, note: Record) -> list[str]:
-    return [segment.text for segment in (await notes.segments(ctx, [note.id])).get(note.id, [])]
+    return [segment.text for segment in (await notes.find_segments(ctx, [note.id])).get(note.id, [])]
 
 
 async def types(ctx: Context, note: Record) -> list[str]:
@@ -98,7 +98,7 @@ async def test_a_new_note_has_these_defaults(me: Context) -> None:
     assert (note.title, note.workspace_id, note.created_by_id) == ("A", me.viewer.workspace_id, me.viewer.user_id)
     assert note.created_at == note.updated_at
     assert abs((datetime.now(UTC) - note.created_at).total_seconds()) < 60
-    assert (await notes.get(me, note.id))._asdict() == note._asdict()
+    assert (await notes.get_note(me, note.id))._asdict() == note._asdict()
 
 
 async def test_every_field_is_kept_as_it_was_written(place: Place) -> None:
@@ -138,10 +138,10 @@ async def test_every_field_is_kept_as_it_was_written(place: Place) -> None:
         "translation_language": "en-GB",
         "meeting_app": "Zoom",
     }
-    stored = await notes.get(me, note.id)
+    stored = await notes.get_note(me, note.id)
     assert (shown(note), shown(stored), stored.title) == (expected, expected, FULL["title"])
     assert await texts(me, note) == ["One.", "Two."]
-    assert [tag.name for tag in (await notes.tags_of(me, [note.id]))[note.id]] == ["a", "b"]
+    assert [tag.name for tag in (await notes.find_tags_of_notes(me, [note.id]))[note.id]] == ["a", "b"]
 
 
 @pytest.mark.parametrize(
@@ -197,10 +197,10 @@ async def test_lists_are_replaced_whole(place: Place) -> None:
     me, old, new = place.ctx, await place.tag("old"), await place.tag("new")
     note = await write(me, tagIds=[str(old)], transcripts=spoken("a", "b"))
     await change(me, note, tagIds=[str(new), str(new)], transcripts=spoken("c"))
-    assert [tag.id for tag in (await notes.tags_of(me, [note.id]))[note.id]] == [new]
+    assert [tag.id for tag in (await notes.find_tags_of_notes(me, [note.id]))[note.id]] == [new]
     assert await texts(me, note) == ["c"]
     changed = await change(me, note, tagIds=[], transcripts=[])
-    assert (await notes.tags_of(me, [note.id]), await texts(me, note)) == ({}, [])
+    assert (await notes.find_tags_of_notes(me, [note.id]), await texts(me, note)) == ({}, [])
     assert (changed.revision, changed.index_wanted) == (3, 3)
 
 
@@ -212,7 +212,7 @@ async def test_null_clears_what_may_be_null_and_is_refused_elsewhere(me: Context
         return
     with refused(ErrorCode.BAD_USER_INPUT, field):
         await change(me, note, **{field: None})
-    assert (await notes.get(me, note.id))._asdict() == note._asdict()
+    assert (await notes.get_note(me, note.id))._asdict() == note._asdict()
 
 
 async def test_completed_is_told_once(me: Context) -> None:
@@ -232,7 +232,7 @@ async def test_an_unknown_tag_is_unprocessable_and_nothing_is_written(place: Pla
             await write(me, tagIds=[str(tag), str(unknown)])
         with refused(ErrorCode.UNPROCESSABLE, "tagIds"):
             await change(me, note, title="lost", tagIds=[str(unknown)])
-    assert (await notes.get(me, note.id))._asdict() == note._asdict()
+    assert (await notes.get_note(me, note.id))._asdict() == note._asdict()
     assert await rows(me, NoteTag, workspace_id=me.viewer.workspace_id) == 1
 
 
@@ -252,7 +252,7 @@ async def test_of_two_changes_from_one_revision_one_wins(me: Context) -> None:
     done = await asyncio.gather(*changes, return_exceptions=True)
     won = [one for one in done if not isinstance(one, BaseException)]
     lost = [one.code for one in done if isinstance(one, Problem)]
-    stored = await notes.get(me, note.id)
+    stored = await notes.get_note(me, note.id)
     assert [row._asdict() for row in won] == [stored._asdict()]
     assert (lost, stored.revision, stored.title) == ([ErrorCode.STALE_REVISION] * 7, 2, stored.summary)
 
@@ -269,7 +269,9 @@ async def test_appends_at_once_are_whole_and_in_a_row(me: Context) -> None:
     read: list[str] = []
     after = None
     while True:
-        page = await page_of(notes.transcripts, me, note.id, PageArguments(first=30, after=after), TranscriptFilter())
+        page = await page_of(
+            notes.list_transcripts, me, note.id, PageArguments(first=30, after=after), TranscriptFilter()
+        )
         read += [row.text for row in page.rows]
         if not page.has_next:
             break
@@ -298,7 +300,7 @@ async def test_updated_at_never_goes_back(me: Context) -> None:
 )
 async def test_a_transcript_is_searched_for_the_very_text(me: Context, search: str | None, found: list[str]) -> None:
     note = await write(me, transcripts=spoken("The Budget is 100%_ fine.", "Hello."))
-    page = await page_of(notes.transcripts, me, note.id, PageArguments(), TranscriptFilter(search=search))
+    page = await page_of(notes.list_transcripts, me, note.id, PageArguments(), TranscriptFilter(search=search))
     assert ([row.text for row in page.rows], await page.total()) == (found, len(found))
 
 
@@ -306,7 +308,7 @@ async def test_delete_takes_all_that_belongs_to_the_note(place: Place) -> None:
     me = place.ctx
     note = await write(me, transcripts=spoken("a"), tagIds=[str(await place.tag("t"))])
     await indexing.index(me, note.id, "Some text.")
-    talk = await conversations.create(me, ConversationDraft(note_id=note.id))
+    talk = await conversations.create_conversation(me, ConversationDraft(note_id=note.id))
     async with me.transaction() as tx:
         message = {"workspace_id": me.viewer.workspace_id, "conversation_id": talk.id, "state": MessageState.DONE}
         await tx.execute(insert(Message).values(**message, role=MessageRole.USER, content="Hi"))
@@ -318,10 +320,15 @@ async def test_delete_takes_all_that_belongs_to_the_note(place: Place) -> None:
         (Message, {"conversation_id": talk.id}),
     ]
     assert [await rows(me, table, **wanted) for table, wanted in belongings] == [1] * 5
-    await notes.delete(me, note.id)
+    await notes.delete_note(me, note.id)
     assert [await rows(me, table, **wanted) for table, wanted in belongings] == [0] * 5
     assert (await types(me, note))[-1] == "note.deleted"
-    for gone in (notes.get(me, note.id), notes.delete(me, note.id), change(me, note, title="B"), append(me, note, "x")):
+    for gone in (
+        notes.get_note(me, note.id),
+        notes.delete_note(me, note.id),
+        change(me, note, title="B"),
+        append(me, note, "x"),
+    ):
         with refused(ErrorCode.NOT_FOUND):
             await gone
 
@@ -342,7 +349,7 @@ async def test_a_transcript_that_is_full_takes_no_more(me: Context) -> None:
     assert (await append(me, note, "10,000")).revision == 2
     with refused(ErrorCode.UNPROCESSABLE, "segments"):
         await append(me, note, "10,001")
-    assert (await notes.get(me, note.id)).revision == 2
+    assert (await notes.get_note(me, note.id)).revision == 2
 
 
 async def test_what_kept_the_old_text_waiting_does_not_keep_the_new_one(me: Context) -> None:

@@ -181,12 +181,12 @@ async def test_no_list_of_notes_reads_a_whole_table(big: Big, who: str, wanted: 
 
     async def listed(ctx: Context) -> None:
         for by in ORDERS:
-            page = await notes.page(ctx, PageArguments(first=20), asked, by)
+            page = await notes.list_notes(ctx, PageArguments(first=20), asked, by)
             if page.has_next:
-                await notes.page(ctx, PageArguments(first=20, after=page.cursor(page.rows[-1])), asked, by)
-                await notes.page(ctx, PageArguments(last=20, before=page.cursor(page.rows[-1])), asked, by)
-            await notes.window(ctx, 20, 1000, asked, by)
-        await notes.count(ctx, asked)
+                await notes.list_notes(ctx, PageArguments(first=20, after=page.cursor(page.rows[-1])), asked, by)
+                await notes.list_notes(ctx, PageArguments(last=20, before=page.cursor(page.rows[-1])), asked, by)
+            await notes.list_notes_by_offset(ctx, 20, 1000, asked, by)
+        await notes.count_notes(ctx, asked)
 
     assert await scanned(ctx, listed) == []
 
@@ -194,30 +194,32 @@ async def test_no_list_of_notes_reads_a_whole_table(big: Big, who: str, wanted: 
 NOTE, TALK, HOOK = UUID(made("note", 2)), UUID(made("talk", 2)), UUID(made("hook", 30))
 Lists = dict[str, Callable[[Context], Awaitable[object]]]
 LISTS: Lists = {
-    "tags of notes": lambda ctx: notes.tags_of(ctx, [NOTE, UUID(made("note", 4))]),
-    "segments of notes": lambda ctx: notes.segments(ctx, [NOTE]),
-    "transcript": lambda ctx: page_of(notes.transcripts, ctx, NOTE, PageArguments(), TranscriptFilter(search="spoken")),
-    "conversations": lambda ctx: page_of(conversations.pages, ctx, NOTE, PageArguments()),
-    "conversations by offset": lambda ctx: conversations.window(ctx, NOTE, 20, 0),
-    "messages": lambda ctx: page_of(conversations.message_pages, ctx, TALK, PageArguments(last=20)),
-    "messages by offset": lambda ctx: conversations.message_window(ctx, TALK, None, 0),
-    "suggestions": lambda ctx: suggestions.of_conversation(ctx, TALK),
-    "suggestions of a status": lambda ctx: suggestions.of_conversation(ctx, TALK, SuggestionStatus.DISMISSED),
-    "suggestions of messages": lambda ctx: suggestions.of_messages(ctx, [UUID(made("message", 2))]),
-    "tags": tags.listed,
-    "folders": folders.listed,
-    "groups": lambda ctx: groups.of_workspaces(ctx, [ctx.viewer.workspace_id]),
-    "groups of members": lambda ctx: groups.of_members(ctx, [UUID(made("member", 30))]),
-    "members": lambda ctx: page_of(
-        members.pages, ctx, ctx.viewer.workspace_id, PageArguments(), MemberFilter(search="person")
+    "tags of notes": lambda ctx: notes.find_tags_of_notes(ctx, [NOTE, UUID(made("note", 4))]),
+    "segments of notes": lambda ctx: notes.find_segments(ctx, [NOTE]),
+    "transcript": lambda ctx: page_of(
+        notes.list_transcripts, ctx, NOTE, PageArguments(), TranscriptFilter(search="spoken")
     ),
-    "members by offset": lambda ctx: members.window(ctx, 20, 0, MemberFilter()),
-    "invites": lambda ctx: page_of(invites.pages, ctx, ctx.viewer.workspace_id, PageArguments()),
-    "invites by offset": lambda ctx: invites.window(ctx, 20, 0),
-    "keys": api_keys.all_keys,
-    "nodes": lambda ctx: nodes.find(ctx, [NOTE, TALK, UUID(made("tag", 30)), UUID(made("folder", 30))]),
-    "workspaces": workspaces.mine,
-    "users": lambda ctx: workspaces.users(ctx, [ctx.viewer.user_id]),
+    "conversations": lambda ctx: page_of(conversations.list_conversations, ctx, NOTE, PageArguments()),
+    "conversations by offset": lambda ctx: conversations.list_conversations_by_offset(ctx, NOTE, 20, 0),
+    "messages": lambda ctx: page_of(conversations.list_messages, ctx, TALK, PageArguments(last=20)),
+    "messages by offset": lambda ctx: conversations.list_messages_by_offset(ctx, TALK, None, 0),
+    "suggestions": lambda ctx: suggestions.list_suggestions(ctx, TALK),
+    "suggestions of a status": lambda ctx: suggestions.list_suggestions(ctx, TALK, SuggestionStatus.DISMISSED),
+    "suggestions of messages": lambda ctx: suggestions.find_suggestions_of_messages(ctx, [UUID(made("message", 2))]),
+    "tags": tags.list_tags,
+    "folders": folders.list_folders,
+    "groups": lambda ctx: groups.find_groups_of_workspaces(ctx, [ctx.viewer.workspace_id]),
+    "groups of members": lambda ctx: groups.find_groups_of_members(ctx, [UUID(made("member", 30))]),
+    "members": lambda ctx: page_of(
+        members.list_members, ctx, ctx.viewer.workspace_id, PageArguments(), MemberFilter(search="person")
+    ),
+    "members by offset": lambda ctx: members.list_members_by_offset(ctx, 20, 0, MemberFilter()),
+    "invites": lambda ctx: page_of(invites.list_invites, ctx, ctx.viewer.workspace_id, PageArguments()),
+    "invites by offset": lambda ctx: invites.list_invites_by_offset(ctx, 20, 0),
+    "keys": api_keys.list_api_keys,
+    "nodes": lambda ctx: nodes.find_nodes(ctx, [NOTE, TALK, UUID(made("tag", 30)), UUID(made("folder", 30))]),
+    "workspaces": workspaces.list_own_workspaces,
+    "users": lambda ctx: workspaces.find_users(ctx, [ctx.viewer.user_id]),
     "webhooks": endpoints.list_endpoints,
     "deliveries": lambda ctx: page_of(deliveries.pages, ctx, HOOK, PageArguments()),
     "deliveries by offset": lambda ctx: deliveries.page_by_offset(ctx, HOOK, 20, 0),

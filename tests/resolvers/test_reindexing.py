@@ -149,7 +149,7 @@ async def test_what_was_handed_in_stays_and_what_was_forgotten_too(old: Context)
     await indexing.reindex(new, new.viewer.workspace_id)
     assert await all_renewed(new) == 2
     assert (await best(new, "handed in"), await best(new, "forgotten")) == ("given", None)
-    assert (await notes.get(new, forgotten.id)).chunk_count == 0
+    assert (await notes.get_note(new, forgotten.id)).chunk_count == 0
 
 
 async def test_chunks_whose_embedder_nobody_knows_are_made_anew(old: Context) -> None:
@@ -166,7 +166,7 @@ async def test_while_the_embedder_is_away_the_notes_are_given_back(old: Context)
     NEW.failure = EmbedderUnavailable("away", retry_after=40)
     before = datetime.now(UTC)
     assert (await worker.renew(new), await worker.index(new)) == (0, 0)
-    row = await notes.get(new, note.id)
+    row = await notes.get_note(new, note.id)
     assert (row.index_wanted, row.index_done, row.index_failures) == (2, 2, 1)
     assert await embedder_of(new, note) == "model-b"
     assert timedelta(seconds=39) < row.index_after - before < timedelta(seconds=45)
@@ -174,7 +174,7 @@ async def test_while_the_embedder_is_away_the_notes_are_given_back(old: Context)
     assert (await worker.renew(new), await best(old, "one")) == (0, "one")
     await set_columns(new, note, index_after=before)
     assert await worker.renew(new) == 1
-    row = await notes.get(new, note.id)
+    row = await notes.get_note(new, note.id)
     assert (row.index_wanted, row.index_done, row.index_failures) == (3, 3, 0)
     assert await embedder_of(new, note) == "model-a"
 
@@ -220,7 +220,7 @@ async def test_reindexing_a_workspace_goes_on_where_it_stopped(old: Context, ctx
     mine = old.viewer.workspace_id
     assert await indexing.reindex(old, mine) == 1
     assert await indexing.reindex_progress(old, mine) == indexing.ReindexProgress(workspaces=1, notes=6)
-    since = (await notes.get(old, made[0].id)).indexed_at
+    since = (await notes.get_note(old, made[0].id)).indexed_at
     assert await worker.renew(old) == 2
     assert await indexing.finish_reindexing(old) == 0
     # Begun again it is the same.
@@ -230,7 +230,7 @@ async def test_reindexing_a_workspace_goes_on_where_it_stopped(old: Context, ctx
     assert await all_renewed(old) == 4
     # Texts that have a vector need no other.
     assert len(OLD.passages) == passages
-    assert all([(await notes.get(old, note.id)).indexed_at > since for note in made])
+    assert all([(await notes.get_note(old, note.id)).indexed_at > since for note in made])
     assert (await indexing.reindex_progress(old, mine), await indexing.finish_reindexing(old)) == (
         indexing.ReindexProgress(1, 0),
         1,

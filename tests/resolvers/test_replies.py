@@ -31,7 +31,7 @@ LISBON = "The heating in the Lisbon office is broken."
 
 
 async def begin(ctx: Context, note: Record, title: str | None = "Titled") -> Record:
-    return await conversations.create(ctx, ConversationDraft(note_id=note.id, title=title))
+    return await conversations.create_conversation(ctx, ConversationDraft(note_id=note.id, title=title))
 
 
 async def ask(ctx: Context, talk: Record, message: str, **fields: Any) -> list[replies.ReplyEvent]:
@@ -42,7 +42,7 @@ async def ask(ctx: Context, talk: Record, message: str, **fields: Any) -> list[r
 
 
 async def said(ctx: Context, talk: Record) -> list[tuple[str, str, str]]:
-    rows = (await page_of(conversations.message_pages, ctx, talk.id, PageArguments(first=100))).rows
+    rows = (await page_of(conversations.list_messages, ctx, talk.id, PageArguments(first=100))).rows
     return [(row.role.value, row.content, row.state.value) for row in rows]
 
 
@@ -85,13 +85,13 @@ async def test_a_reply_is_told_and_kept(me: Context, note: Record, word: str) ->
         (3, "delta", "well."),
         (4, "done", "All is well."),
     ]
-    rows = (await page_of(conversations.message_pages, me, talk.id, PageArguments())).rows
+    rows = (await page_of(conversations.list_messages, me, talk.id, PageArguments())).rows
     assert [(r.role.value, r.content, r.state.value, r.model_id, r.error, r.lease_until) for r in rows] == [
         ("user", f"How is it? {word}", "done", None, None, None),
         ("assistant", "All is well.", "done", MODEL, None, None),
     ]
     assert [row.token_count for row in rows] == [-(-len(f"How is it? {word}") // 4), 3]
-    assert (await conversations.get(me, talk.id)).updated_at > talk.updated_at
+    assert (await conversations.get_conversation(me, talk.id)).updated_at > talk.updated_at
     query = select(col(Event.type)).where(col(Event.workspace_id) == me.viewer.workspace_id).order_by(col(Event.seq))
     async with me.read() as tx:
         kinds = [row.type for row in await tx.execute(query)]
@@ -183,7 +183,7 @@ async def test_an_answer_that_does_not_end_is_ended(me: Context, services: Servi
 
 async def titled(ctx: Context, talk: Record) -> str:
     async with asyncio.timeout(30):
-        while (title := (await conversations.get(ctx, talk.id)).title) is None:
+        while (title := (await conversations.get_conversation(ctx, talk.id)).title) is None:
             await asyncio.sleep(0.02)
     return str(title)
 
@@ -207,10 +207,10 @@ async def test_a_title_given_meanwhile_stays(me: Context, services: Services, no
     titles = [await begin(me, note, "Mine"), await begin(me, note, None)]
     await ask(me, titles[0], f"A {word}")
     sent = await replies.send(me, titles[1].id, MessageDraft(message=f"B {word}"))
-    await conversations.rename(me, titles[1].id, "Ours")
+    await conversations.rename_conversation(me, titles[1].id, "Ours")
     _ = [event async for event in await replies.subscribe(me, sent.reply.id)]
     await asyncio.sleep(0.3)
-    assert [(await conversations.get(me, talk.id)).title for talk in titles] == ["Mine", "Ours"]
+    assert [(await conversations.get_conversation(me, talk.id)).title for talk in titles] == ["Mine", "Ours"]
 
 
 async def test_a_failed_first_exchange_makes_no_title(me: Context, services: Services, note: Record, word: str) -> None:
@@ -322,9 +322,9 @@ async def test_a_second_question_waits_for_the_first(me: Context, services: Serv
     services.llm.scripts.pop(word)
     [running] = [one for one in sent if isinstance(one, replies.SentMessage)]
     assert [one.code for one in sent if isinstance(one, Problem)] == [ErrorCode.ALREADY_REPLYING] * 4
-    assert await conversations.active_replies(me, [talk.id])
+    assert await conversations.find_active_replies(me, [talk.id])
     _ = [event async for event in await replies.subscribe(me, running.reply.id)]
     async with me.read() as tx:
         count = select(func.count()).select_from(Message).where(col(Message.conversation_id) == talk.id)
         assert (await tx.execute(count)).scalar_one() == 2
-    assert await conversations.active_replies(me, [talk.id]) == {}
+    assert await conversations.find_active_replies(me, [talk.id]) == {}

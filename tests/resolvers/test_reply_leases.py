@@ -36,7 +36,9 @@ async def eventually(condition: Any) -> None:
 
 
 async def begin_conversation(ctx: Context) -> Record:
-    return await conversations.create(ctx, ConversationDraft(note_id=(await write(ctx)).id, title="Titled"))
+    return await conversations.create_conversation(
+        ctx, ConversationDraft(note_id=(await write(ctx)).id, title="Titled")
+    )
 
 
 async def stored_message(ctx: Context, message_id: UUID) -> Record:

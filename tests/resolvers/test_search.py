@@ -160,7 +160,7 @@ async def test_a_note_that_became_private_is_no_longer_found(place: Place) -> No
     assert len((await search(member, "pizza")).hits) == 1
     await set_columns(place.ctx, note, visibility=NoteVisibility.PRIVATE)
     assert (await search(member, "pizza")).hits == []
-    await notes.delete(place.ctx, note.id)
+    await notes.delete_note(place.ctx, note.id)
     assert (await search(place.ctx, "pizza")).hits == []
 
 

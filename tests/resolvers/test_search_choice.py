@@ -268,10 +268,10 @@ async def test_what_is_gone_is_not_found_again(place: Place, mode: SearchMode) -
     outsider = (await make_place(place.ctx)).ctx
     outsider = embedding_with(outsider, FakeEmbedder())
     note = await kept(admin, "A", "the lease")
-    await notes.share(admin, note.id, outsider.viewer.user_id)
+    await notes.share_note(admin, note.id, outsider.viewer.user_id)
     assert titles(await hits(outsider, "lease", mode, note_id=note.id)) == ["A"]
     assert titles(await hits(member, "lease", mode)) == ["A"]
-    await notes.unshare(admin, note.id, outsider.viewer.user_id)
+    await notes.unshare_note(admin, note.id, outsider.viewer.user_id)
     with refused(ErrorCode.NOT_FOUND):
         await hits(outsider, "lease", mode, note_id=note.id)
     async with admin.transaction() as tx:
@@ -282,5 +282,5 @@ async def test_what_is_gone_is_not_found_again(place: Place, mode: SearchMode) -
     assert await hits(admin, "lease", mode) == []
     await indexing.index(admin, note.id, "the lease")
     assert titles(await hits(admin, "lease", mode)) == ["A"]
-    await notes.delete(admin, note.id)
+    await notes.delete_note(admin, note.id)
     assert await hits(admin, "lease", mode) == []

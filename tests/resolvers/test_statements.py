@@ -48,16 +48,16 @@ async def test_a_hundred_notes_with_all_their_relations(place: Place) -> None:
     """Notes, tags, writers, folders, shares, whom they are shared with, and the folders' parents: seven statements."""
     labels = [str(await place.tag(name)) for name in "abc"]
     readers = [await place.member() for _ in range(3)]
-    top = await folders.create(place.ctx, FolderDraft(name="Top"))
+    top = await folders.create_folder(place.ctx, FolderDraft(name="Top"))
     inner = [
-        await folders.create(place.ctx, FolderDraft(name=name, parent_folder_id=top.id, is_private=name == "a"))
+        await folders.create_folder(place.ctx, FolderDraft(name=name, parent_folder_id=top.id, is_private=name == "a"))
         for name in "abc"
     ]
     person = {"name": "Ann", "email": "ann@example.com"}
     for number in range(100):
         folder = str(inner[number % 3].id)
         note = await write(place.ctx, str(number), tagIds=labels, folderId=folder, participants=[person])
-        await notes.share(place.ctx, note.id, readers[number % 3].viewer.user_id)
+        await notes.share_note(place.ctx, note.id, readers[number % 3].viewer.user_id)
     for first in (3, 100):
         with statements(place.ctx) as told:
             [*nodes] = (await graphql(place.ctx, WIDE, first=first))["notes"]["nodes"]
@@ -72,8 +72,8 @@ async def test_a_hundred_notes_with_all_their_relations(place: Place) -> None:
     wanted, order = NoteFilter(folder_ids=[folder.id for folder in inner]), NoteOrder()
     for limit in (3, 100):
         with statements(place.ctx) as told:
-            rows, _ = await notes.window(place.ctx, limit, 0, wanted, order)
-            details = await notes.details(place.ctx, rows)
+            rows, _ = await notes.list_notes_by_offset(place.ctx, limit, 0, wanted, order)
+            details = await notes.read_details(place.ctx, rows)
         assert [len(rows), len(details.tags), len(told)] == [limit, limit, 3], told
 
 
@@ -81,8 +81,8 @@ async def test_the_tags_and_folders_of_a_workspace_are_a_statement_each(place: P
     ctx = place.ctx
     for name in "abc":
         await place.tag(name)
-        await folders.create(ctx, FolderDraft(name=name))
-    for read in (folders.listed, tags.listed):
+        await folders.create_folder(ctx, FolderDraft(name=name))
+    for read in (folders.list_folders, tags.list_tags):
         with statements(ctx) as told:
             assert len(await read(ctx)) == 3
         assert len(told) == 1

@@ -37,7 +37,7 @@ PROPOSED = SuggestionStatus.PROPOSED
 
 
 async def begin(ctx: Context, note: Record | None = None) -> Record:
-    return await conversations.create(ctx, ConversationDraft(note_id=(note or await write(ctx)).id))
+    return await conversations.create_conversation(ctx, ConversationDraft(note_id=(note or await write(ctx)).id))
 
 
 async def answered(ctx: Context, talk: Record) -> Record:
@@ -50,16 +50,18 @@ async def answered(ctx: Context, talk: Record) -> Record:
 
 async def propose(ctx: Context, talk: Record, message: Record, text: str = "Better", **more: Any) -> Record:
     given = {"original_text": "Good", "position_start": 0, "position_end": 4, "note_id": talk.note_id} | more
-    return await suggestions.propose(ctx, conversation_id=talk.id, message_id=message.id, proposed_text=text, **given)
+    return await suggestions.propose_suggestion(
+        ctx, conversation_id=talk.id, message_id=message.id, proposed_text=text, **given
+    )
 
 
 async def suggest(ctx: Context, talk: Record, text: str = "Better") -> Record:
     given = {"conversationId": talk.id, "noteId": talk.note_id, "suggestedText": text}
-    return await suggestions.create(ctx, parse_draft(SuggestionDraft, given))
+    return await suggestions.create_suggestion(ctx, parse_draft(SuggestionDraft, given))
 
 
 async def states(ctx: Context, talk: Record) -> list[tuple[str, SuggestionStatus]]:
-    return [(row.suggested_text, row.status) for row in await suggestions.of_conversation(ctx, talk.id)]
+    return [(row.suggested_text, row.status) for row in await suggestions.list_suggestions(ctx, talk.id)]
 
 
 async def told(ctx: Context) -> list[tuple[EventType, uuid.UUID, dict[str, Any]]]:
@@ -89,7 +91,7 @@ async def test_what_an_agent_proposes(me: Context) -> None:
         "created_at": row.created_at,
         "updated_at": row.created_at,
     }
-    assert [one._asdict() for one in await suggestions.of_conversation(me, talk.id)] == [row._asdict()]
+    assert [one._asdict() for one in await suggestions.list_suggestions(me, talk.id)] == [row._asdict()]
     payload = {"conversation": str(talk.id), "suggestion": str(row.id)}
     assert await told(me) == [(EventType.SUGGESTION_CREATED, me.viewer.user_id, payload)]
 
@@ -122,7 +124,7 @@ async def test_what_no_text_may_hold_is_left_out_of_an_agents(me: Context) -> No
 async def test_of_many_at_once_one_is_open_and_it_is_the_last(me: Context) -> None:
     talk = await begin(me)
     made = await asyncio.gather(*(suggest(me, talk, str(number)) for number in range(20)))
-    rows = await suggestions.of_conversation(me, talk.id)
+    rows = await suggestions.list_suggestions(me, talk.id)
     assert {row.id for row in rows} == {row.id for row in made}
     assert [row.status for row in rows] == [SUPERSEDED] * 19 + [PROPOSED]
     assert [row.created_at for row in rows] == sorted({row.created_at for row in rows})
@@ -139,7 +141,7 @@ async def test_of_different_decisions_at_once_one_counts(me: Context) -> None:
     row = await suggest(me, talk)
     wanted = [APPLIED, DISMISSED, SUPERSEDED] * 4
     answers = await asyncio.gather(
-        *(suggestions.set_status(me, row.id, status) for status in wanted), return_exceptions=True
+        *(suggestions.set_suggestion_status(me, row.id, status) for status in wanted), return_exceptions=True
     )
     decided = [one for one in answers if not isinstance(one, BaseException)]
     [status] = {one.status for one in decided}
@@ -157,9 +159,9 @@ async def test_proposing_deciding_and_deleting_at_once(me: Context) -> None:
         talk = await begin(me, note)
         row = await suggest(me, talk)
         work: list[Coroutine[Any, Any, object]] = [suggest(me, talk, str(number)) for number in range(3)]
-        work += [suggestions.set_status(me, row.id, status) for status in (APPLIED, DISMISSED)]
-        work.insert(2, notes.delete(me, note.id))
-        work.insert(4, conversations.delete(me, talk.id))
+        work += [suggestions.set_suggestion_status(me, row.id, status) for status in (APPLIED, DISMISSED)]
+        work.insert(2, notes.delete_note(me, note.id))
+        work.insert(4, conversations.delete_conversation(me, talk.id))
         answers = await asyncio.gather(*work, return_exceptions=True)
         failed = [one for one in answers if isinstance(one, BaseException)]
         assert {one.code for one in failed if isinstance(one, Problem)} <= {ErrorCode.NOT_FOUND, ErrorCode.CONFLICT}
@@ -177,11 +179,13 @@ async def test_a_list_is_its_newest(me: Context) -> None:
     mine = await suggest(me, other, "of another")
     expected = [str(number) for number in range(5, MAX_LISTED + 5)]
     assert [text for text, _ in await states(me, talk)] == expected
-    dismissed = await suggestions.of_conversation(me, talk.id, DISMISSED)
+    dismissed = await suggestions.list_suggestions(me, talk.id, DISMISSED)
     assert [row.suggested_text for row in dismissed] == [str(number) for number in range(1, MAX_LISTED + 5, 2)]
-    found = await suggestions.of_messages(me, [message.id])
+    found = await suggestions.find_suggestions_of_messages(me, [message.id])
     assert [row.suggested_text for row in found[message.id]] == expected
-    both = await suggestions.of_conversations(me, [(talk.id, None), (other.id, None), (other.id, APPLIED)])
+    both = await suggestions.find_suggestions_of_conversations(
+        me, [(talk.id, None), (other.id, None), (other.id, APPLIED)]
+    )
     assert [row.suggested_text for row in both[talk.id, None]] == expected
     assert both[other.id, None] == [mine]
     assert (other.id, APPLIED) not in both
@@ -219,17 +223,17 @@ async def test_they_go_with_what_they_belong_to(me: Context) -> None:
     row = await propose(me, talk, message)
     async with me.transaction() as tx:
         await tx.execute(delete(Message).where(col(Message.id) == message.id))
-    assert (await suggestions.get(me, row.id)).message_id is None
+    assert (await suggestions.get_suggestion(me, row.id)).message_id is None
     query = "query($id: ID!) { node(id: $id) { ... on Suggestion { message { id } } } }"
     assert await graphql(me, query, id=str(row.id)) == {"node": {"message": None}}
-    await conversations.delete(me, talk.id)
+    await conversations.delete_conversation(me, talk.id)
     with refused(ErrorCode.NOT_FOUND):
-        await suggestions.get(me, row.id)
+        await suggestions.get_suggestion(me, row.id)
     note = await write(me)
     row = await suggest(me, await begin(me, note))
-    await notes.delete(me, note.id)
+    await notes.delete_note(me, note.id)
     with refused(ErrorCode.NOT_FOUND):
-        await suggestions.get(me, row.id)
+        await suggestions.get_suggestion(me, row.id)
 
 
 async def test_they_need_access_to_the_note_at_the_time(place: Place) -> None:
@@ -240,27 +244,27 @@ async def test_they_need_access_to_the_note_at_the_time(place: Place) -> None:
     await set_columns(writer, note, visibility=NoteVisibility.PRIVATE)
     for refusing in (
         lambda: suggest(member, talk),
-        lambda: suggestions.set_status(member, row.id, APPLIED),
-        lambda: suggestions.get(member, row.id),
-        lambda: suggestions.of_conversation(member, talk.id),
+        lambda: suggestions.set_suggestion_status(member, row.id, APPLIED),
+        lambda: suggestions.get_suggestion(member, row.id),
+        lambda: suggestions.list_suggestions(member, talk.id),
     ):
         with refused(ErrorCode.FORBIDDEN):
             await refusing()
-    assert await suggestions.find(member, [row.id]) == {}
-    assert await suggestions.of_conversations(member, [(talk.id, None)]) == {}
+    assert await suggestions.find_suggestions(member, [row.id]) == {}
+    assert await suggestions.find_suggestions_of_conversations(member, [(talk.id, None)]) == {}
     await set_columns(writer, note, visibility=NoteVisibility.WORKSPACE)
-    assert (await suggestions.find(member, [row.id]))[row.id] == row
+    assert (await suggestions.find_suggestions(member, [row.id]))[row.id] == row
     # Whoever may manage the note has no more part in the conversation than anybody else.
     for refusing in (
         lambda: suggest(writer, talk),
-        lambda: suggestions.set_status(writer, row.id, APPLIED),
-        lambda: suggestions.get(writer, row.id),
-        lambda: suggestions.of_conversation(writer, talk.id),
+        lambda: suggestions.set_suggestion_status(writer, row.id, APPLIED),
+        lambda: suggestions.get_suggestion(writer, row.id),
+        lambda: suggestions.list_suggestions(writer, talk.id),
     ):
         with refused(ErrorCode.NOT_FOUND):
             await refusing()
-    assert await suggestions.find(writer, [row.id]) == {}
-    assert await suggestions.of_conversations(writer, [(talk.id, None)]) == {}
+    assert await suggestions.find_suggestions(writer, [row.id]) == {}
+    assert await suggestions.find_suggestions_of_conversations(writer, [(talk.id, None)]) == {}
 
 
 async def test_a_change_whose_suggestion_is_gone_does_not_end_the_stream(me: Context) -> None:
@@ -279,7 +283,7 @@ async def test_a_change_whose_suggestion_is_gone_does_not_end_the_stream(me: Con
     assert [type(event).__name__ for event in told] == ["ReplyDelta", "ReplyDocumentChange", "ReplyFailed"]
     [change] = [event for event in told if isinstance(event, ReplyDocumentChange)]
     assert change.suggestion == row
-    await conversations.delete(me, talk.id)
+    await conversations.delete_conversation(me, talk.id)
     left = [event async for event in reply_events(info, events(row.id))]
     assert [type(event).__name__ for event in left] == ["ReplyDelta", "ReplyFailed"]
 
@@ -288,6 +292,6 @@ async def test_a_change_whose_suggestion_is_gone_does_not_end_the_stream(me: Con
 async def test_a_decision_writes_nothing_to_the_note(me: Context, status: SuggestionStatus) -> None:
     note = await write(me, content_text="Good")
     row = await suggest(me, await begin(me, note))
-    before = await notes.get(me, note.id)
-    assert (await suggestions.set_status(me, row.id, status)).status is status
-    assert await notes.get(me, note.id) == before
+    before = await notes.get_note(me, note.id)
+    assert (await suggestions.set_suggestion_status(me, row.id, status)).status is status
+    assert await notes.get_note(me, note.id) == before

@@ -84,7 +84,7 @@ async def test_what_is_completed_at_once_is_told_so_and_indexing_is_not(me: Cont
     note = await write(me, status=NoteStatus.COMPLETED)
     async with me.transaction() as tx:
         await event_log.publish(tx, None, EventType.NOTE_INDEXED, workspace_id=note.workspace_id, note_id=note.id)
-    await notes.delete(me, note.id)
+    await notes.delete_note(me, note.id)
     assert [body["type"] for body in await told(me, hook)] == ["note.created", "note.completed", "note.deleted"]
 
 

@@ -16,8 +16,7 @@ from resolvers.auth.access import Right
 from resolvers.core.context import Context
 from resolvers.core.database import Transaction
 from resolvers.core.errors import bad_input
-from resolvers.notes.read import checked as check_filter
-from resolvers.notes.read import kept as filter_conditions
+from resolvers.notes.read import check_filter, filter_conditions
 from resolvers.search.query import hits
 from resolvers.search.query.fusion import fuse_rankings, select_page
 from resolvers.search.query.scope import MAX_HITS, ChunkKey, Scope, chunk_key, is_large
