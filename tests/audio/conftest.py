@@ -23,13 +23,13 @@ def transcriber() -> Iterator[ScriptedTranscriber]:
 
 @pytest.fixture(scope="session")
 def transcriber_settings(transcriber: ScriptedTranscriber) -> dict[str, str]:
-    """The settings of a server that uses these ears."""
+    """The settings of a server that uses this transcriber."""
     return {"transcriber_base_url": transcriber.url, "transcriber_model": MODEL, "transcriber_api_key": "sk-ears"}
 
 
 @pytest.fixture(scope="session")
 def audio_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where that server keeps what it was sent."""
+    """The audio store of that server."""
     return tmp_path_factory.mktemp("audio") / "audio"
 
 
@@ -46,7 +46,7 @@ def audio_server(
 @pytest.fixture
 async def audio_tenant(audio_server: RunningServer, database: AsyncEngine) -> AsyncIterator[Tenant]:
     """A workspace on that server."""
-    made = await make_tenant(audio_server, database)
-    yield made
-    for caller in made.callers:
+    tenant = await make_tenant(audio_server, database)
+    yield tenant
+    for caller in tenant.callers:
         await caller.close()

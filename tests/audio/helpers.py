@@ -1,4 +1,4 @@
-"""Short ways to say what the tests of audio say often."""
+"""Helpers of the tests of recordings."""
 
 import asyncio
 import uuid
@@ -21,97 +21,97 @@ STARTS = {
 TYPES = {"m4a": "audio/mp4", "mp3": "audio/mpeg", "wav": "audio/wav", "aac": "audio/aac"}
 ADDRESS = "/v1/notes/from-audio/generate-upload-url"
 FROM_AUDIO = "/v1/notes/from-audio"
-PATIENCE = 90.0
-"""Seconds until a worker must have done something: on a busy machine it takes a while to start."""
+TIMEOUT_SECONDS = 90.0
+"""Time until a worker must have done its work; on a busy machine it starts slowly."""
 
 
-def mark() -> bytes:
-    """Something that only this recording contains."""
+def new_marker() -> bytes:
+    """Bytes that only this recording contains."""
     return uuid.uuid4().hex.encode()
 
 
-def sound(extension: str = "wav", marked: bytes = b"", size: int = 2_000) -> bytes:
-    start = STARTS[extension] + marked
+def audio_bytes(extension: str = "wav", marker: bytes = b"", size: int = 2_000) -> bytes:
+    start = STARTS[extension] + marker
     return start + b"\x01" * (size - len(start))
 
 
-async def address(caller: Caller, extension: str = "wav", duration: float = 12) -> dict[str, str]:
+async def create_upload_url(caller: Caller, extension: str = "wav", duration: float = 12) -> dict[str, str]:
     response = await caller.http.post(ADDRESS, json={"fileExtension": extension, "duration": duration})
     assert response.status_code == 200, response.text
-    given: dict[str, str] = response.json()
-    return given
+    issued: dict[str, str] = response.json()
+    return issued
 
 
-async def put(url: str, content: Any, content_type: str = "audio/wav", **headers: str) -> httpx.Response:
-    """Without any other credential than the address."""
+async def upload(url: str, content: Any, content_type: str = "audio/wav", **headers: str) -> httpx.Response:
+    """Uploads with no other credential than the address."""
     async with httpx.AsyncClient(timeout=30, verify=False) as anybody:
         return await anybody.put(url, content=content, headers={"Content-Type": content_type, **headers})
 
 
-async def uploaded(caller: Caller, marked: bytes = b"", extension: str = "wav", duration: float = 12) -> str:
-    """The audioUrl of audio that has arrived."""
-    given = await address(caller, extension, duration)
-    response = await put(given["presignedUrl"], sound(extension, marked), given["contentType"])
+async def upload_audio(caller: Caller, marker: bytes = b"", extension: str = "wav", duration: float = 12) -> str:
+    """Uploads audio; returns its audioUrl."""
+    issued = await create_upload_url(caller, extension, duration)
+    response = await upload(issued["presignedUrl"], audio_bytes(extension, marker), issued["contentType"])
     assert response.status_code == 200, response.text
-    return given["audioUrl"]
+    return issued["audioUrl"]
 
 
-async def made(caller: Caller, marked: bytes = b"", **body: Any) -> str:
-    """The id of a note from audio that was just uploaded."""
-    response = await caller.http.post(FROM_AUDIO, json={"audioUrl": await uploaded(caller, marked), **body})
+async def create_note_from_audio(caller: Caller, marker: bytes = b"", **body: Any) -> str:
+    """Creates a note from new audio; returns its id."""
+    response = await caller.http.post(FROM_AUDIO, json={"audioUrl": await upload_audio(caller, marker), **body})
     assert response.status_code == 201, response.text
     return str(response.json()["noteId"])
 
 
-async def note(caller: Caller, note_id: str) -> dict[str, Any]:
+async def read_note(caller: Caller, note_id: str) -> dict[str, Any]:
     response = await caller.http.get(f"/v1/notes/{note_id}")
     assert response.status_code == 200, response.text
-    found: dict[str, Any] = response.json()["note"]
-    return found
+    note: dict[str, Any] = response.json()["note"]
+    return note
 
 
-async def reaches(caller: Caller, note_id: str, status: str) -> dict[str, Any]:
-    """The note once it has that status."""
+async def wait_for_status(caller: Caller, note_id: str, status: str) -> dict[str, Any]:
+    """Returns the note once it has that status."""
     try:
-        async with asyncio.timeout(PATIENCE):
-            while (found := await note(caller, note_id))["status"] != status:
+        async with asyncio.timeout(TIMEOUT_SECONDS):
+            while (note := await read_note(caller, note_id))["status"] != status:
                 await asyncio.sleep(0.05)
     except TimeoutError:
-        raise AssertionError(f"the note never was {status}: {await note(caller, note_id)}") from None
-    return found
+        raise AssertionError(f"the note never was {status}: {await read_note(caller, note_id)}") from None
+    return note
 
 
-async def told(database: AsyncEngine, note_id: str) -> list[str]:
-    """The types of the note's events, without those of indexing."""
+async def read_event_types(database: AsyncEngine, note_id: str) -> list[str]:
+    """Returns the types of the note's events, without those of indexing."""
     query = select(col(Event.type)).where(col(Event.note_id) == uuid.UUID(note_id)).order_by(col(Event.seq))
     async with database.connect() as connection:
         return [kind.value for kind in (await connection.execute(query)).scalars() if kind != "note.indexed"]
 
 
-async def recording(database: AsyncEngine, audio_url: str) -> Any:
-    """The row behind an audioUrl, None when there is none."""
+async def read_recording(database: AsyncEngine, audio_url: str) -> Any:
+    """Returns the row of an audioUrl, None if there is none."""
     query = text("SELECT * FROM recordings WHERE id = :id")
     async with database.connect() as connection:
         return (await connection.execute(query, {"id": audio_url.rpartition("/")[2]})).one_or_none()
 
 
 async def set_recording(database: AsyncEngine, note_id: str, **values: Any) -> None:
-    """Writes what no caller may, to the recording of a note."""
+    """Writes columns of a note's recording that no caller can write."""
     names = ", ".join(f"{name} = {value}" for name, value in values.items())
     async with database.begin() as connection:
         await connection.execute(text(f"UPDATE recordings SET {names} WHERE note_id = :id"), {"id": note_id})
 
 
-def error(response: httpx.Response, status: int, code: str, field: str | None = None) -> str:
-    """Holds a refusal to its status, code and field; returns its text."""
+def check_refusal(response: httpx.Response, status: int, code: str, field: str | None = None) -> str:
+    """Checks a refusal's status, code and field; returns its text."""
     assert response.status_code == status, response.text
     body = response.json()
     message: str = body["message"]
     kind = {403: "permission_error", 409: "conflict_error", 422: "validation_error", 503: "api_error"}
     kind |= {400: "validation_error", 404: "resource_error", 401: "authentication_error"}
-    shown = {"code": code, "message": message, "type": kind.get(status, "invalid_request_error")}
-    shown |= {} if field is None else {"param": field}
-    assert body == {"error": shown, "message": message, "code": code} | (
+    details = {"code": code, "message": message, "type": kind.get(status, "invalid_request_error")}
+    details |= {} if field is None else {"param": field}
+    assert body == {"error": details, "message": message, "code": code} | (
         {} if field is None else {"errors": body["errors"]}
     )
     assert field is None or field in body["errors"]

@@ -1,4 +1,4 @@
-"""What the two documented routes are sent, and everything that they refuse."""
+"""The requests for an upload address and for a note from audio, and everything that they refuse."""
 
 import asyncio
 import threading
@@ -13,17 +13,17 @@ from models import Plan, Role
 from tests.audio.helpers import (
     ADDRESS,
     FROM_AUDIO,
-    address,
-    error,
-    made,
-    mark,
-    note,
-    put,
-    reaches,
-    recording,
-    sound,
-    told,
-    uploaded,
+    audio_bytes,
+    check_refusal,
+    create_note_from_audio,
+    create_upload_url,
+    new_marker,
+    read_event_types,
+    read_note,
+    read_recording,
+    upload,
+    upload_audio,
+    wait_for_status,
 )
 from tests.conftest import Services, Tenant, make_tenant
 from tests.support.clients import Caller
@@ -56,14 +56,16 @@ SEGMENT = {"speaker": "Cleo", "text": "Before.", "startTimestamp": "00:00:01", "
         ({"fileExtension": "wav", "duration": 3, "size": 1}, "size"),
     ],
 )
-async def test_an_address_is_asked_for_precisely(audio_tenant: Tenant, body: dict[str, Any], field: str) -> None:
-    error(await (await audio_tenant.key()).http.post(ADDRESS, json=body), 400, "invalid_parameter", field)
+async def test_an_invalid_request_for_an_address_names_its_field(
+    audio_tenant: Tenant, body: dict[str, Any], field: str
+) -> None:
+    check_refusal(await (await audio_tenant.key()).http.post(ADDRESS, json=body), 400, "invalid_parameter", field)
 
 
 @pytest.mark.parametrize("duration", [0.001, 1, 14_400])
-async def test_durations_at_their_edges(audio_tenant: Tenant, duration: float) -> None:
-    given = await address(await audio_tenant.key(), duration=duration)
-    assert (await recording(audio_tenant.database, given["audioUrl"])).duration_sec == duration
+async def test_the_shortest_and_the_longest_duration_are_accepted(audio_tenant: Tenant, duration: float) -> None:
+    issued = await create_upload_url(await audio_tenant.key(), duration=duration)
+    assert (await read_recording(audio_tenant.database, issued["audioUrl"])).duration_sec == duration
 
 
 @pytest.mark.parametrize(
@@ -84,35 +86,43 @@ async def test_durations_at_their_edges(audio_tenant: Tenant, duration: float) -
         ({"url": "x"}, "url"),
     ],
 )
-async def test_a_note_is_asked_for_precisely(audio_tenant: Tenant, more: dict[str, Any], field: str) -> None:
+async def test_an_invalid_request_for_a_note_names_its_field(
+    audio_tenant: Tenant, more: dict[str, Any], field: str
+) -> None:
     body = {"audioUrl": "https://x.example", **more}
-    error(await (await audio_tenant.key()).http.post(FROM_AUDIO, json=body), 400, "invalid_parameter", field)
+    check_refusal(await (await audio_tenant.key()).http.post(FROM_AUDIO, json=body), 400, "invalid_parameter", field)
 
 
 @pytest.mark.parametrize("plan", [Plan.FREE, Plan.PRO])
-async def test_another_plan(audio_server: RunningServer, database: AsyncEngine, plan: Plan) -> None:
+async def test_other_plans_than_enterprise_are_refused(
+    audio_server: RunningServer, database: AsyncEngine, plan: Plan
+) -> None:
     tenant = await make_tenant(audio_server, database, plan)
     for caller in (await tenant.key(), await tenant.user(Role.ADMIN)):
         for path, body in BODIES:
             refused = await caller.http.post(path, json=body)
-            assert error(refused, 403, "plan_required") == "Notes from audio need the enterprise plan."
+            assert check_refusal(refused, 403, "plan_required") == "Notes from audio need the enterprise plan."
         await caller.close()
 
 
-async def test_who_may(audio_tenant: Tenant, audio_server: RunningServer) -> None:
+async def test_members_and_keys_with_the_scope_may_create_notes_from_audio(
+    audio_tenant: Tenant, audio_server: RunningServer
+) -> None:
     nobody = Caller(audio_server, "")
     for path, body in BODIES:
         assert (await nobody.http.post(path, json=body)).status_code == 401
-        error(await (await audio_tenant.key("notes:read")).http.post(path, json=body), 403, "insufficient_scope")
+        check_refusal(
+            await (await audio_tenant.key("notes:read")).http.post(path, json=body), 403, "insufficient_scope"
+        )
     await nobody.close()
     member = await audio_tenant.user()
-    assert (await note(member, await made(member)))["status"] != "idle"
+    assert (await read_note(member, await create_note_from_audio(member)))["status"] != "idle"
 
 
-async def test_without_a_transcriber(tenant: Tenant) -> None:
+async def test_a_server_without_a_transcriber_says_so(tenant: Tenant) -> None:
     for path, body in BODIES:
         refused = await (await tenant.key()).http.post(path, json=body)
-        assert error(refused, 503, "transcriber_not_configured") == "This server has no transcriber configured."
+        assert check_refusal(refused, 503, "transcriber_not_configured") == "This server has no transcriber configured."
     async with tenant.database.connect() as connection:
         query = text("SELECT count(*) FROM recordings WHERE workspace_id = :id")
         assert (await connection.execute(query, {"id": tenant.id})).scalar_one() == 0
@@ -120,15 +130,15 @@ async def test_without_a_transcriber(tenant: Tenant) -> None:
 
 @pytest.fixture
 async def neighbour(audio_server: RunningServer, database: AsyncEngine) -> AsyncIterator[Tenant]:
-    made = await make_tenant(audio_server, database)
-    yield made
-    for caller in made.callers:
+    other = await make_tenant(audio_server, database)
+    yield other
+    for caller in other.callers:
         await caller.close()
 
 
-async def test_only_audio_of_ones_own(audio_tenant: Tenant, neighbour: Tenant) -> None:
+async def test_only_audio_of_the_own_workspace_is_used(audio_tenant: Tenant, neighbour: Tenant) -> None:
     key = await audio_tenant.key()
-    url, theirs = await uploaded(key), await uploaded(await neighbour.key())
+    url, theirs = await upload_audio(key), await upload_audio(await neighbour.key())
     for wrong in (
         "https://evil.example/audio.wav",
         "file:///etc/passwd",
@@ -139,73 +149,75 @@ async def test_only_audio_of_ones_own(audio_tenant: Tenant, neighbour: Tenant) -
         url + "/",
     ):
         refused = await key.http.post(FROM_AUDIO, json={"audioUrl": wrong})
-        assert error(refused, 422, "unprocessable", "audioUrl") == NOBODYS
-    given = await address(key)
-    refused = await key.http.post(FROM_AUDIO, json={"audioUrl": given["audioUrl"]})
-    assert error(refused, 422, "unprocessable", "audioUrl") == "The audio has not been uploaded."
-    await put(given["presignedUrl"], sound())
-    assert (await key.http.post(FROM_AUDIO, json={"audioUrl": given["audioUrl"]})).status_code == 201
-    assert (await recording(audio_tenant.database, theirs)).state == "uploaded"
+        assert check_refusal(refused, 422, "unprocessable", "audioUrl") == NOBODYS
+    issued = await create_upload_url(key)
+    refused = await key.http.post(FROM_AUDIO, json={"audioUrl": issued["audioUrl"]})
+    assert check_refusal(refused, 422, "unprocessable", "audioUrl") == "The audio has not been uploaded."
+    await upload(issued["presignedUrl"], audio_bytes())
+    assert (await key.http.post(FROM_AUDIO, json={"audioUrl": issued["audioUrl"]})).status_code == 201
+    assert (await read_recording(audio_tenant.database, theirs)).state == "uploaded"
 
 
 async def test_audio_is_used_once(audio_tenant: Tenant) -> None:
     key = await audio_tenant.key()
-    body = {"audioUrl": await uploaded(key)}
+    body = {"audioUrl": await upload_audio(key)}
     answers = await asyncio.gather(*(key.http.post(FROM_AUDIO, json=body) for _ in range(4)))
     assert sorted(answer.status_code for answer in answers) == [201, 409, 409, 409]
     for late in [answer for answer in answers if answer.status_code == 409]:
-        assert error(late, 409, "conflict", "audioUrl") == "A note was already created from this audio."
+        assert check_refusal(late, 409, "conflict", "audioUrl") == "A note was already created from this audio."
 
 
-async def test_a_request_may_be_repeated(audio_tenant: Tenant) -> None:
+async def test_an_idempotency_key_creates_one_note(audio_tenant: Tenant) -> None:
     key = await audio_tenant.key()
-    body = {"audioUrl": await uploaded(key), "title": "Once"}
-    headers = {"Idempotency-Key": mark().decode()}
+    body = {"audioUrl": await upload_audio(key), "title": "Once"}
+    headers = {"Idempotency-Key": new_marker().decode()}
     answers = await asyncio.gather(*(key.http.post(FROM_AUDIO, json=body, headers=headers) for _ in range(4)))
     assert {answer.status_code for answer in answers} == {201}
     [note_id] = {answer.json()["noteId"] for answer in answers}
-    assert (await told(audio_tenant.database, note_id))[:2] == ["note.created", "note.audio_uploaded"]
+    assert (await read_event_types(audio_tenant.database, note_id))[:2] == ["note.created", "note.audio_uploaded"]
     other = await key.http.post(FROM_AUDIO, json={**body, "title": "Twice"}, headers=headers)
-    error(other, 422, "unprocessable", "Idempotency-Key")
+    check_refusal(other, 422, "unprocessable", "Idempotency-Key")
 
 
-async def placed(tenant: Tenant) -> dict[str, str]:
-    """A tag and a folder of the workspace."""
-    ids = {"tag": str(mark()[:8].decode()), "name": mark().decode()}
+async def create_tag_and_folder(tenant: Tenant) -> dict[str, str]:
+    """Creates a tag and a folder of the workspace."""
+    ids = {"tag": str(new_marker()[:8].decode()), "name": new_marker().decode()}
     async with tenant.database.begin() as connection:
-        made = {}
+        ids_by_table = {}
         for table, more in (("tags", "name, color"), ("folders", "name, icon")):
             statement = text(
                 f"INSERT INTO {table} (id, workspace_id, {more}) "
                 "VALUES (gen_random_uuid(), :workspace, :name, '#112233') RETURNING id"
             )
             row = await connection.execute(statement, {"workspace": tenant.id, "name": ids["name"]})
-            made[table] = str(row.scalar_one())
-    return {"tag": made["tags"], "folder": made["folders"], "name": ids["name"]}
+            ids_by_table[table] = str(row.scalar_one())
+    return {"tag": ids_by_table["tags"], "folder": ids_by_table["folders"], "name": ids["name"]}
 
 
-async def test_all_that_may_be_said_of_a_new_note(audio_tenant: Tenant, transcriber: ScriptedTranscriber) -> None:
-    key, marked, gate = await audio_tenant.key(), mark(), threading.Event()
-    transcriber.on(marked, ScriptedResponse(gate=gate))
-    first, second = await placed(audio_tenant), await placed(audio_tenant)
-    said = {
+async def test_a_new_note_takes_every_field_of_the_request(
+    audio_tenant: Tenant, transcriber: ScriptedTranscriber
+) -> None:
+    key, marker, gate = await audio_tenant.key(), new_marker(), threading.Event()
+    transcriber.on(marker, ScriptedResponse(gate=gate))
+    first, second = await create_tag_and_folder(audio_tenant), await create_tag_and_folder(audio_tenant)
+    fields = {
         "title": "Übersicht 🙂",
         "kind": "podcast",
         "tags": [first["name"], second["tag"], first["tag"].upper()],
         "folderId": first["folder"],
         "calendarEventId": "event-1",
     }
-    found = await note(key, await made(key, marked, **said))
-    event = found["calendarEvent"]
+    created = await read_note(key, await create_note_from_audio(key, marker, **fields))
+    event = created["calendarEvent"]
     tags = [{"id": one["tag"], "name": one["name"], "color": "#112233"} for one in (first, second)]
-    assert found == {
+    assert created == {
         **JSON_DEFAULTS,
-        "id": found["id"],
+        "id": created["id"],
         "title": "Übersicht 🙂",
         "kind": "podcast",
         "status": "transcript-processing",
-        "createdAt": found["createdAt"],
-        "updatedAt": found["createdAt"],
+        "createdAt": created["createdAt"],
+        "updatedAt": created["createdAt"],
         "visibility": "workspace",
         "tags": sorted(tags, key=lambda tag: tag["name"]),
         "participants": [],
@@ -229,16 +241,16 @@ async def test_all_that_may_be_said_of_a_new_note(audio_tenant: Tenant, transcri
     }
     async with audio_tenant.database.connect() as connection:
         query = text("SELECT folder_id FROM notes WHERE id = :id")
-        assert str((await connection.execute(query, {"id": found["id"]})).scalar_one()) == first["folder"]
+        assert str((await connection.execute(query, {"id": created["id"]})).scalar_one()) == first["folder"]
     gate.set()
-    # A title that was given stays.
-    assert (await reaches(key, found["id"], "completed"))["title"] == "Übersicht 🙂"
+    # The user's title stays.
+    assert (await wait_for_status(key, created["id"], "completed"))["title"] == "Übersicht 🙂"
 
 
 async def test_a_folder_that_is_being_renamed_takes_notes_meanwhile(audio_tenant: Tenant) -> None:
     """As `POST /v1/notes` does: only a folder that is being deleted makes them wait."""
-    key, folder = await audio_tenant.key(), (await placed(audio_tenant))["folder"]
-    audio_url = await uploaded(key)
+    key, folder = await audio_tenant.key(), (await create_tag_and_folder(audio_tenant))["folder"]
+    audio_url = await upload_audio(key)
     rename = text("UPDATE folders SET name = 'Renamed' WHERE id = CAST(:id AS uuid)")
     async with audio_tenant.database.begin() as connection:
         await connection.execute(rename, {"id": folder})
@@ -246,56 +258,58 @@ async def test_a_folder_that_is_being_renamed_takes_notes_meanwhile(audio_tenant
         assert response.status_code == 201, response.text
 
 
-async def test_what_is_not_there(audio_tenant: Tenant, neighbour: Tenant) -> None:
-    key, url = await audio_tenant.key(), await uploaded(await audio_tenant.key())
-    theirs = await placed(neighbour)
+async def test_unknown_folders_tags_and_notes_are_refused(audio_tenant: Tenant, neighbour: Tenant) -> None:
+    key, url = await audio_tenant.key(), await upload_audio(await audio_tenant.key())
+    theirs = await create_tag_and_folder(neighbour)
     foreign = (await (await neighbour.key()).http.post("/v1/notes", json={"title": "Theirs"})).json()["note"]["id"]
 
     async def refused(status: int, code: str, field: str | None, **body: Any) -> str:
-        return error(await key.http.post(FROM_AUDIO, json={"audioUrl": url, **body}), status, code, field)
+        return check_refusal(await key.http.post(FROM_AUDIO, json={"audioUrl": url, **body}), status, code, field)
 
     assert await refused(422, "unprocessable", "folderId", folderId=theirs["folder"])
     assert await refused(422, "unprocessable", "tags", tags=[theirs["tag"]]) == f"Unknown tag {theirs['tag']}."
     assert await refused(422, "unprocessable", "tags", tags=[theirs["name"]]) == f"Unknown tag {theirs['name']}."
     assert await refused(404, "resource_not_found", None, noteId=foreign) == f"Note {foreign} not found."
     # Nothing of it was done: the audio is still to be had.
-    assert (await recording(audio_tenant.database, url)).state == "uploaded"
+    assert (await read_recording(audio_tenant.database, url)).state == "uploaded"
     private = await (await audio_tenant.user()).http.post("/v1/notes", json={"title": "Mine", "visibility": "private"})
     body = {"audioUrl": url, "noteId": private.json()["note"]["id"]}
-    error(await (await audio_tenant.user()).http.post(FROM_AUDIO, json=body), 403, "forbidden")
+    check_refusal(await (await audio_tenant.user()).http.post(FROM_AUDIO, json=body), 403, "forbidden")
     assert (await key.http.post(FROM_AUDIO, json=body)).status_code == 201
 
 
-async def test_a_note_that_is_there(audio_tenant: Tenant, services: Services, transcriber: ScriptedTranscriber) -> None:
-    """It keeps what it has; what was said comes after what was said before."""
-    key, marked, gate = await audio_tenant.key(), mark(), threading.Event()
-    transcriber.on(marked, ScriptedResponse(gate=gate))
-    services.llm.on(f"Cleo: Before. {marked.decode()}", Script(["All of it."]))
+async def test_audio_can_be_added_to_an_existing_note(
+    audio_tenant: Tenant, services: Services, transcriber: ScriptedTranscriber
+) -> None:
+    """It keeps what it has, and the new segments follow the old ones."""
+    key, marker, gate = await audio_tenant.key(), new_marker(), threading.Event()
+    transcriber.on(marker, ScriptedResponse(gate=gate))
+    services.llm.on(f"Cleo: Before. {marker.decode()}", Script(["All of it."]))
     draft = {
         "title": "Series",
         "kind": "online",
         "totalDurationSec": 100,
         "inputLanguage": "fr",
         "summary": "Old.",
-        "transcripts": [{**SEGMENT, "text": f"Before. {marked.decode()}"}],
+        "transcripts": [{**SEGMENT, "text": f"Before. {marker.decode()}"}],
     }
     before = (await key.http.post("/v1/notes", json=draft)).json()["note"]
-    assert await made(key, marked, noteId=before["id"]) == before["id"]
-    busy = await key.http.post(FROM_AUDIO, json={"audioUrl": await uploaded(key), "noteId": before["id"]})
-    assert error(busy, 409, "conflict", "noteId") == "Another recording is being added to this note."
-    assert (await note(key, before["id"]))["status"] == "transcript-processing"
+    assert await create_note_from_audio(key, marker, noteId=before["id"]) == before["id"]
+    busy = await key.http.post(FROM_AUDIO, json={"audioUrl": await upload_audio(key), "noteId": before["id"]})
+    assert check_refusal(busy, 409, "conflict", "noteId") == "Another recording is being added to this note."
+    assert (await read_note(key, before["id"]))["status"] == "transcript-processing"
     gate.set()
-    after = await reaches(key, before["id"], "completed")
+    after = await wait_for_status(key, before["id"], "completed")
     times = [(one["text"], one["startTimestamp"], one["endTimestamp"]) for one in after["transcripts"]]
     assert times == [
-        (f"Before. {marked.decode()}", "00:00:01", "00:00:02"),
+        (f"Before. {marker.decode()}", "00:00:01", "00:00:02"),
         ("We move in May.", "00:01:40", "00:01:44"),
         ("Ann rents the van.", "00:01:44", "00:01:52"),
     ]
     changed = {"status", "summary", "transcripts", "totalDurationSec", "updatedAt", "revision"}
     assert {name for name in after if after[name] != before[name]} == changed - {"status"}
     assert (after["summary"], after["totalDurationSec"], after["revision"]) == ("All of it.", 112.5, 4)
-    assert await told(audio_tenant.database, before["id"]) == [
+    assert await read_event_types(audio_tenant.database, before["id"]) == [
         "note.created",
         "note.completed",
         "note.updated",
@@ -305,4 +319,4 @@ async def test_a_note_that_is_there(audio_tenant: Tenant, services: Services, tr
         "note.completed",
     ]
     # And once more, now that nothing else is on its way to it.
-    assert await made(key, noteId=before["id"]) == before["id"]
+    assert await create_note_from_audio(key, noteId=before["id"]) == before["id"]

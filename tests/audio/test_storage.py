@@ -20,7 +20,18 @@ from resolvers import recordings
 from resolvers.core.context import Context
 from resolvers.core.errors import ErrorCode, Problem
 from resolvers.core.ports.audio import AudioStore
-from tests.audio.helpers import FROM_AUDIO, address, error, made, mark, put, reaches, recording, sound, uploaded
+from tests.audio.helpers import (
+    FROM_AUDIO,
+    audio_bytes,
+    check_refusal,
+    create_note_from_audio,
+    create_upload_url,
+    new_marker,
+    read_recording,
+    upload,
+    upload_audio,
+    wait_for_status,
+)
 from tests.conftest import Services, Tenant, make_tenant
 from tests.support.databases import migrated_database
 from tests.support.servers import SECRET, RunningServer, running_server
@@ -62,8 +73,8 @@ async def everything(store: AudioStore) -> dict[str, int]:
     return {one.name: one.size async for batch in store.list_all() for one in batch}
 
 
-async def test_a_store_keeps_what_it_gets(store: AudioStore) -> None:
-    name = f"w/{mark().decode()}.wav"
+async def test_a_store_returns_what_was_written(store: AudioStore) -> None:
+    name = f"w/{new_marker().decode()}.wav"
     assert await store.find(name) is None
     content = os.urandom(3_000_000)
     await store.write(name, chunks(content[:1], content[1:2_000_000], b"", content[2_000_000:]))
@@ -81,12 +92,12 @@ async def test_a_store_keeps_what_it_gets(store: AudioStore) -> None:
     assert name not in await everything(store)
 
 
-async def test_what_breaks_off_is_not_kept(store: AudioStore) -> None:
+async def test_an_interrupted_upload_leaves_nothing(store: AudioStore) -> None:
     async def broken() -> AsyncIterator[bytes]:
         yield b"x" * 2_000_000
         raise ConnectionResetError("scripted")
 
-    name = f"w/{mark().decode()}.wav"
+    name = f"w/{new_marker().decode()}.wav"
     with pytest.raises(ConnectionResetError):
         await store.write(name, broken())
     assert await store.find(name) is None
@@ -96,7 +107,7 @@ def modes(folder: Path) -> dict[str, str]:
     return {path.name: oct(path.stat().st_mode & 0o777) for path in folder.rglob("*")}
 
 
-async def test_a_folder_is_private_and_keeps_the_first(tmp_path: Path) -> None:
+async def test_a_folder_is_private_and_keeps_the_first_upload(tmp_path: Path) -> None:
     folder = AudioFolder(tmp_path / "audio")
     await folder.write("w/a.wav", chunks(b"first"))
     with pytest.raises(FileExistsError):
@@ -105,7 +116,7 @@ async def test_a_folder_is_private_and_keeps_the_first(tmp_path: Path) -> None:
     assert await folder.upload_url("w/a.wav", 600) is None
 
 
-async def test_what_a_killed_process_left_is_swept(tmp_path: Path) -> None:
+async def test_partial_uploads_of_a_killed_process_are_deleted(tmp_path: Path) -> None:
     folder = AudioFolder(tmp_path / "audio")
     for name, age in (("old", 7 * 3600), ("new", 3600)):
         part = tmp_path / "audio" / "incoming" / name
@@ -115,7 +126,7 @@ async def test_what_a_killed_process_left_is_swept(tmp_path: Path) -> None:
     assert [part.name for part in (tmp_path / "audio" / "incoming").iterdir()] == ["new"]
 
 
-async def test_a_bucket_that_is_away() -> None:
+async def test_an_unreachable_bucket_is_an_outage() -> None:
     away = bucket("http://127.0.0.1:9")
     with pytest.raises(Problem) as caught:
         await away.find("w/a.wav")
@@ -128,14 +139,18 @@ async def s3_place(
 ) -> AsyncIterator[tuple[RunningServer, AsyncEngine]]:
     """A server with a bucket, and its database of its own: the workers of other servers have no such bucket."""
     keys = {"storage_access_key_id": "id", "storage_secret_access_key": "secret"}
-    place = {"storage_url": "s3://notes/audio", "storage_endpoint": s3, "public_url": "https://caret.example/"}
+    bucket_settings = {
+        "storage_url": "s3://notes/audio",
+        "storage_endpoint": s3,
+        "public_url": "https://caret.example/",
+    }
     async with migrated_database(services.database_url) as url:
         tables = create_engine(url)
         settings = {
             **services.settings,
             **transcriber_settings,
             **keys,
-            **place,
+            **bucket_settings,
             "database_url": url,
             "data_dir": str(tmp_path),
         }
@@ -144,33 +159,36 @@ async def s3_place(
         await tables.dispose()
 
 
-async def test_audio_in_a_bucket(
+async def test_audio_goes_directly_to_a_bucket(
     s3_place: tuple[RunningServer, AsyncEngine], transcriber: ScriptedTranscriber, s3: str
 ) -> None:
-    """The bytes go to the bucket itself, and are looked at when a note is asked for."""
+    """The bytes go to the bucket itself, and are checked when the note is created."""
     tenant = await make_tenant(*s3_place)
-    key, marked = await tenant.key(), mark()
-    given = await address(key)
-    assert given["presignedUrl"].startswith(f"{s3}/notes/audio/{tenant.id}/")
-    assert given["audioUrl"].startswith("https://caret.example/v1/uploads/")
-    refused = await key.http.post(FROM_AUDIO, json={"audioUrl": given["audioUrl"]})
-    assert error(refused, 422, "unprocessable", "audioUrl") == "The audio has not been uploaded."
+    key, marker = await tenant.key(), new_marker()
+    issued = await create_upload_url(key)
+    assert issued["presignedUrl"].startswith(f"{s3}/notes/audio/{tenant.id}/")
+    assert issued["audioUrl"].startswith("https://caret.example/v1/uploads/")
+    refused = await key.http.post(FROM_AUDIO, json={"audioUrl": issued["audioUrl"]})
+    assert check_refusal(refused, 422, "unprocessable", "audioUrl") == "The audio has not been uploaded."
     for content, reason in (
         (b"<html>" + bytes(100), "The content is not wav audio."),
         (b"", "The content is not wav audio."),
-        (sound(size=1024 * 1024 + 12 * 400_000 + 1), "Audio of the announced duration has at most 5848576 bytes."),
+        (
+            audio_bytes(size=1024 * 1024 + 12 * 400_000 + 1),
+            "Audio of the announced duration has at most 5848576 bytes.",
+        ),
     ):
-        assert (await put(given["presignedUrl"], content)).status_code == 200
-        refused = await key.http.post(FROM_AUDIO, json={"audioUrl": given["audioUrl"]})
-        assert error(refused, 422, "unprocessable", "audioUrl") == reason
-    transcriber.on(marked, ScriptedResponse())
-    content = sound(marked=marked, size=3_000_000)
-    assert (await put(given["presignedUrl"], content)).status_code == 200
-    answer = await key.http.post(FROM_AUDIO, json={"audioUrl": given["audioUrl"]})
+        assert (await upload(issued["presignedUrl"], content)).status_code == 200
+        refused = await key.http.post(FROM_AUDIO, json={"audioUrl": issued["audioUrl"]})
+        assert check_refusal(refused, 422, "unprocessable", "audioUrl") == reason
+    transcriber.on(marker, ScriptedResponse())
+    content = audio_bytes(marker=marker, size=3_000_000)
+    assert (await upload(issued["presignedUrl"], content)).status_code == 200
+    answer = await key.http.post(FROM_AUDIO, json={"audioUrl": issued["audioUrl"]})
     assert answer.status_code == 201, answer.text
-    found = await reaches(key, answer.json()["noteId"], "completed")
+    found = await wait_for_status(key, answer.json()["noteId"], "completed")
     assert [one["text"] for one in found["transcripts"]] == ["We move in May.", "Ann rents the van."]
-    assert transcriber.requests_with(marked)[0].size == len(content)
+    assert transcriber.requests_with(marker)[0].size == len(content)
     await key.close()
 
 
@@ -183,41 +201,41 @@ async def ctx(services: Services, tmp_path: Path) -> AsyncIterator[Context]:
         yield context
 
 
-async def test_audio_that_nobody_wants(
+async def test_unused_and_orphaned_audio_is_deleted(
     ctx: Context, audio_tenant: Tenant, audio_folder: Path, database: AsyncEngine, tmp_path: Path
 ) -> None:
-    """What no note was made of in time goes, and what its note took along; what a note has stays."""
+    """Unused audio is deleted in time, and audio of a deleted note; audio of a note stays."""
     key = await audio_tenant.key()
-    old, new, awaited = await uploaded(key), await uploaded(key), (await address(key))["audioUrl"]
-    note_id = await made(key)
-    gone = await made(key)
-    for one in (note_id, gone):
-        await reaches(key, one, "completed")
+    old, new, awaited = await upload_audio(key), await upload_audio(key), (await create_upload_url(key))["audioUrl"]
+    note_id = await create_note_from_audio(key)
+    deleted_id = await create_note_from_audio(key)
+    for one in (note_id, deleted_id):
+        await wait_for_status(key, one, "completed")
     here = Context(**{**vars(ctx), "audio": type(ctx.audio)(AudioFolder(audio_folder), None, None)})
     async with database.begin() as connection:
         past = text("UPDATE recordings SET created_at = now() - interval '61 min' WHERE id IN (:a, :b)")
         await connection.execute(past, {"a": old.rpartition("/")[2], "b": awaited.rpartition("/")[2]})
         query = text("SELECT id FROM recordings WHERE note_id = :id")
         used = str((await connection.execute(query, {"id": note_id})).scalar_one())
-        lost = str((await connection.execute(query, {"id": gone})).scalar_one())
+        lost = str((await connection.execute(query, {"id": deleted_id})).scalar_one())
     while await recordings.delete_unused_audio(here):
         pass
-    assert [await recording(database, url) is None for url in (old, awaited, new)] == [True, True, False]
-    assert (await key.http.delete(f"/v1/notes/{gone}")).status_code == 200
+    assert [await read_recording(database, url) is None for url in (old, awaited, new)] == [True, True, False]
+    assert (await key.http.delete(f"/v1/notes/{deleted_id}")).status_code == 200
     stray = audio_folder / "notes.txt"
     stray.write_text("not ours")
     assert await recordings.delete_orphaned_audio(here) == 0
-    kept = {path.stem for path in (audio_folder / str(audio_tenant.id)).iterdir()}
-    assert kept == {new.rpartition("/")[2], used}
-    assert lost not in kept
+    stored_names = {path.stem for path in (audio_folder / str(audio_tenant.id)).iterdir()}
+    assert stored_names == {new.rpartition("/")[2], used}
+    assert lost not in stored_names
     assert stray.exists()
     stray.unlink()
     refused = await key.http.post(FROM_AUDIO, json={"audioUrl": old})
-    error(refused, 422, "unprocessable", "audioUrl")
+    check_refusal(refused, 422, "unprocessable", "audioUrl")
 
 
-async def test_the_address_is_the_one_that_was_called(audio_tenant: Tenant) -> None:
-    """Without CARET_PUBLIC_URL it is what the caller used; a proxy on this machine may tell of https."""
+async def test_the_upload_address_has_the_host_of_the_request(audio_tenant: Tenant) -> None:
+    """Without CARET_PUBLIC_URL it has the host of the request; a proxy on this machine may set https."""
     key = await audio_tenant.key()
     forwarded = {"Host": "caret.example:8443", "X-Forwarded-Proto": "https"}
     body = {"fileExtension": "wav", "duration": 1}
