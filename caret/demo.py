@@ -1,4 +1,4 @@
-"""A workspace to look at: a few meeting notes, a person, a key. Made once, on the first start of an empty database."""
+"""The demo workspace: a few meeting notes, a user and a key. It is created once, in an empty database."""
 
 import json
 import os
@@ -25,7 +25,7 @@ TAGS = {"planning": "#2563EB", "customers": "#16A34A", "incident": "#DC2626"}
 
 
 async def seed(ctx: Context, file: Path) -> bool:
-    """Makes the demo workspace, and keeps its key (0600) beside the other secrets. False where one is there."""
+    """Creates the demo workspace, and stores its key (0600) in the file. Returns False when a workspace exists."""
     async with ctx.transaction() as tx:
         if (await tx.execute(select(col(Workspace.id)).limit(1))).first() is not None:
             return False
@@ -37,9 +37,9 @@ async def seed(ctx: Context, file: Path) -> bool:
         tags = {name: new_id() for name in TAGS}
         rows = [{"id": tags[name], "workspace_id": workspace_id, "name": name, "color": TAGS[name]} for name in TAGS]
         await tx.execute(insert(Tag), rows)
-    robin = ctx.for_viewer(Viewer(user_id, workspace_id, Role.ADMIN))
+    demo_user = ctx.for_viewer(Viewer(user_id, workspace_id, Role.ADMIN))
     for note in json.loads(files("caret").joinpath("demo_notes.json").read_text()):
         tag_ids = [str(tags[name]) for name in note.pop("tags")]
-        await notes.create_note(robin, NoteDraft.model_validate_json(json.dumps({**note, "tagIds": tag_ids})))
+        await notes.create_note(demo_user, NoteDraft.model_validate_json(json.dumps({**note, "tagIds": tag_ids})))
     os.close(create_private(file, json.dumps({"key": key, "user_id": str(user_id)})))
     return True

@@ -31,12 +31,12 @@ class EnvironmentSettings(BaseModel):
         """The settings of this process. Raises SettingsError with one line for the first that is wrong."""
         variables = {name: variables_of(name, field) for name, field in cls.model_fields.items()}
         _refuse_unknown({variable_of(name) for name in variables})
-        given = {
+        texts = {
             name: next((text for each in names if (text := os.environ.get(each))), "")
             for name, names in variables.items()
         }
         try:
-            return cls.model_validate({name: text for name, text in given.items() if text})
+            return cls.model_validate({name: text for name, text in texts.items() if text})
         except ValidationError as error:
             raise SettingsError(_message(cls, error)) from None
 

@@ -1,4 +1,4 @@
-"""Structured logs on stderr: for people on a terminal, one JSON object a line otherwise."""
+"""Structured logs on stderr: readable on a terminal, otherwise one JSON object per line."""
 
 import logging
 import sys
@@ -14,7 +14,7 @@ def configure(level: str) -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     rendered: list[structlog.types.Processor] = (
-        # Plain tracebacks: a rich one shows local variables, and among those are secrets.
+        # Plain tracebacks: rich ones show local variables, and some of these are secrets.
         [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
         if sys.stderr.isatty()
         else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
@@ -25,7 +25,7 @@ def configure(level: str) -> None:
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
-    # The libraries' own loggers speak the same language, and only of what is wrong.
+    # The libraries' own loggers use the same format, and only log warnings and errors.
     formatter = structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=[_drop_meta, *rendered])
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(formatter)

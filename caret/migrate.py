@@ -1,4 +1,4 @@
-"""The migrations of the database, run under a lock."""
+"""Runs the migrations of the database, under a lock."""
 
 from importlib.resources import files
 from pathlib import Path
@@ -13,17 +13,17 @@ from caret.adapters.postgres import with_driver
 LOCK = 0x6361726574  # "caret"
 
 
-def migrations() -> Config:
+def alembic_config() -> Config:
     config = Config()
     config.set_main_option("script_location", str(Path(str(files("migrations")))))
     return config
 
 
 async def migrate(url: str, revision: str = "head") -> None:
-    """Brings the database to a revision; "base" takes everything back. Of several at once, one does the work."""
-    target = create_async_engine(with_driver(url), hide_parameters=True)
+    """Migrates the database to a revision; "base" removes everything. Of several callers at once, one does the work."""
+    engine = create_async_engine(with_driver(url), hide_parameters=True)
     try:
-        async with target.connect() as connection:
+        async with engine.connect() as connection:
             await connection.execute(text("SELECT pg_advisory_lock(:lock)"), {"lock": LOCK})
             await connection.commit()
             try:
@@ -32,11 +32,11 @@ async def migrate(url: str, revision: str = "head") -> None:
                 await connection.execute(text("SELECT pg_advisory_unlock(:lock)"), {"lock": LOCK})
                 await connection.commit()
     finally:
-        await target.dispose()
+        await engine.dispose()
 
 
 def _migrate(connection: Connection, revision: str) -> None:
-    config = migrations()
+    config = alembic_config()
     config.attributes["connection"] = connection
     if revision == "base":
         command.downgrade(config, revision)

@@ -66,9 +66,9 @@ def _values(field: FieldInfo) -> str:
 
 def _default(name: str) -> str:
     field = Settings.model_fields[name]
-    shown, default = documentation_of(field).shown, field.default
-    if shown is not None or default is None or default == ():
-        return shown or ""
+    default_text, default = documentation_of(field).default_text, field.default
+    if default_text is not None or default is None or default == ():
+        return default_text or ""
     # A number is written as it is set: without separators, and without a fraction where it has none.
     return (
         f"`{default:g}`"

@@ -20,7 +20,7 @@ class Documentation:
 
     area: str
     unit: str
-    shown: str | None
+    default_text: str | None
     limits: str
     beyond: str
 
@@ -31,7 +31,7 @@ def setting(
     *,
     area: str,
     unit: str = "",
-    shown: str | None = None,
+    default_text: str | None = None,
     limits: str = "",
     beyond: str = "",
     aliases: tuple[str, ...] = (),
@@ -39,13 +39,13 @@ def setting(
 ) -> Any:
     """Declares a setting.
 
-    `shown` stands in docs/settings.md for a default that is no value to set. `aliases` are variables that other
+    `default_text` stands in docs/settings.md for a default that is no value to set. `aliases` are variables that other
     programs use for the same thing, and that are read as well. A setting that limits callers appears in docs/limits.md:
     `limits` names what it limits, `beyond` what happens beyond it.
     """
-    documentation = Documentation(area, unit, shown, limits, beyond)
+    documentation = Documentation(area, unit, default_text, limits, beyond)
     extra = {"documentation": documentation, "aliases": aliases}
-    return Field(default, description=text, json_schema_extra=extra, **bounds)  # type: ignore[arg-type]  # never shown
+    return Field(default, description=text, json_schema_extra=extra, **bounds)  # type: ignore[arg-type]  # not part of a JSON schema
 
 
 def documentation_of(field: FieldInfo) -> Documentation:

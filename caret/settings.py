@@ -52,7 +52,7 @@ class Settings(EnvironmentSettings):
         None,
         "The address at which callers reach this server. `presignedUrl` and `audioUrl` begin with it.",
         area=SERVER,
-        shown="the address of the request",
+        default_text="the address of the request",
     )
     demo: bool = setting(True, "`0`: an empty database gets no demo workspace.", area=SERVER)
     log_level: Literal["debug", "info", "warning", "error"] = setting(
@@ -62,42 +62,42 @@ class Settings(EnvironmentSettings):
         None,
         "`postgresql://…`: a Postgres 16 or newer with pgvector 0.8 or newer.",
         area=SERVICES,
-        shown="an embedded Postgres",
+        default_text="an embedded Postgres",
     )
     nats_url: NatsUrl | None = setting(
         None,
         "`nats://…`: a NATS server or cluster with JetStream, whose `max_payload` is 4 MB or more.",
         area=SERVICES,
-        shown="an embedded NATS",
+        default_text="an embedded NATS",
     )
     jwt_secret: SigningSecret | None = setting(
         None,
         "The HS256 secret of users' access tokens, 32 characters or more.",
         area=ACCESS,
-        shown="generated, and stored in the data folder",
+        default_text="generated, and stored in the data folder",
     )
     jwks_url: WebUrl | None = setting(None, "The address of the token issuer's keys (ES256, RS256).", area=ACCESS)
     jwt_audience: str = setting("authenticated", "The `aud` that a token must have.", area=ACCESS)
-    jwt_issuer: str | None = setting(None, "The `iss` that a token must have.", area=ACCESS, shown="any")
+    jwt_issuer: str | None = setting(None, "The `iss` that a token must have.", area=ACCESS, default_text="any")
     encryption_keys: EncryptionKeys = setting(
         (),
         "Keys for secrets at rest (those of webhooks), with commas between them: 32 bytes each, in URL-safe base64. "
         "The first encrypts, and each decrypts what it has encrypted. Without its key a secret is lost.",
         area=ACCESS,
-        shown="generated, and stored in the data folder",
+        default_text="generated, and stored in the data folder",
     )
     llm_base_url: WebUrl | None = setting(
         None,
         "The address of an OpenAI-compatible chat server (vLLM, Ollama, llama.cpp, …). Needs `CARET_LLM_MODEL`.",
         area=MODELS,
-        shown="the built-in extractive model",
+        default_text="the built-in extractive model",
     )
     llm_api_key: SecretStr | None = setting(None, "The key for that server.", area=MODELS)
     llm_model: str | None = setting(
         None,
         "The default model: one on that server, or the id of any model that is offered.",
         area=MODELS,
-        shown="the first model that is offered",
+        default_text="the first model that is offered",
     )
     llm_fallbacks: ModelIds = setting(
         (),
@@ -128,7 +128,7 @@ class Settings(EnvironmentSettings):
         None,
         "Another address for OpenAI, for a proxy.",
         area=MODELS,
-        shown="OpenAI's own",
+        default_text="OpenAI's own",
         aliases=("OPENAI_BASE_URL",),
     )
     openrouter_api_key: SecretStr | None = setting(
@@ -141,7 +141,7 @@ class Settings(EnvironmentSettings):
         None,
         "The address of an OpenAI-compatible embeddings server. Needs `CARET_EMBEDDING_MODEL`.",
         area=SEARCH,
-        shown="the local MiniLM; with a key, OpenAI",
+        default_text="the local MiniLM; with a key, OpenAI",
     )
     embedding_api_key: SecretStr | None = setting(None, "The key for that server.", area=SEARCH)
     embedding_model: str | None = setting(
@@ -174,7 +174,7 @@ class Settings(EnvironmentSettings):
         None,
         "The address of an OpenAI-compatible transcription server. Needs `CARET_TRANSCRIBER_MODEL`.",
         area=AUDIO,
-        shown="none; with a key, OpenAI",
+        default_text="none; with a key, OpenAI",
     )
     transcriber_api_key: SecretStr | None = setting(None, "The key for that server.", area=AUDIO)
     transcriber_model: str | None = setting(None, "The transcription model.", area=AUDIO)
@@ -182,9 +182,11 @@ class Settings(EnvironmentSettings):
         None,
         "`s3://bucket/prefix`: the bucket in which audio is stored.",
         area=AUDIO,
-        shown="`audio` in the data folder",
+        default_text="`audio` in the data folder",
     )
-    storage_endpoint: WebUrl | None = setting(None, "The address of an S3-compatible service.", area=AUDIO, shown="AWS")
+    storage_endpoint: WebUrl | None = setting(
+        None, "The address of an S3-compatible service.", area=AUDIO, default_text="AWS"
+    )
     storage_region: str = setting("us-east-1", "The region of the bucket.", area=AUDIO)
     storage_access_key_id: str | None = setting(None, "The bucket's credentials, with the next one.", area=AUDIO)
     storage_secret_access_key: SecretStr | None = setting(None, "See `CARET_STORAGE_ACCESS_KEY_ID`.", area=AUDIO)
@@ -211,7 +213,7 @@ class Settings(EnvironmentSettings):
         "Points that one caller may spend in 60 seconds, by plan, each from 1 to 1,000,000 (see [Rate "
         "limits](rate-limits.md)).",
         area=LIMITS,
-        shown="`free=60,pro=120,enterprise=300`",
+        default_text="`free=60,pro=120,enterprise=300`",
         limits="Points of one caller in 60 seconds: free, pro, enterprise plan",
         beyond="`RATE_LIMITED`, 429",
     )

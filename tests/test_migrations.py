@@ -13,7 +13,7 @@ from sqlmodel import SQLModel
 
 import models  # noqa: F401 (fills SQLModel.metadata)
 from caret.adapters.postgres import create_engine, is_migrated, with_driver
-from caret.migrate import migrate, migrations
+from caret.migrate import alembic_config, migrate
 from migrations import HEAD
 from tests.conftest import Services
 from tests.support.databases import empty_database
@@ -116,4 +116,4 @@ async def test_going_back_with_data_in_it(services: Services) -> None:
 
 
 def test_the_newest_revision_is_the_one_the_program_asks_for() -> None:
-    assert ScriptDirectory.from_config(migrations()).get_heads() == [HEAD]
+    assert ScriptDirectory.from_config(alembic_config()).get_heads() == [HEAD]

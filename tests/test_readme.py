@@ -11,7 +11,7 @@ from caret.providers.model_list import MAX_MODELS_FILE_BYTES
 from caret.providers.stream_chunks import MAX_CHUNK_BYTES
 from caret.setting_types import bounds_of, documentation_of
 from caret.settings import Settings
-from caret.trusted_documents import MAX_FILE
+from caret.trusted_documents import MAX_FILE_BYTES
 from caret.wiring import limits_of
 from caret.worker import NOTES_AT_A_TIME
 from models.base import MAX_TEXT
@@ -168,7 +168,7 @@ def test_the_limits_of_protocols_are_the_ones_in_force() -> None:
         f"{sse_single_connection.RESERVATION_SECONDS:.0f} s"
     )
     kept = "Automatic persisted queries that a process keeps; the file of trusted documents"
-    assert rows[kept] == f"{MAX_PERSISTED:,}, {MAX_PERSISTED_MIB} MiB; {MAX_FILE // 2**20} MiB"
+    assert rows[kept] == f"{MAX_PERSISTED:,}, {MAX_PERSISTED_MIB} MiB; {MAX_FILE_BYTES // 2**20} MiB"
     assert f"repeated every {KEEP_ALIVE_SECONDS:.0f} seconds" in README
 
 
@@ -239,7 +239,7 @@ def test_the_rate_limits_are_the_ones_in_force() -> None:
     assert {plan: int(told[plan.value]) for plan in points} == points
     limits = ", ".join(str(allowed) for allowed in points.values())
     assert told["Points of one caller in 60 seconds: free, pro, enterprise plan"] == limits
-    assert told["`CARET_RATE_LIMITS`"] == documentation_of(Settings.model_fields["rate_limits"]).shown
+    assert told["`CARET_RATE_LIMITS`"] == documentation_of(Settings.model_fields["rate_limits"]).default_text
     once = told["An idempotency key; how long it stands for what it made"]
     assert once == f"1 to {LONGEST} characters; {KEPT.total_seconds() / 3600:.0f} hours"
     priced = {row[0].strip("`"): int(row[1]) for row in rows if row[0].startswith("`{")}

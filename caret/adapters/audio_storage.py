@@ -1,4 +1,4 @@
-"""Where audio is kept: a folder of this machine (on a cluster: one that all machines share), or an S3 bucket."""
+"""Stores audio: in a folder of this machine (on a cluster: one that all machines share), or in an S3 bucket."""
 
 import asyncio
 import os
@@ -29,32 +29,33 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-BLOCK = 1024 * 1024
-"""Bytes that are written at once."""
-LISTED = 500
+BLOCK_BYTES = 1024 * 1024
+"""Written at once."""
+PAGE_SIZE = 500
+"""Entries of one listing."""
 INCOMING = "incoming"
-"""Beside the audio: uploads that are not complete."""
-ABANDONED = timedelta(hours=6)
-"""After so long an upload that is not complete never will be."""
-MOST_SECONDS = timedelta(minutes=30)
-"""For one request of an S3 store, its bytes included."""
-CONNECT_SECONDS = timedelta(seconds=5)
-PATIENCE = timedelta(seconds=20)
-"""For how long a request that failed is tried again."""
+"""The folder of uploads that are not complete, beside the audio."""
+ABANDONED_AFTER = timedelta(hours=6)
+"""An upload that is not complete after so long will never be."""
+REQUEST_TIMEOUT = timedelta(minutes=30)
+"""For one request to a bucket, its bytes included."""
+CONNECT_TIMEOUT = timedelta(seconds=5)
+RETRY_TIMEOUT = timedelta(seconds=20)
+"""For so long a failed request is retried."""
 
 
 @contextmanager
-def reached() -> "Iterator[None]":
+def unavailable_on_failure() -> "Iterator[None]":
     try:
         yield
     except BaseError as error:
-        # Its text may hold addresses with signatures: the class says enough.
+        # The text may contain URLs with signatures; the class is enough.
         log.warning("storage.failed", error=type(error).__name__)
         raise Problem(ErrorCode.UNAVAILABLE, "The audio storage is unavailable.") from error
 
 
 class AudioFolder:
-    """A folder, which is made with a private mode. What arrives is written beside it and moved in when complete."""
+    """A folder of mode 0700. Uploads are written beside the audio, and moved to it when they are complete."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder.absolute()
@@ -76,34 +77,34 @@ class AudioFolder:
                 await asyncio.to_thread(sync, file)
             finally:
                 await asyncio.to_thread(file.close)
-            await asyncio.to_thread(move_in, part, self._folder / name)
+            await asyncio.to_thread(publish_file, part, self._folder / name)
         finally:
-            # Also when the task was cancelled: nothing that is not complete may stay.
+            # Also when the task was cancelled: no incomplete file may stay.
             part.unlink(missing_ok=True)
 
     async def find(self, name: str) -> StoredAudio | None:
-        return await found(self._store, name)
+        return await find(self._store, name)
 
     async def read_start(self, name: str, length: int) -> bytes:
         return await first_bytes(self._store, name, length)
 
     @asynccontextmanager
-    async def open(self, name: str, most: int) -> AsyncIterator[Path]:  # noqa: ARG002 (it was counted)
+    async def open(self, name: str, most: int) -> AsyncIterator[Path]:  # noqa: ARG002 (a file of our own)
         yield self._folder / name
 
     async def delete(self, names: Sequence[str]) -> None:
         await delete(self._store, names)
 
     async def list_all(self) -> AsyncIterator[Sequence[StoredAudio]]:
-        async for batch in listed(self._store):
-            yield [one for one in batch if not one.name.startswith(f"{INCOMING}/")]
+        async for batch in list_entries(self._store):
+            yield [entry for entry in batch if not entry.name.startswith(f"{INCOMING}/")]
 
     async def delete_partial_uploads(self) -> int:
-        return await asyncio.to_thread(sweep, self._incoming)
+        return await asyncio.to_thread(delete_abandoned, self._incoming)
 
 
 class AudioBucket:
-    """A bucket of S3 or of what speaks like it; callers put their bytes there themselves."""
+    """A bucket of S3 or of a compatible service; callers upload to it themselves."""
 
     def __init__(
         self, url: str, *, endpoint: str | None, region: str, access_key_id: str, secret_access_key: SecretStr
@@ -122,22 +123,22 @@ class AudioBucket:
             address.netloc,
             prefix=address.path.strip("/") or None,
             config={"region": region, **({"endpoint": endpoint} if endpoint else {})},
-            # Given as a provider: the library would else complete a key with what the environment says.
+            # As a provider, because the library would otherwise complete a key from the environment.
             credential_provider=credential,
-            client_options={"timeout": MOST_SECONDS, "connect_timeout": CONNECT_SECONDS, "allow_http": True},
-            retry_config={"max_retries": 2, "retry_timeout": PATIENCE},
+            client_options={"timeout": REQUEST_TIMEOUT, "connect_timeout": CONNECT_TIMEOUT, "allow_http": True},
+            retry_config={"max_retries": 2, "retry_timeout": RETRY_TIMEOUT},
         )
 
     async def upload_url(self, name: str, seconds: int) -> str | None:
-        with reached():
+        with unavailable_on_failure():
             return await obstore.sign_async(self._store, "PUT", name, timedelta(seconds=seconds))
 
     async def write(self, name: str, chunks: AsyncIterator[bytes]) -> None:
-        with reached():
+        with unavailable_on_failure():
             await obstore.put_async(self._store, name, chunks)
 
     async def find(self, name: str) -> StoredAudio | None:
-        return await found(self._store, name)
+        return await find(self._store, name)
 
     async def read_start(self, name: str, length: int) -> bytes:
         return await first_bytes(self._store, name, length)
@@ -146,12 +147,12 @@ class AudioBucket:
     async def open(self, name: str, most: int) -> AsyncIterator[Path]:
         with tempfile.TemporaryDirectory(prefix="caret-audio-") as folder:
             copy = Path(folder) / name.rpartition("/")[2]
-            with reached():
-                answer = await obstore.get_async(self._store, name)
-                if answer.meta["size"] > most:
+            with unavailable_on_failure():
+                response = await obstore.get_async(self._store, name)
+                if response.meta["size"] > most:
                     raise FileNotFoundError(name)
                 with await asyncio.to_thread(create, copy) as file:
-                    async for chunk in answer.stream(BLOCK):
+                    async for chunk in response.stream(BLOCK_BYTES):
                         await asyncio.to_thread(file.write, chunk)
             yield copy
 
@@ -159,15 +160,15 @@ class AudioBucket:
         await delete(self._store, names)
 
     async def list_all(self) -> AsyncIterator[Sequence[StoredAudio]]:
-        async for batch in listed(self._store):
+        async for batch in list_entries(self._store):
             yield batch
 
     async def delete_partial_uploads(self) -> int:
         return 0  # a PUT to S3 leaves nothing until it is complete
 
 
-async def found(store: LocalStore | S3Store, name: str) -> StoredAudio | None:
-    with reached():
+async def find(store: LocalStore | S3Store, name: str) -> StoredAudio | None:
+    with unavailable_on_failure():
         try:
             return stored(await obstore.head_async(store, name))
         except FileNotFoundError:
@@ -175,12 +176,12 @@ async def found(store: LocalStore | S3Store, name: str) -> StoredAudio | None:
 
 
 async def first_bytes(store: LocalStore | S3Store, name: str, length: int) -> bytes:
-    with reached():
+    with unavailable_on_failure():
         return bytes(await obstore.get_range_async(store, name, start=0, length=length))
 
 
 async def delete(store: LocalStore | S3Store, names: Sequence[str]) -> None:
-    with reached():
+    with unavailable_on_failure():
         for name in names:
             try:
                 await obstore.delete_async(store, name)
@@ -188,9 +189,9 @@ async def delete(store: LocalStore | S3Store, names: Sequence[str]) -> None:
                 continue
 
 
-async def listed(store: LocalStore | S3Store) -> AsyncIterator[Sequence[StoredAudio]]:
-    with reached():
-        async for batch in obstore.list(store, chunk_size=LISTED):
+async def list_entries(store: LocalStore | S3Store) -> AsyncIterator[Sequence[StoredAudio]]:
+    with unavailable_on_failure():
+        async for batch in obstore.list(store, chunk_size=PAGE_SIZE):
             yield [stored(meta) for meta in batch]
 
 
@@ -199,14 +200,14 @@ def stored(meta: "ObjectMeta") -> StoredAudio:
 
 
 async def blocks(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """The same bytes in pieces that are worth a thread's while."""
-    gathered = bytearray()
+    """The same bytes in pieces that are large enough for a thread's work."""
+    buffer = bytearray()
     async for chunk in chunks:
-        gathered += chunk
-        if len(gathered) >= BLOCK:
-            yield bytes(gathered)
-            gathered.clear()
-    yield bytes(gathered)
+        buffer += chunk
+        if len(buffer) >= BLOCK_BYTES:
+            yield bytes(buffer)
+            buffer.clear()
+    yield bytes(buffer)
 
 
 def create(path: Path) -> BinaryIO:
@@ -218,17 +219,17 @@ def sync(file: BinaryIO) -> None:
     os.fsync(file.fileno())
 
 
-def move_in(part: Path, target: Path) -> None:
+def publish_file(part: Path, target: Path) -> None:
     target.parent.mkdir(mode=0o700, exist_ok=True)
-    # A link and not a rename: of two uploads to one address the first that is complete stays.
+    # A link, not a rename: of two uploads to one address the first complete one stays.
     os.link(part, target)
 
 
-def sweep(folder: Path) -> int:
-    """Removes what is older than any upload that still runs."""
-    limit, removed = time.time() - ABANDONED.total_seconds(), 0
+def delete_abandoned(folder: Path) -> int:
+    """Deletes what is older than any running upload; returns how many."""
+    oldest, deleted = time.time() - ABANDONED_AFTER.total_seconds(), 0
     for part in folder.iterdir():
-        if part.stat().st_mtime < limit:
+        if part.stat().st_mtime < oldest:
             part.unlink(missing_ok=True)
-            removed += 1
-    return removed
+            deleted += 1
+    return deleted

@@ -18,9 +18,9 @@ def command() -> None:
     pass
 
 
-@command.command(help="Make an API key and print it. It is shown this once.")
-@click.option("--workspace", required=True, help="Name or id; a missing workspace of that name is made.")
-@click.option("--name", default="command line", show_default=True, help="What the key is called in lists.")
+@command.command(help="Create an API key and print it. It can't be shown again.")
+@click.option("--workspace", required=True, help="Name or id; a workspace of that name is created if there is none.")
+@click.option("--name", default="command line", show_default=True, help="The name of the key in lists.")
 @click.option("--plan", type=click.Choice([plan.value for plan in Plan]), help="The workspace's plan from now on.")
 @click.option("--scope", "scopes", multiple=True, help="Limit the key to this scope; may be given several times.")
 def create(workspace: str, name: str, plan: str | None, scopes: Sequence[str]) -> None:

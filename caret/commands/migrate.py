@@ -7,8 +7,8 @@ from caret.migrate import migrate
 from caret.settings import Settings
 
 
-@click.command(help="Bring the database to this program's tables.")
-@click.option("--to", "revision", default="head", show_default=True, help="A revision, or base to take all back.")
+@click.command(help="Migrate the database to this program's tables.")
+@click.option("--to", "revision", default="head", show_default=True, help="A revision, or base to remove everything.")
 def command(revision: str) -> None:
     with database(Settings.load()) as url:
         asyncio.run(migrate(url, revision))

@@ -1,4 +1,4 @@
-"""`caret reindex`: one more worker, that has only outdated notes to do, and shows how many are left."""
+"""`caret reindex`: one more worker that indexes only outdated notes, and shows how many are left."""
 
 import asyncio
 import os
@@ -11,7 +11,7 @@ import click
 
 from caret import worker
 from caret.commands.database import servers
-from caret.commands.worker import POLITE
+from caret.commands.worker import NICENESS
 from caret.logs import configure
 from caret.migrate import migrate
 from caret.settings import Settings
@@ -22,25 +22,25 @@ from resolvers.core.context import Context
 from resolvers.core.ports.ai import EmbedderMisconfigured, EmbedderUnavailable
 from resolvers.search import indexing
 
-LOOK = 1.0
-"""Seconds between two counts of what is left, and after which something is tried again."""
-LINE = 5.0
-"""Seconds between two lines about it where there is no terminal to draw on."""
+POLL_SECONDS = 1.0
+"""Between two counts of what is left, and between two attempts."""
+PROGRESS_SECONDS = 5.0
+"""Between two lines of progress, without a terminal for a progress bar."""
 
 
-@click.command(help="Make the chunks of all notes anew. It may be stopped; it goes on where it stopped.")
-@click.option("--workspace", help="Only this one: its name or id.")
+@click.command(help="Create the chunks of all notes again. It may be stopped, and continues where it stopped.")
+@click.option("--workspace", help="Only this workspace: its name or id.")
 def command(workspace: str | None) -> None:
     with servers(Settings.load()) as settings:
-        # What goes wrong is told here, between the pictures of the bar.
+        # Failures are printed here, between the updates of the progress bar.
         configure("error")
-        os.nice(POLITE)
+        os.nice(NICENESS)
         try:
             asyncio.run(_reindex(settings, workspace))
         except KeyboardInterrupt:
-            say("stopped; `caret reindex` goes on where it stopped")
+            print_status("stopped; `caret reindex` goes on where it stopped")
             sys.exit(130)
-    say("done")
+    print_status("done")
 
 
 async def _reindex(settings: Settings, workspace: str | None) -> None:
@@ -52,7 +52,7 @@ async def _reindex(settings: Settings, workspace: str | None) -> None:
         begun = await indexing.reindex(ctx, workspace_id)
         left = await indexing.reindex_progress(ctx, workspace_id)
         if left.workspaces > begun:
-            say(f"going on where it stopped, with {left.workspaces - begun} workspaces")
+            print_status(f"going on where it stopped, with {left.workspaces - begun} workspaces")
         await Reindexing(ctx, workspace_id, left.notes).run()
 
 
@@ -76,64 +76,64 @@ async def _check(ctx: Context) -> None:
 
 
 class Reindexing:
-    """Works until no note is left, whoever does them."""
+    """Indexes until no note is left, whoever has indexed the last one."""
 
     def __init__(self, ctx: Context, workspace_id: UUID | None, notes: int) -> None:
         self._ctx = ctx
         self._workspace_id = workspace_id
         self._notes = notes
-        self._told = ""
-        self._drawn = sys.stderr.isatty()
+        self._printed_failure = ""
+        self._has_terminal = sys.stderr.isatty()
         self._next_line = 0.0
 
     async def run(self) -> None:
         with click.progressbar(
-            length=self._notes, label="Notes", show_pos=True, file=sys.stderr, hidden=not self._drawn
+            length=self._notes, label="Notes", show_pos=True, file=sys.stderr, hidden=not self._has_terminal
         ) as bar:
             while left := (await indexing.reindex_progress(self._ctx, self._workspace_id)).notes:
                 self._notes = max(self._notes, left)
                 bar.update(self._notes - left - bar.pos)
-                self._tell_left(left)
+                self._print_progress(left)
                 await self._work()
             bar.update(self._notes - bar.pos)
         await indexing.finish_reindexing(self._ctx)
 
     async def _work(self) -> None:
-        """Indexes for about a second; rests where there is nothing to do, or nothing goes well."""
-        began = time.monotonic()
-        while time.monotonic() < began + LOOK:
+        """Indexes for about a second; waits when there is nothing to do, or after failures."""
+        started = time.monotonic()
+        while time.monotonic() < started + POLL_SECONDS:
             jobs = await indexing.claim_outdated(self._ctx, worker.NOTES_AT_A_TIME, self._workspace_id)
             failures = await self._attempt(jobs or await indexing.claim(self._ctx, worker.NOTES_AT_A_TIME))
             if failures is None:
                 await _check(self._ctx)
-                await asyncio.sleep(LOOK)
+                await asyncio.sleep(POLL_SECONDS)
             elif failures:
-                self._tell(failures)
-                await asyncio.sleep(LOOK)
+                self._print_failures(failures)
+                await asyncio.sleep(POLL_SECONDS)
 
     async def _attempt(self, jobs: Sequence[Record]) -> list[Exception] | None:
-        """What went wrong; None where there was nothing to do."""
+        """The failures; None when there was nothing to do."""
         try:
             return await worker.attempt(self._ctx, jobs) if jobs else None
         except asyncio.CancelledError:
             await asyncio.shield(indexing.release_outdated(self._ctx, [job for job in jobs if job.outdated]))
             raise
 
-    def _tell(self, failures: Sequence[Exception]) -> None:
+    def _print_failures(self, failures: Sequence[Exception]) -> None:
         for failure in failures:
             if isinstance(failure, EmbedderMisconfigured):
                 raise click.ClickException(str(failure))
             text = str(failure) if isinstance(failure, EmbedderUnavailable) else type(failure).__name__
-            if text != self._told:
-                say(f"waiting: {text}")
-                self._told = text
+            if text != self._printed_failure:
+                print_status(f"waiting: {text}")
+                self._printed_failure = text
 
-    def _tell_left(self, left: int) -> None:
+    def _print_progress(self, left: int) -> None:
         now = time.monotonic()
-        if not self._drawn and now >= self._next_line:
-            say(f"{self._notes - left} of {self._notes} notes are done")
-            self._next_line = now + LINE
+        if not self._has_terminal and now >= self._next_line:
+            print_status(f"{self._notes - left} of {self._notes} notes are done")
+            self._next_line = now + PROGRESS_SECONDS
 
 
-def say(line: str) -> None:
+def print_status(line: str) -> None:
     click.echo(f"caret: {line}", err=True)

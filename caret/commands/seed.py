@@ -9,11 +9,11 @@ from caret.settings import Settings
 from caret.wiring import open_context
 
 
-@click.command(help="Make the demo workspace, where the database has no workspace yet.")
+@click.command(help="Create the demo workspace, unless the database has a workspace already.")
 def command() -> None:
     with servers(Settings.load()) as settings:
-        made = asyncio.run(_seed(settings))
-    click.echo(f"caret: {'made the demo workspace' if made else 'there is a workspace already'}", err=True)
+        is_created = asyncio.run(_seed(settings))
+    click.echo(f"caret: {'made the demo workspace' if is_created else 'there is a workspace already'}", err=True)
 
 
 async def _seed(settings: Settings) -> bool:

@@ -17,19 +17,19 @@ def command() -> None:
     pass
 
 
-@command.command(help="Make an access token for a user and print it. It is good for 30 days.")
-@click.option("--email", required=True, help="The user's address; a missing user is made.")
-@click.option("--workspace", help="Name or id of a workspace the user is to be in; a missing one is made.")
+@command.command(help="Create an access token for a user and print it. It is valid for 30 days.")
+@click.option("--email", required=True, help="The user's email address; the user is created if there is none.")
+@click.option("--workspace", help="Name or id of a workspace that the user joins; it is created if there is none.")
 @click.option("--role", type=click.Choice([role.value for role in Role]), default=Role.MEMBER.value, show_default=True)
 def create(email: str, workspace: str | None, role: str) -> None:
     settings = Settings.load()
     secret = settings.signing_secret
     if secret is None:
         raise click.ClickException(
-            "tokens come from the issuer of CARET_JWKS_URL; to make some here set CARET_JWT_SECRET"
+            "tokens come from the issuer of CARET_JWKS_URL; to create some here set CARET_JWT_SECRET"
         )
     if "@" not in email:
-        raise click.ClickException("--email: this is not an address")
+        raise click.ClickException("--email: this is not an email address")
     with database(settings) as url:
         user_id = asyncio.run(_user(url, email, workspace, Role(role)))
     audience, issuer = settings.jwt_audience, settings.jwt_issuer
@@ -37,7 +37,7 @@ def create(email: str, workspace: str | None, role: str) -> None:
 
 
 async def _user(url: str, email: str, workspace: str | None, role: Role) -> UUID:
-    """The user of that address, in the workspace; whatever is absent is made."""
+    """The id of the user with that address, as a member of the workspace; both are created if there are none."""
     await migrate(url)
     async with transaction(url) as tx:
         user_id = await credentials.find_user(tx, email)

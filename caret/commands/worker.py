@@ -10,18 +10,18 @@ from caret.logs import configure
 from caret.settings import Settings
 from caret.wiring import open_context
 
-POLITE = 5
-"""The niceness of the chores: where both want the processor they get a third of what a web process gets. At 10 it would
-be a tenth, and what was written would be found late on a busy machine."""
+NICENESS = 5
+"""Of background work: on a busy processor a worker gets a third of what a web process gets. At 10 it would be a tenth,
+and new notes would appear late in searches."""
 
 
-@click.command(help="Run the chores: indexing, and what else nobody waits for. Needs both addresses.")
+@click.command(help="Run background work: indexing, recordings, webhooks, clean-up. Needs both addresses.")
 def command() -> None:
     settings = Settings.load()
     if settings.database_url is None or settings.nats_url is None:
         raise click.ClickException("set CARET_DATABASE_URL and CARET_NATS_URL: a worker joins a server that runs")
     configure(settings.log_level)
-    os.nice(POLITE)
+    os.nice(NICENESS)
     asyncio.run(_work(settings))
 
 

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from caret.settings import SettingsError
-from caret.trusted_documents import MAX_FILE, trusted
+from caret.trusted_documents import MAX_FILE_BYTES, trusted
 from resolvers.core.errors import Problem
 from schema.execution.operation import OperationRequest
 from schema.execution.persisted_documents import MAX_PERSISTED, MAX_PERSISTED_MIB, PersistedDocuments
@@ -192,7 +192,7 @@ UNUSABLE = {
     "syntax": ('{"a": "{"}', "document 'a' in .*: Syntax Error: Expected Name, found <EOF>"),
     "validation": ('{"a": "{nope}"}', "document 'a' in .*: Cannot query field 'nope' on type 'Query'"),
     "another hash": (json.dumps({f"sha256:{'0' * 64}": NAME}), f"has another hash: sha256:{digest(NAME)}"),
-    "too large": ('{"a": "' + "x" * MAX_FILE + '"}', "is larger than 16 MiB"),
+    "too large": ('{"a": "' + "x" * MAX_FILE_BYTES + '"}', "is larger than 16 MiB"),
     "introspection": ('{"a": "{__schema{queryType{name}}}"}', "introspection has been disabled"),
     "too complex": (json.dumps({"a": "{" + "a:__typename " * 51 + "}"}), "has 51 aliases, the limit is 50"),
 }
