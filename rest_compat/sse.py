@@ -6,18 +6,16 @@ from typing import Final
 from uuid import UUID
 
 import orjson
-import structlog
 
 from resolvers.core.context import Context
 from resolvers.core.errors import Problem
+from resolvers.core.failures import report_failure
 from resolvers.replies import ReplyEvent
 from rest_compat import serializers
 from rest_compat.ai_shapes import StreamEvent
 from streaming.response import StreamResponse
 from streaming.sse import MEDIA_TYPE, encode_comment, encode_event
 from streaming.token_expiry import until_token_expires
-
-log = structlog.get_logger()
 
 KEEP_ALIVE: Final = encode_comment("ping")
 FAILED: Final = "The reply can't be followed any further. It goes on: read it again later."
@@ -86,8 +84,8 @@ class ReplyStream(StreamResponse):
         except Problem as problem:
             # The viewer may no longer read the reply, or their token has expired.
             self._last = self._error(problem.message)
-        except Exception:
-            log.exception("stream.failed", message_id=str(self._last.message_id))
+        except Exception as error:  # noqa: BLE001 (the client gets an error, and a bug is reported)
+            report_failure("stream.failed", error, message_id=str(self._last.message_id))
             self._last = self._error(FAILED)
         yield encode_reply_event(self._last)
 

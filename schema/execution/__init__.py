@@ -1,1 +1,1 @@
-"""How an operation is checked, priced, run and rendered."""
+"""How an operation is checked, charged and executed. The modules know nothing of the types and transports."""

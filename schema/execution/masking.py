@@ -1,4 +1,4 @@
-"""The one place where GraphQL errors get the contract's shape, and where what is not for callers' eyes is hidden."""
+"""The one place where GraphQL errors get the contract's shape, and where internal errors are hidden from callers."""
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -14,23 +14,23 @@ from strawberry.types.execution import PreExecutionError
 from strawberry.types.graphql import OperationType
 
 from resolvers.core.errors import ErrorCode, Problem
+from resolvers.core.failures import report_failure
 from schema.execution.error_codes import HTTP_STATUSES, ProtocolErrorCode
 
-_log = structlog.get_logger()
 _Result = TypeVar("_Result")
-# Strawberry's own words for a request without an operation to run.
+# What Strawberry raises for a request that has no operation to execute.
 _NO_OPERATION = (MissingQueryError, CannotGetOperationTypeError, InvalidOperationTypeError)
 
 
 class MaskedSchema(strawberry.Schema):
-    """A schema whose every result, on every transport, carries errors as `render` makes them.
+    """A schema whose results, on every transport, have errors as `render` makes them.
 
-    It wraps the two public ways in. Extensions see the errors as they were raised; a hook of theirs that raises ends
-    its operation with an error, where Strawberry would end a socket's operation with a bare `complete`.
+    It wraps the schema's two entry points. Extensions see the errors as they were raised. If a hook of an extension
+    raises, its operation ends with an error, where Strawberry would end a socket's operation with a bare `complete`.
     """
 
     async def execute(self, *args: Any, **kwargs: Any) -> ExecutionResult:
-        """Run a query or mutation."""
+        """Executes a query or mutation."""
         try:
             return _masked(await super().execute(*args, **kwargs))
         except _NO_OPERATION as error:
@@ -40,25 +40,25 @@ class MaskedSchema(strawberry.Schema):
         return _masked_stream(await super().stream(*args, **kwargs))
 
     def process_errors(self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None) -> None:
-        """Strawberry logs every error here, callers' mistakes too; `render` logs ours."""
+        """Does nothing: Strawberry logs every error here, even callers' mistakes, and `render` logs internal ones."""
 
 
 def render(error: GraphQLError) -> GraphQLError:
-    """`error` with `extensions {code, status, field?, retryAfter?, requestId}`.
+    """Returns the error with `extensions {code, status, field?, retryAfter?, requestId}`.
 
-    A Problem is shown as it is, the caller's mistakes as graphql-core words them, under BAD_USER_INPUT.
-    Anything else is logged and hidden. Render once: what comes out is no longer known for what it was.
+    A Problem keeps its message. A caller's mistake keeps the message of graphql-core, with the code BAD_USER_INPUT. Any
+    other error is logged and replaced. Render an error only once: the result no longer has its cause.
     """
     cause, request_id = _cause(error), structlog.contextvars.get_contextvars().get("request_id")
     if isinstance(cause, Problem):
         problem = cause
     elif isinstance(cause, InvalidOperationTypeError):
-        problem = _misplaced(cause.operation_type)
-    elif _is_callers(error, cause):
-        problem = Problem(ErrorCode.BAD_USER_INPUT, _wording(error, cause))
+        problem = _unsupported_type(cause.operation_type)
+    elif _is_callers_mistake(error, cause):
+        problem = Problem(ErrorCode.BAD_USER_INPUT, _message(error, cause))
     else:
         problem = Problem(ErrorCode.INTERNAL_SERVER_ERROR, f"Internal server error. Quote request id {request_id}.")
-        _log.error("graphql_error", exc_info=cause or error, path=error.path, request_id=request_id)
+        report_failure("graphql_error", cause or error, path=error.path, request_id=request_id)
     extensions = {
         "code": problem.code.value,
         "status": HTTP_STATUSES[problem.code],
@@ -70,17 +70,17 @@ def render(error: GraphQLError) -> GraphQLError:
 
 
 def _cause(error: GraphQLError) -> Exception | None:
-    """The error below all that graphql-core wrapped around it; None when graphql-core made it."""
+    """The error that graphql-core wrapped; None if the error is graphql-core's own."""
     cause = error.original_error
     while isinstance(cause, GraphQLError):
         cause = cause.original_error
     return cause
 
 
-def _misplaced(kind: OperationType) -> Problem:
-    """The refusal of an operation of a type that the transport does not carry."""
+def _unsupported_type(kind: OperationType) -> Problem:
+    """The refusal of an operation whose type the transport does not support."""
     if kind is not OperationType.SUBSCRIPTION:
-        return Problem(ProtocolErrorCode.METHOD_NOT_ALLOWED, f"A {kind.value} is sent by POST.")
+        return Problem(ProtocolErrorCode.METHOD_NOT_ALLOWED, f"Send a {kind.value} as a POST request.")
     return Problem(
         ProtocolErrorCode.NOT_ACCEPTABLE,
         "A subscription is a stream: send it over a WebSocket (graphql-transport-ws), or accept text/event-stream or "
@@ -88,21 +88,22 @@ def _misplaced(kind: OperationType) -> Problem:
     )
 
 
-def _is_callers(error: GraphQLError, cause: Exception | None) -> bool:
-    """Whether the request is to blame. Without a path it never reached a field: syntax, validation, variables.
+def _is_callers_mistake(error: GraphQLError, cause: Exception | None) -> bool:
+    """Whether the request is to blame.
 
-    With one, it is an argument that turned out wrong when its variables were filled in: such an error points to a
-    value, while those of resolvers and of results point to a field.
+    An error without a path never reached a field: it is about syntax, validation or variables. An error with a path is
+    the caller's if an argument was wrong once its variables were filled in: it then points to a value, while errors of
+    resolvers and results point to a field.
     """
     if error.path is None:
         return cause is None or isinstance(cause, _NO_OPERATION) or bool(error.nodes)
     return isinstance(next(iter(error.nodes or ()), None), ValueNode)
 
 
-def _wording(error: GraphQLError, cause: Exception | None) -> str:
+def _message(error: GraphQLError, cause: Exception | None) -> str:
     if isinstance(cause, CannotGetOperationTypeError):
         return cause.as_http_error_reason()
-    # A scalar's Python exception is quoted within graphql-core's sentence, which does without.
+    # graphql-core quotes a scalar's Python exception within its own sentence, which reads well without it.
     return error.message.replace(f", but encountered error '{cause}'; found", ", found") if cause else error.message
 
 
@@ -122,5 +123,5 @@ async def _masked_stream(results: AsyncGenerator[Any, None]) -> AsyncGenerator[A
         async with aclosing(results):
             async for result in results:
                 yield _masked(result)
-    except Exception as error:  # noqa: BLE001 (the last chance to answer: the socket's handler would only log it)
+    except Exception as error:  # noqa: BLE001 (the client gets an error, and `render` reports what it hides)
         yield _failed(error)

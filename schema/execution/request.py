@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from models.limits import limit
 from resolvers.core.context import Context
+from schema.execution.loaders import Loaders
 from schema.execution.persisted_documents import PersistedDocuments
-from schema.types.loaders import Loaders
 
 if TYPE_CHECKING:
     from schema.execution.shared_results import LogSubscription

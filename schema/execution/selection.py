@@ -1,7 +1,7 @@
 """The one walk over what a document selects. Limits, prices, shared results and the columns to read come from it."""
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, TypeVar
+from typing import Any, TypeVar
 
 from graphql import (
     FieldNode,
@@ -17,10 +17,8 @@ from graphql import (
     VariableNode,
 )
 from graphql.execution.values import VariableValues, get_directive_values
+from strawberry import Info
 from strawberry.utils.str_converters import to_snake_case
-
-if TYPE_CHECKING:
-    from schema.types.base import Info
 
 State = TypeVar("State")
 Fragments = Mapping[str, FragmentDefinitionNode]
@@ -100,7 +98,7 @@ def fields_of(
     return fields
 
 
-def columns(info: "Info", *paths: tuple[str, ...]) -> set[str]:
+def columns(info: Info[Any, Any], *paths: tuple[str, ...]) -> set[str]:
     """The names of the columns that the selected fields are read from.
 
     Each path leads from the current field to the objects that the columns belong to: `("edges", "node")` for a
@@ -116,7 +114,7 @@ def columns(info: "Info", *paths: tuple[str, ...]) -> set[str]:
     return {COLUMNS.get(name) or to_snake_case(name) for name in names}
 
 
-def _children(parents: list[FieldNode], info: "Info") -> Iterator[FieldNode]:
+def _children(parents: list[FieldNode], info: Info[Any, Any]) -> Iterator[FieldNode]:
     raw = info._raw_info
     for parent in parents:
         if parent.selection_set is not None:

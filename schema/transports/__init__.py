@@ -1,1 +1,1 @@
-"""The protocols that carry operations: each reads one, has it run, and writes what comes of it."""
+"""The protocols that carry operations: each reads an operation, runs it, and writes its result or events."""

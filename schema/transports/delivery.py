@@ -5,7 +5,7 @@ from contextlib import aclosing
 
 from resolvers.core.errors import Problem
 from resolvers.core.viewer import Viewer
-from schema.execution.run import SubscriptionEvent, SubscriptionStream, failed_event
+from schema.transports.run import SubscriptionEvent, SubscriptionStream, failed_event
 from streaming.token_expiry import until_token_expires
 
 

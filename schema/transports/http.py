@@ -19,7 +19,6 @@ from resolvers.core.errors import ErrorCode, Problem
 from schema.execution.error_codes import HTTP_STATUSES, ProtocolErrorCode
 from schema.execution.operation import OperationRequest
 from schema.execution.request import Options, Request
-from schema.execution.run import ALL_OPERATION_TYPES, OperationResult, SubscriptionStream, refused, run
 from schema.transports import multipart, sse
 from schema.transports.credentials import authenticated
 from schema.transports.media_types import GRAPHQL, JSON, SSE, Accepted, negotiate, parse_media_type
@@ -31,6 +30,7 @@ from schema.transports.requests import (
     read_operation,
     read_parameters,
 )
+from schema.transports.run import ALL_OPERATION_TYPES, OperationResult, SubscriptionStream, refused, run
 from schema.transports.sse_single_connection import TOKEN, StreamReservations, start
 from streaming.connections import Connections
 from streaming.response import StreamResponse

@@ -8,9 +8,9 @@ from contextlib import aclosing
 from typing import Final
 
 from resolvers.core.viewer import Viewer
-from schema.execution.run import OperationResult, SubscriptionStream
 from schema.transports.delivery import events_of
 from schema.transports.media_types import SSE
+from schema.transports.run import OperationResult, SubscriptionStream
 from streaming.response import StreamResponse
 from streaming.sse import encode_comment, encode_event
 

@@ -20,10 +20,10 @@ from resolvers.core.context import Context
 from resolvers.core.errors import ErrorCode, Problem, bad_input
 from schema.execution.operation import OperationRequest
 from schema.execution.request import MAX_EVENTS_IN_FLIGHT, Request
-from schema.execution.run import OperationResult, SubscriptionStream, run
 from schema.transports import sse
 from schema.transports.delivery import events_of
 from schema.transports.media_types import SSE
+from schema.transports.run import OperationResult, SubscriptionStream, run
 from schema.transports.websocket_messages import MAX_OPERATION_ID_CHARACTERS
 from streaming.response import StreamResponse
 from streaming.sse import encode_event

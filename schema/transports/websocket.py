@@ -21,11 +21,12 @@ from models.limits import limit
 from resolvers.core.allowance import Meter
 from resolvers.core.context import Context
 from resolvers.core.errors import ErrorCode, Problem
+from resolvers.core.failures import report_failure
 from schema.execution.operation import OperationRequest
 from schema.execution.request import Options, Request
-from schema.execution.run import OperationResult, refused, run
 from schema.transports.credentials import authenticated
 from schema.transports.requests import read_operation
+from schema.transports.run import OperationResult, refused, run
 from schema.transports.websocket_messages import ClientMessage, Close, SocketClosed, malformed, read_message
 from streaming.connections import TOO_MANY_UNAUTHENTICATED, Connections
 from streaming.token_expiry import TOKEN_EXPIRED, wait_for_token_expiry
@@ -118,8 +119,8 @@ class SocketConnection:
             await self._ended
         except SocketClosed as closed:
             await self._close(closed.code, str(closed))
-        except Exception:
-            log.exception("socket.failed")
+        except Exception as error:  # noqa: BLE001 (the client is told to come back, and a bug is reported)
+            report_failure("socket.failed", error)
             # Not 1011, which the protocol's clients take for final.
             await self._close(Close.TRY_LATER, "Internal server error")
         finally:

@@ -13,8 +13,8 @@ from resolvers.events import feed
 from schema.execution import shared_results
 from schema.execution.operation import OperationRequest
 from schema.execution.request import Request
-from schema.execution.run import SubscriptionEvent, SubscriptionStream, run
 from schema.execution.shared_results import SharedResults
+from schema.transports.run import SubscriptionEvent, SubscriptionStream, run
 from tests.resolvers.helpers import Place, change, statements, write
 
 QUERY = """subscription($after: Cursor, $first: Int = 1) { workspaceEvents(types: [NOTE_UPDATED], after: $after) {

@@ -127,14 +127,14 @@ BY_GET: dict[str, Case] = {
     "operation": Case(200, NAMED, path=at("query A{a:__typename} query B{__typename}", operationName="B")),
     "mutation": Case(
         405,
-        "A mutation is sent by POST.",
+        "Send a mutation as a POST request.",
         path=at("mutation{__typename}"),
         code="METHOD_NOT_ALLOWED",
         response_headers={"Allow": "POST"},
     ),
     "mutation in events": Case(
         405,
-        "A mutation is sent by POST.",
+        "Send a mutation as a POST request.",
         path=at("mutation{__typename}"),
         headers={"Accept": "text/event-stream"},
         code="METHOD_NOT_ALLOWED",

@@ -13,7 +13,6 @@ from graphql import ExecutionResult, OperationDefinitionNode, parse
 from models.base import new_id
 from schema.execution import shared_results
 from schema.execution.request import MAX_EVENTS_IN_FLIGHT, Request
-from schema.execution.run import SubscriptionStream
 from schema.execution.shared_results import (
     MAX_SHARED_BYTES,
     MAX_SHARED_RESULTS,
@@ -21,6 +20,7 @@ from schema.execution.shared_results import (
     NotShared,
     SharedResults,
 )
+from schema.transports.run import SubscriptionStream
 from schema.transports.sse_single_connection import StreamOperation, StreamReservation
 
 
