@@ -31,8 +31,25 @@ class Plan(StrEnum):
 
 
 class Role(StrEnum):
-    ADMIN = "admin"
-    MEMBER = "member"
+    """A user's role in a workspace. `is_admin`: it sees and manages everything there, except for other users'
+    conversations. To add a role, add a line here and a migration that widens the CHECK constraints of the columns
+    `role`; tests/test_roles.py names whatever else is missing."""
+
+    is_admin: bool
+
+    def __new__(cls, value: str, is_admin: bool = False) -> "Role":
+        member = str.__new__(cls, value)
+        member._value_ = value
+        member.is_admin = is_admin
+        return member
+
+    ADMIN = "admin", True
+    MEMBER = "member", False
+
+
+ADMIN_ROLES = tuple(role for role in Role if role.is_admin)
+API_KEY_ROLE = Role.ADMIN
+"""The role of an API key in its workspace."""
 
 
 class User(SQLModel, table=True):

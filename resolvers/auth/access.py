@@ -19,9 +19,10 @@ from sqlalchemy import ColumnElement, Select, and_, exists, or_, select, true
 from sqlalchemy.orm import Mapped, aliased
 from sqlmodel import col
 
-from models import Conversation, Folder, Member, Message, Note, NoteShare, Role, Suggestion, Tag, Workspace
+from models import Conversation, Folder, Member, Message, Note, NoteShare, Suggestion, Tag, Workspace
 from models.base import Record
 from models.note import NoteVisibility
+from models.workspace import ADMIN_ROLES
 from resolvers.core.database import Transaction
 from resolvers.core.errors import ErrorCode, Problem, forbidden, not_found
 from resolvers.core.nested_pages import Parents, any_of
@@ -78,7 +79,7 @@ def _as_member(user_id: Any) -> ColumnElement[bool]:
         or_(
             col(Note.visibility) != NoteVisibility.PRIVATE,
             col(Note.created_by_id) == user_id,
-            col(Member.role) == Role.ADMIN,
+            col(Member.role).in_(ADMIN_ROLES),
         ),
     )
 
@@ -126,7 +127,7 @@ def is_in_workspace_of(viewer: Viewer, row: Record) -> bool:
 def right_on_note(viewer: Viewer, row: Record, inside: bool) -> Right:
     if not inside:
         return Right.READ if row.shared else Right.NONE
-    if viewer.api_key_id or row.role is Role.ADMIN or row.created_by_id == viewer.user_id:
+    if viewer.api_key_id or (row.role is not None and row.role.is_admin) or row.created_by_id == viewer.user_id:
         return Right.MANAGE
     if row.visibility is NoteVisibility.PRIVATE:
         return Right.READ if row.shared else Right.NONE
@@ -149,7 +150,7 @@ def managed_by(viewer: Viewer, table: Any) -> ColumnElement[bool]:
     return exists().where(
         col(mine.workspace_id) == col(table.workspace_id),
         col(mine.user_id) == viewer.user_id,
-        or_(col(table.created_by_id) == viewer.user_id, col(mine.role) == Role.ADMIN),
+        or_(col(table.created_by_id) == viewer.user_id, col(mine.role).in_(ADMIN_ROLES)),
     )
 
 

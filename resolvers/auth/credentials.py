@@ -16,6 +16,7 @@ from sqlmodel import col
 
 from models import ApiKey, Member, Plan, Role, User, Workspace
 from models.base import Record, as_id, new_id
+from models.workspace import API_KEY_ROLE
 from resolvers.auth.access import SCOPES
 from resolvers.core.allowance import REQUEST_COST_POINTS, Meter
 from resolvers.core.context import Context
@@ -75,7 +76,7 @@ async def _by_key(ctx: Context, key: str, meter: Meter) -> Viewer:
             await tx.execute(noted)
     meter.record(row)
     scopes = None if row.scopes is None else frozenset(row.scopes)
-    return Viewer(row.user_id, row.workspace_id, Role.ADMIN, row.id, scopes)
+    return Viewer(row.user_id, row.workspace_id, API_KEY_ROLE, row.id, scopes)
 
 
 def _unnoted() -> ColumnElement[bool]:

@@ -14,6 +14,7 @@ from sqlmodel import col
 
 from models import ApiKey, Delivery, Group, Invite, Member, Role, Webhook, Workspace
 from models.base import Record
+from models.workspace import ADMIN_ROLES, API_KEY_ROLE
 from resolvers.core.database import Transaction
 from resolvers.core.errors import forbidden, not_found
 from resolvers.core.nested_pages import Parents, any_of
@@ -25,7 +26,7 @@ ROLE = Member.__table__.columns["role"].type  # type: ignore[attr-defined]  # se
 def viewer_role(viewer: Viewer, workspace_id: Mapped[UUID]) -> ColumnElement[Role | None]:
     """What the viewer is in a workspace at this moment; NULL for an outsider."""
     if viewer.api_key_id is not None:
-        return case((workspace_id == viewer.workspace_id, literal(Role.ADMIN, ROLE)))
+        return case((workspace_id == viewer.workspace_id, literal(API_KEY_ROLE, ROLE)))
     mine = aliased(Member)
     place = (col(mine.workspace_id) == workspace_id, col(mine.user_id) == viewer.user_id)
     return select(col(mine.role)).where(*place).scalar_subquery()
@@ -33,7 +34,7 @@ def viewer_role(viewer: Viewer, workspace_id: Mapped[UUID]) -> ColumnElement[Rol
 
 def is_admin(viewer: Viewer, workspace_id: Mapped[UUID]) -> ColumnElement[bool]:
     """The condition that holds for what is in the workspaces whose admin the viewer is."""
-    return viewer_role(viewer, workspace_id) == Role.ADMIN
+    return viewer_role(viewer, workspace_id).in_(ADMIN_ROLES)
 
 
 async def require_workspace(tx: Transaction, viewer: Viewer, workspace_id: UUID, *, admin: bool = False) -> None:
@@ -46,7 +47,7 @@ async def require_workspace(tx: Transaction, viewer: Viewer, workspace_id: UUID,
 
 
 def _check_role(role: Role, *, admin: bool) -> None:
-    if admin and role is not Role.ADMIN:
+    if admin and not role.is_admin:
         raise forbidden("Workspace")
 
 
@@ -74,6 +75,6 @@ async def require_row(
     row = (await tx.execute(select(table, role).where(col(table.id) == ident))).one_or_none()
     if row is None or row.viewer_role is None:
         raise not_found(table.__name__, ident)
-    if admin and row.viewer_role is not Role.ADMIN:
+    if admin and not row.viewer_role.is_admin:
         raise forbidden(table.__name__)
     return row

@@ -27,8 +27,8 @@ def can_see(viewer: Viewer, event: Record, permissions: Permissions) -> bool:
         case Audience.OWNER:
             return event.owner_id == viewer.user_id and _can_read_note(viewer, event, permissions)
         case Audience.WEBHOOK_ADMINS:
-            is_admin = permissions.role(viewer, event.workspace_id) is Role.ADMIN
-            return is_admin and access.has_scope(viewer, "webhooks")
+            role = permissions.role(viewer, event.workspace_id)
+            return role is not None and role.is_admin and access.has_scope(viewer, "webhooks")
     return False
 
 
@@ -46,5 +46,5 @@ def _could_read_note(viewer: Viewer, event: Record, role: Role | None) -> bool:
     readers: dict[str, Any] | None = event.payload.get("audience")
     if readers is None:
         return event.type.audience is Audience.OWNER
-    is_reader_by_role = role is not None and (not readers["private"] or role is Role.ADMIN)
+    is_reader_by_role = role is not None and (not readers["private"] or role.is_admin)
     return is_reader_by_role or str(viewer.user_id) in readers["users"]

@@ -20,6 +20,7 @@ from sqlmodel import col
 
 from models import ApiKey, Member, Note, NoteShare, Role
 from models.base import Record
+from models.workspace import API_KEY_ROLE
 from resolvers.auth import access
 from resolvers.auth.credentials import access_revoked
 from resolvers.core.database import Database, Transaction
@@ -52,7 +53,7 @@ class PermissionSnapshot:
     def role(self, viewer: Viewer, workspace_id: UUID) -> Role | None:
         """The viewer's role in a workspace; an API key is an admin of its own. None for an outsider."""
         if viewer.api_key_id is not None:
-            return Role.ADMIN if workspace_id == viewer.workspace_id else None
+            return API_KEY_ROLE if workspace_id == viewer.workspace_id else None
         return self.roles.get((workspace_id, viewer.user_id))
 
     def note(self, viewer: Viewer, note_id: UUID | None) -> Any:

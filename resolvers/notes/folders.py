@@ -11,9 +11,10 @@ from sqlalchemy import update as change_rows
 from sqlalchemy.orm import aliased
 from sqlmodel import col
 
-from models import Folder, Member, Note, Role
+from models import Folder, Member, Note
 from models.base import Record, new_id
 from models.folder import MAX_FOLDER_DEPTH, MAX_FOLDERS, FolderChange, FolderDraft
+from models.workspace import ADMIN_ROLES
 from resolvers.auth import access
 from resolvers.core.context import Context
 from resolvers.core.database import Transaction
@@ -35,7 +36,7 @@ def select_visible(viewer: Viewer, place: ColumnElement[bool]) -> Select[Any]:
         select(
             col(Member.workspace_id),
             func.count().label("members"),
-            func.count().filter(col(Member.role) == Role.ADMIN).label("admins"),
+            func.count().filter(col(Member.role).in_(ADMIN_ROLES)).label("admins"),
         )
         .where(col(Member.workspace_id).in_(select(col(Folder.workspace_id)).where(place)))
         .group_by(col(Member.workspace_id))
@@ -44,7 +45,7 @@ def select_visible(viewer: Viewer, place: ColumnElement[bool]) -> Select[Any]:
     plain_creator = and_(
         col(creator.workspace_id) == col(Folder.workspace_id),
         col(creator.user_id) == col(Folder.created_by_id),
-        col(creator.role) != Role.ADMIN,
+        col(creator.role).not_in(ADMIN_ROLES),
     )
     few = people.c.admins + case((col(creator.id).is_not(None), 1), else_=0)
     count = case((col(Folder.is_private), few), else_=people.c.members)

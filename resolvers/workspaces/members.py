@@ -10,9 +10,10 @@ from sqlalchemy import update as change_rows
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlmodel import col
 
-from models import GroupMember, Member, Role, User
+from models import GroupMember, Member, User
 from models.base import Record
 from models.people import MemberChange, MemberFilter
+from models.workspace import ADMIN_ROLES
 from resolvers.auth import access, roles
 from resolvers.core import locks
 from resolvers.core.context import Context
@@ -87,7 +88,7 @@ async def update_member(ctx: Context, member_id: UUID, change: MemberChange) -> 
         member = await roles.require_row(tx, viewer, Member, member_id, admin=True)
         await locks.acquire_lock(tx, "members", member.workspace_id)
         if "role" in fields:
-            if change.role is not Role.ADMIN:
+            if not change.role.is_admin:
                 await _keep_an_admin(tx, member)
             await tx.execute(change_rows(Member).where(col(Member.id) == member_id).values(role=change.role))
         if "group_ids" in fields:
@@ -104,7 +105,7 @@ async def remove_member(ctx: Context, member_id: UUID) -> None:
     access.require_scope(viewer, "users", write=True)
     async with ctx.transaction() as tx:
         member = await roles.require_row(tx, viewer, Member, member_id)
-        if member.user_id != viewer.user_id and member.viewer_role is not Role.ADMIN:
+        if member.user_id != viewer.user_id and not member.viewer_role.is_admin:
             raise forbidden("Member")
         await locks.acquire_lock(tx, "members", member.workspace_id)
         await _keep_an_admin(tx, member)
@@ -114,7 +115,7 @@ async def remove_member(ctx: Context, member_id: UUID) -> None:
 async def _keep_an_admin(tx: Transaction, member: Record) -> None:
     """Refuses to lose the last admin. The members are held, so that two can't demote each other at the same moment."""
     admins = select(col(Member.id)).where(
-        col(Member.workspace_id) == member.workspace_id, col(Member.role) == Role.ADMIN
+        col(Member.workspace_id) == member.workspace_id, col(Member.role).in_(ADMIN_ROLES)
     )
     if (await tx.execute(admins.limit(2))).scalars().all() == [member.id]:
         raise Problem(ErrorCode.CONFLICT, "The last admin of a workspace can't be removed or demoted.")
