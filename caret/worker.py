@@ -85,7 +85,7 @@ def clean_ups(ctx: Context) -> Sequence[Job]:
         Job("unused_vector_spaces", lambda: indexing.delete_unused_embedders(ctx), 60.0),
         Job("unused_audio", lambda: recordings.delete_unused_audio(ctx), 60.0),
         Job("orphaned_audio", lambda: recordings.delete_orphaned_audio(ctx), 600.0),
-        Job("old_idempotency_keys", lambda: idempotency.forget_old(ctx), 600.0),
+        Job("old_idempotency_keys", lambda: idempotency.delete_expired(ctx), 600.0),
         Job("old_deliveries", lambda: webhook_outcomes.clean_up(ctx), 600.0),
         Job("old_events", lambda: retention.delete_expired(ctx), 3600.0),
     )

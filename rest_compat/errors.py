@@ -116,7 +116,7 @@ def _input_errors(part: str, error: ValidationError) -> Iterator[InputError]:
         # Query parameters are flat: an error within one is reported as an error of the whole parameter.
         steps = detail["loc"][:1] if part == "query" else detail["loc"]
         location = (step[:MAX_ECHOED_CHARACTERS] if isinstance(step, str) else step for step in steps)
-        yield InputError(detail["type"], (part, *location), drafts.message(detail), shortened(detail["input"]))
+        yield InputError(detail["type"], (part, *location), drafts.error_text(detail), shortened(detail["input"]))
 
 
 def shortened(value: Any) -> Any:

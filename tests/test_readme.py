@@ -31,8 +31,8 @@ from resolvers.agents.retries import ATTEMPTS, MAX_PAUSE_SECONDS, MAX_RETRY_SECO
 from resolvers.agents.tool_results import MAX_RESULT_CHARACTERS
 from resolvers.agents.tools import MAX_DOCUMENT_CHARACTERS
 from resolvers.conversations.suggestions import MAX_LISTED
-from resolvers.core.embedding_cache import MAX_SPARE
-from resolvers.core.idempotency import KEPT, LONGEST
+from resolvers.core.embedding_cache import MAX_CACHED_VECTORS
+from resolvers.core.idempotency import KEY_LIFETIME, MAX_KEY_CHARACTERS
 from resolvers.core.limits import DELIVERIES_PER_MINUTE
 from resolvers.core.pagination import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE
 from resolvers.core.ports.webhook_client import MAX_STORED_RESPONSE_BYTES
@@ -241,7 +241,7 @@ def test_the_rate_limits_are_the_ones_in_force() -> None:
     assert told["Points of one caller in 60 seconds: free, pro, enterprise plan"] == limits
     assert told["`CARET_RATE_LIMITS`"] == documentation_of(Settings.model_fields["rate_limits"]).default_text
     once = told["An idempotency key; how long it stands for what it made"]
-    assert once == f"1 to {LONGEST} characters; {KEPT.total_seconds() / 3600:.0f} hours"
+    assert once == f"1 to {MAX_KEY_CHARACTERS} characters; {KEY_LIFETIME.total_seconds() / 3600:.0f} hours"
     priced = {row[0].strip("`"): int(row[1]) for row in rows if row[0].startswith("`{")}
     assert len(priced) == 2
     assert {text: cost(schema._schema, parse(text)) for text in priced} == priced
@@ -257,7 +257,7 @@ def test_the_limits_of_webhooks_are_the_ones_in_force() -> None:
 def test_the_limits_of_indexing_are_the_ones_in_force() -> None:
     rows = {row.split("|")[1].strip(): row.split("|")[2].strip() for row in README.splitlines() if row.startswith("| ")}
     embedding = "Texts in one call of the embedder; vectors kept for the next attempt; notes a worker indexes at once"
-    assert rows[embedding] == f"{EMBEDDER_BATCH_SIZE}; {MAX_SPARE:,}; {NOTES_AT_A_TIME}"
+    assert rows[embedding] == f"{EMBEDDER_BATCH_SIZE}; {MAX_CACHED_VECTORS:,}; {NOTES_AT_A_TIME}"
     limits, sizes = limits_of(Settings()), Settings.model_fields
     assert rows["`CARET_CHUNK_SIZE`, `CARET_CHUNK_OVERLAP`"] == f"`{limits.chunk_size}`, `{limits.chunk_overlap}`"
     assert (sizes["chunk_size"].default, sizes["chunk_overlap"].default) == (limits.chunk_size, limits.chunk_overlap)

@@ -1,4 +1,4 @@
-"""Opaque positions: in a list (the last row's sort key), in the event log, in a reply."""
+"""Opaque cursors: positions in a list (the last row's sort key), in the event log and in a reply."""
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from typing import Any
@@ -9,18 +9,19 @@ from resolvers.core.errors import Problem, bad_input
 
 
 def encode(kind: str, *position: Any) -> str:
+    """A cursor of the given kind."""
     return urlsafe_b64encode(orjson.dumps([kind, *position])).decode().rstrip("=")
 
 
 def decode(kind: str, cursor: str, *types: type, field: str = "after") -> list[Any]:
-    """The position, if it is one of this kind with parts of these types. Raises BAD_USER_INPUT."""
+    """The position in a cursor of the given kind. Raises BAD_USER_INPUT if the kind or the parts' types differ."""
     try:
         parts = orjson.loads(urlsafe_b64decode(cursor.encode() + b"=" * (-len(cursor) % 4)))
     except ValueError:
         raise invalid(field) from None
     if not isinstance(parts, list) or len(parts) != len(types) + 1 or parts[0] != kind:
         raise invalid(field)
-    if any(type(part) is not wanted for part, wanted in zip(parts[1:], types, strict=True)):
+    if any(type(part) is not expected for part, expected in zip(parts[1:], types, strict=True)):
         raise invalid(field)
     return parts[1:]
 

@@ -1,4 +1,4 @@
-"""Turns what pydantic found wrong with a draft into the one error that callers see."""
+"""Parses callers' input into drafts, and renders pydantic's errors as BAD_USER_INPUT."""
 
 from collections.abc import Mapping
 from typing import Any, TypeVar
@@ -8,8 +8,8 @@ from pydantic_core import ErrorDetails
 
 from resolvers.core.errors import Problem, bad_input
 
-# Where pydantic's words are about Python, or quote a regular expression.
-WORDS = {
+# Our texts where pydantic's speak of Python or quote a regular expression.
+ERROR_TEXTS = {
     "model_type": "A JSON object is expected.",
     "missing": "This field is required.",
     "extra_forbidden": "This field is unknown.",
@@ -22,25 +22,25 @@ DraftType = TypeVar("DraftType", bound=BaseModel)
 
 
 def parse_draft(kind: type[DraftType], values: Mapping[str, Any]) -> DraftType:
-    """The draft from a caller's values. Raises BAD_USER_INPUT that names the first bad field in camelCase."""
+    """Makes a draft from a caller's values. Raises BAD_USER_INPUT, with the first wrong field in camelCase."""
     try:
         return kind.model_validate(values)
     except ValidationError as error:
-        raise problem(error) from None
+        raise to_problem(error) from None
 
 
-def problem(error: ValidationError) -> Problem:
+def to_problem(error: ValidationError) -> Problem:
     first = error.errors(include_url=False, include_input=False)[0]
-    return bad_input(path(first), message(first))
+    return bad_input(field_path(first), error_text(first))
 
 
-def path(detail: ErrorDetails) -> str:
-    """The bad field's place in the caller's spelling: `participants.3.email`."""
+def field_path(detail: ErrorDetails) -> str:
+    """The path of the wrong field, as the caller spells it: `participants.3.email`."""
     return ".".join(str(part) for part in detail["loc"])
 
 
-def message(detail: ErrorDetails) -> str:
-    if words := WORDS.get(detail["type"]):
-        return words.format_map(detail.get("ctx", {}))
+def error_text(detail: ErrorDetails) -> str:
+    if text := ERROR_TEXTS.get(detail["type"]):
+        return text.format_map(detail.get("ctx", {}))
     text = detail["msg"].removeprefix("Value error, ")
     return f"{text[:1].upper()}{text[1:]}."

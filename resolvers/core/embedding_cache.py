@@ -1,30 +1,28 @@
-"""Vectors that were made, but could not be stored yet."""
+"""A cache of vectors that were computed but could not be stored yet."""
 
-from collections import OrderedDict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from uuid import UUID
+
+from cachetools import LRUCache
 
 from resolvers.core.ports.ai import Vector
 
-MAX_SPARE = 2_000
-"""Vectors that one process keeps for the next attempt at their notes, some 12 MB; the oldest go first."""
+MAX_CACHED_VECTORS = 2_000
+"""Vectors that one process caches for the next attempt at their notes, about 12 MB; the oldest are evicted first."""
 
 
-@dataclass(slots=True)
 class EmbeddingCache:
-    """Of one process. A workspace gets back only what was made for its own texts."""
+    """The vectors of one process, by workspace: a workspace gets only vectors of its own texts."""
 
-    _kept: OrderedDict[tuple[UUID, bytes], Vector] = field(default_factory=OrderedDict)
+    def __init__(self, size: int = MAX_CACHED_VECTORS) -> None:
+        self._vectors: LRUCache[tuple[UUID, bytes], Vector] = LRUCache(maxsize=size)
 
-    def keep(self, workspace_id: UUID, vectors: Mapping[bytes, Vector]) -> None:
-        """Vectors by the fingerprints of their texts."""
+    def put(self, workspace_id: UUID, vectors: Mapping[bytes, Vector]) -> None:
+        """Caches vectors by the fingerprints of their texts."""
         for fingerprint, vector in vectors.items():
-            self._kept[workspace_id, fingerprint] = vector
-        while len(self._kept) > MAX_SPARE:
-            self._kept.popitem(last=False)
+            self._vectors[workspace_id, fingerprint] = vector
 
-    def take(self, workspace_id: UUID, fingerprints: Iterable[bytes]) -> dict[bytes, Vector]:
-        """Those of them that are kept; from now on they are the caller's."""
-        found = {mark: self._kept.pop((workspace_id, mark), None) for mark in fingerprints}
-        return {mark: vector for mark, vector in found.items() if vector is not None}
+    def pop(self, workspace_id: UUID, fingerprints: Iterable[bytes]) -> dict[bytes, Vector]:
+        """Removes and returns the cached vectors among these fingerprints."""
+        vectors = {mark: self._vectors.pop((workspace_id, mark), None) for mark in fingerprints}
+        return {mark: vector for mark, vector in vectors.items() if vector is not None}

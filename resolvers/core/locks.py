@@ -1,4 +1,4 @@
-"""Locks that Postgres holds until the end of a transaction, for rules about many rows at once."""
+"""Advisory locks of Postgres, held until the end of a transaction, for rules about many rows at once."""
 
 from uuid import UUID
 
@@ -7,9 +7,10 @@ from sqlalchemy import func, select
 from resolvers.core.database import Transaction
 
 
-async def acquire_lock(tx: Transaction, what: str, workspace_id: UUID) -> None:
-    """Waits until nobody else holds this name in this workspace: "folders", whose tree no two changes may bend.
+async def acquire_lock(tx: Transaction, name: str, workspace_id: UUID) -> None:
+    """Waits until no other transaction holds the lock of this name in the workspace, then holds it.
 
-    Taken before any row is locked, so that two who want the same rows can't wait for each other.
+    Example: "folders", so that two changes at once can't make a cycle in the tree. Call it before any row is locked:
+    two transactions that lock the same rows could otherwise wait for each other.
     """
-    await tx.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(f"{what} of {workspace_id}", 0))))
+    await tx.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(f"{name} of {workspace_id}", 0))))

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from resolvers.core.idempotency import LONGEST
+from resolvers.core.idempotency import MAX_KEY_CHARACTERS
 
 Json = dict[str, Any]
 
@@ -31,7 +31,7 @@ PARAMETERS: Json = {
         "Idempotency-Key",
         "A repeat with the same key within 24 hours returns what the first request created.",
         minLength=1,
-        maxLength=LONGEST,
+        maxLength=MAX_KEY_CHARACTERS,
     ),
     "IfNoneMatch": _request_header(
         "If-None-Match", "The ETags that the caller has, or `*`: 304 if one of them is current."

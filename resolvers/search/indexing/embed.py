@@ -64,7 +64,7 @@ async def embed(ctx: Context, job: Record, texts: Mapping[bytes, str], into: Emb
 
     The vectors made before a batch fails are cached for the next attempt.
     """
-    cached = ctx.embedding_cache.take(job.workspace_id, texts)
+    cached = ctx.embedding_cache.pop(job.workspace_id, texts)
     into.vectors.update(cached)
     missing = [mark for mark in texts if mark not in cached]
     try:
@@ -73,7 +73,7 @@ async def embed(ctx: Context, job: Record, texts: Mapping[bytes, str], into: Emb
                 await renew(ctx, job)
             await _embed_batch(ctx, {mark: texts[mark] for mark in missing[start : start + EMBEDDER_BATCH_SIZE]}, into)
     except Exception:
-        ctx.embedding_cache.keep(job.workspace_id, into.vectors)
+        ctx.embedding_cache.put(job.workspace_id, into.vectors)
         raise
     if refused := into.refused.intersection(texts):
         log.warning("indexing.refused", note_id=str(job.id), chunks=len(refused))
