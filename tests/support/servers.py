@@ -23,6 +23,7 @@ from caret.commands.web import create_server
 from caret.settings import Settings
 from caret.supervisor import is_ready, listen
 from caret.wiring import open_context
+from resolvers.core.context import Context
 from resolvers.events.feed import ProcessEventFeeds
 from tests.support.server_logs import collect
 
@@ -101,7 +102,9 @@ class ServerThread(RunningServer):
 
     def count_subscriptions(self) -> int:
         """How many subscriptions to events this server has."""
-        feeds: ProcessEventFeeds = self._web.lifespan.state["context"].feeds
+        context: Context = self._web.lifespan.state["context"]
+        feeds = context.event_feeds
+        assert isinstance(feeds, ProcessEventFeeds)
         return sum(sum(list(feed.subscribers.values())) for feed, _ in list(feeds._feeds.values()))
 
     async def _run_chores(self) -> None:
