@@ -153,7 +153,7 @@ def _check_repeats(outlines: "list[Outline]", fragments: "Mapping[str, Outline]"
 
 
 @dataclass(slots=True)
-class Group:
+class FieldGroup:
     """A selection set together with the inline fragments in it: its response names with their numbers, its spreads."""
 
     response_names: dict[str, int] = field(default_factory=dict)
@@ -174,10 +174,10 @@ class Outline:
         self.selections = 0
         self.depth = 0
         self.spreads: list[tuple[str, int]] = []
-        self.groups = [Group()]
+        self.groups = [FieldGroup()]
         walk(selection_set, (0, self.groups[0]), self._visit)
 
-    def _visit(self, node: SelectionNode, state: tuple[int, Group]) -> tuple[int, Group] | None:
+    def _visit(self, node: SelectionNode, state: tuple[int, FieldGroup]) -> tuple[int, FieldGroup] | None:
         level, group = state
         self.selections += 1
         if isinstance(node, FieldNode):
@@ -186,7 +186,7 @@ class Outline:
             self.depth = max(self.depth, level + 1)
             if node.selection_set is None:
                 return None
-            self.groups.append(Group())
+            self.groups.append(FieldGroup())
             return level + 1, self.groups[-1]
         if isinstance(node, FragmentSpreadNode):
             self.spreads.append((node.name.value, level))
@@ -223,7 +223,7 @@ def _totals(fragments: Mapping[str, Outline]) -> dict[str, tuple[int, int]]:
     return totals
 
 
-def _repeats_with_fragments(group: Group, fragments: Mapping[str, Outline]) -> int:
+def _repeats_with_fragments(group: FieldGroup, fragments: Mapping[str, Outline]) -> int:
     """How often the most frequent response name occurs in a group, with each fragment counted once."""
     total, seen, pending = Counter(group.response_names), set[str](), list(group.spreads)
     while pending:

@@ -41,8 +41,8 @@ class CreatedApiKey:
 
 
 @dataclass(frozen=True, slots=True)
-class ApiKeyWithSecret:
-    """What is behind CreatedApiKey."""
+class NewApiKey:
+    """The object behind the type CreatedApiKey."""
 
     api_key: Record
     key: str
@@ -68,8 +68,8 @@ class ApiKeyQuery:
 class ApiKeyMutation:
     @strawberry.mutation(graphql_type=CreatedApiKey)
     @staticmethod
-    async def create_api_key(info: Info, input: CreateApiKeyInput) -> ApiKeyWithSecret:  # noqa: A002 (the contract's name)
-        return ApiKeyWithSecret(*await api_keys.create_api_key(info.context.ctx, to_draft(ApiKeyDraft, input)))
+    async def create_api_key(info: Info, input: CreateApiKeyInput) -> NewApiKey:  # noqa: A002 (the contract's name)
+        return NewApiKey(*await api_keys.create_api_key(info.context.ctx, to_draft(ApiKeyDraft, input)))
 
     @strawberry.mutation(
         graphql_type=ApiKey, description="Takes effect at once and can't be undone. A key may revoke itself."

@@ -9,7 +9,7 @@ from resolvers.core.drafts import DraftType, parse_draft
 from schema.types.scalars import CONFIG
 
 NOT_IN_DRAFTS: Final = {"idempotencyKey"}
-"""Input fields that are arguments of the mutation, and not part of what is written."""
+"""Input fields that are arguments of the mutation and are not written to a row."""
 _graphql_name = CONFIG.name_converter.get_graphql_name
 
 

@@ -70,8 +70,8 @@ class CreatedWebhook:
 
 
 @dataclass(frozen=True, slots=True)
-class WebhookWithSecret:
-    """What is behind CreatedWebhook."""
+class NewWebhook:
+    """The object behind the type CreatedWebhook."""
 
     webhook: Record
     secret: str
@@ -118,8 +118,8 @@ class WebhookQuery:
 class WebhookMutation:
     @strawberry.mutation(graphql_type=CreatedWebhook, description="An active webhook receives a `test` event at once.")
     @staticmethod
-    async def create_webhook(info: Info, input: CreateWebhookInput) -> WebhookWithSecret:  # noqa: A002 (the contract's name)
-        return WebhookWithSecret(
+    async def create_webhook(info: Info, input: CreateWebhookInput) -> NewWebhook:  # noqa: A002 (the contract's name)
+        return NewWebhook(
             *await endpoints.create(info.context.ctx, to_draft(WebhookDraft, input), idempotency_key(input))
         )
 
@@ -141,8 +141,8 @@ class WebhookMutation:
 
     @strawberry.mutation(graphql_type=CreatedWebhook, description="The old secret also signs for another 24 hours.")
     @staticmethod
-    async def rotate_webhook_secret(info: Info, id: strawberry.ID) -> WebhookWithSecret:  # noqa: A002 (the contract's name)
-        return WebhookWithSecret(*await endpoints.rotate_secret(info.context.ctx, parse_id("Webhook", id)))
+    async def rotate_webhook_secret(info: Info, id: strawberry.ID) -> NewWebhook:  # noqa: A002 (the contract's name)
+        return NewWebhook(*await endpoints.rotate_secret(info.context.ctx, parse_id("Webhook", id)))
 
     @strawberry.mutation(
         graphql_type=WebhookDelivery,

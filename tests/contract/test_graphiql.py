@@ -49,9 +49,9 @@ async def test_a_browser_runs_a_subscription_with_the_network_closed(
     node = await Node.start(scripts, "graphiql.mjs", **environment)
     try:
         assert await node.json_line() == {
-            "kept": [True, False],
-            "complaints": [],
-            "asked": [url],
+            "keyStored": [True, False],
+            "errors": [],
+            "origins": [url],
             "reached": False,
             "refused": True,
             "network": "net::ERR_NAME_NOT_RESOLVED",

@@ -1,4 +1,4 @@
-"""GraphQL over HTTP at the running server: what is sent, and the whole of what comes back."""
+"""GraphQL over HTTP at the running server: requests, and their complete responses."""
 
 import json
 from dataclasses import dataclass, field
@@ -214,20 +214,20 @@ async def test_the_status_of_an_operations_result(tenant: Tenant, name: str) -> 
 
 
 async def test_data_that_is_null_is_a_partial_success_too(tenant: Tenant) -> None:
-    nobody = tenant._caller("", None)
+    anonymous = tenant._caller("", None)
     for media, status in ((JSON, 200), (GRAPHQL, 294)):
-        response = await nobody.http.post(
+        response = await anonymous.http.post(
             "/graphql", json={"query": "{viewer{workspace{id}}}"}, headers={"Accept": media}
         )
         assert (response.status_code, response.json()["data"]) == (status, None)
 
 
 async def test_a_bad_credential_is_refused_in_every_media_type(tenant: Tenant) -> None:
-    nobody = tenant._caller("sk-caret-api-nothing", None)
+    anonymous = tenant._caller("sk-caret-api-nothing", None)
     for media in (JSON, GRAPHQL):
         case = Case(401, "This API key is unknown or was revoked.", body(**NAME), code="UNAUTHENTICATED")
         case.headers, case.media, case.response_headers = {"Accept": media}, media, {"WWW-Authenticate": "Bearer"}
-        await check(nobody, case)
+        await check(anonymous, case)
 
 
 async def test_a_body_that_is_too_large(tenant: Tenant) -> None:

@@ -75,7 +75,7 @@ async def test_events_with_their_cursors_and_on_from_one(tenant: Tenant) -> None
     event = first["data"]["data"]["workspaceEvents"]
     assert first == {"event": "next", "id": event["cursor"], "data": {"data": {"workspaceEvents": event}}}
     assert [event["note"]["title"] for event in (event, second["data"]["data"]["workspaceEvents"])] == ["one", "two"]
-    # The cursor comes also to who has not asked for it, and as a header it is stronger than the argument.
+    # The event has its cursor as its id even if the operation does not select it. The header overrides the argument.
     async with streaming(key, TITLES, {**SSE, "Last-Event-ID": second["id"]}, after=first["id"]) as (_, events):
         assert await anext(events) == b":"
         [third] = [await next_event(events)]
@@ -198,7 +198,7 @@ async def claimed(caller: Caller, ticket: str) -> AsyncIterator[AsyncIterator[by
 async def test_many_operations_on_one_stream(tenant: Tenant) -> None:
     key = await tenant.key()
     ticket = await begin(key)
-    # What is asked before the stream is open waits for it.
+    # Operations that are sent before the stream is open wait for it.
     assert (await operate(key, ticket, "a", "{__typename}")).status_code == 202
     async with claimed(key, ticket) as events:
         assert await next_event(events) == {
@@ -234,7 +234,7 @@ async def test_many_operations_on_one_stream(tenant: Tenant) -> None:
 
 
 async def test_an_operation_that_comes_when_its_stream_has_ended(tenant: Tenant) -> None:
-    """Its first half was sent before: nothing is started that nobody could stop."""
+    """The first half of its request came before: an operation that could not be stopped is not started."""
     key = await tenant.key()
     ticket, ended = await begin(key), asyncio.Event()
     body = json.dumps({"query": TITLES, "extensions": {"operationId": "a"}}).encode()
@@ -279,8 +279,8 @@ async def test_what_a_stream_refuses(tenant: Tenant, stranger: Tenant) -> None:
         where: Any = {"params": {"token": with_ticket}, "headers": SSE}
         assert (await caller.http.get("/graphql", **where)).status_code == 404
         assert (await caller.http.delete("/graphql", params={"token": with_ticket})).status_code == 404
-    nobody = tenant._caller("", None)
-    assert (await nobody.http.put("/graphql")).status_code == 401
+    anonymous = tenant._caller("", None)
+    assert (await anonymous.http.put("/graphql")).status_code == 401
     for ident in (None, "", 5, "x" * 1001):
         response = await operate(key, ticket, ident, "{__typename}")
         [error] = response.json()["errors"]
@@ -317,7 +317,7 @@ async def test_streams_are_counted_and_closed_when_their_client_leaves(tenant: T
 
 
 async def opened(key: Caller) -> httpx.Response:
-    """A stream, once there is room for it: the server hears a moment later that others have left."""
+    """A stream, once there is room for it: the server notices a moment later that other clients have left."""
     async with asyncio.timeout(60):
         while True:
             request = key.http.build_request("POST", "/graphql", json={"query": TITLES}, headers=SSE)

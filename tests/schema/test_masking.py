@@ -1,4 +1,4 @@
-"""Every error in the contract's shape, and none that tells what is inside, on every transport."""
+"""On every transport, errors have the contract's shape, and internal errors are hidden."""
 
 import enum
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
@@ -225,7 +225,7 @@ async def test_mistakes_are_explained_on_both_transports(client: Any, name: str,
         assert (await socket.run("{ok}"))[0]["payload"] == {"data": {"ok": 1}}
     assert answer["data"] is None
     assert [visible_part(error) for error in answer["errors"]] == [mistake(message)]
-    # What is wrong with variables is found by executing, and Strawberry sends that as a result.
+    # Wrong variables are detected by the execution, and Strawberry sends the error as a result.
     payload = rejected["payload"] if rejected["type"] == "error" else rejected["payload"]["errors"]
     assert rejected["type"] == ("next" if body.get("variables") else "error")
     assert [visible_part(error) for error in payload] == [mistake(message)]

@@ -120,7 +120,7 @@ def test_the_least_recently_used_documents_are_dropped() -> None:
 
 @pytest.fixture(scope="module")
 def strict(services: Services, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    """A server where only these documents run, and nobody may ask for the schema."""
+    """A server that executes only these documents, and does not allow introspection."""
     folder = tmp_path_factory.mktemp("strict")
     path = folder / "documents.json"
     path.write_text(json.dumps({"name": NAME, "live": LIVE, f"sha256:{digest('{a:__typename}')}": "{a:__typename}"}))

@@ -179,11 +179,11 @@ async def test_codes_of_a_connection(tenant: Tenant) -> None:
             assert await closed(connection) == (4406, "Subprotocol not acceptable")
     async with raw(key, Subprotocol("graphql-ws"), PROTOCOL) as connection:
         assert connection.subprotocol == PROTOCOL
-    nobody = Caller(tenant.server, "")
-    async with websockets.connect(nobody.served.ws_url, subprotocols=[PROTOCOL]) as connection:
+    anonymous = Caller(tenant.server, "")
+    async with websockets.connect(anonymous.served.ws_url, subprotocols=[PROTOCOL]) as connection:
         await connection.send(INIT)
         assert await closed(connection) == (4403, "Authentication is required.")
-    await nobody.close()
+    await anonymous.close()
 
 
 async def test_a_connection_without_connection_init_is_closed(tenant: Tenant) -> None:
@@ -259,7 +259,7 @@ async def test_completed_ids_are_free_again(tenant: Tenant) -> None:
         for _ in range(3):
             await connection.send(SUBSCRIBE)
             await connection.send('{"id":"1","type":"complete"}')
-            await connection.send('{"id":"what is that","type":"complete"}')
+            await connection.send('{"id":"unknown","type":"complete"}')
         operation = {"id": "1", "type": "subscribe", "payload": {"query": "{ notes { totalCount } }"}}
         for _ in range(2):
             await connection.send(json.dumps(operation))

@@ -86,7 +86,7 @@ async def test_shared_results_are_bounded_in_number_size_and_time() -> None:
         known = shared.get("large")
         assert known is not None
         shared.finish("large", pending, outcome)
-        # Who waited for it has it; who comes later does not find it.
+        # Those who waited for it have it; those who come later do not.
         assert (known.outcome.result(), shared.get("large")) == (outcome, None)
     shared = SharedResults(seconds=0.05)
     shared.finish("short", shared.begin("short", operation()), b"{}")

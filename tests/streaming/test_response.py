@@ -36,7 +36,7 @@ class Client:
 
 
 class Source:
-    """Chunks, and whether they and what is behind them were closed."""
+    """Chunks that note whether they, and the resources behind them, were closed."""
 
     def __init__(self, *pauses: float, endless: bool = False) -> None:
         self.pauses, self.endless = pauses, endless

@@ -1,5 +1,5 @@
 """Operations for every field of a GraphQL schema, made from the schema itself: a new field is walked without being
-listed, and an argument that nobody knows how to fill fails the test that walks.
+listed, and an argument without a sample value fails the test that walks.
 
 Ids and cursors are left open as a `Hole`, for the test to fill with its own, another's or a made-up one.
 """
@@ -187,7 +187,7 @@ class Walk:
         name = path.rpartition(".")[2]
         if kind in {"ID", "Cursor"} or name in CURSORS:
             return Hole(path, self.kind_at(path, kind))
-        assert kind in SCALARS, f"nobody knows how to fill {path}: {kind}"
+        assert kind in SCALARS, f"there is no sample for {path}: {kind}"
         return SCALARS[kind](name)
 
     def kind_at(self, path: str, scalar: str) -> str:
@@ -200,7 +200,7 @@ class Walk:
             return "user"
         noun = _snake(field if name in {"id", "ids"} else re.sub(r"Ids?$", "", name))
         known = [kind for kind in self.kinds if kind in noun]
-        assert known or name in {"id", "ids"}, f"nobody knows what {path} is the id of"
+        assert known or name in {"id", "ids"}, f"it is not known what {path} is the id of"
         return max(known, key=len, default="note")
 
     def unvisited(self, operations: Iterable[Operation]) -> set[str]:

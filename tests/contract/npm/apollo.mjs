@@ -3,7 +3,7 @@ import { ApolloClient, gql, InMemoryCache } from "@apollo/client";
 export function apollo(link) {
   const client = new ApolloClient({ link, cache: new InMemoryCache() });
   return {
-    async ask(text, variables) {
+    async execute(text, variables) {
       const document = gql(text);
       const kind = document.definitions[0].operation;
       const { data, error } =
@@ -13,7 +13,7 @@ export function apollo(link) {
       if (error) throw error;
       return data;
     },
-    follow: (text, variables, next, ended) =>
+    subscribe: (text, variables, next, ended) =>
       client
         .subscribe({ query: gql(text), variables: { ...variables } })
         .subscribe({ next: ({ data, error }) => (error ? ended(error) : next(data)), error: ended, complete: ended }),

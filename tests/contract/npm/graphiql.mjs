@@ -1,5 +1,5 @@
 // Opens GraphiQL in a headless Chromium that reaches this machine only: enters the key once, runs the queries of its
-// three tabs, the last of which is a subscription that hears of a note written meanwhile, and looks at the rest of it.
+// three tabs, the last of which is a subscription that receives a note written meanwhile, and checks the rest of the page.
 // Environment: CARET_URL, CARET_KEY, CARET_PNG (where the screenshot goes), TMPDIR (where Chromium is, and its libraries).
 // Prints one line of JSON.
 import { tmpdir } from "node:os";
@@ -18,19 +18,19 @@ const browser = await puppeteer.launch({
   args: ["--no-sandbox", "--no-proxy-server", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"],
 });
 const page = await browser.newPage();
-const asked = new Set();
-const complaints = [];
-page.on("request", (request) => request.url().startsWith("data:") || asked.add(new URL(request.url()).origin));
-page.on("console", (said) => said.type() === "error" && complaints.push(said.text()));
-page.on("pageerror", (error) => complaints.push(String(error)));
+const origins = new Set();
+const errors = [];
+page.on("request", (request) => request.url().startsWith("data:") || origins.add(new URL(request.url()).origin));
+page.on("console", (message) => message.type() === "error" && errors.push(message.text()));
+page.on("pageerror", (error) => errors.push(String(error)));
 
-const results = () => page.$eval(".result-window", (shown) => shown.textContent);
+const results = () => page.$eval(".result-window", (element) => element.textContent);
 const click = async (selector) => (await page.waitForSelector(selector)).click();
 
-async function showing(text, meanwhile) {
-  const patience = AbortSignal.timeout(60_000);
+async function waitForResult(text, meanwhile) {
+  const timeout = AbortSignal.timeout(60_000);
   while (!(await results()).includes(text)) {
-    if (patience.aborted) throw new Error(`No ${text} in ${await results()}; ${complaints}`);
+    if (timeout.aborted) throw new Error(`No ${text} in ${await results()}; ${errors}`);
     await meanwhile?.();
     await wait(100);
   }
@@ -50,35 +50,35 @@ async function write() {
   await (await fetch(`${url}/graphql`, { method: "POST", headers, body: JSON.stringify({ query }) })).json();
 }
 
-const told = {};
+const report = {};
 await page.setViewport({ width: 1280, height: 720 });
 await page.goto(`${url}/graphql`);
 await page.type("#credential", key);
 await click("#enter button");
 await run(1);
-await showing('"nodes"');
+await waitForResult('"nodes"');
 await run(2);
-await showing("Written in GraphiQL");
+await waitForResult("Written in GraphiQL");
 await run(3);
-await showing("Written elsewhere", write);
+await waitForResult("Written elsewhere", write);
 await page.screenshot({ path: png });
 
-// It was asked for once: the same tab needs no key again, and no other gets it.
+// The key is entered once: the same tab does not ask again, and no other tab gets it.
 await page.reload();
 await page.waitForSelector(".graphiql-execute-button");
-told.kept = await page.evaluate((key) => [sessionStorage, localStorage].map((kept) => JSON.stringify(kept).includes(key)), key);
+report.keyStored = await page.evaluate((key) => [sessionStorage, localStorage].map((storage) => JSON.stringify(storage).includes(key)), key);
 
 // The documentation, which introspection brings, and a dialog: neither needs what the policy forbids.
 await click('button[aria-label="Show Documentation Explorer"]');
 await page.waitForFunction(() => document.querySelector(".graphiql-doc-explorer")?.textContent.includes("Subscription"));
 await click('button[aria-label="Open settings dialog"]');
 await page.waitForSelector(".graphiql-dialog");
-told.complaints = [...complaints];
-told.asked = [...asked];
+report.errors = [...errors];
+report.origins = [...origins];
 
-// Whatever runs in the page reaches nobody else: the policy forbids it, before the network would.
-told.reached = await page.evaluate(() => fetch("http://127.0.0.2:9/").then(() => true, () => false));
-told.refused = complaints.slice(told.complaints.length).some((said) => said.includes("Content Security Policy"));
-told.network = await page.goto("http://example.com/").then(() => "open", (error) => error.message.split(" ")[0]);
-console.log(JSON.stringify(told));
+// Scripts in the page reach no other server: the policy refuses that before the network does.
+report.reached = await page.evaluate(() => fetch("http://127.0.0.2:9/").then(() => true, () => false));
+report.refused = errors.slice(report.errors.length).some((text) => text.includes("Content Security Policy"));
+report.network = await page.goto("http://example.com/").then(() => "open", (error) => error.message.split(" ")[0]);
+console.log(JSON.stringify(report));
 await browser.close();

@@ -9,17 +9,17 @@ export function urql(url, key, options) {
     fetchOptions: { headers: { Authorization: `Bearer ${key}` } },
   });
   return {
-    async ask(text, variables) {
+    async execute(text, variables) {
       const [{ operation }] = parse(text).definitions;
       const { data, error } = await client[operation](gql(text), variables).toPromise();
       if (error) throw error;
       return data;
     },
-    follow(text, variables, next, ended) {
+    subscribe(text, variables, next, ended) {
       const { unsubscribe } = client.subscription(gql(text), { ...variables }).subscribe(({ data, error, hasNext }) => {
         if (data && !error) next(data);
         if (error || hasNext === false) {
-          // urql shares equal operations while they go on: asked again it would hand on the old one.
+          // urql shares equal operations while they run: subscribed again, it would return the old one.
           queueMicrotask(() => unsubscribe());
           ended(error);
         }

@@ -1,11 +1,11 @@
 // The same walk with any of the clients beside it: a query, mutations, and a subscription that outlives its connection.
 // Usage: node walk.mjs <client>, with CARET_URL, CARET_KEY and CARET_AFTER (a cursor) in the environment.
 //
-// A client is a function (url, key) => { ask, follow, close }:
-//   ask(query, variables)                          the answer's data; throws what is wrong with it
-//   follow(query, variables, next, ended)          next(data) for each event, ended(why) once the stream is over and
-//                                                  the client does not try again by itself. It may read `variables`
-//                                                  anew for each connection: they hold the last cursor then.
+// A client is a function (url, key) => { execute, subscribe, close }:
+//   execute(query, variables)                      resolves to the data; throws the errors
+//   subscribe(query, variables, next, ended)       calls next(data) for each event, and ended(error) once the stream has
+//                                                  ended and the client does not reconnect by itself. It may read
+//                                                  `variables` anew for each connection: they hold the last cursor.
 import { once } from "node:events";
 import { setTimeout as wait } from "node:timers/promises";
 
@@ -21,14 +21,14 @@ const client = await connect(`${url}/graphql`, key);
 const titles = [];
 const variables = { after };
 
-function follow() {
-  let over = false;
-  client.follow(EVENTS, variables, next, async () => {
-    // Some clients tell of an error, and then that the stream is complete.
-    if (over) return;
-    over = true;
+function subscribe() {
+  let hasEnded = false;
+  client.subscribe(EVENTS, variables, next, async () => {
+    // Some clients report an error, and then the end of the stream.
+    if (hasEnded) return;
+    hasEnded = true;
     await wait(50);
-    follow();
+    subscribe();
   });
 }
 
@@ -37,20 +37,20 @@ function next({ workspaceEvents: event }) {
   titles.push(event.note.title);
 }
 
-async function seen(title) {
+async function titleArrives(title) {
   while (!titles.includes(title)) await wait(10);
 }
 
-follow();
-const created = await client.ask(CREATE, { title: "one" });
-await seen("one");
-// Whoever started this cuts the connection, makes two and three meanwhile, and says so.
+subscribe();
+const created = await client.execute(CREATE, { title: "one" });
+await titleArrives("one");
+// The test now cuts the connection, creates the notes two and three, and writes a line.
 console.log("cut");
 await once(process.stdin, "data");
-await seen("three");
-await client.ask(CREATE, { title: "four" });
-await seen("four");
-const { notes } = await client.ask(NOTES, { first: 4 });
+await titleArrives("three");
+await client.execute(CREATE, { title: "four" });
+await titleArrives("four");
+const { notes } = await client.execute(NOTES, { first: 4 });
 console.log(JSON.stringify({ created: created.createNote.title, titles, notes: notes.nodes.map((note) => note.title) }));
 await client.close();
 process.exit(0);

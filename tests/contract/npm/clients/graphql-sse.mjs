@@ -1,4 +1,4 @@
 // graphql-sse in its distinct connections mode: each operation is a request that is answered with a stream.
-import { sse } from "../asking.mjs";
+import { sse } from "../sink.mjs";
 
 export default (url, key) => sse(url, key, false);

@@ -2,7 +2,7 @@
 import { createClient } from "graphql-ws";
 import WebSocket from "ws";
 
-import { asking } from "../asking.mjs";
+import { fromSinkClient } from "../sink.mjs";
 
 export default (url, key) => {
   const client = createClient({
@@ -14,5 +14,5 @@ export default (url, key) => {
     // As in a browser a refused connection is an error, not a close.
     shouldRetry: () => true,
   });
-  return asking(client);
+  return fromSinkClient(client);
 };

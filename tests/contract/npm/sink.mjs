@@ -1,16 +1,16 @@
-// What graphql-ws and graphql-sse have in common: clients with `subscribe(request, sink)` for whatever operation.
+// The clients of graphql-ws and graphql-sse, which have one method for all operations: `subscribe(request, sink)`.
 import { createClient } from "graphql-sse";
 
-export function asking(client) {
+export function fromSinkClient(client) {
   return {
-    ask: (query, variables) =>
-      new Promise((answered, failed) => {
+    execute: (query, variables) =>
+      new Promise((resolve, reject) => {
         client.subscribe(
           { query, variables },
-          { next: ({ data, errors }) => (errors ? failed(errors) : answered(data)), error: failed, complete() {} },
+          { next: ({ data, errors }) => (errors ? reject(errors) : resolve(data)), error: reject, complete() {} },
         );
       }),
-    follow: (query, variables, next, ended) =>
+    subscribe: (query, variables, next, ended) =>
       client.subscribe(
         { query, variables },
         { next: ({ data, errors }) => (errors ? ended(errors) : next(data)), error: ended, complete: ended },
@@ -20,7 +20,7 @@ export function asking(client) {
 }
 
 export function sse(url, key, singleConnection) {
-  return asking(
+  return fromSinkClient(
     createClient({
       url,
       singleConnection,
