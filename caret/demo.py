@@ -32,7 +32,7 @@ async def seed(ctx: Context, file: Path) -> bool:
         user_id = new_id()
         await tx.execute(insert(User).values(id=user_id, email=DEMO_EMAIL, name=NAME))
         workspace_id = await credentials.create_workspace(tx, WORKSPACE, Plan.ENTERPRISE)
-        await credentials.join(tx, workspace_id, user_id, Role.ADMIN)
+        await credentials.add_member(tx, workspace_id, user_id, Role.ADMIN)
         key = await credentials.create_key(tx, workspace_id, "demo")
         tags = {name: new_id() for name in TAGS}
         rows = [{"id": tags[name], "workspace_id": workspace_id, "name": name, "color": TAGS[name]} for name in TAGS]

@@ -79,7 +79,7 @@ def storable(value: str) -> str:
     return value
 
 
-def mended(value: str) -> str:
+def strip_unstorable(value: str) -> str:
     """The text without what `storable` refuses, for texts that nobody can be asked to send again."""
     if value.isascii():
         return value.replace("\x00", "")

@@ -147,7 +147,7 @@ class Tenant:
         async with self.database.begin() as connection:
             tx = Transaction(connection)
             await credentials.ensure_user(tx, user_id, f"{user_id}@people.example", name)
-            await credentials.join(tx, self.id, user_id, role)
+            await credentials.add_member(tx, self.id, user_id, role)
         caller = self._caller(token(user_id), server)
         caller.user_id = user_id
         return caller

@@ -11,7 +11,7 @@ from models import ApiKey, Role
 from models.base import new_id
 from models.people import MAX_NAME, MAX_SCOPES
 from resolvers.auth.access import SCOPES
-from resolvers.auth.credentials import KEY_PREFIX
+from resolvers.auth.credentials import API_KEY_PREFIX
 from resolvers.workspaces.api_keys import MAX_KEYS
 from tests.conftest import Tenant
 from tests.support.clients import Caller
@@ -45,8 +45,8 @@ async def test_a_keys_life(tenant: Tenant) -> None:
         "lastUsedAt": None,
         "revokedAt": None,
     }
-    assert key.startswith(KEY_PREFIX)
-    assert len(key) == len(KEY_PREFIX) + 43
+    assert key.startswith(API_KEY_PREFIX)
+    assert len(key) == len(API_KEY_PREFIX) + 43
     full = (await make(admin)).thing["apiKey"]
     none = (await make(admin, scopes=[])).thing["apiKey"]
     assert (full["scopes"], none["scopes"]) == (ALL, [])

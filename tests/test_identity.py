@@ -156,7 +156,7 @@ async def test_a_user_picks_one_of_their_workspaces(tenant: Tenant, stranger: Te
     user = await tenant.user()
     assert user.user_id is not None
     async with stranger.database.begin() as connection:
-        await credentials.join(Transaction(connection), stranger.id, user.user_id, Role.MEMBER)
+        await credentials.add_member(Transaction(connection), stranger.id, user.user_id, Role.MEMBER)
     for wanted, place in ((None, tenant.id), (tenant.id, tenant.id), (stranger.id, stranger.id)):
         headers = {} if wanted is None else {"X-Workspace-Id": str(wanted)}
         assert (await user.http.get(WHERE, headers=headers)).json()["workspace"]["id"] == str(place)

@@ -367,7 +367,7 @@ async def test_a_removed_members_token_is_worth_nothing_here(tenant: Tenant, str
     admin, person = await tenant.user(Role.ADMIN), await tenant.user()
     assert person.user_id is not None
     async with tenant.database.begin() as connection:
-        await credentials.join(Transaction(connection), stranger.id, person.user_id, Role.MEMBER)
+        await credentials.add_member(Transaction(connection), stranger.id, person.user_id, Role.MEMBER)
     note = (await admin.data(CREATE, input={"title": "Ours"}))["createNote"]["id"]
     here = {"X-Workspace-Id": str(tenant.id)}
     assert (await person.http.get("/v1/me", headers=here)).status_code == 200
@@ -391,7 +391,7 @@ async def test_colleagues_of_any_workspace_see_each_others_addresses(tenant: Ten
     both, here = await tenant.user(), await tenant.user()
     assert both.user_id is not None
     async with tenant.database.begin() as connection:
-        await credentials.join(Transaction(connection), stranger.id, both.user_id, Role.MEMBER)
+        await credentials.add_member(Transaction(connection), stranger.id, both.user_id, Role.MEMBER)
     there = await stranger.user()
     query = "{ viewer { workspaces { id members { nodes { user { email } } } groups { id } } } }"
     [first, second] = (await both.data(query))["viewer"]["workspaces"]

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 import httpcore2
 
-from models.base import mended
+from models.base import strip_unstorable
 from models.limits import limit
 from resolvers.core.errors import Problem
 from resolvers.core.failures import report_failure
@@ -280,7 +280,7 @@ async def _read_beginning(response: httpcore2.Response, deadline: float) -> str:
         pass
     except Exception as error:  # noqa: BLE001 (errors of the HTTP/2 library come through here)
         report_failure("webhook.body_not_read", error)
-    return mended(stored.decode("utf-8", "ignore"))
+    return strip_unstorable(stored.decode("utf-8", "ignore"))
 
 
 def _read_headers(received: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
@@ -291,7 +291,7 @@ def _read_headers(received: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
         if len(name) + len(value) > room:
             continue
         room -= len(name) + len(value)
-        key, text = mended(name.decode("latin-1").lower()), mended(value.decode("latin-1"))
+        key, text = strip_unstorable(name.decode("latin-1").lower()), strip_unstorable(value.decode("latin-1"))
         headers[key] = f"{headers[key]}, {text}" if key in headers else text
     return headers
 
@@ -302,7 +302,7 @@ def _safe_message(error: Exception) -> str:
         return ADDRESS_REFUSED
     for cause in _causes(error):
         if isinstance(cause, ssl.SSLCertVerificationError):
-            return f"The certificate was not accepted: {mended(cause.verify_message)}"
+            return f"The certificate was not accepted: {strip_unstorable(cause.verify_message)}"
         if isinstance(cause, ssl.SSLError):
             return "The TLS handshake failed."
     if isinstance(error, httpcore2.ConnectError):

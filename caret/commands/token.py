@@ -48,5 +48,5 @@ async def _user(url: str, email: str, workspace: str | None, role: Role) -> UUID
             workspace_id = await credentials.find_workspace(tx, workspace)
             if workspace_id is None:
                 workspace_id = await credentials.create_workspace(tx, workspace)
-            await credentials.join(tx, workspace_id, user_id, role)
+            await credentials.add_member(tx, workspace_id, user_id, role)
     return user_id

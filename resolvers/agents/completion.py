@@ -2,7 +2,7 @@
 
 from pydantic_ai import Agent
 
-from models.base import mended
+from models.base import strip_unstorable
 from resolvers.agents.retries import try_models
 from resolvers.core.context import Context
 from resolvers.core.ports.ai import text_listener
@@ -20,7 +20,7 @@ async def complete(ctx: Context, model_id: str, instructions: str, prompt: str) 
         text = await try_models((model_id,), lambda: True, attempt)
     finally:
         text_listener.reset(token)
-    return mended(text).strip()
+    return strip_unstorable(text).strip()
 
 
 async def _ignore(*_pieces: str) -> None: ...

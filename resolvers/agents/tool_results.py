@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic_ai.messages import ToolReturnPart
 
-from models.base import fits_64_bits, mended
+from models.base import fits_64_bits, strip_unstorable
 from models.limits import limit
 
 MAX_RESULT_CHARACTERS = limit(
@@ -27,7 +27,7 @@ INVALID_ARGUMENTS = "The arguments were not valid."
 
 def clean_name(name: str) -> str:
     """Returns a tool's name to be stored. The model sent it; there may be no such tool."""
-    return mended(name)[:MAX_NAME_CHARACTERS]
+    return strip_unstorable(name)[:MAX_NAME_CHARACTERS]
 
 
 def arguments(value: Any) -> Any:
@@ -47,15 +47,17 @@ def summary(part: ToolReturnPart) -> str:
         return str(part.metadata or part.content)[:MAX_SUMMARY_CHARACTERS]
     if part.retry is not None and part.retry.cause == "unknown_tool":
         return UNKNOWN_TOOL
-    return mended(part.content)[:MAX_SUMMARY_CHARACTERS] if isinstance(part.content, str) else INVALID_ARGUMENTS
+    return (
+        strip_unstorable(part.content)[:MAX_SUMMARY_CHARACTERS] if isinstance(part.content, str) else INVALID_ARGUMENTS
+    )
 
 
 def to_json(value: Any) -> Any:
     """Returns the value as JSON that the database and the bus can store."""
     if isinstance(value, str):
-        return mended(value)
+        return strip_unstorable(value)
     if isinstance(value, dict):
-        return {mended(str(key)): to_json(item) for key, item in value.items()}
+        return {strip_unstorable(str(key)): to_json(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [to_json(item) for item in value]
     if value is None or isinstance(value, bool):

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 from pydantic import Field
 from pydantic_ai import ModelRetry, RunContext, Tool, ToolFailed, ToolReturn
 
-from models.base import mended
+from models.base import strip_unstorable
 from models.conversation import MAX_CONTEXT
 from models.limits import limit
 from resolvers import notes
@@ -69,7 +69,7 @@ async def propose_document_replacement(run: ToolContext, proposed_text: str) -> 
     Args:
         proposed_text: The whole new text of the document, with the parts that stay as they are.
     """
-    request, text = run.deps.request, mended(proposed_text)
+    request, text = run.deps.request, strip_unstorable(proposed_text)
     if not text.strip():
         raise ModelRetry("`proposed_text` is empty: it must be the whole new text of the document.")
     if len(text) > MAX_DOCUMENT_CHARACTERS:

@@ -1,13 +1,13 @@
-"""The one gate: who may do what to which row.
+"""Access control for notes, folders, tags, conversations, messages and suggestions.
 
-A note is readable by the members of its workspace unless it is private (then by its creator and the admins), and by
-whom it was shared with directly. Members edit what they can read in their workspace; its creator and the admins
-manage it (delete it, change who sees it). A key acts as an admin of its workspace.
+A note is readable by the members of its workspace, or if it is private by its creator and the admins; and by the users
+it is shared with. Members may edit the notes of their workspace that they can read. A note's creator and the admins
+manage it: they may delete it and change who sees it. An API key acts as an admin of its workspace.
 
-Tags belong to all members. A folder is seen by the members unless it is private (then by its creator and the admins);
-its creator and the admins manage it. Folders hide no note.
+Tags belong to all members. A folder is visible to the members, or if it is private to its creator and the admins; its
+creator and the admins manage it. A private folder does not hide the notes in it.
 
-Outsiders get NOT_FOUND, so that a guess reveals nothing; insiders without the right get FORBIDDEN.
+Outsiders get NOT_FOUND, so that guessing an id reveals nothing. Insiders without the right get FORBIDDEN.
 """
 
 from collections.abc import Sequence
@@ -29,11 +29,11 @@ from resolvers.core.nested_pages import Parents, any_of
 from resolvers.core.viewer import Viewer
 
 SCOPES = ("users", "notes", "folders", "webhooks")
-"""What a key may be limited to; each also as `<scope>:read`."""
+"""The scopes of API keys. `<scope>:read` allows only reading."""
 
 
 class Right(IntEnum):
-    """Each right includes the ones before it."""
+    """A right on a note. Each right includes the ones before it."""
 
     NONE = 0
     READ = 1
@@ -42,31 +42,32 @@ class Right(IntEnum):
 
 
 def has_scope(viewer: Viewer, scope: str, *, write: bool = False) -> bool:
-    """Whether the scopes of a key, if it is one, include `scope` (or, for reading, `scope:read`)."""
+    """Whether the caller has the scope, for reading or writing. Only API keys are limited by scopes."""
     return viewer.scopes is None or scope in viewer.scopes or (not write and f"{scope}:read" in viewer.scopes)
 
 
 def require_scope(viewer: Viewer, scope: str, *, write: bool = False) -> None:
-    """Refuses a key that lacks the scope."""
+    """Raises INSUFFICIENT_SCOPE for an API key that lacks the scope."""
     if has_scope(viewer, scope, write=write):
         return
-    wanted = scope if write else f"{scope}:read"
-    raise Problem(ErrorCode.INSUFFICIENT_SCOPE, f"This API key lacks the scope {wanted}.")
+    required = scope if write else f"{scope}:read"
+    raise Problem(ErrorCode.INSUFFICIENT_SCOPE, f"This API key lacks the scope {required}.")
 
 
 def note_shared_with(viewer: Viewer) -> ColumnElement[bool]:
+    """The SQL condition that a note is shared with the viewer directly."""
     return exists().where(col(NoteShare.note_id) == col(Note.id), col(NoteShare.user_id) == viewer.user_id)
 
 
 def note_readable_by(viewer: Viewer) -> ColumnElement[bool]:
-    """The condition on `notes` that holds for the notes this viewer may read, in any workspace."""
+    """The SQL condition that the viewer may read a note, in whatever workspace it is."""
     if viewer.api_key_id is not None:
         return col(Note.workspace_id) == viewer.workspace_id
     return or_(_as_member(viewer.user_id), note_shared_with(viewer))
 
 
 def note_readable_by_user(user_id: Any) -> ColumnElement[bool]:
-    """The same for a user that a column names, be it a person or a workspace's own."""
+    """The SQL condition that a user may read a note. `user_id` is a column; it may name a workspace's own user too."""
     own = exists().where(col(Workspace.id) == col(Note.workspace_id), col(Workspace.user_id) == user_id)
     shared = exists().where(col(NoteShare.note_id) == col(Note.id), col(NoteShare.user_id) == user_id)
     return or_(_as_member(user_id), shared, own)
@@ -85,9 +86,9 @@ def _as_member(user_id: Any) -> ColumnElement[bool]:
 
 
 async def require_note(tx: Transaction, viewer: Viewer, note_id: UUID, right: Right, *, lock: bool = False) -> Record:
-    """The note's row for the gate (id, workspace_id, visibility, created_by_id, revision), if the right is there.
+    """The note's id, workspace_id, visibility, created_by_id and revision, if the viewer has the right.
 
-    `lock` holds the row until the end of the transaction. Raises NOT_FOUND, FORBIDDEN, INSUFFICIENT_SCOPE.
+    `lock` locks the row until the end of the transaction. Raises NOT_FOUND, FORBIDDEN, INSUFFICIENT_SCOPE.
     """
     require_scope(viewer, "notes", write=right > Right.READ)
     membership = and_(col(Member.workspace_id) == col(Note.workspace_id), col(Member.user_id) == viewer.user_id)
@@ -111,6 +112,7 @@ async def require_note(tx: Transaction, viewer: Viewer, note_id: UUID, right: Ri
 
 
 def check_note_right(viewer: Viewer, row: Record, right: Right) -> Record:
+    """Returns the note's row if the viewer has the right. Raises NOT_FOUND and FORBIDDEN."""
     inside = is_in_workspace_of(viewer, row)
     if not inside and not row.shared:
         raise not_found("Note", row.id)
@@ -120,11 +122,12 @@ def check_note_right(viewer: Viewer, row: Record, right: Right) -> Record:
 
 
 def is_in_workspace_of(viewer: Viewer, row: Record) -> bool:
-    """Whether the viewer is in the workspace of a row that tells their `role` there (keys have none)."""
+    """Whether the viewer belongs to the row's workspace. `row.role` is a user's role there; API keys have none."""
     return row.workspace_id == viewer.workspace_id if viewer.api_key_id else row.role is not None
 
 
 def right_on_note(viewer: Viewer, row: Record, inside: bool) -> Right:
+    """The viewer's right on a note. `inside`: whether they belong to its workspace."""
     if not inside:
         return Right.READ if row.shared else Right.NONE
     if viewer.api_key_id or (row.role is not None and row.role.is_admin) or row.created_by_id == viewer.user_id:
@@ -135,33 +138,33 @@ def right_on_note(viewer: Viewer, row: Record, inside: bool) -> Right:
 
 
 def in_own_workspace(viewer: Viewer, workspace_id: Mapped[UUID]) -> ColumnElement[bool]:
-    """The condition that holds for what is in the viewer's own workspaces, by the column that tells its workspace."""
+    """The SQL condition that a row is in one of the viewer's workspaces. `workspace_id` is the row's column."""
     if viewer.api_key_id is not None:
         return workspace_id == viewer.workspace_id
-    mine = aliased(Member)
-    return exists().where(col(mine.workspace_id) == workspace_id, col(mine.user_id) == viewer.user_id)
+    member = aliased(Member)
+    return exists().where(col(member.workspace_id) == workspace_id, col(member.user_id) == viewer.user_id)
 
 
 def managed_by(viewer: Viewer, table: Any) -> ColumnElement[bool]:
-    """The condition on `notes` or `folders` that holds for those this viewer manages, in any workspace."""
+    """The SQL condition that the viewer manages a row of `notes` or `folders`, in whatever workspace it is."""
     if viewer.api_key_id is not None:
         return col(table.workspace_id) == viewer.workspace_id
-    mine = aliased(Member)
+    member = aliased(Member)
     return exists().where(
-        col(mine.workspace_id) == col(table.workspace_id),
-        col(mine.user_id) == viewer.user_id,
-        or_(col(table.created_by_id) == viewer.user_id, col(mine.role).in_(ADMIN_ROLES)),
+        col(member.workspace_id) == col(table.workspace_id),
+        col(member.user_id) == viewer.user_id,
+        or_(col(table.created_by_id) == viewer.user_id, col(member.role).in_(ADMIN_ROLES)),
     )
 
 
 def folder_visible_to(viewer: Viewer, folder: Any = Folder) -> ColumnElement[bool]:
-    """The condition on `folders` that holds for those this viewer sees, in any workspace."""
-    for_all = and_(col(folder.is_private).is_(False), in_own_workspace(viewer, col(folder.workspace_id)))
-    return or_(managed_by(viewer, folder), for_all)
+    """The SQL condition that a folder is visible to the viewer, in whatever workspace it is."""
+    is_public = and_(col(folder.is_private).is_(False), in_own_workspace(viewer, col(folder.workspace_id)))
+    return or_(managed_by(viewer, folder), is_public)
 
 
 async def require_folder(tx: Transaction, viewer: Viewer, folder_id: UUID, *, change: bool = False) -> Record:
-    """The folder's row for the gate (id, workspace_id). Raises NOT_FOUND, and FORBIDDEN for a change of another's."""
+    """The folder's id and workspace_id. Raises NOT_FOUND, and FORBIDDEN for a change by who does not manage it."""
     require_scope(viewer, "folders", write=change)
     query = select(col(Folder.id), col(Folder.workspace_id), managed_by(viewer, Folder).label("managed"))
     row = (await tx.execute(query.where(col(Folder.id) == folder_id, folder_visible_to(viewer)))).one_or_none()
@@ -173,7 +176,7 @@ async def require_folder(tx: Transaction, viewer: Viewer, folder_id: UUID, *, ch
 
 
 async def require_tag(tx: Transaction, viewer: Viewer, tag_id: UUID, *, change: bool = False) -> Record:
-    """The whole row of a tag of the viewer's workspaces. Raises NOT_FOUND."""
+    """The row of a tag in one of the viewer's workspaces. Raises NOT_FOUND."""
     require_scope(viewer, "notes", write=change)
     query = select(Tag).where(col(Tag.id) == tag_id, in_own_workspace(viewer, col(Tag.workspace_id)))
     row = (await tx.execute(query)).one_or_none()
@@ -183,9 +186,9 @@ async def require_tag(tx: Transaction, viewer: Viewer, tag_id: UUID, *, change: 
 
 
 async def require_conversation(tx: Transaction, viewer: Viewer, conversation_id: UUID, *, lock: bool = False) -> Record:
-    """The viewer's own conversation, if they may still read its note. Raises NOT_FOUND (also for someone else's).
+    """The row of the viewer's own conversation, if they may read its note. Raises NOT_FOUND, also for another user's.
 
-    `lock` holds the row for a change, for which a key needs the scope to write.
+    `lock` locks the row for a change, for which an API key needs the scope to write.
     """
     require_scope(viewer, "notes", write=lock)
     query = select(Conversation).where(col(Conversation.id) == conversation_id, conversation_owned_by(viewer))
@@ -197,14 +200,14 @@ async def require_conversation(tx: Transaction, viewer: Viewer, conversation_id:
 
 
 def note_parents(viewer: Viewer, note_ids: Sequence[UUID]) -> Parents:
-    """Notes whose lists are read together, with the gate of `require_note` for reading."""
+    """Notes whose lists are read together, each with the checks of `require_note` for reading."""
     require_scope(viewer, "notes")
     query = _parents_with_notes(viewer, col(Note.id)).where(col(Note.id) == any_of(note_ids))
     return Parents(note_ids, query, "Note", _check_readable)
 
 
 def conversation_parents(viewer: Viewer, conversation_ids: Sequence[UUID]) -> Parents:
-    """The viewer's conversations whose lists are read together, with the gate of `require_conversation`."""
+    """The viewer's conversations whose lists are read together, each with the checks of `require_conversation`."""
     require_scope(viewer, "notes")
     query = _parents_with_notes(viewer, col(Conversation.id))
     query = query.join(Conversation, col(Conversation.note_id) == col(Note.id))
@@ -224,16 +227,16 @@ def _check_readable(parent: Record) -> None:
 
 
 async def require_message(tx: Transaction, viewer: Viewer, message_id: UUID) -> tuple[Record, Record]:
-    """A message of the viewer's own conversations, and its conversation. Raises NOT_FOUND."""
+    """The rows of a message in the viewer's own conversations and of its conversation. Raises NOT_FOUND."""
     return await _require_in_conversation(tx, viewer, Message, message_id)
 
 
 async def require_suggestion(
     tx: Transaction, viewer: Viewer, suggestion_id: UUID, *, lock: bool = False
 ) -> tuple[Record, Record]:
-    """A suggestion in the viewer's own conversations, and its conversation. Raises NOT_FOUND.
+    """The rows of a suggestion in the viewer's own conversations and of its conversation. Raises NOT_FOUND.
 
-    `lock` holds the conversation's row for a change of the suggestion, whose row may be older than the lock.
+    `lock` locks the conversation's row for a change. The suggestion's row was read before the lock.
     """
     return await _require_in_conversation(tx, viewer, Suggestion, suggestion_id, lock=lock)
 
@@ -248,12 +251,12 @@ async def _require_in_conversation(
     try:
         return row, await require_conversation(tx, viewer, row.conversation_id, lock=lock)
     except Problem as problem:
-        # Neither may the answer tell of what is not theirs, nor of its conversation.
+        # The error must reveal neither a row of another user nor its conversation.
         raise not_found(table.__name__, ident) if problem.code is ErrorCode.NOT_FOUND else problem from None
 
 
 def conversation_owned_by(viewer: Viewer) -> ColumnElement[bool]:
-    """The condition on `conversations` that holds for this viewer's own."""
-    mine = col(Conversation.user_id) == viewer.user_id
+    """The SQL condition that a conversation is the viewer's own."""
+    is_owner = col(Conversation.user_id) == viewer.user_id
     # The workspace's own user belongs to all keys of that workspace, and to no other workspace.
-    return and_(mine, col(Conversation.workspace_id) == viewer.workspace_id if viewer.api_key_id else true())
+    return and_(is_owner, col(Conversation.workspace_id) == viewer.workspace_id if viewer.api_key_id else true())

@@ -1,7 +1,7 @@
-"""The gate to what is a workspace's as a whole: its members, groups, invites, keys and webhooks.
+"""Access control for a workspace itself: its members, groups, invites, API keys and webhooks.
 
-Everybody in a workspace sees its members and groups; its admins see the rest, and change all of them.
-A key acts as an admin of its workspace, and is no member.
+All members see a workspace's members and groups. Its admins see the rest, and change all of them. An API key acts as an
+admin of its workspace, and is not a member.
 """
 
 from collections.abc import Sequence
@@ -24,21 +24,21 @@ ROLE = Member.__table__.columns["role"].type  # type: ignore[attr-defined]  # se
 
 
 def viewer_role(viewer: Viewer, workspace_id: Mapped[UUID]) -> ColumnElement[Role | None]:
-    """What the viewer is in a workspace at this moment; NULL for an outsider."""
+    """The SQL value of the viewer's current role in a workspace; NULL for an outsider."""
     if viewer.api_key_id is not None:
         return case((workspace_id == viewer.workspace_id, literal(API_KEY_ROLE, ROLE)))
-    mine = aliased(Member)
-    place = (col(mine.workspace_id) == workspace_id, col(mine.user_id) == viewer.user_id)
-    return select(col(mine.role)).where(*place).scalar_subquery()
+    member = aliased(Member)
+    is_viewer = (col(member.workspace_id) == workspace_id, col(member.user_id) == viewer.user_id)
+    return select(col(member.role)).where(*is_viewer).scalar_subquery()
 
 
 def is_admin(viewer: Viewer, workspace_id: Mapped[UUID]) -> ColumnElement[bool]:
-    """The condition that holds for what is in the workspaces whose admin the viewer is."""
+    """The SQL condition that a row is in a workspace of which the viewer is an admin."""
     return viewer_role(viewer, workspace_id).in_(ADMIN_ROLES)
 
 
 async def require_workspace(tx: Transaction, viewer: Viewer, workspace_id: UUID, *, admin: bool = False) -> None:
-    """Lets those pass who are in the workspace. Raises NOT_FOUND to outsiders, FORBIDDEN where an `admin` is needed."""
+    """Raises NOT_FOUND for outsiders of the workspace, and with `admin` FORBIDDEN for members who are not admins."""
     query = select(viewer_role(viewer, col(Workspace.id))).where(col(Workspace.id) == workspace_id)
     role: Role | None = (await tx.execute(query)).scalar_one_or_none()
     if role is None:
@@ -52,7 +52,7 @@ def _check_role(role: Role, *, admin: bool) -> None:
 
 
 def workspace_parents(viewer: Viewer, workspace_ids: Sequence[UUID], *, admin: bool = False) -> Parents:
-    """Workspaces whose lists are read together, with the gate of `require_workspace`."""
+    """Workspaces whose lists are read together, each with the checks of `require_workspace`."""
     role = viewer_role(viewer, col(Workspace.id))
     columns: list[Any] = [col(Workspace.id).label("parent_id"), role.label("role")]
     query = select(*columns).where(col(Workspace.id) == any_of(workspace_ids), role.is_not(None))
@@ -67,9 +67,9 @@ async def require_row(
     *,
     admin: bool = False,
 ) -> Record:
-    """A row of one of the viewer's workspaces, with `viewer_role`, what the viewer is there.
+    """A row of one of the viewer's workspaces, with `viewer_role`, the viewer's role there.
 
-    Raises NOT_FOUND to outsiders, FORBIDDEN where an `admin` is needed.
+    Raises NOT_FOUND for outsiders, and with `admin` FORBIDDEN for members who are not admins.
     """
     role = viewer_role(viewer, col(table.workspace_id)).label("viewer_role")
     row = (await tx.execute(select(table, role).where(col(table.id) == ident))).one_or_none()

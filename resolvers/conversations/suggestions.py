@@ -14,7 +14,7 @@ from sqlalchemy import update as change_rows
 from sqlmodel import col
 
 from models import Conversation, EventType, Message, Note, Suggestion
-from models.base import Record, mended, new_id
+from models.base import Record, new_id, strip_unstorable
 from models.conversation import SuggestionDraft, SuggestionStatus
 from resolvers.auth import access
 from resolvers.conversations.conversations import publish_conversation_event
@@ -63,8 +63,8 @@ async def propose_suggestion(
         "conversationId": conversation_id,
         "noteId": note_id,
         "messageId": message_id,
-        "suggestedText": mended(proposed_text),
-        "originalText": original_text if original_text is None else mended(original_text),
+        "suggestedText": strip_unstorable(proposed_text),
+        "originalText": original_text if original_text is None else strip_unstorable(original_text),
         "positionStart": position_start,
         "positionEnd": position_end,
     }

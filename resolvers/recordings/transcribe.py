@@ -7,7 +7,7 @@ from sqlalchemy import func, select
 from sqlmodel import col
 
 from models import TranscriptSegment
-from models.base import Record, mended
+from models.base import Record, strip_unstorable
 from models.note import MAX_LANGUAGE_CHARACTERS, NoteStatus
 from models.recording import RecordingState
 from models.transcript import MAX_SEGMENT_CHARACTERS, MAX_SEGMENTS, SegmentDraft
@@ -41,7 +41,7 @@ async def transcribe(ctx: Context, job: Record) -> None:
         segments = await asyncio.to_thread(lambda: list(to_segments(transcription, offset)))
         remaining = MAX_SEGMENTS - count
         await insert_segments(tx, note, segments[:remaining], position)
-        language = mended(transcription.language or "")[:MAX_LANGUAGE_CHARACTERS]
+        language = strip_unstorable(transcription.language or "")[:MAX_LANGUAGE_CHARACTERS]
         note_values = {
             "status": NoteStatus.SUMMARIZING,
             "total_duration_sec": min(offset + duration, MAX_TIMESTAMP_SECONDS),
@@ -83,9 +83,9 @@ def to_segments(transcription: Transcription, offset: float) -> Iterator[Segment
     """Yields the pieces as segments, `offset` seconds later. Empty pieces are left out, and long ones are split into
     segments with the same times."""
     for piece in transcription.pieces:
-        speaker = mended(piece.speaker or "").strip()[:MAX_SPEAKER_CHARACTERS] or UNKNOWN_SPEAKER
+        speaker = strip_unstorable(piece.speaker or "").strip()[:MAX_SPEAKER_CHARACTERS] or UNKNOWN_SPEAKER
         start, end = timestamp(piece.start + offset), timestamp(max(piece.start, piece.end) + offset)
-        for text in split(mended(piece.text).strip()):
+        for text in split(strip_unstorable(piece.text).strip()):
             yield SegmentDraft(speaker=speaker, text=text, start_timestamp=start, end_timestamp=end)
 
 

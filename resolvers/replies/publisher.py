@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
-from models.base import Record, mended
+from models.base import Record, strip_unstorable
 from models.conversation import MAX_REPLY
 from resolvers.core.ports.agents import ReplyFailed, ToolCall, Usage
 from resolvers.core.ports.bus import Bus
@@ -52,7 +52,7 @@ class ReplyPublisher:
     async def write_text(self, *pieces: str) -> None:
         pause = self._pause_seconds()
         for piece in ("".join(pieces),) if pause else pieces:
-            await self._write_piece(mended(piece))
+            await self._write_piece(strip_unstorable(piece))
         if pause:
             # The reader of the model's answer waits too, so that the pieces of the pause arrive together.
             await asyncio.sleep(pause)

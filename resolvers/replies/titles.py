@@ -8,7 +8,7 @@ from sqlalchemy import update as change_rows
 from sqlmodel import col
 
 from models import Conversation, EventType
-from models.base import Record, mended
+from models.base import Record, strip_unstorable
 from resolvers.conversations.conversations import publish_conversation_event
 from resolvers.core.context import Context
 from resolvers.core.failures import report_failure
@@ -67,7 +67,7 @@ def clean_title(title: str) -> str | None:
 
     None if nothing is left.
     """
-    line = next(iter(mended(title).strip().splitlines()), "")
+    line = next(iter(strip_unstorable(title).strip().splitlines()), "")
     words = LABEL.sub("", line).strip(TRIMMED).split()[:MAX_TITLE_WORDS]
     return cut_at_word(" ".join(words), MAX_TITLE) or None
 

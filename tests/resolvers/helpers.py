@@ -39,7 +39,7 @@ class Place:
         user_id = new_id()
         async with self.ctx.transaction() as tx:
             await credentials.ensure_user(tx, user_id, f"{user_id}@people.example", "Someone")
-            await credentials.join(tx, self.ctx.viewer.workspace_id, user_id, role)
+            await credentials.add_member(tx, self.ctx.viewer.workspace_id, user_id, role)
         return self.ctx.for_viewer(Viewer(user_id, self.ctx.viewer.workspace_id, role))
 
     async def tag(self, name: str) -> uuid.UUID:
@@ -56,7 +56,7 @@ async def make_place(ctx: Context) -> Place:
     async with ctx.transaction() as tx:
         workspace_id = await credentials.create_workspace(tx, "Test", Plan.ENTERPRISE)
         await credentials.ensure_user(tx, user_id, f"{user_id}@people.example", "Admin")
-        await credentials.join(tx, workspace_id, user_id, Role.ADMIN)
+        await credentials.add_member(tx, workspace_id, user_id, Role.ADMIN)
     return Place(ctx.for_viewer(Viewer(user_id, workspace_id, Role.ADMIN)))
 
 

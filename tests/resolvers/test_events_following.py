@@ -90,7 +90,7 @@ async def test_both_forms_of_the_rule_are_one(ctx: Context) -> None:
     here, there = await make_place(ctx), await make_place(ctx)
     both = await here.member()
     async with ctx.transaction() as tx:
-        await credentials.join(tx, there.ctx.viewer.workspace_id, both.viewer.user_id, Role.ADMIN)
+        await credentials.add_member(tx, there.ctx.viewer.workspace_id, both.viewer.user_id, Role.ADMIN)
     people = [
         here.ctx,
         there.ctx,

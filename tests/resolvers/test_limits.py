@@ -74,7 +74,7 @@ async def test_a_person_spends_in_the_one_workspace_they_act_in(me: Context, ctx
     others = [(await make_place(ctx)).ctx for _ in range(3)]
     async with ctx.transaction() as tx:
         for other in others:
-            await credentials.join(tx, other.viewer.workspace_id, me.viewer.user_id, Role.MEMBER)
+            await credentials.add_member(tx, other.viewer.workspace_id, me.viewer.user_id, Role.MEMBER)
     mine = token(me.viewer.user_id)
     assert (await came(ctx, mine)).remaining == LIMIT - 1
     with statements(ctx) as told:

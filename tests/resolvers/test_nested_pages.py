@@ -161,7 +161,7 @@ async def test_invites_are_refused_where_the_viewer_is_no_admin(place: Place, ct
     """An admin of one workspace, a member of the second, an outsider to the third."""
     me, second, third = place.ctx, await make_place(ctx), await make_place(ctx)
     async with ctx.transaction() as tx:
-        await credentials.join(tx, second.ctx.viewer.workspace_id, me.viewer.user_id, Role.MEMBER)
+        await credentials.add_member(tx, second.ctx.viewer.workspace_id, me.viewer.user_id, Role.MEMBER)
     for one in (me, second.ctx, third.ctx):
         await invites.create_invite(one, InviteDraft(email="someone@people.example"))
     ids = [one.viewer.workspace_id for one in (me, second.ctx, third.ctx)]

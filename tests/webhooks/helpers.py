@@ -70,7 +70,7 @@ async def admin(ctx: Context, workspace_id: UUID) -> Context:
     user_id = new_id()
     async with ctx.transaction() as tx:
         await credentials.ensure_user(tx, user_id, f"{user_id}@people.example", "Admin")
-        await credentials.join(tx, workspace_id, user_id, Role.ADMIN)
+        await credentials.add_member(tx, workspace_id, user_id, Role.ADMIN)
     return ctx.for_viewer(Viewer(user_id, workspace_id, Role.ADMIN))
 
 
