@@ -27,9 +27,9 @@ MINUTES |= {"search-large": 30, "indexing-large": 25}
 """What they take on two cores."""
 
 
-async def main(wanted: list[str]) -> None:
+async def main(requested: list[str]) -> None:
     known = BENCHMARKS | LARGE
-    names = list(LARGE) if wanted == ["large"] else wanted or list(BENCHMARKS)
+    names = list(LARGE) if requested == ["large"] else requested or list(BENCHMARKS)
     if unknown := set(names) - known.keys():
         sys.exit(f"There is no benchmark {', '.join(unknown)}; there are {', '.join(known)}.")
     print(f"{', '.join(names)}: about {sum(MINUTES[name] for name in names)} minutes on two cores", flush=True)

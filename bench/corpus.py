@@ -43,7 +43,7 @@ INDEX_PER_CHUNK = 5_000
 NOTES = ("id", "workspace_id", "title", "kind", "status", "visibility", "index_wanted", "index_done")
 INDEXED = ("indexed_at", "chunk_count", "embedder", "user_written_note")
 CHUNKS = ("document_id", "chunk_index", "workspace_id", "chunk_text", "fingerprint")
-PLACED = ("source", "start_offset", "end_offset", "embedding")
+SOURCE_COLUMNS = ("source", "start_offset", "end_offset", "embedding")
 
 
 @dataclass(frozen=True)
@@ -70,8 +70,8 @@ class Corpus:
 
 def room(folder: str, chunks: int) -> str | None:
     """Why the disk has no room for so many chunks; None where it has."""
-    free, wanted = shutil.disk_usage(folder).free, chunks * DISK_PER_CHUNK
-    return None if free > wanted else f"needs {wanted / 1e9:.0f} GB of disk in {folder}, and {free / 1e9:.0f} are free"
+    free, needed = shutil.disk_usage(folder).free, chunks * DISK_PER_CHUNK
+    return None if free > needed else f"needs {needed / 1e9:.0f} GB of disk in {folder}, and {free / 1e9:.0f} are free"
 
 
 async def filled(url: str, database: AsyncEngine, chunks: int) -> Corpus:
@@ -97,8 +97,10 @@ async def fill(connection: Any, workspace_ids: list[UUID], chunks: int) -> None:
     # What is written is as consistent as it is fleeting: no check of references, no log, indexes only at the end.
     await connection.execute("SET session_replication_role = replica")
     await connection.execute("ALTER TABLE document_embeddings SET UNLOGGED")
-    kept = "SELECT indexname, indexdef FROM pg_indexes WHERE tablename = 'document_embeddings' AND indexname !~ 'pkey$'"
-    await connection.execute("CREATE TABLE later AS " + kept)
+    index_query = (
+        "SELECT indexname, indexdef FROM pg_indexes WHERE tablename = 'document_embeddings' AND indexname !~ 'pkey$'"
+    )
+    await connection.execute("CREATE TABLE later AS " + index_query)
     for name in await connection.fetch("SELECT indexname FROM later"):
         await connection.execute(f"DROP INDEX {name[0]}")
     for start in range(0, chunks, SLICE):
@@ -112,22 +114,22 @@ async def fill(connection: Any, workspace_ids: list[UUID], chunks: int) -> None:
 async def send(connection: Any, workspace_ids: list[UUID], first: int, chunks: int) -> None:
     """The chunks of one slice, and their notes, the `first` of which is the so manieth of all."""
     rng = np.random.default_rng([SEED, first * PER_NOTE // SLICE])
-    made, wrote, now = vectors(rng, chunks), texts(rng, chunks), datetime.now(UTC)
+    built, wrote, now = vectors(rng, chunks), texts(rng, chunks), datetime.now(UTC)
     notes, rows = [], []
-    for place in range(0, chunks, PER_NOTE):
-        number, note_id = first + place // PER_NOTE, new_id()
+    for offset in range(0, chunks, PER_NOTE):
+        number, note_id = first + offset // PER_NOTE, new_id()
         workspace_id = workspace_ids[number % WORKSPACES]
         # The workspaces take turns, so the number within the workspace decides.
         status = "idle" if number // WORKSPACES % RARE else "completed"
         head = (note_id, workspace_id, f"Note {number}", "online", status, "workspace", 1, 1, now, PER_NOTE)
         notes.append((*head, MiniLM.identity, ""))
         for index in range(PER_NOTE):
-            text = wrote[place + index]
+            text = wrote[offset + index]
             mark = hashlib.sha256(f"{MiniLM.identity}\0{text}".encode()).digest()
             source = ("user_written_note", index * len(text), (index + 1) * len(text))
-            rows.append((note_id, index, workspace_id, text, mark, *source, made[place + index]))
+            rows.append((note_id, index, workspace_id, text, mark, *source, built[offset + index]))
     await connection.copy_records_to_table("notes", records=notes, columns=NOTES + INDEXED)
-    await connection.copy_records_to_table("document_embeddings", records=rows, columns=CHUNKS + PLACED)
+    await connection.copy_records_to_table("document_embeddings", records=rows, columns=CHUNKS + SOURCE_COLUMNS)
 
 
 async def index(connection: Any, chunks: int) -> None:
@@ -158,15 +160,15 @@ def vectors(rng: np.random.Generator, number: int) -> NDArray[np.float32]:
 
 
 def unit(rows: NDArray[Any]) -> NDArray[Any]:
-    made: NDArray[Any] = rows / np.linalg.norm(rows, axis=1, keepdims=True)
-    return made
+    built: NDArray[Any] = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    return built
 
 
 def padded(rows: NDArray[Any]) -> NDArray[np.float32]:
     """Of unit length, and as wide as the column."""
-    found = np.zeros((len(rows), DIMENSIONS), np.float32)
-    found[:, :WIDTH] = unit(rows)
-    return found
+    padded = np.zeros((len(rows), DIMENSIONS), np.float32)
+    padded[:, :WIDTH] = unit(rows)
+    return padded
 
 
 def texts(rng: np.random.Generator, number: int) -> list[str]:

@@ -35,14 +35,14 @@ class Pair:
 @cache
 def pairs(number: int) -> list[Pair]:
     """As many pairs, or all there are."""
-    found: dict[str, Pair] = {}
+    pairs: dict[str, Pair] = {}
     passages = set()
     for documented in docstrings():
         pair = split(documented)
-        if pair is not None and pair.question not in found and pair.passage not in passages:
+        if pair is not None and pair.question not in pairs and pair.passage not in passages:
             passages.add(pair.passage)
-            found[pair.question] = pair
-    return sorted(found.values(), key=lambda pair: hashlib.sha256(pair.question.encode()).digest())[:number]
+            pairs[pair.question] = pair
+    return sorted(pairs.values(), key=lambda pair: hashlib.sha256(pair.question.encode()).digest())[:number]
 
 
 def docstrings() -> Iterator[str]:

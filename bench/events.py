@@ -40,9 +40,9 @@ async def run(stage: Stage) -> None:
         with server_process("--workers", str(workers), **settings) as served:
             bus = await nats.connect(stage.settings["nats_url"])
             for name, query in (("event alone", PLAIN), ("event with its note", FULL)):
-                given = {"credential": stage.caller.credential, "query": query}
-                shown = f"{workers} process{'es' if workers > 1 else ''}, {name}"
-                await measured(shown, served.url, publishing(stage, bus), given, base)
+                options = {"credential": stage.caller.credential, "query": query}
+                label = f"{workers} process{'es' if workers > 1 else ''}, {name}"
+                await measured(label, served.url, publishing(stage, bus), options, base)
             await bus.close()
 
 
@@ -82,28 +82,30 @@ async def broadcasting() -> Any:
         await process.wait()
 
 
-async def measured(name: str, url: str, send: Send, given: dict[str, Any], base: float | None = None) -> float:
+async def measured(name: str, url: str, send: Send, options: dict[str, Any], base: float | None = None) -> float:
     """The milliseconds from an event's commit to the first and the last follower, in the middle of all events."""
-    place = urlsplit(url)
-    told = {"host": place.hostname, "port": place.port, "number": FOLLOWERS, "events": EVENTS, **given}
+    address = urlsplit(url)
+    request = {"host": address.hostname, "port": address.port, "number": FOLLOWERS, "events": EVENTS, **options}
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "bench.listeners"),
+        *(sys.executable, "-m", "bench.event_subscribers"),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         limit=2**30,
     )
     assert process.stdin is not None
     assert process.stdout is not None
-    process.stdin.write(json.dumps(told).encode() + b"\n")
+    process.stdin.write(json.dumps(request).encode() + b"\n")
     assert await process.stdout.readline() == b"ready\n"
     sent = []
     for _ in range(EVENTS):
         sent.append(await send())
         await asyncio.sleep(PAUSE)
-    heard = json.loads(await process.stdout.read())
+    received = json.loads(await process.stdout.read())
     await process.wait()
-    waits = [sorted((one[number] - sent[number]) / 1000 for one in heard) for number in range(EVENTS)]
-    first, middle, last = (sorted(each[place] for each in waits)[EVENTS // 2] for place in (0, FOLLOWERS // 2, -1))
+    waits = [sorted((one[number] - sent[number]) / 1000 for one in received) for number in range(EVENTS)]
+    first, middle, last = (
+        sorted(each[position] for each in waits)[EVENTS // 2] for position in (0, FOLLOWERS // 2, -1)
+    )
     ratio = "" if base is None else f"   {last / base:5.1f} x"
     print(f"  {name:<34} first {first:7.1f} ms   middle {middle:7.1f} ms   last {last:7.1f} ms{ratio}", flush=True)
     return last

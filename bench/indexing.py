@@ -55,13 +55,13 @@ async def measured(stage: Stage, notes: int) -> None:
 
 async def listed(stage: Stage, until: asyncio.Task[None]) -> Lists:
     """One caller's lists, one after the other, until something is done."""
-    found: Lists = []
+    timings: Lists = []
     while not until.done():
         started = time.perf_counter()
         await stage.caller.data(QUERY)
-        found.append((started, (time.perf_counter() - started) * 1000))
+        timings.append((started, (time.perf_counter() - started) * 1000))
     await until
-    return found
+    return timings
 
 
 def slowest(lists: Lists) -> float:
@@ -80,11 +80,11 @@ async def indexed(stage: Stage) -> None:
 
 async def write(stage: Stage, workspace_id: UUID, notes: int) -> None:
     """All at once behind the server's back: what is measured is the worker's work, not the writing."""
-    made = prose()
+    texts = prose()
     same = {"workspace_id": workspace_id, "kind": NoteKind.ONLINE, "status": NoteStatus.IDLE}
     same |= {"visibility": NoteVisibility.WORKSPACE}
     rows = [
-        {**same, "id": new_id(), "title": f"Note {number}", "user_written_note": next(made)} for number in range(notes)
+        {**same, "id": new_id(), "title": f"Note {number}", "user_written_note": next(texts)} for number in range(notes)
     ]
     async with stage.database.begin() as connection:
         await connection.execute(insert(Note), rows)

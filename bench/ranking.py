@@ -37,9 +37,9 @@ def ranks(scores: NDArray[np.float64]) -> list[int | None]:
     return [int(np.flatnonzero(order[row] == row)[0]) + 1 for row in range(len(scores))]
 
 
-def told(name: str, found: Sequence[int | None]) -> float:
+def report(name: str, positions: Sequence[int | None]) -> float:
     """Prints MRR@10 and recall@10 of the ranks, None for what was not found; returns the former."""
-    near = [rank for rank in found if rank is not None and rank <= DEPTH]
-    mrr, recall = sum(1 / rank for rank in near) / len(found), len(near) / len(found)
+    near = [rank for rank in positions if rank is not None and rank <= DEPTH]
+    mrr, recall = sum(1 / rank for rank in near) / len(positions), len(near) / len(positions)
     print(f"  {name:<46} MRR@10 {mrr:.3f}   recall@10 {recall:.3f}")
     return mrr

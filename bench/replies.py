@@ -33,7 +33,7 @@ class Begun:
 async def run(stage: Stage) -> None:
     """Models that say 20 pieces a second: the time to a follower, and lists meanwhile."""
     idle = line("list, idle", await timed(lambda: stage.caller.data(QUERY), 100))
-    direct = await heard(stage, [{"kind": "model"}] * FEW)
+    direct = await subscribe(stage, [{"kind": "model"}] * FEW)
     base = took("a direct connection to the model, 50 at once", direct)
     await followed(stage, FEW, idle, base)
     await followed(stage, MANY, idle, base)
@@ -46,21 +46,21 @@ async def followed(stage: Stage, number: int, idle: float, base: float) -> None:
     conversations = [await converse(stage, index) for index in range(number)]
     await model(stage, "hold")
     begun = await gathered(lambda index: begin(stage, conversations[index]), number)
-    following = asyncio.create_task(heard(stage, [follower(stage, index, one) for index, one in enumerate(begun)]))
+    following = asyncio.create_task(subscribe(stage, [follower(stage, index, one) for index, one in enumerate(begun)]))
     await calm(web)
     await model(stage, "go")
     spent, started = sum(web.cpu_times()[:2]), time.perf_counter()
     lists = await timed(lambda: stage.caller.data(QUERY), 60)
     grown, during = web.memory_info().rss - memory, await connected(stage)
-    found = await following
+    results = await following
     seconds, spent = time.perf_counter() - started, sum(web.cpu_times()[:2]) - spent
     print(f"  {number} replies, {PIECES} pieces each at {1 / DELAY:.0f} a second ({PIECES * DELAY:.0f} s):")
     for kind in ("websocket", "sse"):
-        mine = [one for index, one in enumerate(found) if follower(stage, index, begun[index])["kind"] == kind]
-        took(f"  model to follower, {kind}", mine, base)
+        of_kind = [one for index, one in enumerate(results) if follower(stage, index, begun[index])["kind"] == kind]
+        took(f"  model to follower, {kind}", of_kind, base)
     line("  list meanwhile", lists, idle)
-    whole = sum([one["text"] == await stored(stage, begun[index]) for index, one in enumerate(found)])
-    print(f"    followers whose text is the stored text: {whole} of {number}")
+    complete = sum([one["text"] == await stored(stage, begun[index]) for index, one in enumerate(results)])
+    print(f"    followers whose text is the stored text: {complete} of {number}")
     print(f"    memory {memory / 2**20:.0f} MiB, meanwhile {grown / 2**20:+.0f}")
     print(f"    database connections {connections}, meanwhile {during}")
     print(f"    spoken and heard in {seconds:.1f} s, of which the process worked {spent:.1f}")
@@ -76,24 +76,24 @@ def follower(stage: Stage, index: int, begun: Begun) -> dict[str, Any]:
     }
 
 
-async def heard(stage: Stage, followers: list[dict[str, Any]]) -> list[dict[str, Any]]:
+async def subscribe(stage: Stage, followers: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """What the followers, in a process of their own, have heard at the end."""
     places = {"model": stage.llm_url}
-    given = []
+    requests = []
     for one in followers:
-        place = urlsplit(places.get(one["kind"], stage.caller.served.url))
-        given.append({**one, "host": place.hostname, "port": place.port})
-    command = (sys.executable, "-m", "bench.followers")
+        address = urlsplit(places.get(one["kind"], stage.caller.served.url))
+        requests.append({**one, "host": address.hostname, "port": address.port})
+    command = (sys.executable, "-m", "bench.reply_subscribers")
     process = await asyncio.create_subprocess_exec(
         *command, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, limit=2**30
     )
-    told, _ = await process.communicate(json.dumps(given).encode())
-    found: list[dict[str, Any]] = json.loads(told)
-    return found
+    output, _ = await process.communicate(json.dumps(requests).encode())
+    results: list[dict[str, Any]] = json.loads(output)
+    return results
 
 
-def took(name: str, found: list[dict[str, Any]], base: float | None = None) -> float:
-    waits = [wait for one in found for wait in one["waits"]]
+def took(name: str, results: list[dict[str, Any]], base: float | None = None) -> float:
+    waits = [wait for one in results for wait in one["waits"]]
     middle = line(name, waits)
     if base is not None:
         print(f"    added to the direct connection: {middle - base:.2f} ms in the middle")

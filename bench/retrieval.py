@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from bench.docstrings import Pair, pairs
-from bench.ranking import DEPTH, bm25, ranks, told
+from bench.ranking import DEPTH, bm25, ranks, report
 from bench.stage import CREATE, Stage, gathered, waiting, workspace
 from caret.providers.minilm import MiniLM
 from tests.support.clients import Caller
@@ -28,15 +28,15 @@ async def run(stage: Stage) -> None:
     version = ".".join(map(str, sys.version_info[:3]))
     print(f"  {len(chosen)} pairs of Python {version}; passages of {length} characters", flush=True)
     questions, passages = [pair.question for pair in chosen], [pair.passage for pair in chosen]
-    best = told("BM25, whole passages", ranks(bm25(questions, passages)))
-    best = max(best, told("the model alone, whole passages", ranks(await alone(questions, passages))))
+    best = report("BM25, whole passages", ranks(bm25(questions, passages)))
+    best = max(best, report("the model alone, whole passages", ranks(await alone(questions, passages))))
     _, caller = await workspace(stage, "Docstrings")
     ids = await gathered(lambda index: write(caller, chosen[index]), len(chosen))
     while await waiting(stage.database):
         await asyncio.sleep(0.2)
     for mode in MODES:
-        found = told(mode, [await rank(caller, mode, *asked) for asked in zip(questions, ids, strict=True)])
-    print(f"  HYBRID is {'better' if found > best else 'NOT better'} than both: {found - best:+.3f}")
+        score = report(mode, [await rank(caller, mode, *pair) for pair in zip(questions, ids, strict=True)])
+    print(f"  HYBRID is {'better' if score > best else 'NOT better'} than both: {score - best:+.3f}")
     await caller.close()
 
 
@@ -44,8 +44,8 @@ async def alone(questions: list[str], passages: list[str]) -> Any:
     """The cosines of the model that is built in."""
     model = MiniLM()
     try:
-        asked = np.array([await model.embed_query(question) for question in questions], float)
-        return asked @ np.array(await model.embed_passages(passages), float).T
+        embedded = np.array([await model.embed_query(question) for question in questions], float)
+        return embedded @ np.array(await model.embed_passages(passages), float).T
     finally:
         await model.aclose()
 
@@ -61,4 +61,4 @@ async def rank(caller: Caller, mode: str, question: str, note_id: str) -> int | 
     """The rank of a note among the notes that were found; None below the tenth."""
     hits = (await caller.data(SEARCH, q=question, mode=mode))["search"]
     notes = islice(dict.fromkeys(hit["note"]["id"] for hit in hits), DEPTH)
-    return next((place for place, found in enumerate(notes, 1) if found == note_id), None)
+    return next((position for position, hit in enumerate(notes, 1) if hit == note_id), None)

@@ -42,7 +42,7 @@ SEARCH = """query($q: String!, $mode: SearchMode!, $filter: NoteFilter) {
 
 
 @dataclass(frozen=True)
-class Kept:
+class Subset:
     """What a filter keeps: the notes of some workspaces, all of them or those of the rare status."""
 
     name: str
@@ -93,45 +93,45 @@ async def measured(stage: Stage, chunks: int) -> dict[str, float]:
             await database.dispose()
 
 
-def filters(corpus: Corpus) -> list[Kept]:
+def filters(corpus: Corpus) -> list[Subset]:
     ids = corpus.workspace_ids
     return [
-        Kept("100 %, all workspaces", ids),
-        Kept("10 %, ten of them", ids[:10]),
-        Kept("1 %, one", ids[:1]),
-        Kept("0.1 %, a tenth of one's notes", ids[:1], rare=True),
+        Subset("100 %, all workspaces", ids),
+        Subset("10 %, ten of them", ids[:10]),
+        Subset("1 %, one", ids[:1]),
+        Subset("0.1 %, a tenth of one's notes", ids[:1], rare=True),
     ]
 
 
 async def recalled(corpus: Corpus, database: Database) -> dict[str, float]:
     """The nearest chunks as the search finds them, beside those that comparing each gives."""
-    found = {}
+    times = {}
     async with exact(corpus.url) as truth:
-        for kept in filters(corpus):
+        for subset in filters(corpus):
             questions = corpus.questions(QUESTIONS if corpus.chunks < LARGE else AT_LARGE)
             right, full, spent, base = 0, 0, [], []
             for question in questions:
-                wanted, took = await stopped(truth.fetch(TRUTH, question, kept.workspace_ids, kept.statuses))
+                expected, took = await stopped(truth.fetch(TRUTH, question, subset.workspace_ids, subset.statuses))
                 base.append(took)
-                given, took = await stopped(near(database, kept, question))
+                returned, took = await stopped(near(database, subset, question))
                 spent.append(took)
-                right += len({tuple(row) for row in wanted} & {tuple(row)[:2] for row in given[:NEAREST]})
-                full += len(given) >= NEAREST
+                right += len({tuple(row) for row in expected} & {tuple(row)[:2] for row in returned[:NEAREST]})
+                full += len(returned) >= NEAREST
             middle = statistics.median(spent)
-            line(f"exact, {kept.name}", base)
-            line(f"nearest, {kept.name}", spent, statistics.median(base))
+            line(f"exact, {subset.name}", base)
+            line(f"nearest, {subset.name}", spent, statistics.median(base))
             most = NEAREST * len(questions)
             print(
                 f"    recall@10 {right / most:.3f}; {NEAREST} found for {full} of {len(questions)} questions",
                 flush=True,
             )
-            found[f"nearest, {kept.name}"] = middle
-    return found
+            times[f"nearest, {subset.name}"] = middle
+    return times
 
 
-async def near(database: Database, kept: Kept, question: Any) -> Any:
+async def near(database: Database, subset: Subset, question: Any) -> Any:
     async with database.snapshot_reader.connect() as connection:
-        tx, scope = Transaction(connection), kept.scope
+        tx, scope = Transaction(connection), subset.scope
         large = await is_large(tx, scope)
         here = scope.within(col(Note.embedder) == MiniLM.identity)
         return await find_nearest(tx, here, QueryVector(MiniLM.identity, question), large=large, grouped=False)
@@ -140,8 +140,8 @@ async def near(database: Database, kept: Kept, question: Any) -> Any:
 async def stopped(work: Any) -> tuple[Any, float]:
     """What it gives, and how many milliseconds it took."""
     started = time.perf_counter()
-    given = await work
-    return given, (time.perf_counter() - started) * 1000
+    returned = await work
+    return returned, (time.perf_counter() - started) * 1000
 
 
 @asynccontextmanager
@@ -156,13 +156,13 @@ async def exact(url: str) -> AsyncIterator[Any]:
 
 async def called(stage: Stage, corpus: Corpus) -> dict[str, float]:
     """Whole searches in one workspace, over GraphQL, with the local model for the questions."""
-    found = {}
+    times = {}
     with server_process(**{**stage.settings, "database_url": corpus.url}) as served:
         caller = Caller(served, corpus.key)
         for mode in ("TEXT", "SEMANTIC", "HYBRID"):
             for name, chosen in ((mode, None), (f"{mode}, a tenth of the notes", {"status": "COMPLETED"})):
-                asked = cycle(corpus.phrases(CALLS))
-                calls = timed(lambda: caller.data(SEARCH, q=next(asked), mode=mode, filter=chosen), CALLS)  # noqa: B023 - used at once
-                found[f"search, {name}"] = line(f"search, {name}", await calls)
+                phrases = cycle(corpus.phrases(CALLS))
+                calls = timed(lambda: caller.data(SEARCH, q=next(phrases), mode=mode, filter=chosen), CALLS)  # noqa: B023 - used at once
+                times[f"search, {name}"] = line(f"search, {name}", await calls)
         await caller.close()
-    return found
+    return times

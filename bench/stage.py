@@ -92,8 +92,8 @@ async def furnished(served: Any, database: AsyncEngine, folder: Path, settings: 
     ids = []
     for number in range(NOTES):
         chosen = [str(tag["id"]) for tag in tags[: number % 5]]
-        given = {"title": f"Note {number}", "summary": "A summary. " * 20, "tagIds": chosen}
-        ids.append((await caller.data(CREATE, input=given))["createNote"]["id"])
+        note_input = {"title": f"Note {number}", "summary": "A summary. " * 20, "tagIds": chosen}
+        ids.append((await caller.data(CREATE, input=note_input))["createNote"]["id"])
     while await waiting(database):
         await asyncio.sleep(0.2)
     urls = (settings["database_url"], settings["llm_base_url"])

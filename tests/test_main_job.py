@@ -42,8 +42,8 @@ async def test_write_find_ask_and_read_again(tenant: Tenant) -> None:
 
     conversation = (await key.data(CONVERSE, note=note["id"]))["createConversation"]
     question = "What is wrong with the heating?"
-    told = await key.subscribed(ASK, c=conversation["id"], m=question, model="caret/extractive")
-    *deltas, done = [payload["data"]["ask"] for payload in told]
+    events = await key.subscribed(ASK, c=conversation["id"], m=question, model="caret/extractive")
+    *deltas, done = [payload["data"]["ask"] for payload in events]
     assert len(deltas) > 5
     assert {event["__typename"] for event in deltas} == {"ReplyDelta"}
     answer = "".join(event["content"] for event in deltas)
@@ -69,10 +69,10 @@ async def test_the_same_over_sse(tenant: Tenant) -> None:
     created = await user.http.post("/api/v1/ai/conversations", json={"document_id": note["id"]})
     assert created.status_code == 201
     path = f"/api/v1/ai/conversations/{created.json()['id']}/stream"
-    async with user.sse("POST", path, json={"message": "Tell me, please."}) as events:
-        told: list[tuple[str, Any]] = [(event.id, orjson.loads(event.data)) async for event in events]
-    assert [number for number, _ in told] == ["1", "2", "3", "4"]
-    assert [(e["type"], e["content"]) for _, e in told] == [
+    async with user.sse("POST", path, json={"message": "Tell me, please."}) as stream:
+        events: list[tuple[str, Any]] = [(event.id, orjson.loads(event.data)) async for event in stream]
+    assert [number for number, _ in events] == ["1", "2", "3", "4"]
+    assert [(e["type"], e["content"]) for _, e in events] == [
         ("delta", "All "),
         ("delta", "is "),
         ("delta", "well."),
@@ -85,7 +85,7 @@ async def test_a_model_that_says_what_no_text_may_hold(tenant: Tenant, services:
     key = await tenant.key()
     note = (await key.data(CREATE, input={"title": "Odd"}))["createNote"]
     conversation = (await key.data(CONVERSE, note=note["id"]))["createConversation"]
-    told = await key.subscribed(ASK, c=conversation["id"], m="Send odd characters", model=None)
-    *deltas, done = [payload["data"]["ask"] for payload in told]
+    events = await key.subscribed(ASK, c=conversation["id"], m="Send odd characters", model=None)
+    *deltas, done = [payload["data"]["ask"] for payload in events]
     assert "".join(event["content"] for event in deltas) == "ab ? c"
     assert done["message"]["content"] == "ab ? c"

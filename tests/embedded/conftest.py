@@ -21,12 +21,12 @@ def folder() -> Iterator[Path]:
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    made: list[EmbeddedPostgres] = []
+    servers: list[EmbeddedPostgres] = []
 
     def make(folder: Path) -> EmbeddedPostgres:
-        made.append(EmbeddedPostgres(folder))
-        return made[-1]
+        servers.append(EmbeddedPostgres(folder))
+        return servers[-1]
 
     yield make
-    for one in made:
+    for one in servers:
         one.stop()

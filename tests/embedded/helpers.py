@@ -46,20 +46,20 @@ def owner(code: str, folder: Path, path: Path | None = None) -> Iterator[subproc
             process.kill()
 
 
-def said(process: subprocess.Popen[str]) -> str:
+def first_line(process: subprocess.Popen[str]) -> str:
     assert process.stdout is not None
     return process.stdout.readline().strip()
 
 
 def living(folder: Path) -> list[psutil.Process]:
     """Every process that names the folder or works in it, backends too, zombies not."""
-    found = []
+    rows = []
     for process in psutil.process_iter():
         with suppress(psutil.Error):
             named = any(str(folder) in word for word in process.cmdline()) or process.cwd().startswith(str(folder))
             if named and process.name() in {"postgres", "initdb", "nats-server"}:
-                found.append(process)
-    return found
+                rows.append(process)
+    return rows
 
 
 def is_zombie(pid: int) -> bool:

@@ -10,25 +10,25 @@ import pytest
 from caret.embedded.folder import AlreadyRunningError
 from caret.embedded.nats import EmbeddedNats, attach
 
-from .helpers import NATS, command_lines, eventually, is_zombie, living, owner, said
+from .helpers import NATS, command_lines, eventually, first_line, is_zombie, living, owner
 
 Server = Callable[[Path], EmbeddedNats]
 
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    made: list[EmbeddedNats] = []
+    servers: list[EmbeddedNats] = []
 
     def make(folder: Path) -> EmbeddedNats:
-        made.append(EmbeddedNats(folder))
-        return made[-1]
+        servers.append(EmbeddedNats(folder))
+        return servers[-1]
 
     yield make
-    for one in made:
+    for one in servers:
         one.stop()
 
 
-def kept(url: str) -> int:
+def stored_messages(url: str) -> int:
     """Adds a message to a stream on disk and counts them."""
 
     async def run() -> int:
@@ -47,7 +47,7 @@ def kept(url: str) -> int:
 def test_jetstream_survives_a_restart(folder: Path, server: Server) -> None:
     one = server(folder)
     url = one.start()
-    assert kept(url) == 1
+    assert stored_messages(url) == 1
     assert attach(folder) == url
     token = url.removeprefix("nats://").split("@")[0]
     assert token not in command_lines()
@@ -58,7 +58,7 @@ def test_jetstream_survives_a_restart(folder: Path, server: Server) -> None:
     assert attach(folder) is None
     again = one.start()
     assert again != url
-    assert kept(again) == 2
+    assert stored_messages(again) == 2
 
 
 def test_wrong_token_is_refused(folder: Path, server: Server) -> None:
@@ -66,24 +66,24 @@ def test_wrong_token_is_refused(folder: Path, server: Server) -> None:
     port = int(server(folder).start().rpartition(":")[2])
     with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
         connection.sendall(b'CONNECT {"auth_token":"wrong"}\r\nPING\r\n')
-        heard = connection.makefile("rb")
-        with heard:
-            assert b'"auth_required":true' in heard.readline()
-            assert b"Authorization Violation" in heard.readline()
+        stream = connection.makefile("rb")
+        with stream:
+            assert b'"auth_required":true' in stream.readline()
+            assert b"Authorization Violation" in stream.readline()
 
 
 def test_killed_parent_leaves_nothing(folder: Path, server: Server) -> None:
     with owner(NATS, folder) as process:
-        assert kept(said(process)) == 1
+        assert stored_messages(first_line(process)) == 1
         process.kill()
-    assert kept(server(folder).start()) == 2
+    assert stored_messages(server(folder).start()) == 2
     with owner(NATS, folder) as process:
-        assert said(process).startswith("taken")
+        assert first_line(process).startswith("taken")
 
 
 def test_two_starters(folder: Path) -> None:
     with owner(NATS, folder) as one, owner(NATS, folder) as other:
-        first, second = sorted([said(one), said(other)])
+        first, second = sorted([first_line(one), first_line(other)])
         assert second == f"taken {first}"
     eventually(lambda: living(folder) == [])
 
@@ -104,7 +104,7 @@ def test_killed_server_is_not_attached(folder: Path, server: Server) -> None:
     eventually(lambda: is_zombie(pid))
     assert (folder / "url").exists()
     assert attach(folder) is None
-    assert kept(one.start()) == 1
+    assert stored_messages(one.start()) == 1
 
 
 def test_another_server_on_the_port(folder: Path, server: Server) -> None:
@@ -114,4 +114,4 @@ def test_another_server_on_the_port(folder: Path, server: Server) -> None:
     (stranger / "url").write_text(f"nats://another@127.0.0.1:{port}\n")
     assert attach(stranger) is None
     (stranger / "pid").write_text(f"{os.getpid()}\n")
-    assert kept(server(stranger).start()) == 1
+    assert stored_messages(server(stranger).start()) == 1

@@ -11,7 +11,7 @@ import pytest
 from caret.embedded.folder import AlreadyRunningError, EmbeddedError
 from caret.embedded.postgres import attach, running
 
-from .helpers import POSTGRES, Server, answer, command_lines, eventually, is_zombie, living, owner, said
+from .helpers import POSTGRES, Server, answer, command_lines, eventually, first_line, is_zombie, living, owner
 
 
 @pytest.fixture(scope="module")
@@ -47,9 +47,9 @@ def test_settings(warm: Path) -> None:
         connection = await asyncpg.connect(url)
         names = ("fsync", "TimeZone", "listen_addresses", "server_encoding", "password_encryption")
         try:
-            found = [await connection.fetchval(f"show {name}") for name in names]
-            found.append(await connection.fetchval("select datlocale from pg_database where datname = 'caret'"))
-            return found
+            rows = [await connection.fetchval(f"show {name}") for name in names]
+            rows.append(await connection.fetchval("select datlocale from pg_database where datname = 'caret'"))
+            return rows
         finally:
             await connection.close()
 
@@ -61,17 +61,17 @@ def test_settings(warm: Path) -> None:
 
 def test_killed_parent_leaves_nothing(warm: Path, server: Server) -> None:
     with owner(POSTGRES, warm) as process:
-        assert answer(said(process)) == 1
+        assert answer(first_line(process)) == 1
         process.kill()
     # At once: the old server may still be in the middle of its shutdown.
     assert answer(server(warm).start()) == 1
     with owner(POSTGRES, warm) as process:
-        assert said(process).startswith("taken")
+        assert first_line(process).startswith("taken")
 
 
 def test_killed_parent_and_nobody_comes(warm: Path) -> None:
     with owner(POSTGRES, warm) as process:
-        said(process)
+        first_line(process)
         assert living(warm)
         process.kill()
     eventually(lambda: living(warm) == [])
@@ -79,7 +79,7 @@ def test_killed_parent_and_nobody_comes(warm: Path) -> None:
 
 def test_two_starters_on_an_empty_folder(folder: Path) -> None:
     with owner(POSTGRES, folder) as one, owner(POSTGRES, folder) as other:
-        first, second = sorted([said(one), said(other)])
+        first, second = sorted([first_line(one), first_line(other)])
         assert second == f"taken {first}"
         assert answer(first) == 1
         with running(folder) as url:

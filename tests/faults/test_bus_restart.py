@@ -57,10 +57,10 @@ def two(services: Services, bus: Nats) -> Iterator[tuple[RunningServer, RunningS
         yield one, other
 
 
-async def away(asked: Asked, *, connected: bool) -> None:
+async def away(reply: Asked, *, connected: bool) -> None:
     """Waits until the servers have noticed that the bus has gone, or is back."""
     async with asyncio.timeout(30):
-        while (await asked.caller.http.get("/health/ready")).json()["checks"]["bus"] is not connected:
+        while (await reply.caller.http.get("/health/ready")).json()["checks"]["bus"] is not connected:
             await asyncio.sleep(0.05)
 
 
@@ -73,26 +73,26 @@ async def test_while_a_reply_is_spoken(
     there = here.at(tenant, two[1])
     hearing = [asyncio.Event(), asyncio.Event()]
     followers = [
-        asyncio.create_task(follow(asked, hears=hears)) for asked, hears in zip((here, there), hearing, strict=True)
+        asyncio.create_task(follow(reply, hears=hears)) for reply, hears in zip((here, there), hearing, strict=True)
     ]
     for hears in hearing:
         await hears.wait()
     bus.stop()
-    for asked in (here, there):
-        await away(asked, connected=False)
+    for reply in (here, there):
+        await away(reply, connected=False)
     bus.start()
-    for asked in (here, there):
-        await away(asked, connected=True)
+    for reply in (here, there):
+        await away(reply, connected=True)
     # Who comes now, or comes back, hears what the bus had forgotten.
     [first] = await cut(there, 1)
     late = asyncio.create_task(follow(there))
     back = asyncio.create_task(follow(there, first["cursor"]))
     gate.set()
-    told: list[list[Event]] = await asyncio.gather(*followers, late)
-    assert text(told[0]) == "Before and after."
-    assert one_ending(told[0])["message"] == {"content": "Before and after.", "state": "DONE"}
-    assert told == [told[0]] * 3
-    assert await back == told[0][1:]
+    received: list[list[Event]] = await asyncio.gather(*followers, late)
+    assert text(received[0]) == "Before and after."
+    assert one_ending(received[0])["message"] == {"content": "Before and after.", "state": "DONE"}
+    assert received == [received[0]] * 3
+    assert await back == received[0][1:]
 
 
 async def test_a_reply_that_ends_without_the_bus(
@@ -107,11 +107,11 @@ async def test_a_reply_that_ends_without_the_bus(
     await hears.wait()
     bus.stop()
     try:
-        for asked in (here, there):
-            await away(asked, connected=False)
+        for reply in (here, there):
+            await away(reply, connected=False)
         gate.set()
-        whole = await follow(here)
-        assert text(whole) == "Said alone."
+        all_events = await follow(here)
+        assert text(all_events) == "Said alone."
         # Elsewhere the row tells how it ended.
         assert one_ending(await follower)["message"] == {"content": "Said alone.", "state": "DONE"}
         assert one_ending(await follow(there))["message"] == {"content": "Said alone.", "state": "DONE"}
@@ -119,5 +119,5 @@ async def test_a_reply_that_ends_without_the_bus(
         assert (end["type"], end["content"]) == ("done", "Said alone.")
     finally:
         bus.start()
-        for asked in (here, there):
-            await away(asked, connected=True)
+        for reply in (here, there):
+            await away(reply, connected=True)

@@ -93,16 +93,16 @@ async def test_postgres_is_restarted(
         gate.set()
         await asyncio.sleep(AWAY)
         relay.open(postgres.start())
-        said, end = await everybody.ending()
-        assert (said, end["message"]) == ("Before, meanwhile, after.", {"content": said, "state": "DONE"})
+        streamed, end = await everybody.ending()
+        assert (streamed, end["message"]) == ("Before, meanwhile, after.", {"content": streamed, "state": "DONE"})
         assert (await here.stored())["state"] == "DONE"
         await finished(here.caller, here)
-        for made in tenant.callers:
-            await made.close()
+        for each in tenant.callers:
+            await each.close()
     await database.dispose()
 
 
-async def finished(caller: Caller, asked: Asked) -> None:
+async def finished(caller: Caller, reply: Asked) -> None:
     """The conversation goes on."""
-    again = (await caller.data(SEND, c=asked.conversation, m="and on"))["sendMessage"]["reply"]["id"]
-    assert one_ending(await follow(Asked(caller, "", asked.conversation, again)))["message"]["state"] == "DONE"
+    again = (await caller.data(SEND, c=reply.conversation, m="and on"))["sendMessage"]["reply"]["id"]
+    assert one_ending(await follow(Asked(caller, "", reply.conversation, again)))["message"]["state"] == "DONE"

@@ -61,7 +61,7 @@ async def test_twenty_followers_of_two_processes_hear_the_same(demo: ServerProce
     everyone = await asyncio.gather(*(follow(asked) for _ in range(20)))
     assert len(everyone[0]) == 21
     one_ending(everyone[0])
-    assert all(told == everyone[0] for told in everyone)
+    assert all(events == everyone[0] for events in everyone)
     await asked.caller.close()
 
 
@@ -69,9 +69,9 @@ async def test_commands_find_the_running_server(demo: ServerProcess, home: Path)
     key = await asyncio.to_thread(run_process, "key", "create", "--workspace", "Made by hand", data_dir=str(home))
     email = ("--email", "ada@people.example", "--workspace", "Made by hand", "--role", "admin")
     token = await asyncio.to_thread(run_process, "token", "create", *email, data_dir=str(home))
-    for made in (key, token):
-        assert (made.returncode, made.stdout.count("\n"), made.stderr) == (0, 1, "")
-        caller = Caller(demo, made.stdout.strip())
+    for process in (key, token):
+        assert (process.returncode, process.stdout.count("\n"), process.stderr) == (0, 1, "")
+        caller = Caller(demo, process.stdout.strip())
         assert (await caller.data(VIEWER))["viewer"]["workspace"]["name"] == "Made by hand"
         await caller.close()
     for command in ("migrate", "seed"):
@@ -89,7 +89,7 @@ async def test_a_second_server_is_refused_and_the_first_goes_on(
         assert refused.returncode == 1
         *progress, line = refused.stderr.splitlines()
         assert reason in line
-        assert all(said.startswith("caret: starting") for said in progress)
+        assert all(line_.startswith("caret: starting") for line_ in progress)
     caller = Caller(demo, key_of(demo))
     await caller.data(VIEWER)
     await caller.close()
@@ -146,7 +146,7 @@ MAKE = ("make", "--silent", f"BIN={Path(sys.executable).parent}", "--assume-old=
 
 
 @dataclass
-class Kept:
+class DataFolder:
     """A data folder that one server after the other uses."""
 
     folder: Path
@@ -154,8 +154,8 @@ class Kept:
 
 
 @pytest.fixture(scope="module")
-def kept(tmp_path_factory: pytest.TempPathFactory) -> Kept:
-    return Kept(tmp_path_factory.mktemp("kept"))
+def data_folder(tmp_path_factory: pytest.TempPathFactory) -> DataFolder:
+    return DataFolder(tmp_path_factory.mktemp("kept"))
 
 
 @pytest.mark.parametrize(
@@ -174,20 +174,20 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Kept:
     ],
 )
 async def test_an_end_leaves_no_process_and_all_data(
-    kept: Kept, llm: ScriptedModel, command: tuple[str, ...], end: Callable[[ServerProcess], None]
+    data_folder: DataFolder, llm: ScriptedModel, command: tuple[str, ...], end: Callable[[ServerProcess], None]
 ) -> None:
     """With open subscriptions, an open stream and a reply that the model holds back."""
     llm.on("held at the end", Script(["Never ", *["ending "] * 200], delay=0.2))
-    settings = {"data_dir": str(kept.folder), "llm_base_url": llm.url, "llm_model": MODEL}
+    settings = {"data_dir": str(data_folder.folder), "llm_base_url": llm.url, "llm_model": MODEL}
     served = await asyncio.to_thread(start_process, command=command, **settings)
     processes = tree(served.process.pid)
     try:
         caller = Caller(served, key_of(served))
-        found = {note["title"] for note in (await caller.data(NOTES))["notes"]["nodes"]}
-        assert {*kept.titles} <= found
-        title = f"Made by server {len(kept.titles)}"
+        titles = {note["title"] for note in (await caller.data(NOTES))["notes"]["nodes"]}
+        assert {*data_folder.titles} <= titles
+        title = f"Made by server {len(data_folder.titles)}"
         await caller.data(CREATE, t=title)
-        kept.titles.append(title)
+        data_folder.titles.append(title)
 
         asked = await ask(caller, "held at the end")
         await cut(asked, 1)

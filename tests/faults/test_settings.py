@@ -58,17 +58,17 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize(("settings", "said"), WRONG, ids=lambda value: str(value)[:40])
-def test_a_wrong_setting_stops_the_server(settings: dict[str, str], said: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("settings", "message"), WRONG, ids=lambda value: str(value)[:40])
+def test_a_wrong_setting_stops_the_server(settings: dict[str, str], message: str, tmp_path: Path) -> None:
     stopped = run_here("serve", **{"port": "0", "data_dir": str(tmp_path), **settings})
     assert (stopped.returncode, stopped.stdout) == (1, "")
     [line] = stopped.stderr.splitlines()
-    assert line.startswith(f"caret: {said}")
+    assert line.startswith(f"caret: {message}")
     assert "short" not in line or "jwt_secret" not in settings, "the secret is not shown"
 
 
 @pytest.mark.parametrize(
-    ("settings", "said"),
+    ("settings", "message"),
     [
         ({"database_url": f"postgresql://u:hidden@{NOBODY}/x"}, "CARET_DATABASE_URL: no database can be used there: "),
         ({"database_url": "postgresql://u:hidden@127.0.0.1:port/x"}, "CARET_DATABASE_URL: no database can be used"),
@@ -80,11 +80,11 @@ def test_a_wrong_setting_stops_the_server(settings: dict[str, str], said: str, t
     ],
     ids=["database", "database port", "bus", "model", "fallback", "no models file", "wrong models file"],
 )
-def test_what_only_a_try_can_tell(services: Services, settings: dict[str, str], said: str, tmp_path: Path) -> None:
+def test_what_only_a_try_can_tell(services: Services, settings: dict[str, str], message: str, tmp_path: Path) -> None:
     stopped = run_process("serve", **{**services.settings, "port": "0", "data_dir": str(tmp_path), **settings})
     assert (stopped.returncode, stopped.stdout) == (1, "")
     [line] = stopped.stderr.splitlines()
-    assert line.startswith(f"caret: {said}")
+    assert line.startswith(f"caret: {message}")
     assert "hidden" not in line
 
 
@@ -96,9 +96,9 @@ def test_wrong_credentials_are_told_from_absent_servers(services: Services, tmp_
     assert stopped.returncode == 1
     assert "Authorization Violation" in stopped.stderr
     address = services.database_url.rpartition("@")[2]
-    asked = run_process("migrate", **{**services.settings, "database_url": f"postgresql://caret:hidden@{address}"})
-    assert asked.returncode == 1
-    [line] = asked.stderr.splitlines()
+    process = run_process("migrate", **{**services.settings, "database_url": f"postgresql://caret:hidden@{address}"})
+    assert process.returncode == 1
+    [line] = process.stderr.splitlines()
     assert line == 'caret: CARET_DATABASE_URL: the database refuses: password authentication failed for user "caret"'
 
 
@@ -109,9 +109,9 @@ def test_wrong_credentials_are_told_from_absent_servers(services: Services, tmp_
 )
 def test_commands_without_their_database(command: tuple[str, ...], tmp_path: Path) -> None:
     url = f"postgresql://u:hidden@{NOBODY}/x"
-    asked = run_process(*command, database_url=url, data_dir=str(tmp_path), jwt_secret=SECRET)
-    assert (asked.returncode, asked.stdout) == (1, "")
-    [line] = asked.stderr.splitlines()
+    process = run_process(*command, database_url=url, data_dir=str(tmp_path), jwt_secret=SECRET)
+    assert (process.returncode, process.stdout) == (1, "")
+    [line] = process.stderr.splitlines()
     assert line.startswith("caret: CARET_DATABASE_URL: no database can be used there: ")
     assert "hidden" not in line
 
@@ -135,6 +135,6 @@ def test_commands_on_a_folder_that_no_server_uses(tmp_path: Path) -> None:
 
 
 def test_the_schema_needs_nothing(tmp_path: Path) -> None:
-    shown = run_process("schema", database_url=f"postgresql://u@{NOBODY}/x", data_dir=str(tmp_path / "none"))
-    assert (shown.returncode, shown.stderr) == (0, "")
+    printed = run_process("schema", database_url=f"postgresql://u@{NOBODY}/x", data_dir=str(tmp_path / "none"))
+    assert (printed.returncode, printed.stderr) == (0, "")
     assert not (tmp_path / "none").exists()

@@ -42,6 +42,6 @@ def provider(server: FakeProvider) -> FakeProvider:
 
 @pytest_asyncio.fixture
 async def client(provider: FakeProvider) -> AsyncIterator[StreamingClient]:
-    made = create_streaming_client(provider.url, None, 5.0)
-    yield made
-    await made.close()
+    streaming_client = create_streaming_client(provider.url, None, 5.0)
+    yield streaming_client
+    await streaming_client.close()

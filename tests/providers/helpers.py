@@ -101,34 +101,34 @@ def completion(pieces: list[str], usage: tuple[int, int] | None) -> Answer:
     return answer
 
 
-async def spoken(client: StreamingClient) -> tuple[list[str], dict[str, Any]]:
-    """What is heard, and the whole answer without what is empty."""
-    heard: list[str] = []
+async def complete_and_listen(client: StreamingClient) -> tuple[list[str], dict[str, Any]]:
+    """The pieces of text that a listener receives, and the complete answer without its empty fields."""
+    received: list[str] = []
 
-    async def hear(*pieces: str) -> None:
-        heard.extend(pieces)
+    async def receive(*pieces: str) -> None:
+        received.extend(pieces)
 
-    listening = text_listener.set(hear)
+    listening = text_listener.set(receive)
     try:
-        whole = await client.chat.completions.create(model="qwen", messages=[{"role": "user", "content": "Hello"}])
+        answer = await client.chat.completions.create(model="qwen", messages=[{"role": "user", "content": "Hello"}])
     finally:
         text_listener.reset(listening)
-    return heard, whole.model_dump(exclude_none=True)
+    return received, answer.model_dump(exclude_none=True)
 
 
 async def pieces(agent: Agent[None, str], question: str, history: list[ModelMessage] | None = None) -> list[str]:
-    """What somebody who listens hears of the answer."""
-    heard: list[str] = []
+    """The pieces of the answer that a listener receives."""
+    received: list[str] = []
 
-    async def hear(*pieces: str) -> None:
-        heard.extend(pieces)
+    async def receive(*pieces: str) -> None:
+        received.extend(pieces)
 
-    listening = text_listener.set(hear)
+    listening = text_listener.set(receive)
     try:
         await agent.run(question, message_history=history)
     finally:
         text_listener.reset(listening)
-    return heard
+    return received
 
 
 def _chunk(body: dict[str, Any], **fields: Any) -> str:

@@ -125,13 +125,13 @@ def entry(model_id: str, gateway: str, **more: Any) -> dict[str, Any]:
 
 def test_a_file_adds_models_and_replaces_known_ones(tmp_path: Path) -> None:
     file = tmp_path / "models.json"
-    mine = [
+    entries = [
         entry("gpt-6-luna", "openai", name="Ours"),
         entry("gpt-7", "openai", is_free=True, is_stealth=True, description="New."),
         entry("llama", "openai-compatible"),
         entry("x/y", "openrouter"),
     ]
-    file.write_text(json.dumps(mine))
+    file.write_text(json.dumps(entries))
     catalogue = Catalogue(llm_base_url="http://gpu.internal/v1", llm_model="qwen", openai_api_key=KEY, models_file=file)
     assert [card.id for card in catalogue.cards] == [
         *("qwen", "llama", "gpt-6-luna", "gpt-6.1-terra", "gpt-6.1-sol", "gpt-7", BUILT_IN_GATEWAY)

@@ -23,10 +23,10 @@ def model() -> Model:
 
 async def test_quotes_the_passages_in_the_instructions_word_by_word(model: Model) -> None:
     agent = Agent(model, instructions=f"Be brief.\n{passages_block([BUDGET, SPRINT])}")
-    heard = await pieces(agent, "When is the launch?")
-    assert "".join(heard) == 'Sprint review: "The launch moves to the third of May."'
-    assert len(heard) == 10
-    assert (await agent.run("When is the launch?")).output == "".join(heard)
+    received = await pieces(agent, "When is the launch?")
+    assert "".join(received) == 'Sprint review: "The launch moves to the third of May."'
+    assert len(received) == 10
+    assert (await agent.run("When is the launch?")).output == "".join(received)
 
 
 async def test_searches_once_and_quotes_what_was_found(model: Model) -> None:

@@ -27,7 +27,7 @@ async def embedder(provider: FakeProvider) -> AsyncIterator[OpenAIEmbedder]:
 
 def by_number(text: str) -> list[float]:
     """`text 7` points in a direction of its own, and not with unit length."""
-    return [3.0 if place == int(text.rsplit(" ", 1)[1]) else 0.0 for place in range(200)]
+    return [3.0 if index == int(text.rsplit(" ", 1)[1]) else 0.0 for index in range(200)]
 
 
 async def test_batches_are_bounded_and_the_order_is_kept(provider: FakeProvider, embedder: OpenAIEmbedder) -> None:
@@ -89,10 +89,10 @@ def refusing(*words: str, status: int = 400) -> Answer:
     taken = embeddings(by_number)
 
     def answer(body: dict[str, Any]) -> Response:
-        given = [text if " " in text else "text 199" for text in body["input"]]
+        inputs = [text if " " in text else "text 199" for text in body["input"]]
         if any(word in text.split() for text in body["input"] for word in words):
             return JSONResponse({"error": {"message": "too long: secret", "code": "bad"}}, status)
-        return taken({**body, "input": given})
+        return taken({**body, "input": inputs})
 
     return answer
 

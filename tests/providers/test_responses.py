@@ -1,4 +1,4 @@
-"""OpenAI's own models, asked by the Responses API, told while they answer."""
+"""OpenAI's own models, streamed through the Responses API."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -42,7 +42,7 @@ def response(*output: dict[str, Any], status: str = "completed", **more: Any) ->
     return {**head, **rest, "output": list(output), **more}
 
 
-def said(content: str) -> dict[str, Any]:
+def text_delta(content: str) -> dict[str, Any]:
     return event("response.output_text.delta", item_id="m", output_index=0, content_index=0, delta=content)
 
 
@@ -51,7 +51,7 @@ BEGUN = sse(event("response.created", response=response(status="in_progress")))
 
 async def test_text_is_told_as_it_comes(provider: FakeProvider, gpt: Model) -> None:
     done = event("response.completed", response=response(text("Hello there")))
-    provider.answer = raw(BEGUN, b"event: x\n" + sse(said("Hello ")), sse(said("there")), sse(done))
+    provider.answer = raw(BEGUN, b"event: x\n" + sse(text_delta("Hello ")), sse(text_delta("there")), sse(done))
     agent = Agent(gpt, instructions="Be kind.")
     assert await pieces(agent, "Hello") == ["Hello ", "there"]
     assert provider.calls[0][1] == {
@@ -69,7 +69,7 @@ async def test_calls_of_tools(provider: FakeProvider, gpt: Model) -> None:
     output = (call("a", '{"x": 1, "y": 2}'), call("b", '{"x": 3, "y": 4}'))
     provider.answers = [
         raw(BEGUN, sse(event("response.completed", response=response(*output)))),
-        raw(BEGUN, sse(said("3, 7")), sse(event("response.completed", response=response(text("3, 7"))))),
+        raw(BEGUN, sse(text_delta("3, 7")), sse(event("response.completed", response=response(text("3, 7"))))),
     ]
     agent = Agent(gpt)
 
@@ -87,7 +87,7 @@ async def test_calls_of_tools(provider: FakeProvider, gpt: Model) -> None:
 
 async def test_an_answer_that_was_cut_is_an_answer(provider: FakeProvider, gpt: Model) -> None:
     cut = response(text("Hello"), status="incomplete", incomplete_details={"reason": "max_output_tokens"})
-    provider.answer = raw(BEGUN, sse(said("Hello")), sse(event("response.incomplete", response=cut)))
+    provider.answer = raw(BEGUN, sse(text_delta("Hello")), sse(event("response.incomplete", response=cut)))
     assert await pieces(Agent(gpt), "Hello") == ["Hello"]
 
 
@@ -100,9 +100,9 @@ FAILURES = [
         id="failed",
     ),
     pytest.param(raw(BEGUN, sse(event("error", **LIMITED))), exceptions.ModelRateLimitError, id="error"),
-    pytest.param(raw(BEGUN, sse(said("Hi"))), exceptions.ModelConnectionError, id="no end"),
-    pytest.param(raw(BEGUN, sse(said("Hi")), ending="drop"), exceptions.ModelConnectionError, id="dropped"),
-    pytest.param(raw(BEGUN, sse(said("Hi")), ending="stall"), exceptions.ModelTimeoutError, id="silent"),
+    pytest.param(raw(BEGUN, sse(text_delta("Hi"))), exceptions.ModelConnectionError, id="no end"),
+    pytest.param(raw(BEGUN, sse(text_delta("Hi")), ending="drop"), exceptions.ModelConnectionError, id="dropped"),
+    pytest.param(raw(BEGUN, sse(text_delta("Hi")), ending="stall"), exceptions.ModelTimeoutError, id="silent"),
     pytest.param(raw(BEGUN, b'data: {"type": \n\n'), exceptions.ModelAPIError, id="malformed"),
     pytest.param(raw(BEGUN, sse({"type": "response.output_text.delta"})), exceptions.ModelAPIError, id="no delta"),
     pytest.param(raw(BEGUN, sse({"type": "response.completed"})), exceptions.ModelAPIError, id="no response"),

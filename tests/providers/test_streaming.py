@@ -1,4 +1,4 @@
-"""An answer that is told while it is made: what is heard, and what the whole is."""
+"""A streamed answer: the pieces that a listener receives, and the complete answer."""
 
 import asyncio
 import json
@@ -8,14 +8,14 @@ import pytest
 
 from caret.providers.streaming_client import StreamingClient
 
-from .helpers import FakeProvider, completion, delta, raw, spoken, sse
+from .helpers import FakeProvider, complete_and_listen, completion, delta, raw, sse
 
 END = b"data: [DONE]\n\n"
 TEXT = "Grüße, 世界 🎉"
 STOP = sse(delta("stop"))
 
 
-def whole(finish: str | None = "stop", **message: Any) -> dict[str, Any]:
+def complete_answer(finish: str | None = "stop", **message: Any) -> dict[str, Any]:
     choice = {"index": 0, "message": {"role": "assistant", **message}}
     choice |= {"finish_reason": finish} if finish else {}
     return {"id": "c1", "object": "chat.completion", "created": 1, "model": "qwen", "choices": [choice]}
@@ -46,28 +46,28 @@ UNESCAPED = json.dumps(delta(content=TEXT[5:]), ensure_ascii=False).encode()
 )
 async def test_every_form_of_a_text(provider: FakeProvider, client: StreamingClient, sent: list[bytes]) -> None:
     provider.answer = raw(*sent)
-    assert await spoken(client) == ([TEXT[:5], TEXT[5:]], whole(content=TEXT))
+    assert await complete_and_listen(client) == ([TEXT[:5], TEXT[5:]], complete_answer(content=TEXT))
 
 
 async def test_the_end_is_told_by_a_reason_or_by_done(provider: FakeProvider, client: StreamingClient) -> None:
     provider.answer = raw(sse(delta(content="Hi")), END)
-    assert await spoken(client) == (["Hi"], whole(None, content="Hi"))
+    assert await complete_and_listen(client) == (["Hi"], complete_answer(None, content="Hi"))
     provider.answer = raw(sse(delta(content="Hi")), sse(delta("length")))
-    assert await spoken(client) == (["Hi"], whole("length", content="Hi"))
+    assert await complete_and_listen(client) == (["Hi"], complete_answer("length", content="Hi"))
 
 
 async def test_an_end_that_is_held_open_is_not_waited_for(provider: FakeProvider, client: StreamingClient) -> None:
     provider.answer = raw(sse(delta(content="Hi")), STOP, END, ending="stall", left=provider.left)
-    assert await spoken(client) == (["Hi"], whole(content="Hi"))
+    assert await complete_and_listen(client) == (["Hi"], complete_answer(content="Hi"))
     assert await asyncio.to_thread(provider.left.wait, 10)
     provider.answer = raw(sse(delta(content="Hi")), STOP, END, ending="drop")
-    assert await spoken(client) == (["Hi"], whole(content="Hi"))
+    assert await complete_and_listen(client) == (["Hi"], complete_answer(content="Hi"))
 
 
 async def test_usage_comes_last(provider: FakeProvider, client: StreamingClient) -> None:
     usage = {"prompt_tokens": 11, "completion_tokens": 2, "total_tokens": 13}
     provider.answer = raw(sse(delta(content="Hi")), STOP, sse({**delta(), "choices": [], "usage": usage}), END)
-    assert await spoken(client) == (["Hi"], {**whole(content="Hi"), "usage": usage})
+    assert await complete_and_listen(client) == (["Hi"], {**complete_answer(content="Hi"), "usage": usage})
     assert provider.calls[0][1] == {
         "messages": [{"role": "user", "content": "Hello"}],
         "model": "qwen",
@@ -78,7 +78,7 @@ async def test_usage_comes_last(provider: FakeProvider, client: StreamingClient)
 
 async def test_halves_of_characters_are_mended(provider: FakeProvider, client: StreamingClient) -> None:
     provider.answer = raw(sse(delta(content="a\ud83d")), sse(delta(content="\ude00b")), STOP)
-    assert await spoken(client) == (["a?", "?b"], whole(content="a??b"))
+    assert await complete_and_listen(client) == (["a?", "?b"], complete_answer(content="a??b"))
 
 
 CALLS = [
@@ -88,10 +88,12 @@ CALLS = [
 
 
 def piece(index: int | None, call_id: str | None, name: str | None, arguments: Any) -> dict[str, Any]:
-    return delta(tool_calls=[given(index=index, id=call_id, function=given(name=name, arguments=arguments))])
+    return delta(
+        tool_calls=[present_fields(index=index, id=call_id, function=present_fields(name=name, arguments=arguments))]
+    )
 
 
-def given(**fields: Any) -> dict[str, Any]:
+def present_fields(**fields: Any) -> dict[str, Any]:
     return {key: value for key, value in fields.items() if value is not None}
 
 
@@ -112,7 +114,7 @@ FORMS = {
         piece(None, "b", "search", SECOND),
     ],
     "one index": [piece(0, "a", "search", FIRST), piece(0, "b", "search", SECOND)],
-    "all told twice": [
+    "everything sent twice": [
         piece(0, "a", "search", ""),
         piece(0, "a", "search", FIRST),
         piece(1, "b", "search", SECOND),
@@ -128,7 +130,7 @@ FORMS = {
 @pytest.mark.parametrize("sent", FORMS.values(), ids=FORMS.keys())
 async def test_every_form_of_calls(provider: FakeProvider, client: StreamingClient, sent: list[dict[str, Any]]) -> None:
     provider.answer = raw(*map(sse, sent), sse(delta("tool_calls")), END)
-    assert await spoken(client) == ([], whole("tool_calls", tool_calls=CALLS))
+    assert await complete_and_listen(client) == ([], complete_answer("tool_calls", tool_calls=CALLS))
 
 
 async def test_calls_without_ids_and_arguments_that_are_no_text(
@@ -140,7 +142,7 @@ async def test_calls_without_ids_and_arguments_that_are_no_text(
     calls = [
         {"id": "", "type": "function", "function": {"name": "search", "arguments": f'{{"q":{n}}}'}} for n in (1, 2)
     ]
-    assert await spoken(client) == ([], whole("tool_calls", tool_calls=calls))
+    assert await complete_and_listen(client) == ([], complete_answer("tool_calls", tool_calls=calls))
 
 
 async def test_what_the_provider_wants_back_is_kept(provider: FakeProvider, client: StreamingClient) -> None:
@@ -151,15 +153,20 @@ async def test_what_the_provider_wants_back_is_kept(provider: FakeProvider, clie
         sse(delta(tool_calls=[call])),
         sse(delta("tool_calls")),
     )
-    kept = {"id": "a", "type": "function", "function": {"name": "search", "arguments": "{}"}, "extra_content": extra}
-    assert await spoken(client) == (
+    stored_call = {
+        "id": "a",
+        "type": "function",
+        "function": {"name": "search", "arguments": "{}"},
+        "extra_content": extra,
+    }
+    assert await complete_and_listen(client) == (
         [],
-        whole("tool_calls", reasoning="I should", reasoning_content="I should", tool_calls=[kept]),
+        complete_answer("tool_calls", reasoning="I should", reasoning_content="I should", tool_calls=[stored_call]),
     )
 
 
 @pytest.mark.parametrize(
-    ("told", "heard"),
+    ("sent", "received"),
     [
         (["<think>", "Let me see.", "</think>", "\n\n", "Yes", "."], ["Yes", "."]),
         (["<th", "ink>Hm", "m</thi", "nk>\nYes"], ["Yes"]),
@@ -172,15 +179,15 @@ async def test_what_the_provider_wants_back_is_kept(provider: FakeProvider, clie
     ],
 )
 async def test_thoughts_are_not_heard(
-    provider: FakeProvider, client: StreamingClient, told: list[str], heard: list[str]
+    provider: FakeProvider, client: StreamingClient, sent: list[str], received: list[str]
 ) -> None:
-    provider.answer = raw(*(sse(delta(content=text)) for text in told), STOP)
-    assert await spoken(client) == (heard, whole(content="".join(told)))
+    provider.answer = raw(*(sse(delta(content=text)) for text in sent), STOP)
+    assert await complete_and_listen(client) == (received, complete_answer(content="".join(sent)))
 
 
 async def test_a_refusal_is_kept_and_not_heard(provider: FakeProvider, client: StreamingClient) -> None:
     provider.answer = raw(sse(delta(refusal="I can't ")), sse(delta(refusal="help.")), STOP)
-    assert await spoken(client) == ([], whole(refusal="I can't help."))
+    assert await complete_and_listen(client) == ([], complete_answer(refusal="I can't help."))
 
 
 async def test_nobody_listens(provider: FakeProvider, client: StreamingClient) -> None:
@@ -193,6 +200,6 @@ async def test_a_connection_serves_again(provider: FakeProvider, client: Streami
     provider.answer = completion(["Hel", "lo"], (1, 2))
     ports = set()
     for _ in range(5):
-        await spoken(client)
+        await complete_and_listen(client)
         ports.add(provider.ports[-1])
     assert len(ports) == 1

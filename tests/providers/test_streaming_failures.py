@@ -14,7 +14,7 @@ from caret.providers.stream_chunks import MAX_CHUNK_BYTES
 from caret.providers.streaming_client import StreamingClient
 from resolvers.core.ports.ai import text_listener
 
-from .helpers import FakeProvider, delta, failure, pieces, raw, spoken, sse
+from .helpers import FakeProvider, complete_and_listen, delta, failure, pieces, raw, sse
 
 END = b"data: [DONE]\n\n"
 STOP = sse(delta("stop"))
@@ -22,9 +22,9 @@ STOP = sse(delta("stop"))
 
 @pytest_asyncio.fixture
 async def catalogue(provider: FakeProvider) -> AsyncIterator[Catalogue]:
-    made = Catalogue(llm_base_url=provider.url, llm_model="qwen", llm_silence=0.3)
-    yield made
-    await made.aclose()
+    built = Catalogue(llm_base_url=provider.url, llm_model="qwen", llm_silence=0.3)
+    yield built
+    await built.aclose()
 
 
 BROKEN_CHUNKS = [
@@ -44,14 +44,14 @@ BROKEN_CHUNKS = [
 async def test_a_malformed_chunk(provider: FakeProvider, client: StreamingClient, broken: bytes) -> None:
     provider.answer = raw(sse(delta(content="Hi")), broken, STOP, END)
     with pytest.raises(openai.APIError, match="a chunk") as failed:
-        await spoken(client)
+        await complete_and_listen(client)
     assert type(failed.value) is openai.APIError
 
 
 async def test_a_chunk_without_end(provider: FakeProvider, client: StreamingClient) -> None:
     provider.answer = raw(b"data: " + b"x" * (MAX_CHUNK_BYTES + 1), ending="stall")
     with pytest.raises(openai.APIError, match="too long"):
-        await spoken(client)
+        await complete_and_listen(client)
 
 
 ERROR = {"message": "Slow down.", "code": "rate_limit_exceeded"}
@@ -100,29 +100,29 @@ async def test_a_request_that_is_cancelled_lets_go_of_the_provider(
     began = asyncio.Event()
 
     async def ask() -> None:
-        async def hear(*_pieces: str) -> None:
+        async def receive(*_pieces: str) -> None:
             began.set()
 
-        text_listener.set(hear)
+        text_listener.set(receive)
         await client.chat.completions.create(model="qwen", messages=[])
 
-    asking = asyncio.create_task(ask())
+    request = asyncio.create_task(ask())
     await began.wait()
-    asking.cancel()
+    request.cancel()
     with pytest.raises(asyncio.CancelledError):
-        await asking
+        await request
     assert await asyncio.to_thread(provider.left.wait, 10)
     provider.answer = raw(sse(delta(content="Again")), STOP, END)
-    assert (await spoken(client))[0] == ["Again"]
+    assert (await complete_and_listen(client))[0] == ["Again"]
 
 
 async def test_who_listens_may_fail(provider: FakeProvider, client: StreamingClient) -> None:
     provider.answer = raw(sse(delta(content="Hi")), ending="stall", left=provider.left)
 
-    async def hear(*_pieces: str) -> None:
+    async def receive(*_pieces: str) -> None:
         raise TimeoutError("the bus is away")
 
-    listening = text_listener.set(hear)
+    listening = text_listener.set(receive)
     try:
         with pytest.raises(TimeoutError, match="the bus is away"):
             await client.chat.completions.create(model="qwen", messages=[])

@@ -26,12 +26,12 @@ PIECE = re.compile(r"\d+:(\d+) ")
 
 
 class Subscriber(asyncio.Protocol):
-    def __init__(self, given: dict[str, Any]) -> None:
-        self.given = given
+    def __init__(self, options: dict[str, Any]) -> None:
+        self.options = options
         self.received: list[tuple[int, bytes]] = []
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._end = ENDS[given["kind"]]
-        self._steps = iter(OPENINGS[given["kind"]](given))
+        self._end = ENDS[options["kind"]]
+        self._steps = iter(OPENINGS[options["kind"]](options))
 
         self.opened = time.monotonic_ns() // 1000
 
@@ -43,10 +43,10 @@ class Subscriber(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if step := next(self._steps, None):
             self._transport.write(step)
-        if (ping := data.find(PING)) >= 0 and self.given["kind"] == "websocket":
+        if (ping := data.find(PING)) >= 0 and self.options["kind"] == "websocket":
             # A client that does not answer it is taken for gone.
             self._transport.write(b"\x8a\x84" + bytes(4) + data[ping + 2 : ping + 6])
-        if b'"type":"ping"' in data and self.given["kind"] == "websocket":
+        if b'"type":"ping"' in data and self.options["kind"] == "websocket":
             self._transport.write(frame({"type": "pong"}))
         self.received.append((time.monotonic_ns() // 1000, data))
         if self._end in data and not self.done.done():
@@ -57,10 +57,10 @@ class Subscriber(asyncio.Protocol):
             last = b"".join(data for _, data in self.received)[-300:]
             self.done.set_exception(error or ConnectionError(f"the connection ended before the reply did: {last!r}"))
 
-    def heard(self) -> dict[str, Any]:
+    def result(self) -> dict[str, Any]:
         text, waits = "", []
         ends = list(accumulate(len(data) for _, data in self.received))
-        for at, piece in read(b"".join(data for _, data in self.received), self.given["kind"]):
+        for at, piece in read(b"".join(data for _, data in self.received), self.options["kind"]):
             text += piece
             arrived, _ = self.received[bisect_left(ends, at)]
             # What was said before this follower came took as long as it was late.
@@ -70,13 +70,13 @@ class Subscriber(asyncio.Protocol):
 
 def read(data: bytes, kind: str) -> list[tuple[int, str]]:
     """The pieces of text, each with the place where it ends. JSON objects stand in the bytes as they are."""
-    pattern, found = rb'\{"id":"1","type":"next".*?\}\}\}\}' if kind == "websocket" else rb"data: (\{.*\})\n", []
+    pattern, pieces = rb'\{"id":"1","type":"next".*?\}\}\}\}' if kind == "websocket" else rb"data: (\{.*\})\n", []
     for match in re.finditer(pattern, data):
         event = json.loads(match[0] if kind == "websocket" else match[1])
         piece = TEXTS[kind](event)
         if piece:
-            found.append((match.end(), piece))
-    return found
+            pieces.append((match.end(), piece))
+    return pieces
 
 
 TEXTS: dict[str, Any] = {
@@ -93,27 +93,27 @@ def frame(message: dict[str, Any]) -> bytes:
     return b"\x81" + length + bytes(4) + data
 
 
-def opening_websocket(given: dict[str, Any]) -> tuple[bytes, ...]:
+def opening_websocket(options: dict[str, Any]) -> tuple[bytes, ...]:
     """The handshake, and what follows the answer to it."""
     head = (
-        f"GET /graphql HTTP/1.1\r\nHost: {given['host']}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        f"GET /graphql HTTP/1.1\r\nHost: {options['host']}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n"
-        f"Sec-WebSocket-Protocol: graphql-transport-ws\r\nAuthorization: Bearer {given['credential']}\r\n\r\n"
+        f"Sec-WebSocket-Protocol: graphql-transport-ws\r\nAuthorization: Bearer {options['credential']}\r\n\r\n"
     )
-    payload = {"query": REPLY, "variables": {"id": given["reply"]}}
+    payload = {"query": REPLY, "variables": {"id": options["reply"]}}
     subscribe = {"id": "1", "type": "subscribe", "payload": payload}
     return head.encode(), frame({"type": "connection_init"}) + frame(subscribe)
 
 
-def opening_sse(given: dict[str, Any]) -> tuple[bytes, ...]:
-    path = f"/api/v1/ai/conversations/{given['conversation']}/stream?message_id={given['reply']}"
-    head = f"GET {path} HTTP/1.1\r\nHost: {given['host']}\r\nAuthorization: Bearer {given['credential']}\r\n\r\n"
+def opening_sse(options: dict[str, Any]) -> tuple[bytes, ...]:
+    path = f"/api/v1/ai/conversations/{options['conversation']}/stream?message_id={options['reply']}"
+    head = f"GET {path} HTTP/1.1\r\nHost: {options['host']}\r\nAuthorization: Bearer {options['credential']}\r\n\r\n"
     return (head.encode(),)
 
 
-def opening_model(given: dict[str, Any]) -> tuple[bytes, ...]:
+def opening_model(options: dict[str, Any]) -> tuple[bytes, ...]:
     body = b'{"stream": true}'
-    head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: {given['host']}\r\nContent-Length: {len(body)}\r\n\r\n"
+    head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: {options['host']}\r\nContent-Length: {len(body)}\r\n\r\n"
     return (head.encode() + body,)
 
 
@@ -122,14 +122,16 @@ OPENINGS = {"websocket": opening_websocket, "sse": opening_sse, "model": opening
 
 async def follow(followers: list[dict[str, Any]]) -> list[dict[str, Any]]:
     loop, opened = asyncio.get_running_loop(), []
-    for given in followers:
-        _, follower = await loop.create_connection(lambda given=given: Subscriber(given), given["host"], given["port"])  # type: ignore[misc]
+    for options in followers:
+        _, follower = await loop.create_connection(
+            lambda options=options: Subscriber(options), options["host"], options["port"]
+        )  # type: ignore[misc]
         opened.append(follower)
         # One after the other: who joins pays for the handshake, and that is not what is measured.
         await asyncio.sleep(JOINING)
     async with asyncio.timeout(240):
         await asyncio.gather(*(follower.done for follower in opened))
-    return [follower.heard() for follower in opened]
+    return [follower.result() for follower in opened]
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from typing import Any, cast
 
 import uvloop
 
-from bench.followers import PING, frame
+from bench.reply_subscribers import PING, frame
 
 JOINING = 0.004
 """Seconds between two listeners that join."""
@@ -22,29 +22,29 @@ SETTLING = 2.0
 
 
 class Listener(asyncio.Protocol):
-    def __init__(self, given: dict[str, Any]) -> None:
-        self._given = given
-        self.heard: list[int] = []
+    def __init__(self, options: dict[str, Any]) -> None:
+        self._options = options
+        self.received_at: list[int] = []
         self.opened = asyncio.get_running_loop().create_future()
         self.done = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # Uvloop's transports are no instances of asyncio's.
         self._transport = cast(asyncio.WriteTransport, transport)
-        self._transport.write(head(self._given))
+        self._transport.write(head(self._options))
 
     def data_received(self, data: bytes) -> None:
         now = time.monotonic_ns() // 1000
         if not self.opened.done():
             self.opened.set_result(None)
-            if "credential" in self._given:
-                self._transport.write(opening(self._given["query"]))
+            if "credential" in self._options:
+                self._transport.write(opening(self._options["query"]))
         if (ping := data.find(PING)) >= 0:
             self._transport.write(b"\x8a\x84" + bytes(4) + data[ping + 2 : ping + 6])
         if b'"type":"ping"' in data:
             self._transport.write(frame({"type": "pong"}))
-        self.heard += [now] * data.count(b'"workspaceEvents"')
-        if len(self.heard) >= self._given["events"] and not self.done.done():
+        self.received_at += [now] * data.count(b'"workspaceEvents"')
+        if len(self.received_at) >= self._options["events"] and not self.done.done():
             self.done.set_result(None)
 
     def connection_lost(self, error: Exception | None) -> None:
@@ -53,11 +53,11 @@ class Listener(asyncio.Protocol):
                 waited.set_exception(error or ConnectionError("the connection ended"))
 
 
-def head(given: dict[str, Any]) -> bytes:
-    protocol = "Sec-WebSocket-Protocol: graphql-transport-ws\r\n" if "credential" in given else ""
-    account = f"Authorization: Bearer {given['credential']}\r\n" if "credential" in given else ""
+def head(options: dict[str, Any]) -> bytes:
+    protocol = "Sec-WebSocket-Protocol: graphql-transport-ws\r\n" if "credential" in options else ""
+    account = f"Authorization: Bearer {options['credential']}\r\n" if "credential" in options else ""
     return (
-        f"GET /graphql HTTP/1.1\r\nHost: {given['host']}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        f"GET /graphql HTTP/1.1\r\nHost: {options['host']}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         f"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n{protocol}{account}\r\n"
     ).encode()
 
@@ -66,10 +66,10 @@ def opening(query: str) -> bytes:
     return frame({"type": "connection_init"}) + frame({"id": "1", "type": "subscribe", "payload": {"query": query}})
 
 
-async def listen(given: dict[str, Any]) -> list[list[int]]:
+async def listen(options: dict[str, Any]) -> list[list[int]]:
     loop, opened = asyncio.get_running_loop(), []
-    for _ in range(given["number"]):
-        _, listener = await loop.create_connection(lambda: Listener(given), given["host"], given["port"])
+    for _ in range(options["number"]):
+        _, listener = await loop.create_connection(lambda: Listener(options), options["host"], options["port"])
         opened.append(listener)
         await asyncio.sleep(JOINING)
     await asyncio.gather(*(listener.opened for listener in opened))
@@ -77,7 +77,7 @@ async def listen(given: dict[str, Any]) -> list[list[int]]:
     print("ready", flush=True)
     async with asyncio.timeout(120):
         await asyncio.gather(*(listener.done for listener in opened))
-    return [listener.heard for listener in opened]
+    return [listener.received_at for listener in opened]
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from caret.embedded import postgres_files
 from caret.embedded.folder import EmbeddedError
 from caret.embedded.postgres import attach
 
-from .helpers import POSTGRES, Server, answer, eventually, living, owner, said
+from .helpers import POSTGRES, Server, answer, eventually, first_line, living, owner
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root runs Postgres as another user")
 
@@ -43,7 +43,7 @@ def test_closed_venv(folder: Path) -> None:
         for name in (package.name, package.name + ".libs"):
             (Path(closed) / name).symlink_to(package.with_name(name))
         with owner(POSTGRES, folder, Path(closed)) as process:
-            assert answer(said(process), "create extension vector") == 1
+            assert answer(first_line(process), "create extension vector") == 1
             assert all(str(folder / "binaries") in one.exe() for one in living(folder))
             process.kill()
     eventually(lambda: living(folder) == [])
