@@ -4,6 +4,7 @@ import asyncio
 import random
 import signal
 import subprocess
+import sys
 import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -114,10 +115,18 @@ async def test_what_is_sent_for_a_long_note(here: Place, endpoint: EmbeddingServ
         await caller.close()
 
 
+RESET_SIGINT = """
+import os, signal, sys
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+"""A parent that ignores SIGINT, as a shell's background job does, passes that on: the command must not inherit it."""
+
+
 @contextmanager
 def reindexing(*arguments: str, **settings: str) -> Iterator[subprocess.Popen[str]]:
     process = subprocess.Popen(
-        [*CARET, "reindex", *arguments],
+        [sys.executable, "-c", RESET_SIGINT, *CARET, "reindex", *arguments],
         cwd=ROOT,
         env=environment(**settings),
         stdin=subprocess.DEVNULL,
