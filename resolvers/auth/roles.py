@@ -54,9 +54,9 @@ def _check_role(role: Role, *, admin: bool) -> None:
 def workspace_parents(viewer: Viewer, workspace_ids: Sequence[UUID], *, admin: bool = False) -> Parents:
     """Workspaces whose lists are read together, each with the checks of `require_workspace`."""
     role = viewer_role(viewer, col(Workspace.id))
-    columns: list[Any] = [col(Workspace.id).label("parent_id"), role.label("role")]
+    columns: list[Any] = [col(Workspace.id).label("parent_id"), role.label("viewer_role")]
     query = select(*columns).where(col(Workspace.id) == any_of(workspace_ids), role.is_not(None))
-    return Parents(workspace_ids, query, "Workspace", lambda parent: _check_role(parent.role, admin=admin))
+    return Parents(workspace_ids, query, "Workspace", lambda parent: _check_role(parent.viewer_role, admin=admin))
 
 
 async def require_row(
