@@ -1,4 +1,7 @@
-"""Notes: reading them, and writing them."""
+"""Notes with their shares, folders, tags, transcripts and translation, and the JSON of a note.
+
+The functions on notes themselves are exported here; folders and tags have modules of their own.
+"""
 
 from resolvers.notes.read import (
     count_notes,

@@ -1,4 +1,4 @@
-"""Reading notes: only what the viewer may see, only the columns that are wanted."""
+"""Reads notes that the viewer may see, with only the columns that were requested."""
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -22,10 +22,10 @@ from resolvers.core.nested_pages import Pages, checked_before, read_pages
 from resolvers.core.pagination import Order, Page, PageArguments, check_limit_and_offset
 from resolvers.notes import serialization
 
-UNSHOWN = {"words", "index_content", "embedder", "translate_after", "translate_failures"}
-COLUMNS = frozenset(Note.__table__.columns.keys()) - UNSHOWN  # type: ignore[attr-defined]  # set on table classes
-ALWAYS = frozenset({"id", "workspace_id", "created_at", "updated_at", "title"})
-"""Read whatever is wanted: a list's cursors are made of them."""
+INTERNAL_COLUMNS = {"words", "index_content", "embedder", "translate_after", "translate_failures"}
+COLUMNS = frozenset(Note.__table__.columns.keys()) - INTERNAL_COLUMNS  # type: ignore[attr-defined]  # set on table classes
+ALWAYS_READ = frozenset({"id", "workspace_id", "created_at", "updated_at", "title"})
+"""Columns that are always read, because the cursors of lists are made of them."""
 
 BY_POSITION = Order("segment", col(TranscriptSegment.position), col(TranscriptSegment.id))
 SORTED_BY = {
@@ -35,75 +35,77 @@ SORTED_BY = {
 }
 
 
-def note_columns(wanted: Collection[str] | None) -> list[Any]:
-    """The columns to read; None: all that a note shows."""
-    names = COLUMNS if wanted is None else ALWAYS | (COLUMNS & set(wanted))
+def note_columns(requested: Collection[str] | None) -> list[Any]:
+    """The columns to read for the requested names. None stands for all but the internal ones."""
+    names = COLUMNS if requested is None else ALWAYS_READ | (COLUMNS & set(requested))
     return [getattr(Note, name) for name in sorted(names)]
 
 
-async def get_note(ctx: Context, note_id: UUID, wanted: Collection[str] | None = None) -> Record:
+async def get_note(ctx: Context, note_id: UUID, requested: Collection[str] | None = None) -> Record:
     async with ctx.read() as tx:
         await access.require_note(tx, ctx.viewer, note_id, Right.READ)
-        row = (await tx.execute(select(*note_columns(wanted)).where(col(Note.id) == note_id))).one_or_none()
-    if row is None:  # deleted since the gate let it pass
+        row = (await tx.execute(select(*note_columns(requested)).where(col(Note.id) == note_id))).one_or_none()
+    if row is None:  # deleted since the right was checked
         raise not_found("Note", note_id)
     return row
 
 
 async def find_notes(
-    ctx: Context, note_ids: Iterable[UUID], wanted: Collection[str] | None = None
+    ctx: Context, note_ids: Iterable[UUID], requested: Collection[str] | None = None
 ) -> dict[UUID, Record]:
-    """Those of the notes that exist and that the viewer may read, by id."""
+    """The notes with these ids that the viewer may read, by id."""
     access.require_scope(ctx.viewer, "notes")
-    query = select(*note_columns(wanted)).where(col(Note.id).in_(list(note_ids)), access.note_readable_by(ctx.viewer))
+    query = select(*note_columns(requested)).where(
+        col(Note.id).in_(list(note_ids)), access.note_readable_by(ctx.viewer)
+    )
     async with ctx.read() as tx:
         return {row.id: row for row in await tx.execute(query)}
 
 
-def visible_matches(ctx: Context, wanted: NoteFilter) -> ColumnElement[bool]:
-    """The condition for the notes of the viewer's workspace that they may read and that the filter keeps."""
+def visible_matches(ctx: Context, filters: NoteFilter) -> ColumnElement[bool]:
+    """The condition for the notes of the viewer's workspace that they may read and that match the filter."""
     return and_(
         col(Note.workspace_id) == ctx.viewer.workspace_id,
         access.note_readable_by(ctx.viewer),
-        *filter_conditions(ctx, wanted),
+        *filter_conditions(ctx, filters),
     )
 
 
-def filter_conditions(ctx: Context, wanted: NoteFilter) -> list[ColumnElement[bool]]:
-    """The conditions that hold for the notes that the filter keeps, in any workspace."""
+def filter_conditions(ctx: Context, filters: NoteFilter) -> list[ColumnElement[bool]]:
+    """The conditions for the notes of any workspace that match the filter."""
     conditions: list[ColumnElement[bool]] = []
     equal = {
-        "status": wanted.status,
-        "kind": wanted.kind,
-        "visibility": wanted.visibility,
-        "created_by_id": wanted.created_by,
+        "status": filters.status,
+        "kind": filters.kind,
+        "visibility": filters.visibility,
+        "created_by_id": filters.created_by,
     }
     conditions.extend(getattr(Note, name) == value for name, value in equal.items() if value is not None)
-    if wanted.created_from is not None:
-        conditions.append(col(Note.created_at) >= wanted.created_from)
-    if wanted.created_to is not None:
-        conditions.append(col(Note.created_at) <= wanted.created_to)
-    if wanted.tag_ids is not None:
-        tagged = and_(col(NoteTag.note_id) == col(Note.id), col(NoteTag.tag_id).in_(wanted.tag_ids))
+    if filters.created_from is not None:
+        conditions.append(col(Note.created_at) >= filters.created_from)
+    if filters.created_to is not None:
+        conditions.append(col(Note.created_at) <= filters.created_to)
+    if filters.tag_ids is not None:
+        tagged = and_(col(NoteTag.note_id) == col(Note.id), col(NoteTag.tag_id).in_(filters.tag_ids))
         conditions.append(exists().where(tagged))
-    if wanted.folder_ids is not None:
+    if filters.folder_ids is not None:
         known = select(col(Folder.id)).where(
-            col(Folder.id).in_(wanted.folder_ids), access.folder_visible_to(ctx.viewer)
+            col(Folder.id).in_(filters.folder_ids), access.folder_visible_to(ctx.viewer)
         )
         conditions.append(col(Note.folder_id).in_(known))
-    if wanted.participant_email is not None:
-        conditions.append(col(Note.participants).contains([{"email_key": wanted.participant_email.lower()}]))
-    if wanted.search is not None and wanted.search.strip():
-        # A function of the migrations: each word of the note may begin with what was typed.
-        conditions.append(col(Note.words).op("@@")(func.beginnings(wanted.search)))
+    if filters.participant_email is not None:
+        conditions.append(col(Note.participants).contains([{"email_key": filters.participant_email.lower()}]))
+    if filters.search is not None and filters.search.strip():
+        # The SQL function `beginnings` of migration 0002 matches words that begin with what was typed.
+        conditions.append(col(Note.words).op("@@")(func.beginnings(filters.search)))
     return conditions
 
 
-def check_filter(wanted: NoteFilter) -> NoteFilter:
-    start, end = wanted.created_from, wanted.created_to
+def check_filter(filters: NoteFilter) -> NoteFilter:
+    start, end = filters.created_from, filters.created_to
     if start is not None and end is not None and start > end:
         raise Problem(ErrorCode.UNPROCESSABLE, "The first date must not be after the last.", "createdFrom")
-    return wanted
+    return filters
 
 
 def note_order(by: NoteOrder) -> Order:
@@ -112,40 +114,40 @@ def note_order(by: NoteOrder) -> Order:
 
 
 async def list_notes(
-    ctx: Context, view: PageArguments, wanted: NoteFilter, by: NoteOrder, needed: Collection[str] | None = None
+    ctx: Context, view: PageArguments, filters: NoteFilter, by: NoteOrder, needed: Collection[str] | None = None
 ) -> Page:
     access.require_scope(ctx.viewer, "notes")
-    condition = visible_matches(ctx, check_filter(wanted))
+    condition = visible_matches(ctx, check_filter(filters))
     query = note_order(by).apply(select(*note_columns(needed)).where(condition), view)
     async with ctx.read() as tx:
-        found = (await tx.execute(query)).all()
-    return note_order(by).page(found, view, lambda: pagination.count(ctx, select(col(Note.id)).where(condition)))
+        rows = (await tx.execute(query)).all()
+    return note_order(by).page(rows, view, lambda: pagination.count(ctx, select(col(Note.id)).where(condition)))
 
 
-async def count_notes(ctx: Context, wanted: NoteFilter) -> int:
+async def count_notes(ctx: Context, filters: NoteFilter) -> int:
     access.require_scope(ctx.viewer, "notes")
-    return await pagination.count(ctx, select(col(Note.id)).where(visible_matches(ctx, check_filter(wanted))))
+    return await pagination.count(ctx, select(col(Note.id)).where(visible_matches(ctx, check_filter(filters))))
 
 
 async def list_notes_by_offset(
-    ctx: Context, limit: int, offset: int, wanted: NoteFilter, by: NoteOrder
+    ctx: Context, limit: int, offset: int, filters: NoteFilter, by: NoteOrder
 ) -> tuple[Sequence[Record], bool]:
-    """A page by offset, as REST callers ask for it, and whether it is the last."""
+    """A page of notes by offset, and whether it is the last one."""
     access.require_scope(ctx.viewer, "notes")
     check_limit_and_offset(limit, offset)
-    query = select(*note_columns(None)).where(visible_matches(ctx, check_filter(wanted)))
+    query = select(*note_columns(None)).where(visible_matches(ctx, check_filter(filters)))
     async with ctx.read() as tx:
-        found = (await tx.execute(note_order(by).apply(query, PageArguments(first=limit)).offset(offset))).all()
-    return found[:limit], len(found) <= limit
+        rows = (await tx.execute(note_order(by).apply(query, PageArguments(first=limit)).offset(offset))).all()
+    return rows[:limit], len(rows) <= limit
 
 
 async def find_tags_of_notes(ctx: Context, note_ids: Iterable[UUID]) -> Mapping[UUID, list[Record]]:
-    """The tags of notes that were read before, by note, in the order of their names."""
+    """The tags of notes that the viewer was allowed to read, by note, sorted by name."""
     return await _grouped(ctx, serialization.tags_query(note_ids))
 
 
 async def find_segments(ctx: Context, note_ids: Iterable[UUID]) -> Mapping[UUID, list[Record]]:
-    """The whole transcripts of notes that were read before, by note."""
+    """The complete transcripts of notes that the viewer was allowed to read, by note."""
     return await _grouped(ctx, serialization.segments_query(note_ids))
 
 
@@ -160,7 +162,7 @@ async def _grouped(ctx: Context, query: Executable) -> Mapping[UUID, list[Record
 async def list_transcripts(
     ctx: Context, note_ids: Sequence[UUID], window: PageArguments, filters: TranscriptFilter
 ) -> Pages:
-    """A page of the transcript of each of the notes, which were read before, in the order of speaking."""
+    """A page of the transcript of each note. The viewer was allowed to read the notes."""
 
     def segments_of(note_id: ColumnElement[UUID]) -> Select[Any]:
         query = select(TranscriptSegment).where(col(TranscriptSegment.note_id) == note_id)
@@ -173,7 +175,7 @@ async def list_transcripts(
 
 @dataclass(frozen=True, slots=True)
 class Details:
-    """What a whole note shows beside its own row."""
+    """What the JSON of notes contains besides their rows."""
 
     tags: Mapping[UUID, list[Record]]
     segments: Mapping[UUID, list[Record]]

@@ -1,4 +1,7 @@
-"""Shares: who may read a note beside its workspace. Whoever manages the note gives and withdraws them."""
+"""Shares: people who may read a note although it is private, or although they are outside its workspace.
+
+Whoever manages the note adds and removes them.
+"""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
@@ -23,50 +26,52 @@ from resolvers.notes.read import note_columns
 
 
 async def share_note(ctx: Context, note_id: UUID, user_id: UUID | None) -> Record:
-    """Lets a person read the note, wherever they are; who could already is no change. Its revision stays.
+    """Shares a note with a person of any workspace. Its revision stays; a share that exists changes nothing.
 
-    Raises UNPROCESSABLE for who is not there (also None: what can't be an id), and beyond MAX_SHARES.
+    Raises UNPROCESSABLE for an unknown user (None stands for a malformed id), and beyond MAX_SHARES.
     """
     async with ctx.transaction() as tx:
         note = await access.require_note(tx, ctx.viewer, note_id, Right.MANAGE, lock=True)
         if user_id is None or not await _is_person(tx, user_id):
             raise Problem(ErrorCode.UNPROCESSABLE, "Unknown user.", "userId")
-        row = insert(NoteShare).values(id=new_id(), workspace_id=note.workspace_id, note_id=note_id, user_id=user_id)
-        made = await tx.execute(row.on_conflict_do_nothing(constraint="note_shares_once"))
-        if made.rowcount:
-            # Counted under the note's lock: two shares at once do not both take the last place.
-            counted = select(func.count()).select_from(NoteShare).where(col(NoteShare.note_id) == note_id)
-            if (await tx.execute(counted)).scalar_one() > MAX_SHARES:
+        statement = insert(NoteShare).values(
+            id=new_id(), workspace_id=note.workspace_id, note_id=note_id, user_id=user_id
+        )
+        inserted = await tx.execute(statement.on_conflict_do_nothing(constraint="note_shares_once"))
+        if inserted.rowcount:
+            # The note's lock keeps two calls at once from adding one share too many.
+            count = select(func.count()).select_from(NoteShare).where(col(NoteShare.note_id) == note_id)
+            if (await tx.execute(count)).scalar_one() > MAX_SHARES:
                 raise Problem(ErrorCode.UNPROCESSABLE, f"A note is shared with at most {MAX_SHARES} people.", "userId")
-        return await _told(ctx, tx, note, changed=bool(made.rowcount))
+        return await _publish_change(ctx, tx, note, changed=bool(inserted.rowcount))
 
 
 async def unshare_note(ctx: Context, note_id: UUID, user_id: UUID | None) -> Record:
-    """Withdraws a share. Where there is none, nothing changes."""
+    """Removes a share. Nothing changes if there is none."""
     async with ctx.transaction() as tx:
         note = await access.require_note(tx, ctx.viewer, note_id, Right.MANAGE, lock=True)
-        mine = (col(NoteShare.note_id) == note_id, col(NoteShare.user_id) == user_id)
-        gone = await tx.execute(remove(NoteShare).where(*mine))
-        return await _told(ctx, tx, note, changed=bool(gone.rowcount))
+        share = (col(NoteShare.note_id) == note_id, col(NoteShare.user_id) == user_id)
+        deleted = await tx.execute(remove(NoteShare).where(*share))
+        return await _publish_change(ctx, tx, note, changed=bool(deleted.rowcount))
 
 
-async def _told(ctx: Context, tx: Transaction, note: Record, *, changed: bool) -> Record:
+async def _publish_change(ctx: Context, tx: Transaction, note: Record, *, changed: bool) -> Record:
     row = (await tx.execute(select(*note_columns(None)).where(col(Note.id) == note.id))).one()
     if changed:
-        place = {"workspace_id": note.workspace_id, "note_id": note.id}
-        await publish(tx, ctx.viewer, EventType.NOTE_UPDATED, **place, audience=describe_audience(note))
+        ids = {"workspace_id": note.workspace_id, "note_id": note.id}
+        await publish(tx, ctx.viewer, EventType.NOTE_UPDATED, **ids, audience=describe_audience(note))
     return row
 
 
 async def _is_person(tx: Transaction, user_id: UUID) -> bool:
-    """Not one of the users under which the keys of a workspace act."""
+    """Whether a user is a person, and not the user as which a workspace's keys act."""
     acts_for_keys = exists().where(col(Workspace.user_id) == col(User.id))
-    found = await tx.execute(select(col(User.id)).where(col(User.id) == user_id, ~acts_for_keys))
-    return found.one_or_none() is not None
+    query = select(col(User.id)).where(col(User.id) == user_id, ~acts_for_keys)
+    return (await tx.execute(query)).one_or_none() is not None
 
 
 async def find_shares(ctx: Context, note_ids: Iterable[UUID]) -> Mapping[UUID, list[UUID]]:
-    """Whom those of the notes that the viewer manages are shared with, by note, first shared first."""
+    """The users with whom notes are shared, by note, oldest share first. Only notes that the viewer manages."""
     access.require_scope(ctx.viewer, "notes")
     query = (
         select(col(NoteShare.note_id), col(NoteShare.user_id))

@@ -1,4 +1,4 @@
-"""Tags: the words that a workspace's members put on its notes. Any member writes them."""
+"""Tags of a workspace, which label its notes. Every member may create, change and delete them."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -22,18 +22,19 @@ from resolvers.core.locks import acquire_lock
 
 
 async def list_tags(ctx: Context) -> Sequence[Record]:
-    """The tags of the viewer's workspace, in the order of their names."""
+    """The tags of the viewer's workspace, sorted by name."""
     here = ctx.viewer.workspace_id
     return (await find_tags_of_workspaces(ctx, [here])).get(here, [])
 
 
 async def find_tags_of_workspaces(ctx: Context, workspace_ids: Iterable[UUID]) -> Mapping[UUID, list[Record]]:
-    """The tags of those of the workspaces that the viewer is in, by workspace, in the order of their names."""
+    """The tags of those of the workspaces that the viewer belongs to, by workspace, sorted by name."""
     access.require_scope(ctx.viewer, "notes")
-    place = col(Tag.workspace_id).in_(list(workspace_ids))
     query = (
         select(Tag)
-        .where(place, access.in_own_workspace(ctx.viewer, col(Tag.workspace_id)))
+        .where(
+            col(Tag.workspace_id).in_(list(workspace_ids)), access.in_own_workspace(ctx.viewer, col(Tag.workspace_id))
+        )
         .order_by(col(Tag.name), col(Tag.id))
     )
     tags: defaultdict[UUID, list[Record]] = defaultdict(list)
@@ -44,7 +45,7 @@ async def find_tags_of_workspaces(ctx: Context, workspace_ids: Iterable[UUID]) -
 
 
 async def find_tags(ctx: Context, tag_ids: Iterable[UUID]) -> Mapping[UUID, Record]:
-    """Those of the tags that are of the viewer's workspaces, by id."""
+    """The tags with these ids in the viewer's workspaces, by id."""
     access.require_scope(ctx.viewer, "notes")
     query = select(Tag).where(
         col(Tag.id).in_(list(tag_ids)), access.in_own_workspace(ctx.viewer, col(Tag.workspace_id))
@@ -54,52 +55,52 @@ async def find_tags(ctx: Context, tag_ids: Iterable[UUID]) -> Mapping[UUID, Reco
 
 
 async def create_tag(ctx: Context, draft: TagDraft, key: str | None = None) -> Record:
-    """Creates a tag in the viewer's workspace; with an idempotency key only once.
+    """Creates a tag in the viewer's workspace. A second call with the same idempotency key returns the first one.
 
-    Raises ALREADY_EXISTS for a name that is taken there, UNPROCESSABLE beyond MAX_WORKSPACE_TAGS.
+    Raises ALREADY_EXISTS if the workspace has a tag with this name, UNPROCESSABLE beyond MAX_WORKSPACE_TAGS.
     """
     viewer = ctx.viewer
     access.require_scope(viewer, "notes", write=True)
     tag_id = new_id()
     async with ctx.transaction() as tx:
-        made_id = await claim(tx, viewer, key, tag_id, operation="createTag", draft=draft)
-        if made_id != tag_id:
-            return await access.require_tag(tx, viewer, made_id)
+        created_id = await claim(tx, viewer, key, tag_id, operation="createTag", draft=draft)
+        if created_id != tag_id:
+            return await access.require_tag(tx, viewer, created_id)
         await acquire_lock(tx, "tags", viewer.workspace_id)
-        mine = select(func.count()).select_from(Tag).where(col(Tag.workspace_id) == viewer.workspace_id)
-        if (await tx.execute(mine)).scalar_one() >= MAX_WORKSPACE_TAGS:
+        count = select(func.count()).select_from(Tag).where(col(Tag.workspace_id) == viewer.workspace_id)
+        if (await tx.execute(count)).scalar_one() >= MAX_WORKSPACE_TAGS:
             raise Problem(ErrorCode.UNPROCESSABLE, f"A workspace has at most {MAX_WORKSPACE_TAGS:,} tags.")
         row = insert(Tag).values(id=tag_id, workspace_id=viewer.workspace_id, **draft.model_dump()).returning(Tag)
-        with named_once(draft.name):
+        with unique_name(draft.name):
             return (await tx.execute(row)).one()
 
 
 async def update_tag(ctx: Context, tag_id: UUID, change: TagChange) -> Record:
-    """Changes the fields that were sent. Raises ALREADY_EXISTS for a name that another tag has."""
+    """Changes the fields that were sent. Raises ALREADY_EXISTS if another tag has the name."""
     values = change.model_dump(exclude_unset=True)
     async with ctx.transaction() as tx:
         tag = await access.require_tag(tx, ctx.viewer, tag_id, change=True)
         if not values:
             return tag
-        # One at a time: two that take each other's names would wait for each other.
+        # One at a time, because two changes that swap names would deadlock.
         await acquire_lock(tx, "tags", tag.workspace_id)
         written = change_rows(Tag).where(col(Tag.id) == tag_id).values(**values).returning(Tag)
-        with named_once(change.name):
+        with unique_name(change.name):
             row = (await tx.execute(written)).one_or_none()
-        # Gone where it was deleted since the gate let it pass.
+        # The tag may have been deleted since its right was checked.
         return row or await access.require_tag(tx, ctx.viewer, tag_id, change=True)
 
 
 async def delete_tag(ctx: Context, tag_id: UUID) -> None:
-    """Deletes a tag, also from its notes. It is no change of theirs: their revisions stay."""
+    """Deletes a tag and removes it from its notes, whose revisions stay."""
     async with ctx.transaction() as tx:
         await access.require_tag(tx, ctx.viewer, tag_id, change=True)
         await tx.execute(remove(Tag).where(col(Tag.id) == tag_id))
 
 
 @contextmanager
-def named_once(name: str) -> Iterator[None]:
-    """The database knows of every name, also of those that are being taken at this moment."""
+def unique_name(name: str) -> Iterator[None]:
+    """Raises ALREADY_EXISTS where the statement violates the unique constraint on names."""
     try:
         yield
     except IntegrityError:

@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import func, insert, select, update
 from sqlmodel import col
 
-from models import EventType, Folder, Note, Recording
+from models import EventType, Note, Recording
 from models.base import Record, as_id, new_id
 from models.note import CalendarEventDraft, NoteKind, NoteStatus, NoteVisibility
 from models.recording import FromAudioDraft, RecordingState
@@ -19,6 +19,7 @@ from resolvers.core.errors import ErrorCode, Problem, not_found
 from resolvers.core.idempotency import claim
 from resolvers.events.audience import describe_audience
 from resolvers.events.log import publish
+from resolvers.notes.folders import check_folder, lock_folder
 from resolvers.notes.read import note_columns
 from resolvers.notes.write import write_revision
 from resolvers.recordings.audio_format import SIGNATURE_BYTES, has_format
@@ -45,7 +46,8 @@ async def create_note_from_audio(ctx: Context, draft: FromAudioDraft, key: str |
         if await claim(tx, ctx.viewer, key, claim_id, operation="createNoteFromAudio", draft=draft) != claim_id:
             return await _read_note_id(tx, recording)
         # The folder is locked before the note, in the order of those who delete a folder.
-        await _check_folder(ctx, tx, draft.folder_id)
+        folder = await lock_folder(tx, ctx.viewer, draft.folder_id)
+        check_folder(draft.folder_id, folder, ctx.viewer.workspace_id)
         existing = None if draft.note_id is None else await _lock_existing_note(ctx, tx, draft.note_id)
         await _lock_unused(tx, recording)
         values = _note_values(draft, recording, existing)
@@ -140,17 +142,6 @@ def _note_values(draft: FromAudioDraft, recording: Record, existing: Record | No
     if draft.calendar_event_id is not None and draft.calendar_event_id != event_id:
         values["calendar_event"] = _calendar_event(draft.calendar_event_id, title, recording)
     return values
-
-
-async def _check_folder(ctx: Context, tx: Transaction, folder_id: UUID | None) -> None:
-    """Locks the folder against its deletion, as creating a note does."""
-    if folder_id is None:
-        return
-    in_workspace = (col(Folder.id) == folder_id, col(Folder.workspace_id) == ctx.viewer.workspace_id)
-    visible = select(col(Folder.id)).where(*in_workspace, access.folder_visible_to(ctx.viewer))
-    locked = visible.with_for_update(read=True, key_share=True, of=Folder)
-    if (await tx.execute(locked)).one_or_none() is None:
-        raise unprocessable(f"Unknown folder {folder_id}.", "folderId")
 
 
 def _calendar_event(event_id: str, title: str, recording: Record) -> dict[str, Any]:
