@@ -15,7 +15,7 @@ from tests.support.sizes import size
 
 REPLIES = size(30, 50)
 """More than the connections of a pool."""
-SPARE = 12
+EXTRA_CONNECTIONS = 12
 """Connections that starting replies may open meanwhile, whatever their number; a burst of requests fills the pool."""
 LIST = "{ notes(first: 20) { nodes { id title tags { name } createdBy { name } } } }"
 
@@ -38,12 +38,12 @@ async def test_replies_that_wait_for_their_model_hold_no_connection(
     gate = threading.Event()
     services.llm.on("many of them", Script(["Slow ", "model."], gate=gate))
     caller = await tenant.user()
-    asked = [await ask(caller, f"many of them, number {number}") for number in range(5)]
+    started = [await ask(caller, f"many of them, number {number}") for number in range(5)]
     before, _ = await connections(database)
-    asked += [await ask(caller, f"many of them, number {number}") for number in range(5, REPLIES)]
-    assert (await connections(database))[0] <= before + SPARE
+    started += [await ask(caller, f"many of them, number {number}") for number in range(5, REPLIES)]
+    assert (await connections(database))[0] <= before + EXTRA_CONNECTIONS
     async with caller.socket() as socket:
-        names = [await socket.start(REPLY, id=each.reply) for each in asked]
+        names = [await socket.start(REPLY, id=each.reply) for each in started]
         # Every reply has said its first word, and every follower has heard it.
         assert {(await taken(socket, name, 1))[0]["reply"]["content"] for name in names} == {"Slow "}
         assert (await connections(database))[0] <= before + POOL_SIZE

@@ -16,7 +16,7 @@ FAILED = "The model could not answer. Please try again."
 UNREACHABLE = "The model could not be reached. Please try again."
 STOPPED = "The server was stopped before the answer was complete."
 LOST = "The server lost this reply before it was complete."
-GONE = "The conversation was deleted."
+DELETED = "The conversation was deleted."
 NOW = "query($c: ID!) { conversation(id: $c) { activeReply { id } messages(last: 1) { nodes { content state } } } }"
 
 
@@ -29,14 +29,14 @@ async def test_the_model_fails(tenant: Tenant, services: Services, other_server:
     services.llm.on("fail at once", Script(status=500))
     services.llm.on("break midway", Script(["A part ", "of it ", "never said"], break_after=2))
     caller = await tenant.user()
-    for question, said, why in (("fail at once", "", FAILED), ("break midway", "A part of it ", UNREACHABLE)):
+    for question, content, why in (("fail at once", "", FAILED), ("break midway", "A part of it ", UNREACHABLE)):
         here = await ask(caller, question)
-        told, there = await asyncio.gather(follow(here), follow(here.at(tenant, other_server)))
-        assert told == there
-        assert text(told) == said
-        end = one_ending(told)
-        assert (end["reason"], end["message"]) == (why, {"content": said, "state": "FAILED"})
-        assert (await here.stored())["content"] == said
+        events, there = await asyncio.gather(follow(here), follow(here.at(tenant, other_server)))
+        assert events == there
+        assert text(events) == content
+        end = one_ending(events)
+        assert (end["reason"], end["message"]) == (why, {"content": content, "state": "FAILED"})
+        assert (await here.stored())["content"] == content
         # The conversation goes on.
         services.llm.on("and now", Script(["Fine."]))
         again = (await caller.data(SEND, c=here.conversation, m="and now"))["sendMessage"]["reply"]["id"]
@@ -61,9 +61,9 @@ async def test_deleted_meanwhile(
         await hears.wait()
     await here.caller.data(delete, id=here.note if "Note" in delete else here.conversation)
     # The model still holds its answer back: nobody waits for it.
-    for told in await asyncio.gather(*followers):
-        end = one_ending(told)
-        assert (end["reason"], end["message"]) == (GONE, {"content": "", "state": "FAILED"})
+    for events in await asyncio.gather(*followers):
+        end = one_ending(events)
+        assert (end["reason"], end["message"]) == (DELETED, {"content": "", "state": "FAILED"})
     gate.set()
     [refused] = await here.caller.subscribed(
         "subscription($id: ID!) { reply(messageId: $id) { cursor } }", id=here.reply
@@ -89,9 +89,9 @@ async def test_the_asker_leaves(tenant: Tenant, services: Services, gate: thread
     gate.set()
     for talk in asked:
         async with asyncio.timeout(20):
-            while (found := (await caller.data(NOW, c=talk))["conversation"])["activeReply"]:
+            while (current := (await caller.data(NOW, c=talk))["conversation"])["activeReply"]:
                 await asyncio.sleep(0.02)
-        assert found["messages"]["nodes"] == [{"content": "Still here.", "state": "DONE"}]
+        assert current["messages"]["nodes"] == [{"content": "Still here.", "state": "DONE"}]
 
 
 async def test_a_second_question_waits(
@@ -129,14 +129,14 @@ async def test_a_web_process_is_killed(
         await until(lambda: [child.pid for child in parts(victim, "web")] not in ([], [web.pid]))
         assert await there.caller.code(SEND, c=here.conversation, m="too early") == "ALREADY_REPLYING"
         await end_reply_lease(tenant.database, here.reply)
-        told = await follower
-        end = one_ending(told)
+        events = await follower
+        end = one_ending(events)
         assert (end["reason"], end["message"]) == (LOST, {"content": "Up to ", "state": "FAILED"})
         # The new process serves, and says the same.
         async with asyncio.timeout(30):
             while not await answers(here):
                 await asyncio.sleep(0.05)
-        assert await follow(here) == told
+        assert await follow(here) == events
         gate.set()
 
 
@@ -152,7 +152,7 @@ async def test_a_server_is_stopped(
         followers = [asyncio.create_task(follow(asked.at(tenant, other_server))) for asked in (held, short)]
         await asyncio.gather(cut(held, 1), cut(short, 1))
         assert await asyncio.to_thread(victim.stop, signal.SIGTERM) == 0
-        end, finished = [one_ending(told) for told in await asyncio.gather(*followers)]
+        end, finished = [one_ending(events) for events in await asyncio.gather(*followers)]
     assert (end["reason"], end["message"]) == (STOPPED, {"content": "So far ", "state": "FAILED"})
     # What ends within the grace is complete.
     assert finished["message"] == {"content": "One two three", "state": "DONE"}

@@ -38,7 +38,7 @@ async def execute(tenant: Tenant, statement: str, **values: Any) -> None:
 @pytest.fixture
 def unchecked_subscribers(monkeypatch: pytest.MonkeyPatch) -> None:
     """A subscriber's own check may come first, and would end its subscription without the reply's terminal event."""
-    monkeypatch.setattr("resolvers.replies.permissions.FRESH", 600)
+    monkeypatch.setattr("resolvers.replies.permissions.CHECK_SECONDS", 600)
 
 
 @pytest.mark.parametrize("way", ["hidden", "left", "unshared"])
@@ -65,15 +65,15 @@ async def test_the_asker_loses_the_note(
     else:
         table = "members" if way == "left" else "note_shares"
         await execute(tenant, f"DELETE FROM {table} WHERE user_id = :u", u=caller.user_id)
-    said, end = await everybody.ending()
+    content, end = await everybody.ending()
     # What is stored is not theirs to see any more either.
     assert (end["reason"], end["message"]) == (REVOKED, {"content": "", "state": "FAILED"})
-    assert len(said.split()) < 150
+    assert len(content.split()) < 150
     [refused] = await caller.subscribed("subscription($id: ID!) { reply(messageId: $id) { cursor } }", id=reply)
     assert refused["errors"][0]["extensions"]["code"] == ("FORBIDDEN" if way == "hidden" else "NOT_FOUND")
     async with tenant.database.connect() as connection:
         query = sql("SELECT state, content, error, lease_until FROM messages WHERE id = CAST(:id AS uuid)")
-        assert tuple((await connection.execute(query, {"id": reply})).one()) == ("failed", said, REVOKED, None)
+        assert tuple((await connection.execute(query, {"id": reply})).one()) == ("failed", content, REVOKED, None)
 
 
 async def test_a_killed_process_is_noticed_within_a_minute(
@@ -104,8 +104,8 @@ async def test_a_killed_process_is_noticed_within_a_minute(
             endings = [await each.ending() for each in followers]
     # The worker looks for lost replies every 5 seconds.
     assert 0 < seconds_left < 50
-    for (said, end), reason, state in zip(endings, (LOST, CANCELLED), ("FAILED", "CANCELLED"), strict=True):
-        assert (said, end["reason"], end["message"]) == ("Up to ", reason, {"content": "Up to ", "state": state})
+    for (content, end), reason, state in zip(endings, (LOST, CANCELLED), ("FAILED", "CANCELLED"), strict=True):
+        assert (content, end["reason"], end["message"]) == ("Up to ", reason, {"content": "Up to ", "state": state})
 
 
 @pytest.mark.parametrize(("grace", "done"), [("0", False), ("15", True)])
@@ -118,6 +118,6 @@ async def test_the_time_that_replies_get(
         everybody = Followers(here.at(tenant, other_server))
         await everybody.hear()
         await asyncio.to_thread(victim.stop)
-        said, end = await everybody.ending()
-    assert end["message"] == {"content": said, "state": "DONE" if done else "FAILED"}
-    assert (said == "word " * 10, end.get("reason")) == (done, None if done else STOPPED)
+        content, end = await everybody.ending()
+    assert end["message"] == {"content": content, "state": "DONE" if done else "FAILED"}
+    assert (content == "word " * 10, end.get("reason")) == (done, None if done else STOPPED)

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import Services, Tenant
-from tests.replies.asking import Talk, begin, camel, without_scores
+from tests.replies.agent_conversation import AgentConversation, begin, camel, without_scores
 from tests.support.llm import Call, Script
 
 LISBON = "The heating in the Lisbon office is broken."
@@ -15,7 +15,7 @@ Events = list[dict[str, Any]]
 
 
 @pytest.fixture
-async def talk(tenant: Tenant, services: Services) -> Talk:
+async def talk(tenant: Tenant, services: Services) -> AgentConversation:
     return await begin(await tenant.key(), services, summary=LISBON)
 
 
@@ -24,41 +24,41 @@ def delta(text: str) -> dict[str, Any]:
 
 
 def call(ident: str, name: str, arguments: dict[str, Any], offset: int, *result: Any) -> dict[str, Any]:
-    """`result`: its summary and itself, nothing where the call begins."""
+    """Returns the event of a tool call; `result` is its summary and its value, absent when the call begins."""
     summary, value = result or (None, None)
-    told = {"id": ident, "tool_name": name, "text_offset": offset, "result_summary": summary, "result": value}
-    return {"type": "tool_call", "call": {**told, "arguments": arguments}}
+    fields = {"id": ident, "tool_name": name, "text_offset": offset, "result_summary": summary, "result": value}
+    return {"type": "tool_call", "call": {**fields, "arguments": arguments}}
 
 
 def over_rest(events: Events) -> Events:
-    """What a client of REST is told of these."""
+    """Returns the events as a REST client gets them."""
     empty = dict.fromkeys(("type", "content", "message_id", "document_change", "tool_name", "tool_call"))
-    told = []
+    result = []
     for event in events:
-        shown = {name: value for name, value in event.items() if name in empty}
+        present = {name: value for name, value in event.items() if name in empty}
         if "call" in event:
             tool_call = {name: value for name, value in event["call"].items() if name != "arguments"}
-            shown |= {"tool_name": tool_call["tool_name"], "tool_call": tool_call}
-        told.append({**empty, **shown})
-    return told
+            present |= {"tool_name": tool_call["tool_name"], "tool_call": tool_call}
+        result.append({**empty, **present})
+    return result
 
 
 def over_graphql(events: Events) -> Events:
-    """The same for GraphQL."""
-    told: Events = []
+    """Returns the events as a GraphQL client gets them."""
+    result: Events = []
     for event in events:
         match event["type"]:
             case "delta":
-                told.append({"__typename": "ReplyDelta", "content": event["content"]})
+                result.append({"__typename": "ReplyDelta", "content": event["content"]})
             case "tool_call":
-                told.append({"__typename": "ReplyToolCall", "call": camel(event["call"])})
+                result.append({"__typename": "ReplyToolCall", "call": camel(event["call"])})
             case "document_change":
-                told.append({"__typename": "ReplyDocumentChange", "suggestion": suggested(event["document_change"])})
+                result.append({"__typename": "ReplyDocumentChange", "suggestion": suggested(event["document_change"])})
             case "done":
                 calls = {e["call"]["id"]: camel(e["call"]) for e in events if "call" in e}
-                whole = {"id": "ID", "content": event["content"], "state": "DONE", "toolCalls": list(calls.values())}
-                told.append({"__typename": "ReplyDone", "message": whole})
-    return told
+                message = {"id": "ID", "content": event["content"], "state": "DONE", "toolCalls": list(calls.values())}
+                result.append({"__typename": "ReplyDone", "message": message})
+    return result
 
 
 def suggested(change: dict[str, Any]) -> dict[str, Any]:
@@ -77,7 +77,7 @@ def done(text: str) -> dict[str, Any]:
     return {"type": "done", "content": text, "message_id": "ID"}
 
 
-def substituted(events: Events, talk: Talk) -> Events:
+def substituted(events: Events, talk: AgentConversation) -> Events:
     """With words for what is another at every call: ids, and the scores of a search."""
 
     def plain(value: Any) -> Any:
@@ -95,21 +95,21 @@ def substituted(events: Events, talk: Talk) -> Events:
     return [plain(event) for event in events]
 
 
-async def asked(talk: Talk, expected: Events, agent: str | None = None, **context: Any) -> None:
+async def check_both_edges(talk: AgentConversation, expected: Events, agent: str | None = None, **context: Any) -> None:
     """Asks twice, through each edge, and compares all that is told."""
     rest_kind, graphql_kind = ({}, {}) if agent is None else ({"agent_type": agent}, {"agentType": agent.upper()})
-    told = await talk.rest(document_id=talk.note, **rest_kind, **context)
-    assert substituted(told, talk) == over_rest(expected)
-    told = await talk.graphql(**camel(context), **graphql_kind)
-    assert substituted(told, talk) == over_graphql(expected)
+    result = await talk.rest(document_id=talk.note, **rest_kind, **context)
+    assert substituted(result, talk) == over_rest(expected)
+    result = await talk.graphql(**camel(context), **graphql_kind)
+    assert substituted(result, talk) == over_graphql(expected)
 
 
-async def test_plain_chat(talk: Talk) -> None:
+async def test_plain_chat(talk: AgentConversation) -> None:
     expected = [delta("All "), delta("is "), delta("well."), done("All is well.")]
-    await asked(talk, expected)
+    await check_both_edges(talk, expected)
 
 
-async def test_general(talk: Talk, services: Services) -> None:
+async def test_general(talk: AgentConversation, services: Services) -> None:
     services.llm.on(
         talk.word,
         Script(["Let me ", "look. "], calls=[Call("c1", "get_document_content", width=1)]),
@@ -147,10 +147,10 @@ async def test_general(talk: Talk, services: Services) -> None:
         delta("."),
         done("Let me look. I propose: Done."),
     ]
-    await asked(talk, expected, "general", document_context=DOCUMENT)
+    await check_both_edges(talk, expected, "general", document_context=DOCUMENT)
 
 
-async def test_analyst(talk: Talk, services: Services) -> None:
+async def test_analyst(talk: AgentConversation, services: Services) -> None:
     counts = {"count_words": 4, "count_characters": 30, "count_paragraphs": 1, "count_sentences": 2}
     scripts = [Script([], calls=[Call(f"n{number}", name)]) for number, name in enumerate(counts)]
     reading = Script(["Then: "], calls=[Call("r", "estimate_reading_time", '{"words_per_minute": 2}')])
@@ -162,21 +162,24 @@ async def test_analyst(talk: Talk, services: Services) -> None:
         unit = name.removeprefix("count_")
         summary = f"{value} {unit}" if value > 1 else f"{value} {unit[:-1]}"
         expected += [call(f"n{number}", name, {}, 0), call(f"n{number}", name, {}, 0, summary, value)]
-    pace, wanted = {"words_per_minute": 2}, {"query": "heating", "exclude_current_document": False, "top_k": 1}
+    pace, search_arguments = (
+        {"words_per_minute": 2},
+        {"query": "heating", "exclude_current_document": False, "top_k": 1},
+    )
     hit = {"title": "Facilities", "chunk_index": 0, "text": f"Facilities\n\n{LISBON}", "note_id": talk.note}
     expected += [
         delta("Then: "),
         call("r", "estimate_reading_time", pace, 6),
         call("r", "estimate_reading_time", pace, 6, "2 minutes", {"words": 4, "minutes": 2}),
-        call("s", "search_workspace_context", wanted, 6),
-        call("s", "search_workspace_context", wanted, 6, "1 passage", [hit]),
+        call("s", "search_workspace_context", search_arguments, 6),
+        call("s", "search_workspace_context", search_arguments, 6, "1 passage", [hit]),
         delta("Broken."),
         done("Then: Broken."),
     ]
-    await asked(talk, expected, "analyst", document_context=DOCUMENT)
+    await check_both_edges(talk, expected, "analyst", document_context=DOCUMENT)
 
 
-async def test_two_calls_of_one_tool_at_once(talk: Talk, services: Services) -> None:
+async def test_two_calls_of_one_tool_at_once(talk: AgentConversation, services: Services) -> None:
     """Their arguments arrive mixed, piece by piece; each keeps its own, and its own result."""
     queries = {"x": '{"query": "heating", "top_k": 1}', "y": '{"query": "", "top_k": 20}'}
     calls = [Call(ident, "search_workspace_context", text, 4) for ident, text in queries.items()]
@@ -194,8 +197,8 @@ async def test_two_calls_of_one_tool_at_once(talk: Talk, services: Services) -> 
     assert [first, *rest[:2], *ended, last, end] == over_rest(
         [delta("So: "), *begun, *finished, delta("There."), done("So: There.")]
     )
-    [_, asking, *answers] = talk.sent[-1]["messages"][1:]
-    assert {one["id"]: one["function"]["arguments"] for one in asking["tool_calls"]} == {
+    [_, model_message, *answers] = talk.requests[-1]["messages"][1:]
+    assert {one["id"]: one["function"]["arguments"] for one in model_message["tool_calls"]} == {
         "x": '{"query":"heating","top_k":1}',
         "y": '{"query":"","top_k":20}',
     }

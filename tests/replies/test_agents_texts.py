@@ -56,8 +56,8 @@ def test_counting_takes_time_in_proportion(part: str) -> None:
         (None, None),
     ],
 )
-def test_long_strings_share_what_there_is(value: Any, kept: Any) -> None:
-    assert cut_texts(value, 6) == kept
+def test_long_strings_share_what_there_is(value: Any, expected: Any) -> None:
+    assert cut_texts(value, 6) == expected
 
 
 def test_what_the_database_can_not_keep() -> None:

@@ -8,8 +8,8 @@ import pytest
 from models import Role
 from resolvers.agents.chat import MAX_REQUESTS, MAX_TOOL_CALLS
 from tests.conftest import Services, Tenant
-from tests.replies.asking import Talk, begin
-from tests.replies.sent import gave
+from tests.replies.agent_conversation import AgentConversation, begin
+from tests.replies.model_requests import tool_result
 from tests.support.llm import Call, Script
 from tests.test_main_job import CONVERSE, CREATE, indexed
 
@@ -22,7 +22,7 @@ PROPOSE = "propose_document_replacement"
 
 
 @pytest.fixture
-async def talk(tenant: Tenant, services: Services) -> Talk:
+async def talk(tenant: Tenant, services: Services) -> AgentConversation:
     return await begin(await tenant.key(), services, summary="A summary.")
 
 
@@ -35,7 +35,7 @@ def results(events: list[dict[str, Any]]) -> list[tuple[str, str, Any]]:
     return [(call["id"], call["result_summary"], call["result"]) for call in finished]
 
 
-async def used(talk: Talk, *calls: Call, **body: Any) -> list[tuple[str, str, Any]]:
+async def used(talk: AgentConversation, *calls: Call, **body: Any) -> list[tuple[str, str, Any]]:
     """The results of calls that the model makes one after the other."""
     talk.services.llm.on(talk.word, *(Script([], calls=[call]) for call in calls), Script(["Done."]))
     events = await talk.rest(**{"agent_type": "general", **body})
@@ -64,8 +64,8 @@ async def test_a_document_that_is_too_long_is_shown_in_part_and_not_replaced(
     refusal = "The document has more than 64000 characters: it is too long to be replaced as a whole."
     [(_, summary, _), refused] = await used(talk, Call("d", "get_document_content"), longer)
     assert (summary, refused) == ("64,001 characters", ("p", refusal, {"error": refusal}))
-    shown = talk.sent[1]["messages"][-1]
-    assert shown == gave("d", {"text": "x" * 64_000, "characters_left_out": 1})
+    result = talk.requests[1]["messages"][-1]
+    assert result == tool_result("d", {"text": "x" * 64_000, "characters_left_out": 1})
     assert (await talk.caller.data(SUGGESTIONS, id=talk.id))["conversation"]["suggestions"] == []
 
 
@@ -74,10 +74,10 @@ async def test_the_rights_are_those_of_who_asks_at_that_moment(tenant: Tenant, s
     secret = (await admin.data(CREATE, input={"title": "Secret", "summary": "The code is 1234."}))["createNote"]
     note = (await admin.data(CREATE, input={"title": "Open", "contentText": "The code is open."}))["createNote"]
     await admin.data(HIDE, id=secret["id"])
-    for made in (secret, note):
-        await indexed(admin, made["id"])
+    for created in (secret, note):
+        await indexed(admin, created["id"])
     conversation = (await member.data(CONVERSE, note=note["id"]))["createConversation"]
-    talk = Talk(member, services, note["id"], conversation["id"])
+    talk = AgentConversation(member, services, note["id"], conversation["id"])
     search = Call("s", "search_workspace_context", '{"query": "code", "top_k": 20}')
     [(_, summary, [hit])] = await used(talk, search)
     assert (summary, hit["title"]) == ("1 passage", "Open")
@@ -93,7 +93,7 @@ async def test_the_rights_are_those_of_who_asks_at_that_moment(tenant: Tenant, s
                 await admin.data(HIDE, id=note["id"])
                 opened.set()
     # Whether or not its follower may still hear it: this is all that the model learned.
-    answers = [message["content"] for message in talk.sent[-1]["messages"] if message["role"] == "tool"][-3:]
+    answers = [message["content"] for message in talk.requests[-1]["messages"] if message["role"] == "tool"][-3:]
     unreadable = '{"error":"The document can\'t be read any more."}'
     assert answers == [unreadable, unreadable, '{"error":"You do not have access to this note."}']
 
@@ -102,12 +102,12 @@ async def test_proposals_that_are_refused_and_one_that_is_made(tenant: Tenant, s
     talk = await begin(await tenant.key(), services, contentText="Old <text>.")
     long = "x" * 64_001
     texts = ["", " \\n", long, "New &lt; \\u0000text."]
-    told = await used(
+    calls = await used(
         talk, *(Call(f"p{number}", PROPOSE, f'{{"proposed_text": "{t}"}}', 999) for number, t in enumerate(texts))
     )
     empty = "`proposed_text` is empty: it must be the whole new text of the document."
     too_long = "`proposed_text` has 64001 characters: it may have 64000 at most."
-    assert told == [
+    assert calls == [
         ("p0", empty, {"error": empty}),
         ("p1", empty, {"error": empty}),
         ("p2", too_long, {"error": too_long}),
@@ -129,7 +129,7 @@ async def test_proposals_that_are_refused_and_one_that_is_made(tenant: Tenant, s
     assert note == {"revision": 1, "contentText": "Old <text>."}
 
 
-async def test_two_proposals_at_once_are_made_in_their_order(talk: Talk, services: Services) -> None:
+async def test_two_proposals_at_once_are_made_in_their_order(talk: AgentConversation, services: Services) -> None:
     calls = [Call(name, PROPOSE, f'{{"proposed_text": "{name}"}}') for name in ("first", "second")]
     services.llm.on(talk.word, Script([], calls=calls), Script())
     events = await talk.rest(agent_type="general")
@@ -141,15 +141,18 @@ async def test_two_proposals_at_once_are_made_in_their_order(talk: Talk, service
         ("document_change", None),
         ("tool_call", "second"),
     ]
-    made = (await talk.caller.data(SUGGESTIONS, id=talk.id))["conversation"]["suggestions"]
-    assert [(one["status"], one["suggestedText"]) for one in made] == [("SUPERSEDED", "first"), ("PROPOSED", "second")]
+    rows = (await talk.caller.data(SUGGESTIONS, id=talk.id))["conversation"]["suggestions"]
+    assert [(one["status"], one["suggestedText"]) for one in rows] == [
+        ("SUPERSEDED", "first"),
+        ("PROPOSED", "second"),
+    ]
 
 
-async def test_another_note_than_the_conversations_can_not_be_replaced(talk: Talk) -> None:
+async def test_another_note_than_the_conversations_can_not_be_replaced(talk: AgentConversation) -> None:
     other = (await talk.caller.data(CREATE, input={"title": "Other"}))["createNote"]
     refusal = "The conversation is about another note."
-    told = await used(talk, Call("p", PROPOSE, '{"proposed_text": "New."}'), document_id=other["id"])
-    assert told == [("p", refusal, {"error": refusal})]
+    calls = await used(talk, Call("p", PROPOSE, '{"proposed_text": "New."}'), document_id=other["id"])
+    assert calls == [("p", refusal, {"error": refusal})]
 
 
 INVALID = "The arguments were not valid."
@@ -168,7 +171,7 @@ WRONG: list[tuple[str, str, str, Any]] = [
 
 @pytest.mark.parametrize(("name", "arguments", "summary", "error"), WRONG)
 async def test_calls_that_are_wrong_are_told_and_may_be_corrected(
-    talk: Talk, name: str, arguments: str, summary: str, error: Any
+    talk: AgentConversation, name: str, arguments: str, summary: str, error: Any
 ) -> None:
     [wrong, right] = await used(talk, Call("x", name, arguments), Call("y", "count_words"), document_context="One.")
     assert (wrong[:2], right) == (("x", summary), ("y", "1 word", 1))
@@ -180,20 +183,20 @@ async def test_calls_that_are_wrong_are_told_and_may_be_corrected(
     assert (await talk.messages())[1]["tool_calls"][0]["result"] == wrong[2]
 
 
-async def test_a_model_that_never_ends_is_ended(talk: Talk, services: Services) -> None:
+async def test_a_model_that_never_ends_is_ended(talk: AgentConversation, services: Services) -> None:
     services.llm.on(talk.word, Script(["x"], calls=[Call("a", "nothing")]))
     events = await talk.rest(agent_type="analyst")
     assert [event["type"] for event in events].count("error") == 1
     assert (events[-1]["type"], events[-1]["content"]) == ("error", "The model took too many steps without an answer.")
-    assert len(talk.sent) == MAX_REQUESTS
+    assert len(talk.requests) == MAX_REQUESTS
     [_, reply] = await talk.messages()
     assert (reply["content"], len(reply["tool_calls"])) == ("x" * MAX_REQUESTS, MAX_REQUESTS)
 
 
 @pytest.mark.parametrize("ids", [[f"c{number}" for number in range(MAX_TOOL_CALLS + 1)], ["same", "same"]])
-async def test_steps_that_are_refused_as_a_whole(talk: Talk, services: Services, ids: list[str]) -> None:
+async def test_steps_that_are_refused_as_a_whole(talk: AgentConversation, services: Services, ids: list[str]) -> None:
     """Too many calls, or calls that can't be told apart: none is made."""
     services.llm.on(talk.word, Script(["x"], calls=[Call(ident, "count_words") for ident in ids]))
     events = await talk.rest(agent_type="analyst")
     assert [event["type"] for event in events] == ["delta", "error"]
-    assert len(talk.sent) == 1
+    assert len(talk.requests) == 1

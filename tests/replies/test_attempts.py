@@ -30,13 +30,13 @@ def chained(services: Services, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 
 async def answered(tenant: Tenant, chained: RunningServer, question: str) -> tuple[Asked, list[dict[str, Any]]]:
-    asked = await ask(await tenant.user(server=chained), question)
-    return asked, await follow(asked)
+    started = await ask(await tenant.user(server=chained), question)
+    return started, await follow(started)
 
 
-async def model_of(asked: Asked) -> Any:
-    nodes = (await asked.caller.data(MODELS, c=asked.conversation))["conversation"]["messages"]["nodes"]
-    return next(node["model"] for node in nodes if node["id"] == asked.reply)
+async def model_of(started: Asked) -> Any:
+    nodes = (await started.caller.data(MODELS, c=started.conversation))["conversation"]["messages"]["nodes"]
+    return next(node["model"] for node in nodes if node["id"] == started.reply)
 
 
 def asked_models(services: Services, question: str) -> list[str]:
@@ -46,61 +46,61 @@ def asked_models(services: Services, question: str) -> list[str]:
 
 async def test_a_busy_model_is_asked_again(tenant: Tenant, chained: RunningServer, services: Services) -> None:
     services.llm.on("busy at first", Script(["Here ", "I am."], status=429, retry_after="0", times=2))
-    asked, events = await answered(tenant, chained, "busy at first")
+    started, events = await answered(tenant, chained, "busy at first")
     assert one_ending(events)["__typename"] == "ReplyDone"
     assert text(events) == "Here I am."
     assert asked_models(services, "busy at first") == [MODEL] * 3
-    assert (await model_of(asked))["id"] == MODEL
+    assert (await model_of(started))["id"] == MODEL
 
 
 async def test_another_model_answers_and_is_named(
     tenant: Tenant, chained: RunningServer, services: Services, database: AsyncEngine
 ) -> None:
     services.llm.on("refused by one", Script(["At ", "your service."], status=401, models=[MODEL]))
-    asked, events = await answered(tenant, chained, "refused by one")
+    started, events = await answered(tenant, chained, "refused by one")
     assert one_ending(events)["__typename"] == "ReplyDone"
     assert asked_models(services, "refused by one") == [MODEL, OTHER]
-    assert await model_of(asked) == {"id": OTHER, "name": "Another"}
+    assert await model_of(started) == {"id": OTHER, "name": "Another"}
     async with database.connect() as connection:
         query = sql("SELECT model_id, usage->>'requests' FROM messages WHERE id = :id")
-        assert tuple((await connection.execute(query, {"id": asked.reply})).one()) == (OTHER, "1")
+        assert tuple((await connection.execute(query, {"id": started.reply})).one()) == (OTHER, "1")
 
 
 async def test_nobody_answers(tenant: Tenant, chained: RunningServer, services: Services) -> None:
     services.llm.on("refused by all", Script(status=401))
-    asked, [failed] = await answered(tenant, chained, "refused by all")
+    started, [failed] = await answered(tenant, chained, "refused by all")
     assert (failed["__typename"], failed["reason"]) == ("ReplyFailed", "The model refused this request.")
     assert asked_models(services, "refused by all") == [MODEL, OTHER]
-    assert (await asked.stored())["state"] == "FAILED"
+    assert (await started.stored())["state"] == "FAILED"
 
 
 async def test_nothing_is_tried_once_a_word_was_heard(
     tenant: Tenant, chained: RunningServer, services: Services
 ) -> None:
     services.llm.on("break after one", Script(["A part ", "never said"], break_after=1))
-    asked, events = await answered(tenant, chained, "break after one")
+    started, events = await answered(tenant, chained, "break after one")
     failed = one_ending(events)
     assert failed["reason"] == "The model could not be reached. Please try again."
-    assert (await asked.stored())["content"] == text(events) == "A part "
+    assert (await started.stored())["content"] == text(events) == "A part "
     assert asked_models(services, "break after one") == [MODEL]
 
 
 async def test_silence_counts_as_gone(tenant: Tenant, chained: RunningServer, services: Services) -> None:
     services.llm.on("say nothing more", Script(["A part ", "never said"], stall_after=1))
-    asked, events = await answered(tenant, chained, "say nothing more")
+    started, events = await answered(tenant, chained, "say nothing more")
     assert one_ending(events)["reason"] == "The model could not be reached. Please try again."
-    assert (await asked.stored())["content"] == "A part "
+    assert (await started.stored())["content"] == "A part "
 
 
 async def test_a_reply_between_two_attempts_can_be_cancelled(
     tenant: Tenant, chained: RunningServer, services: Services
 ) -> None:
     services.llm.on("come back later", Script(status=429, retry_after="5"))
-    asked = await ask(await tenant.user(server=chained), "come back later")
+    started = await ask(await tenant.user(server=chained), "come back later")
     async with asyncio.timeout(30):
         while not services.llm.requests_with("come back later"):
             await asyncio.sleep(0.02)
-    await asked.caller.data("mutation($id: ID!) { cancelReply(messageId: $id) { state } }", id=asked.reply)
-    [ended] = await follow(asked)
+    await started.caller.data("mutation($id: ID!) { cancelReply(messageId: $id) { state } }", id=started.reply)
+    [ended] = await follow(started)
     assert ended["reason"] == "The reply was cancelled."
     assert asked_models(services, "come back later") == [MODEL]

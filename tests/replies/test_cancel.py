@@ -19,7 +19,7 @@ from tests.support.llm import Script
 from tests.support.servers import RunningServer
 from tests.support.sizes import size
 
-SAID = "The reply was cancelled."
+CANCELLED = "The reply was cancelled."
 CANCEL = """mutation($id: ID!) {
   cancelReply(messageId: $id) { id role content state tokenCount toolCalls { id } createdAt updatedAt }
 }"""
@@ -32,12 +32,12 @@ RACES = size(10, 30)
 Cancel = Callable[[Caller, Asked], Awaitable[Any]]
 
 
-async def by_graphql(caller: Caller, asked: Asked) -> Any:
-    return (await caller.data(CANCEL, id=asked.reply))["cancelReply"]
+async def by_graphql(caller: Caller, started: Asked) -> Any:
+    return (await caller.data(CANCEL, id=started.reply))["cancelReply"]
 
 
-async def by_rest(caller: Caller, asked: Asked) -> Any:
-    answer = await caller.http.post(f"/api/v1/ai/conversations/{asked.conversation}/cancel")
+async def by_rest(caller: Caller, started: Asked) -> Any:
+    answer = await caller.http.post(f"/api/v1/ai/conversations/{started.conversation}/cancel")
     assert (answer.status_code, answer.content) == (204, b"")
 
 
@@ -67,12 +67,12 @@ async def test_everybody_hears_one_ending(
     readers = [asyncio.create_task(listen(at)) for at in (here, there)]
     await asyncio.gather(*(hears.wait() for hears in hearing))
 
-    told = await cancel(there.caller if far else here.caller, here)
+    response = await cancel(there.caller if far else here.caller, here)
     # No waiting for anything: the row is complete, and the conversation is free.
-    found = (await here.caller.data(STORED, c=here.conversation))["conversation"]
-    [stored] = found["messages"]["nodes"]
-    assert found["activeReply"] is None
-    assert told in (None, stored)
+    stored_conversation = (await here.caller.data(STORED, c=here.conversation))["conversation"]
+    [stored] = stored_conversation["messages"]["nodes"]
+    assert stored_conversation["activeReply"] is None
+    assert response in (None, stored)
     assert stored == {
         "id": here.reply,
         "role": "ASSISTANT",
@@ -88,16 +88,16 @@ async def test_everybody_hears_one_ending(
 
     for events in await asyncio.gather(*followers):
         end = one_ending(events)
-        assert (text(events), end["reason"]) == ("So ", SAID)
+        assert (text(events), end["reason"]) == ("So ", CANCELLED)
         assert end["message"] == {"content": "So ", "state": "CANCELLED"}
     nothing = {"document_change": None, "tool_name": None, "tool_call": None}
-    for heard in await asyncio.gather(*readers):
-        assert heard == [
+    for received in await asyncio.gather(*readers):
+        assert received == [
             ("1", {"type": "delta", "content": "So ", "message_id": None, **nothing}),
-            ("2", {"type": "error", "content": SAID, "message_id": here.reply, **nothing}),
+            ("2", {"type": "error", "content": CANCELLED, "message_id": here.reply, **nothing}),
         ]
     # Who comes later hears the same.
-    assert one_ending(await follow(there))["reason"] == SAID
+    assert one_ending(await follow(there))["reason"] == CANCELLED
     end = one_ending(await follow(Asked(here.caller, here.note, here.conversation, again)))
     assert end["message"] == {"content": "Fine.", "state": "DONE"}
     assert await finishes(tenant.database, here.reply, again) == [1, 1]
@@ -106,11 +106,11 @@ async def test_everybody_hears_one_ending(
 
 async def test_before_the_first_word(tenant: Tenant, services: Services) -> None:
     services.llm.on("never begins", Script(stall_after=0))
-    asked = await ask(await tenant.user(), "never begins")
-    follower = asyncio.create_task(follow(asked))
-    assert (await asked.caller.data(SHORT, id=asked.reply))["cancelReply"] == {"content": "", "state": "CANCELLED"}
+    started = await ask(await tenant.user(), "never begins")
+    follower = asyncio.create_task(follow(started))
+    assert (await started.caller.data(SHORT, id=started.reply))["cancelReply"] == {"content": "", "state": "CANCELLED"}
     [end] = await follower
-    assert (end["reason"], end["message"]) == (SAID, {"content": "", "state": "CANCELLED"})
+    assert (end["reason"], end["message"]) == (CANCELLED, {"content": "", "state": "CANCELLED"})
 
 
 async def test_what_has_ended_stays_as_it_is(tenant: Tenant, services: Services) -> None:
@@ -118,52 +118,52 @@ async def test_what_has_ended_stays_as_it_is(tenant: Tenant, services: Services)
     services.llm.on("already failed", Script(status=400))
     caller = await tenant.user()
     for question in ("already done", "already failed"):
-        asked = await ask(caller, question)
-        await follow(asked)
-        before = (await caller.data(STORED, c=asked.conversation))["conversation"]
-        assert await by_graphql(caller, asked) == before["messages"]["nodes"][0]
-        await by_rest(caller, asked)
-        assert (await caller.data(STORED, c=asked.conversation))["conversation"]["messages"] == before["messages"]
-        assert await finishes(tenant.database, asked.reply) == [1]
+        started = await ask(caller, question)
+        await follow(started)
+        before = (await caller.data(STORED, c=started.conversation))["conversation"]
+        assert await by_graphql(caller, started) == before["messages"]["nodes"][0]
+        await by_rest(caller, started)
+        assert (await caller.data(STORED, c=started.conversation))["conversation"]["messages"] == before["messages"]
+        assert await finishes(tenant.database, started.reply) == [1]
 
 
 async def test_what_is_no_reply_of_the_callers(tenant: Tenant, stranger: Tenant, services: Services) -> None:
     gate = threading.Event()
     services.llm.on("not yours", Script(["Mine", "."], gate=gate))
     caller = await tenant.user()
-    asked = await ask(caller, "not yours")
-    mine = await caller.data(
-        "query($c: ID!) { conversation(id: $c) { messages { nodes { id } } } }", c=asked.conversation
+    started = await ask(caller, "not yours")
+    own_messages = await caller.data(
+        "query($c: ID!) { conversation(id: $c) { messages { nodes { id } } } }", c=started.conversation
     )
-    question = mine["conversation"]["messages"]["nodes"][0]["id"]
+    question = own_messages["conversation"]["messages"]["nodes"][0]["id"]
     for other, ident in (
         (caller, question),
-        (caller, asked.conversation),
+        (caller, started.conversation),
         (caller, str(new_id())),
         (caller, "no id"),
-        (await tenant.user(), asked.reply),
-        (await stranger.key(), asked.reply),
+        (await tenant.user(), started.reply),
+        (await stranger.key(), started.reply),
     ):
         assert await other.code(CANCEL, id=ident) == "NOT_FOUND"
-    for other, ident in ((await tenant.user(), asked.conversation), (caller, str(new_id()))):
+    for other, ident in ((await tenant.user(), started.conversation), (caller, str(new_id()))):
         answer = await other.http.post(f"/api/v1/ai/conversations/{ident}/cancel")
-        said = f"Conversation {ident} not found."
+        message = f"Conversation {ident} not found."
         assert (answer.status_code, answer.json()) == (
             404,
-            {"detail": said, "error": said, "code": "resource_not_found"},
+            {"detail": message, "error": message, "code": "resource_not_found"},
         )
     gate.set()
-    assert text(await follow(asked)) == "Mine."
+    assert text(await follow(started)) == "Mine."
 
 
 async def test_a_key_needs_the_scope_to_write(tenant: Tenant, services: Services) -> None:
     services.llm.on("only read", Script(["A", "b"]))
-    asked = await ask(await tenant.key("notes"), "only read")
+    started = await ask(await tenant.key("notes"), "only read")
     reader = await tenant.key("notes:read")
-    assert await reader.code(CANCEL, id=asked.reply) == "INSUFFICIENT_SCOPE"
-    answer = await reader.http.post(f"/api/v1/ai/conversations/{asked.conversation}/cancel")
+    assert await reader.code(CANCEL, id=started.reply) == "INSUFFICIENT_SCOPE"
+    answer = await reader.http.post(f"/api/v1/ai/conversations/{started.conversation}/cancel")
     assert (answer.status_code, answer.json()["code"]) == (403, "insufficient_scope")
-    assert text(await follow(asked)) == "Ab"
+    assert text(await follow(started)) == "Ab"
 
 
 async def test_many_at_once(
@@ -175,7 +175,7 @@ async def test_many_at_once(
     callers = [here.caller, elsewhere(tenant, here.caller, other_server)]
     answers = await asyncio.gather(*(way(callers[n % 2], here) for n in range(10) for way in (by_graphql, by_rest)))
     assert len({str(answer) for answer in answers if answer is not None}) == 1
-    assert one_ending(await follower)["reason"] == SAID
+    assert one_ending(await follower)["reason"] == CANCELLED
     assert await finishes(tenant.database, here.reply) == [1]
     gate.set()
 
@@ -188,23 +188,26 @@ async def test_it_races_with_the_end(tenant: Tenant, services: Services, other_s
     there = elsewhere(tenant, here, other_server)
     states = []
     for number in range(RACES):
-        asked = await ask(here, "which is first")
-        far = asked.at(tenant, other_server)
-        followers = [asyncio.create_task(follow(at)) for at in (asked, far)]
-        readers = [asyncio.create_task(listen(at)) for at in (asked, far)]
+        started = await ask(here, "which is first")
+        far = started.at(tenant, other_server)
+        followers = [asyncio.create_task(follow(at)) for at in (started, far)]
+        readers = [asyncio.create_task(listen(at)) for at in (started, far)]
         await asyncio.sleep(number * 0.15 / RACES)
-        answer = (await (here, there)[number % 2].data(SHORT, id=asked.reply))["cancelReply"]
-        stored = await asked.stored()
+        answer = (await (here, there)[number % 2].data(SHORT, id=started.reply))["cancelReply"]
+        stored = await started.stored()
         assert answer == {"content": stored["content"], "state": stored["state"]}
         ending = "ReplyDone" if stored["state"] == "DONE" else "ReplyFailed"
         for events in await asyncio.gather(*followers):
             end = one_ending(events)
             assert (end["__typename"], end["message"]) == (ending, answer)
             assert text(events) == stored["content"]
-        for heard in await asyncio.gather(*readers):
-            assert [event["type"] in {"done", "error"} for _, event in heard] == [*[False] * (len(heard) - 1), True]
-            assert heard[-1][1]["type"] == ("done" if stored["state"] == "DONE" else "error")
-        assert await finishes(tenant.database, asked.reply) == [1]
+        for received in await asyncio.gather(*readers):
+            assert [event["type"] in {"done", "error"} for _, event in received] == [
+                *[False] * (len(received) - 1),
+                True,
+            ]
+            assert received[-1][1]["type"] == ("done" if stored["state"] == "DONE" else "error")
+        assert await finishes(tenant.database, started.reply) == [1]
         states.append(stored["state"])
     assert "CANCELLED" in states
 
@@ -212,28 +215,28 @@ async def test_it_races_with_the_end(tenant: Tenant, services: Services, other_s
 async def test_the_process_was_not_told(tenant: Tenant, services: Services) -> None:
     """The message of the bus is lost, so only the row says it: the next look at the row stops the reply."""
     services.llm.on("nobody told me", Script([f"{number} " for number in range(200)], delay=0.1))
-    asked = await ask(await tenant.user(), "nobody told me")
+    started = await ask(await tenant.user(), "nobody told me")
     hears = asyncio.Event()
-    follower = asyncio.create_task(follow(asked, hears=hears))
+    follower = asyncio.create_task(follow(started, hears=hears))
     await hears.wait()
     quietly = sql("UPDATE messages SET state = 'cancelled', error = :said WHERE id = :id")
     async with tenant.database.begin() as connection:
-        await connection.execute(quietly, {"said": SAID, "id": UUID(asked.reply)})
+        await connection.execute(quietly, {"said": CANCELLED, "id": UUID(started.reply)})
     events = await follower
     end = one_ending(events)
-    assert (end["reason"], end["message"]) == (SAID, {"content": text(events), "state": "CANCELLED"})
+    assert (end["reason"], end["message"]) == (CANCELLED, {"content": text(events), "state": "CANCELLED"})
     assert 0 < len(events) < 100
 
 
 async def test_the_model_is_left_alone(tenant: Tenant, services: Services) -> None:
     """A cancelled reply asks for nothing more: its socket can be used for the next operation at once."""
     services.llm.on("let it be", Script([f"{number} " for number in range(500)], delay=0.05))
-    asked = await ask(await tenant.user(), "let it be")
-    async with asked.caller.socket() as socket:
-        name = await socket.start("subscription($id: ID!) { reply(messageId: $id) { __typename } }", id=asked.reply)
+    started = await ask(await tenant.user(), "let it be")
+    async with started.caller.socket() as socket:
+        name = await socket.start("subscription($id: ID!) { reply(messageId: $id) { __typename } }", id=started.reply)
         await taken(socket, name, 1)
         async with asyncio.timeout(30):
-            await asked.caller.data(SHORT, id=asked.reply)
+            await started.caller.data(SHORT, id=started.reply)
             kinds = []
             while (message := await socket.next(name))["type"] == "next":
                 kinds.append(message["payload"]["data"]["reply"]["__typename"])
@@ -242,9 +245,9 @@ async def test_the_model_is_left_alone(tenant: Tenant, services: Services) -> No
 
 async def test_openapi_has_it(server: RunningServer) -> None:
     async with httpx.AsyncClient(base_url=server.url) as http:
-        told = (await http.get("/openapi.json")).json()["paths"]
-    cancel = told["/api/v1/ai/conversations/{id}/cancel"]["post"]
+        response = (await http.get("/openapi.json")).json()["paths"]
+    cancel = response["/api/v1/ai/conversations/{id}/cancel"]["post"]
     assert set(cancel["responses"]) == {"204", "401", "403", "404", "413", "422", "429", "500"}
-    stream = told["/api/v1/ai/conversations/{id}/stream"]["post"]
+    stream = response["/api/v1/ai/conversations/{id}/stream"]["post"]
     assert "429" in stream["responses"]
     assert {"$ref": "#/components/parameters/IdempotencyKey"} in stream["parameters"]

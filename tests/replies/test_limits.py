@@ -35,9 +35,9 @@ def pair(services: Services) -> Iterator[tuple[RunningServer, RunningServer]]:
 
 @pytest.fixture
 async def limited(pair: tuple[RunningServer, RunningServer], database: AsyncEngine) -> AsyncIterator[Tenant]:
-    made = await make_tenant(pair[0], database)
-    yield made
-    for caller in made.callers:
+    tenant = await make_tenant(pair[0], database)
+    yield tenant
+    for caller in tenant.callers:
         await caller.close()
 
 
@@ -49,10 +49,10 @@ def gate(services: Services) -> Iterator[threading.Event]:
     gate.set()
 
 
-async def begin(caller: Caller, message: str = "hold on", **given: Any) -> dict[str, Any]:
+async def begin(caller: Caller, message: str = "hold on", **message_input: Any) -> dict[str, Any]:
     """Asks in a conversation of its own; the whole answer, with the conversation."""
     _, talk = await conversation(caller)
-    answer = await caller.graphql(SEND, c=talk, input={"message": message, "noteId": None, **given})
+    answer = await caller.graphql(SEND, c=talk, input={"message": message, "noteId": None, **message_input})
     return {**answer, "talk": talk}
 
 
@@ -96,11 +96,11 @@ async def test_of_one_user(limited: Tenant, gate: threading.Event) -> None:
 async def test_a_repeat_is_no_other_reply(limited: Tenant, gate: threading.Event) -> None:
     caller = await limited.user()
     _, talk = await conversation(caller)
-    given = {"message": "hold on", "noteId": None, "idempotencyKey": "k"}
-    first = reply(await caller.graphql(SEND, c=talk, input=given))
+    message_input = {"message": "hold on", "noteId": None, "idempotencyKey": "k"}
+    first = reply(await caller.graphql(SEND, c=talk, input=message_input))
     reply(await begin(caller))
     assert refusal(await begin(caller)) == (USER, 5)
-    assert reply(await caller.graphql(SEND, c=talk, input=given)) == first
+    assert reply(await caller.graphql(SEND, c=talk, input=message_input)) == first
 
 
 async def test_of_a_workspace(limited: Tenant, gate: threading.Event) -> None:
@@ -120,21 +120,21 @@ async def test_it_is_exact(
     users = [await limited.user() for _ in range(people)]
     callers = [elsewhere(limited, users[n % people], pair[n % 2]) for n in range(20)]
     talks = [(await conversation(caller))[1] for caller in callers]
-    given = {"message": "hold on", "noteId": None}
-    sending = (caller.graphql(SEND, c=talk, input=given) for caller, talk in zip(callers, talks, strict=True))
+    message_input = {"message": "hold on", "noteId": None}
+    sending = (caller.graphql(SEND, c=talk, input=message_input) for caller, talk in zip(callers, talks, strict=True))
     answers = await asyncio.gather(*sending)
     started = [answer for answer in answers if "errors" not in answer]
-    said, room = (USER, 2) if people == 1 else (WORKSPACE, 3)
+    text, room = (USER, 2) if people == 1 else (WORKSPACE, 3)
     assert len(started) == room
-    assert {refusal(answer)[0] for answer in answers if "errors" in answer} == {said}
+    assert {refusal(answer)[0] for answer in answers if "errors" in answer} == {text}
     assert await count(limited, "messages") == 2 * room
     gate.set()
 
 
-async def spend(tenant: Tenant, llm: ScriptedModel, words: int, ago: float, *, told: bool = True) -> None:
+async def spend(tenant: Tenant, llm: ScriptedModel, words: int, ago: float, *, reported: bool = True) -> None:
     """A reply of so many words that ended so many seconds ago. Each is one token, and the provider tells of 11 more."""
-    question = f"spend {words}, told: {told}"
-    llm.on(question, Script(["word"] * words, usage=told))
+    question = f"spend {words}, told: {reported}"
+    llm.on(question, Script(["word"] * words, usage=reported))
     caller = await tenant.user()
     answer = await begin(caller, question)
     await follow(Asked(caller, "", answer["talk"], reply(answer)))
@@ -151,8 +151,8 @@ async def test_tokens(
     await spend(limited, services.llm, 9, 20)
     caller = elsewhere(limited, await limited.user(), pair[1])
     # 40 of 30: the older ones must leave, until it is fewer.
-    said, seconds = refusal(await begin(caller, "one more"))
-    assert (said, 1 <= seconds <= 10) == (TOKENS.format(seconds), True)
+    text, seconds = refusal(await begin(caller, "one more"))
+    assert (text, 1 <= seconds <= 10) == (TOKENS.format(seconds), True)
     assert reply(await begin(elsewhere(stranger, await stranger.user(), pair[1]), "one more"))
     await pass_seconds(limited, 10)
     await spend(limited, services.llm, 9, 0)
@@ -163,9 +163,9 @@ async def test_tokens(
 
 
 async def test_tokens_that_no_provider_told(limited: Tenant, services: Services) -> None:
-    await spend(limited, services.llm, 29, 0, told=False)
+    await spend(limited, services.llm, 29, 0, reported=False)
     caller = await limited.user()
-    await spend(limited, services.llm, 1, 0, told=False)
+    await spend(limited, services.llm, 1, 0, reported=False)
     assert 1 <= refusal(await begin(caller))[1] <= 60
 
 

@@ -24,7 +24,7 @@ SEND = f"""mutation($c: ID!, $input: SendMessageInput!) {{
 ASK = """subscription($c: ID!, $input: SendMessageInput!) { ask(conversationId: $c, input: $input) {
   __typename messageId ... on ReplyDelta { content } ... on ReplyDone { message { content state } }
 } }"""
-SAID = "This idempotency key was used for another request before."
+REUSED_KEY = "This idempotency key was used for another request before."
 
 
 @pytest.fixture
@@ -32,13 +32,13 @@ def gate() -> threading.Event:
     return threading.Event()
 
 
-async def send(caller: Caller, talk: str, **given: Any) -> Any:
-    return (await caller.data(SEND, c=talk, input={"noteId": None, **given}))["sendMessage"]
+async def send(caller: Caller, talk: str, **fields: Any) -> Any:
+    return (await caller.data(SEND, c=talk, input={"noteId": None, **fields}))["sendMessage"]
 
 
-async def refused(caller: Caller, talk: str, **given: Any) -> tuple[str, str | None]:
+async def refused(caller: Caller, talk: str, **fields: Any) -> tuple[str, str | None]:
     """The code of the refusal and the field it names."""
-    [error] = (await caller.graphql(SEND, c=talk, input={"noteId": None, **given}))["errors"]
+    [error] = (await caller.graphql(SEND, c=talk, input={"noteId": None, **fields}))["errors"]
     return error["extensions"]["code"], error["extensions"].get("field")
 
 
@@ -84,8 +84,8 @@ async def test_a_repeat_gets_the_same_messages(tenant: Tenant, services: Service
     assert await refused(caller, talk, message="say it once") == ("ALREADY_REPLYING", None)
     assert await refused(caller, talk, message="say it once", idempotencyKey="l") == ("ALREADY_REPLYING", None)
     gate.set()
-    told = await follow(Asked(caller, "", talk, first["reply"]["id"]))
-    assert text(told) == one_ending(told)["message"]["content"] == "Once only."
+    received = await follow(Asked(caller, "", talk, first["reply"]["id"]))
+    assert text(received) == one_ending(received)["message"]["content"] == "Once only."
     ended = await send(caller, talk, message="say it once", idempotencyKey="k")
     done = {"content": "Once only.", "state": "DONE", "tokenCount": 2}
     assert ended == {"userMessage": first["userMessage"], "reply": {**first["reply"], **done}}
@@ -104,32 +104,41 @@ async def test_twenty_at_once_are_one(
     here = await tenant.user()
     there = elsewhere(tenant, here, other_server)
     _, talk = await conversation(here)
-    given = {"message": "all at once", "noteId": None, "idempotencyKey": "k"}
+    fields = {"message": "all at once", "noteId": None, "idempotencyKey": "k"}
 
-    async def asking(caller: Caller) -> list[Any]:
-        return [one["data"]["ask"] for one in await caller.subscribed(ASK, c=talk, input=given)]
+    async def ask_by_subscription(caller: Caller) -> list[Any]:
+        return [one["data"]["ask"] for one in await caller.subscribed(ASK, c=talk, input=fields)]
 
-    async def posting(caller: Caller) -> list[Any]:
+    async def ask_by_post(caller: Caller) -> list[Any]:
         return events(await posted(caller, talk, "k", message="all at once"))
 
-    tasks = [asyncio.create_task(way(at)) for at in (here, there) for way in (asking, posting) for _ in range(5)]
+    tasks = [
+        asyncio.create_task(way(at))
+        for at in (here, there)
+        for way in (ask_by_subscription, ask_by_post)
+        for _ in range(5)
+    ]
     async with asyncio.timeout(20):
         while not services.llm.requests_with("all at once"):
             await asyncio.sleep(0.02)
     gate.set()
-    heard = await asyncio.gather(*tasks)
-    [reply] = {one[-1].get("messageId") or one[-1]["message_id"] for one in heard}
-    for told in heard:
-        kinds = [event.get("__typename") or event["type"] for event in told]
+    results = await asyncio.gather(*tasks)
+    [reply] = {one[-1].get("messageId") or one[-1]["message_id"] for one in results}
+    for received in results:
+        kinds = [event.get("__typename") or event["type"] for event in received]
         assert kinds in (["ReplyDelta"] * 3 + ["ReplyDone"], ["delta"] * 3 + ["done"])
-        assert "".join(event["content"] for event in told[:3]) == "One for all."
+        assert "".join(event["content"] for event in received[:3]) == "One for all."
     assert await roles(tenant.database, talk) == ["user", "assistant"]
-    # Long after it, a repeat is told the whole reply once more.
-    told = events(await posted(there, talk, "k", message="all at once"))
-    assert (told[-1]["type"], told[-1]["message_id"], told[-1]["content"]) == ("done", reply, "One for all.")
+    # Long after its end, a repeat gets the whole reply once more.
+    received = events(await posted(there, talk, "k", message="all at once"))
+    assert (received[-1]["type"], received[-1]["message_id"], received[-1]["content"]) == (
+        "done",
+        reply,
+        "One for all.",
+    )
     # Not the same to GraphQL, where an absent `noteId` means another thing than null.
-    given.pop("noteId")
-    [error] = (await here.graphql(SEND, c=talk, input=given))["errors"]
+    fields.pop("noteId")
+    [error] = (await here.graphql(SEND, c=talk, input=fields))["errors"]
     assert error["extensions"]["code"] == "UNPROCESSABLE"
 
 
@@ -145,14 +154,17 @@ async def test_the_same_key_with_something_else(tenant: Tenant) -> None:
         (talk, {"message": "one thing", "documentContext": {"contentText": "x"}}),
         (other, {"message": "one thing"}),
     ]
-    for place, given in wrong:
-        assert await refused(caller, place, **given, idempotencyKey="k") == ("UNPROCESSABLE", "idempotencyKey")
+    for conversation_id, fields in wrong:
+        assert await refused(caller, conversation_id, **fields, idempotencyKey="k") == (
+            "UNPROCESSABLE",
+            "idempotencyKey",
+        )
     answer = await posted(caller, talk, "k", message="another thing")
     assert (answer.status_code, answer.json()) == (
         422,
         {
-            "detail": [{"type": "value_error", "loc": ["body", "Idempotency-Key"], "msg": SAID, "input": None}],
-            "error": SAID,
+            "detail": [{"type": "value_error", "loc": ["body", "Idempotency-Key"], "msg": REUSED_KEY, "input": None}],
+            "error": REUSED_KEY,
             "code": "unprocessable",
         },
     )
@@ -184,14 +196,14 @@ async def test_the_length_of_a_key(tenant: Tenant, key: str, fine: bool) -> None
         sent = await send(caller, talk, message="x", idempotencyKey=key)
         assert events(await posted(caller, talk, key, message="x"))[-1]["message_id"] == sent["reply"]["id"]
         return
-    said = "An idempotency key has 1 to 255 characters."
+    message = "An idempotency key has 1 to 255 characters."
     assert await refused(caller, talk, message="x", idempotencyKey=key) == ("BAD_USER_INPUT", "idempotencyKey")
     answer = await posted(caller, talk, key, message="x")
     assert (answer.status_code, answer.json()) == (
         422,
         {
-            "detail": [{"type": "value_error", "loc": ["body", "Idempotency-Key"], "msg": said, "input": None}],
-            "error": said,
+            "detail": [{"type": "value_error", "loc": ["body", "Idempotency-Key"], "msg": message, "input": None}],
+            "error": message,
             "code": "invalid_parameter",
         },
     )

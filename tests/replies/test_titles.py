@@ -40,8 +40,8 @@ TITLE = "query($c: ID!) { conversation(id: $c) { title } }"
         (" \n ", None),
     ],
 )
-def test_what_a_model_makes_is_cleaned(made: str, title: str | None) -> None:
-    assert clean_title(made) == title
+def test_what_a_model_makes_is_cleaned(written: str, title: str | None) -> None:
+    assert clean_title(written) == title
 
 
 @pytest.mark.parametrize(
@@ -80,14 +80,14 @@ async def test_it_does_not_delay_the_answer(tenant: Tenant, services: Services) 
     gate = threading.Event()
     services.llm.on("slow to name", Script(["Answered."]))
     services.llm.title("slow to name", Script(['"Slow to', " name", ' this one."'], gate=gate))
-    asked = await ask(await tenant.user(), "slow to name")
-    assert one_ending(await follow(asked))["message"] == {"content": "Answered.", "state": "DONE"}
-    assert (await asked.caller.data(TITLE, c=asked.conversation))["conversation"]["title"] is None
+    started = await ask(await tenant.user(), "slow to name")
+    assert one_ending(await follow(started))["message"] == {"content": "Answered.", "state": "DONE"}
+    assert (await started.caller.data(TITLE, c=started.conversation))["conversation"]["title"] is None
     gate.set()
-    assert await title_of(asked.caller, asked.conversation) == "Slow to name this one"
+    assert await title_of(started.caller, started.conversation) == "Slow to name this one"
     # Nobody who follows the reply hears the title being made.
-    assert [event.get("content") for event in await follow(asked)] == ["Answered.", None]
-    assert await events(tenant, asked.conversation) == [
+    assert [event.get("content") for event in await follow(started)] == ["Answered.", None]
+    assert await events(tenant, started.conversation) == [
         "conversation.created",
         "message.created",
         "reply.started",
@@ -106,9 +106,9 @@ async def test_without_a_title_of_the_models_the_message_is_it(
 ) -> None:
     question = "nobody can name what begins with so many long words that it is cut off"
     services.llm.title(question, failure)
-    asked = await ask(await tenant.user(), question)
-    assert one_ending(await follow(asked))["message"]["state"] == "DONE"
-    title = await title_of(asked.caller, asked.conversation)
+    started = await ask(await tenant.user(), question)
+    assert one_ending(await follow(started))["message"]["state"] == "DONE"
+    title = await title_of(started.caller, started.conversation)
     assert title == "nobody can name what begins with so many long words that it"
 
 
@@ -118,9 +118,9 @@ async def test_the_server_stops_before_it_is_made(
     services.llm.on("stop before it has a name", Script(["Done."]))
     services.llm.title("stop before it has a name", Script(["Never ", "made"], stall_after=1))
     with running_server(**services.settings) as victim:
-        asked = await ask(await tenant.user(server=victim), "Please stop before it has a name!")
-        there = asked.at(tenant, other_server)
+        started = await ask(await tenant.user(server=victim), "Please stop before it has a name!")
+        there = started.at(tenant, other_server)
         assert one_ending(await follow(there))["message"]["state"] == "DONE"
         await asyncio.to_thread(victim.stop)
-    found = (await there.caller.data(TITLE, c=asked.conversation))["conversation"]["title"]
-    assert found == "Please stop before it has a name"
+    title = (await there.caller.data(TITLE, c=started.conversation))["conversation"]["title"]
+    assert title == "Please stop before it has a name"

@@ -23,15 +23,15 @@ async def took(tenant: Tenant, message: str) -> tuple[Any, ...]:
         return tuple((await connection.execute(query, {"id": UUID(message)})).one())
 
 
-def used(told: int, written: int, requests: int) -> dict[str, int]:
-    return {"input_tokens": told, "output_tokens": written, "requests": requests}
+def used(input_tokens: int, written: int, requests: int) -> dict[str, int]:
+    return {"input_tokens": input_tokens, "output_tokens": written, "requests": requests}
 
 
 async def test_what_the_provider_told(tenant: Tenant, services: Services) -> None:
     services.llm.on("tell what it took", Script(["One ", "two ", "three ", "four"]))
-    asked = await ask(await tenant.user(), "tell what it took")
-    one_ending(await follow(asked))
-    assert await took(tenant, asked.reply) == ("done", MODEL, used(11, 4, 1), 4)
+    started = await ask(await tenant.user(), "tell what it took")
+    one_ending(await follow(started))
+    assert await took(tenant, started.reply) == ("done", MODEL, used(11, 4, 1), 4)
 
 
 async def test_of_all_steps_together(tenant: Tenant, services: Services) -> None:
@@ -39,8 +39,8 @@ async def test_of_all_steps_together(tenant: Tenant, services: Services) -> None
     services.llm.on("in two steps", *steps)
     caller = await tenant.user()
     _, talk = await conversation(caller)
-    given = {"message": "in two steps", "noteId": None, "agentType": "GENERAL"}
-    sent = (await caller.data(SEND, c=talk, input=given))["sendMessage"]
+    message_input = {"message": "in two steps", "noteId": None, "agentType": "GENERAL"}
+    sent = (await caller.data(SEND, c=talk, input=message_input))["sendMessage"]
     one_ending(await follow(Asked(caller, "", talk, sent["reply"]["id"])))
     assert await took(tenant, sent["reply"]["id"]) == ("done", MODEL, used(22, 4, 2), 4)
 
@@ -50,8 +50,8 @@ async def test_what_nobody_told_is_counted(tenant: Tenant, services: Services) -
     services.llm.on("tell nothing", Script(["12345678", "9"], usage=False))
     caller = await tenant.user()
     _, talk = await conversation(caller)
-    given = {"message": "tell nothing", "noteId": None}
-    sent = (await caller.data(SEND, c=talk, input=given))["sendMessage"]
+    message_input = {"message": "tell nothing", "noteId": None}
+    sent = (await caller.data(SEND, c=talk, input=message_input))["sendMessage"]
     assert sent["userMessage"]["tokenCount"] == 3
     one_ending(await follow(Asked(caller, "", talk, sent["reply"]["id"])))
     assert await took(tenant, sent["reply"]["id"]) == ("done", MODEL, None, 3)
@@ -64,25 +64,25 @@ async def test_what_was_broken_off(tenant: Tenant, services: Services) -> None:
     services.llm.on("fail in the second", first, Script(["12345678", "never"], error_after=1))
     services.llm.on("fail in the first", Script(["12345678", "never"], error_after=1))
     caller = await tenant.user()
-    found = []
+    stored = []
     for question in ("fail in the second", "fail in the first"):
         _, talk = await conversation(caller)
-        given = {"message": question, "noteId": None, "agentType": "GENERAL"}
-        reply = (await caller.data(SEND, c=talk, input=given))["sendMessage"]["reply"]["id"]
+        message_input = {"message": question, "noteId": None, "agentType": "GENERAL"}
+        reply = (await caller.data(SEND, c=talk, input=message_input))["sendMessage"]["reply"]["id"]
         one_ending(await follow(Asked(caller, "", talk, reply)))
-        found.append(await took(tenant, reply))
-    assert found == [("failed", MODEL, used(11, 1, 1), 5), ("failed", MODEL, None, 2)]
+        stored.append(await took(tenant, reply))
+    assert stored == [("failed", MODEL, used(11, 1, 1), 5), ("failed", MODEL, None, 2)]
 
 
 async def test_what_was_cancelled(tenant: Tenant, services: Services) -> None:
     gate = threading.Event()
     services.llm.on("never mind", Script(["12345678", "never"], gate=gate))
-    asked = await ask(await tenant.user(), "never mind")
+    started = await ask(await tenant.user(), "never mind")
     hears = asyncio.Event()
-    follower = asyncio.create_task(follow(asked, hears=hears))
+    follower = asyncio.create_task(follow(started, hears=hears))
     await hears.wait()
-    told = (await asked.caller.data(CANCEL, id=asked.reply))["cancelReply"]
-    assert told == {"tokenCount": 2, "model": {"id": MODEL}}
+    input_tokens = (await started.caller.data(CANCEL, id=started.reply))["cancelReply"]
+    assert input_tokens == {"tokenCount": 2, "model": {"id": MODEL}}
     await follower
     gate.set()
-    assert await took(tenant, asked.reply) == ("cancelled", MODEL, None, 2)
+    assert await took(tenant, started.reply) == ("cancelled", MODEL, None, 2)

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from caret.adapters.access_tokens import LEEWAY_SECONDS
 from tests.conftest import Services, Tenant, make_tenant, token
-from tests.replies.asking import Talk, begin
+from tests.replies.agent_conversation import AgentConversation, begin
 from tests.support.clients import Caller
 from tests.support.llm import Script
 from tests.support.servers import running_server
@@ -26,7 +26,9 @@ def gate() -> Iterator[threading.Event]:
 
 
 @asynccontextmanager
-async def streaming(talk: Talk, caller: Caller | None = None) -> AsyncIterator[AsyncIterator[dict[str, Any]]]:
+async def streaming(
+    talk: AgentConversation, caller: Caller | None = None
+) -> AsyncIterator[AsyncIterator[dict[str, Any]]]:
     """The data of a reply's events, once the first of them is there."""
     path = f"/api/v1/ai/conversations/{talk.id}/stream"
     async with (caller or talk.caller).sse("POST", path, json={"message": f"Hm? {talk.word}"}) as events:

@@ -1,4 +1,4 @@
-"""What a model is sent, whole: for comparing with what it was sent."""
+"""The requests that a model gets, to be compared with those that it got."""
 
 import json
 from pathlib import Path
@@ -32,25 +32,25 @@ def passages(*elements: str) -> str:
     return "\n".join(["<passages>", *elements, "</passages>"])
 
 
-def asked(text: str) -> Message:
+def user(text: str) -> Message:
     return {"role": "user", "content": text}
 
 
-def said(text: str | None, *calls: Message) -> Message:
+def assistant(text: str | None, *calls: Message) -> Message:
     return {"role": "assistant", "content": text, **({"tool_calls": list(calls)} if calls else {})}
 
 
-def called(ident: str, name: str, arguments: dict[str, Any] | None = None) -> Message:
+def tool_call(ident: str, name: str, arguments: dict[str, Any] | None = None) -> Message:
     text = json.dumps(arguments or {}, separators=(",", ":"), ensure_ascii=False)
     return {"id": ident, "type": "function", "function": {"name": name, "arguments": text}}
 
 
-def gave(ident: str, result: Any) -> Message:
+def tool_result(ident: str, result: Any) -> Message:
     text = result if isinstance(result, str) else json.dumps(result, separators=(",", ":"), ensure_ascii=False)
     return {"role": "tool", "tool_call_id": ident, "content": text}
 
 
-def body(agent: str | None, *messages: Message) -> dict[str, Any]:
+def request(agent: str | None, *messages: Message) -> dict[str, Any]:
     """The whole request."""
     sent = {"model": "scripted", "stream": True, "stream_options": {"include_usage": True}, "messages": list(messages)}
     if agent is None:

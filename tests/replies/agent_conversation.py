@@ -1,4 +1,4 @@
-"""Asking an agent through both edges, and what the model was sent for it."""
+"""A conversation with an agent through both edges, and the requests that its model got."""
 
 import uuid
 from collections.abc import Iterable
@@ -24,8 +24,8 @@ ASK = """subscription($c: ID!, $i: SendMessageInput!) {
 
 
 @dataclass
-class Talk:
-    """A conversation about a note, and one word by which its questions are found again."""
+class AgentConversation:
+    """A conversation about a note, and a word that only its messages contain."""
 
     caller: Caller
     services: Services
@@ -39,28 +39,28 @@ class Talk:
         async with self.caller.sse("POST", path, json={"message": f"{message} {self.word}", **body}) as events:
             return [orjson.loads(event.data) async for event in events]
 
-    async def graphql(self, message: str = "Hm?", **given: Any) -> list[dict[str, Any]]:
-        told = await self.caller.subscribed(ASK, c=self.id, i={"message": f"{message} {self.word}", **given})
-        return [payload["data"]["ask"] for payload in told]
+    async def graphql(self, message: str = "Hm?", **fields: Any) -> list[dict[str, Any]]:
+        payloads = await self.caller.subscribed(ASK, c=self.id, i={"message": f"{message} {self.word}", **fields})
+        return [payload["data"]["ask"] for payload in payloads]
 
     async def messages(self) -> list[dict[str, Any]]:
         listed = (await self.caller.http.get(f"/api/v1/ai/conversations/{self.id}/messages")).json()
         return list(listed["items"])
 
     @property
-    def sent(self) -> list[dict[str, Any]]:
+    def requests(self) -> list[dict[str, Any]]:
         """The bodies of all requests to the model, in their order; without those for titles."""
         return [
             body for body in self.services.llm.requests_with(self.word) if "Task: title" not in str(body["messages"][0])
         ]
 
 
-async def begin(caller: Caller, services: Services, title: str = "Facilities", **note: Any) -> Talk:
+async def begin(caller: Caller, services: Services, title: str = "Facilities", **note: Any) -> AgentConversation:
     """About a new note that is indexed."""
-    made = (await caller.data(CREATE, input={"title": title, **note}))["createNote"]
-    await indexed(caller, made["id"])
-    talk = (await caller.data(CONVERSE, note=made["id"]))["createConversation"]
-    return Talk(caller, services, made["id"], talk["id"])
+    note_row = (await caller.data(CREATE, input={"title": title, **note}))["createNote"]
+    await indexed(caller, note_row["id"])
+    talk = (await caller.data(CONVERSE, note=note_row["id"]))["createConversation"]
+    return AgentConversation(caller, services, note_row["id"], talk["id"])
 
 
 def without_scores(hits: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -68,8 +68,8 @@ def without_scores(hits: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def camel(value: Any) -> Any:
-    """The names of our own fields as GraphQL spells them; what a tool was given and gave back stays as it is."""
+    """Returns the names of fields as GraphQL spells them; arguments and results of tools stay as they are."""
     if not isinstance(value, dict):
         return value
-    kept = {"arguments", "result"}
-    return {to_camel(name): item if name in kept else camel(item) for name, item in value.items()}
+    unchanged = {"arguments", "result"}
+    return {to_camel(name): item if name in unchanged else camel(item) for name, item in value.items()}
