@@ -25,7 +25,9 @@ def gate() -> threading.Event:
     return threading.Event()
 
 
-async def test_the_model_fails(tenant: Tenant, services: Services, other_server: RunningServer) -> None:
+async def test_a_failing_model_ends_the_reply_for_every_subscriber(
+    tenant: Tenant, services: Services, other_server: RunningServer
+) -> None:
     services.llm.on("fail at once", Script(status=500))
     services.llm.on("break midway", Script(["A part ", "of it ", "never said"], break_after=2))
     caller = await tenant.user()
@@ -50,7 +52,7 @@ async def test_the_model_fails(tenant: Tenant, services: Services, other_server:
     ["mutation($id: ID!) { deleteConversation(id: $id) }", "mutation($id: ID!) { deleteNote(id: $id) }"],
     ids=["conversation", "note"],
 )
-async def test_deleted_meanwhile(
+async def test_deleting_the_conversation_or_note_ends_its_reply(
     tenant: Tenant, services: Services, other_server: RunningServer, gate: threading.Event, delete: str
 ) -> None:
     services.llm.on("delete me", Script(["Started, ", "ended."], gate=gate))
@@ -71,7 +73,9 @@ async def test_deleted_meanwhile(
     assert refused["errors"][0]["extensions"]["code"] == "NOT_FOUND"
 
 
-async def test_the_asker_leaves(tenant: Tenant, services: Services, gate: threading.Event) -> None:
+async def test_a_reply_goes_on_when_its_client_disconnects(
+    tenant: Tenant, services: Services, gate: threading.Event
+) -> None:
     """By SSE and by a WebSocket: the connection ends, the reply does not."""
     services.llm.on("leave me", Script(["Still ", "here."], gate=gate))
     caller = await tenant.user()
@@ -94,24 +98,24 @@ async def test_the_asker_leaves(tenant: Tenant, services: Services, gate: thread
         assert current["messages"]["nodes"] == [{"content": "Still here.", "state": "DONE"}]
 
 
-async def test_a_second_question_waits(
+async def test_a_second_message_is_refused_while_a_reply_runs(
     tenant: Tenant, services: Services, other_server: RunningServer, gate: threading.Event
 ) -> None:
     services.llm.on("first of all", Script(["Wait", "."], gate=gate))
     here = await ask(await tenant.user(), "first of all")
     for caller in (here.caller, elsewhere(tenant, here.caller, other_server)):
-        assert await caller.code(SEND, c=here.conversation, m="second") == "ALREADY_REPLYING"
+        assert await caller.code(SEND, c=here.conversation, m="a second message meanwhile") == "ALREADY_REPLYING"
         path = f"/api/v1/ai/conversations/{here.conversation}/stream"
-        refused = await caller.http.post(path, json={"message": "second"})
+        refused = await caller.http.post(path, json={"message": "a second message meanwhile"})
         assert refused.status_code == 409
     gate.set()
     assert text(await follow(here)) == "Wait."
-    assert not services.llm.requests_with("second")
+    assert not services.llm.requests_with("a second message meanwhile")
     sent = await here.caller.data(SEND, c=here.conversation, m="third")
     assert sent["sendMessage"]["reply"]["state"] == "STREAMING"
 
 
-async def test_a_web_process_is_killed(
+async def test_a_worker_ends_the_replies_of_a_killed_web_process(
     tenant: Tenant, services: Services, other_server: RunningServer, gate: threading.Event
 ) -> None:
     services.llm.on("kill the web", Script(["Up to ", "never said"], gate=gate))
@@ -140,7 +144,7 @@ async def test_a_web_process_is_killed(
         gate.set()
 
 
-async def test_a_server_is_stopped(
+async def test_a_server_that_stops_ends_its_replies(
     tenant: Tenant, services: Services, other_server: RunningServer, gate: threading.Event
 ) -> None:
     services.llm.on("stop the server", Script(["So far ", "never said"], gate=gate))

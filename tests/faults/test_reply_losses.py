@@ -43,7 +43,7 @@ def unchecked_subscribers(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("way", ["hidden", "left", "unshared"])
 @pytest.mark.usefixtures("unchecked_subscribers")
-async def test_the_asker_loses_the_note(
+async def test_a_reply_ends_when_its_user_loses_access(
     tenant: Tenant, stranger: Tenant, services: Services, other_server: RunningServer, way: str
 ) -> None:
     """The reply ends within seconds: nothing more of what the asker may not read is told, here or elsewhere."""
@@ -109,7 +109,7 @@ async def test_a_killed_process_is_noticed_within_a_minute(
 
 
 @pytest.mark.parametrize(("grace", "done"), [("0", False), ("15", True)])
-async def test_the_time_that_replies_get(
+async def test_replies_get_the_grace_of_the_setting(
     tenant: Tenant, services: Services, other_server: RunningServer, *, grace: str, done: bool
 ) -> None:
     services.llm.on("take your time", Script(["word "] * 10, delay=0.5))

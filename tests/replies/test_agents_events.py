@@ -104,12 +104,12 @@ async def check_both_edges(talk: AgentConversation, expected: Events, agent: str
     assert substituted(result, talk) == over_graphql(expected)
 
 
-async def test_plain_chat(talk: AgentConversation) -> None:
+async def test_a_plain_chat_streams_its_text(talk: AgentConversation) -> None:
     expected = [delta("All "), delta("is "), delta("well."), done("All is well.")]
     await check_both_edges(talk, expected)
 
 
-async def test_general(talk: AgentConversation, services: Services) -> None:
+async def test_the_general_agent_streams_tool_calls_and_a_proposal(talk: AgentConversation, services: Services) -> None:
     services.llm.on(
         talk.word,
         Script(["Let me ", "look. "], calls=[Call("c1", "get_document_content", width=1)]),
@@ -150,7 +150,7 @@ async def test_general(talk: AgentConversation, services: Services) -> None:
     await check_both_edges(talk, expected, "general", document_context=DOCUMENT)
 
 
-async def test_analyst(talk: AgentConversation, services: Services) -> None:
+async def test_the_analyst_uses_every_reading_tool(talk: AgentConversation, services: Services) -> None:
     counts = {"count_words": 4, "count_characters": 30, "count_paragraphs": 1, "count_sentences": 2}
     scripts = [Script([], calls=[Call(f"n{number}", name)]) for number, name in enumerate(counts)]
     reading = Script(["Then: "], calls=[Call("r", "estimate_reading_time", '{"words_per_minute": 2}')])
@@ -179,7 +179,9 @@ async def test_analyst(talk: AgentConversation, services: Services) -> None:
     await check_both_edges(talk, expected, "analyst", document_context=DOCUMENT)
 
 
-async def test_two_calls_of_one_tool_at_once(talk: AgentConversation, services: Services) -> None:
+async def test_two_calls_of_one_tool_in_one_step_have_their_own_ids(
+    talk: AgentConversation, services: Services
+) -> None:
     """Their arguments arrive mixed, piece by piece; each keeps its own, and its own result."""
     queries = {"x": '{"query": "heating", "top_k": 1}', "y": '{"query": "", "top_k": 20}'}
     calls = [Call(ident, "search_workspace_context", text, 4) for ident, text in queries.items()]

@@ -4,6 +4,8 @@ from typing import Any
 
 import pytest
 
+from models.conversation import AgentType
+from resolvers.agents.agent_types import AGENTS
 from resolvers.agents.text_statistics import count_characters, count_paragraphs, count_sentences, count_words
 from resolvers.agents.tool_results import cut_texts, to_json
 
@@ -29,7 +31,7 @@ TEXTS = [
 
 
 @pytest.mark.parametrize("counted", TEXTS)
-def test_counting(counted: tuple[str, int, int, int, int]) -> None:
+def test_words_characters_paragraphs_and_sentences_are_counted(counted: tuple[str, int, int, int, int]) -> None:
     text, *numbers = counted
     assert [count(text) for count in (count_words, count_characters, count_paragraphs, count_sentences)] == numbers
 
@@ -37,7 +39,7 @@ def test_counting(counted: tuple[str, int, int, int, int]) -> None:
 @pytest.mark.parametrize(
     "part", [".", ". ", "a. ", '."', "。", "\u200d", "🇩", "\n", " \n", "\u0301", "?\t\t", "— ", "<"]
 )
-def test_counting_takes_time_in_proportion(part: str) -> None:
+def test_counting_takes_linear_time(part: str) -> None:
     """The longest text of a note, of the worst there is: a pattern that looks back and forth would take minutes."""
     text = (part * 500_000)[:500_000]
     for count in (count_words, count_characters, count_paragraphs, count_sentences):
@@ -56,10 +58,15 @@ def test_counting_takes_time_in_proportion(part: str) -> None:
         (None, None),
     ],
 )
-def test_long_strings_share_what_there_is(value: Any, expected: Any) -> None:
+def test_long_strings_share_the_limit(value: Any, expected: Any) -> None:
     assert cut_texts(value, 6) == expected
 
 
-def test_what_the_database_can_not_keep() -> None:
+def test_values_that_the_database_cannot_store_are_replaced() -> None:
     value = {"a\x00": ("\ud800", float("nan"), 1e308, 2**64, True, None, 1.5), 7: b"x"}
     assert to_json(value) == {"a": ["?", "nan", "1e+308", str(2**64), True, None, 1.5], "7": "b'x'"}
+
+
+def test_every_agent_type_has_a_definition() -> None:
+    assert set(AGENTS) == {None, *AgentType}
+    assert all(definition.role for definition in AGENTS.values())

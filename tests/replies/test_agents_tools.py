@@ -43,7 +43,7 @@ async def used(talk: AgentConversation, *calls: Call, **body: Any) -> list[tuple
     return results(events)
 
 
-async def test_the_document_is_the_one_sent_else_the_notes_own_text(tenant: Tenant, services: Services) -> None:
+async def test_tools_read_the_document_of_the_message_or_else_the_note(tenant: Tenant, services: Services) -> None:
     key, read = await tenant.key(), Call("d", "get_document_content")
     texts = {"userWrittenNote": "Mine.", "summary": "Short.", "enhancedNote": "Long."}
     talk = await begin(key, services, **texts)
@@ -56,9 +56,7 @@ async def test_the_document_is_the_one_sent_else_the_notes_own_text(tenant: Tena
     assert await used(talk, Call("s", "get_selection_content")) == [("s", "Nothing is selected", {"text": None})]
 
 
-async def test_a_document_that_is_too_long_is_shown_in_part_and_not_replaced(
-    tenant: Tenant, services: Services
-) -> None:
+async def test_a_document_that_is_too_long_is_cut_and_not_replaced(tenant: Tenant, services: Services) -> None:
     talk = await begin(await tenant.key(), services, contentText="x" * 64_001)
     longer = Call("p", PROPOSE, '{"proposed_text": "Short."}')
     refusal = "The document has more than 64000 characters: it is too long to be replaced as a whole."
@@ -69,7 +67,7 @@ async def test_a_document_that_is_too_long_is_shown_in_part_and_not_replaced(
     assert (await talk.caller.data(SUGGESTIONS, id=talk.id))["conversation"]["suggestions"] == []
 
 
-async def test_the_rights_are_those_of_who_asks_at_that_moment(tenant: Tenant, services: Services) -> None:
+async def test_tools_have_the_current_rights_of_the_viewer(tenant: Tenant, services: Services) -> None:
     member, admin = await tenant.user(), await tenant.user(Role.ADMIN)
     secret = (await admin.data(CREATE, input={"title": "Secret", "summary": "The code is 1234."}))["createNote"]
     note = (await admin.data(CREATE, input={"title": "Open", "contentText": "The code is open."}))["createNote"]
@@ -98,7 +96,7 @@ async def test_the_rights_are_those_of_who_asks_at_that_moment(tenant: Tenant, s
     assert answers == [unreadable, unreadable, '{"error":"You do not have access to this note."}']
 
 
-async def test_proposals_that_are_refused_and_one_that_is_made(tenant: Tenant, services: Services) -> None:
+async def test_refused_proposals_can_be_corrected(tenant: Tenant, services: Services) -> None:
     talk = await begin(await tenant.key(), services, contentText="Old <text>.")
     long = "x" * 64_001
     texts = ["", " \\n", long, "New &lt; \\u0000text."]
@@ -129,7 +127,7 @@ async def test_proposals_that_are_refused_and_one_that_is_made(tenant: Tenant, s
     assert note == {"revision": 1, "contentText": "Old <text>."}
 
 
-async def test_two_proposals_at_once_are_made_in_their_order(talk: AgentConversation, services: Services) -> None:
+async def test_two_proposals_in_one_step_are_stored_in_their_order(talk: AgentConversation, services: Services) -> None:
     calls = [Call(name, PROPOSE, f'{{"proposed_text": "{name}"}}') for name in ("first", "second")]
     services.llm.on(talk.word, Script([], calls=calls), Script())
     events = await talk.rest(agent_type="general")
@@ -148,7 +146,7 @@ async def test_two_proposals_at_once_are_made_in_their_order(talk: AgentConversa
     ]
 
 
-async def test_another_note_than_the_conversations_can_not_be_replaced(talk: AgentConversation) -> None:
+async def test_only_the_conversations_note_can_be_replaced(talk: AgentConversation) -> None:
     other = (await talk.caller.data(CREATE, input={"title": "Other"}))["createNote"]
     refusal = "The conversation is about another note."
     calls = await used(talk, Call("p", PROPOSE, '{"proposed_text": "New."}'), document_id=other["id"])
@@ -170,7 +168,7 @@ WRONG: list[tuple[str, str, str, Any]] = [
 
 
 @pytest.mark.parametrize(("name", "arguments", "summary", "error"), WRONG)
-async def test_calls_that_are_wrong_are_told_and_may_be_corrected(
+async def test_wrong_calls_are_answered_and_can_be_corrected(
     talk: AgentConversation, name: str, arguments: str, summary: str, error: Any
 ) -> None:
     [wrong, right] = await used(talk, Call("x", name, arguments), Call("y", "count_words"), document_context="One.")
@@ -183,7 +181,7 @@ async def test_calls_that_are_wrong_are_told_and_may_be_corrected(
     assert (await talk.messages())[1]["tool_calls"][0]["result"] == wrong[2]
 
 
-async def test_a_model_that_never_ends_is_ended(talk: AgentConversation, services: Services) -> None:
+async def test_a_model_that_never_stops_calling_tools_is_stopped(talk: AgentConversation, services: Services) -> None:
     services.llm.on(talk.word, Script(["x"], calls=[Call("a", "nothing")]))
     events = await talk.rest(agent_type="analyst")
     assert [event["type"] for event in events].count("error") == 1
@@ -194,7 +192,9 @@ async def test_a_model_that_never_ends_is_ended(talk: AgentConversation, service
 
 
 @pytest.mark.parametrize("ids", [[f"c{number}" for number in range(MAX_TOOL_CALLS + 1)], ["same", "same"]])
-async def test_steps_that_are_refused_as_a_whole(talk: AgentConversation, services: Services, ids: list[str]) -> None:
+async def test_a_step_beyond_the_limit_of_tool_calls_is_refused(
+    talk: AgentConversation, services: Services, ids: list[str]
+) -> None:
     """Too many calls, or calls that can't be told apart: none is made."""
     services.llm.on(talk.word, Script(["x"], calls=[Call(ident, "count_words") for ident in ids]))
     events = await talk.rest(agent_type="analyst")

@@ -44,7 +44,7 @@ def asked_models(services: Services, question: str) -> list[str]:
     return [body["model"] for body in services.llm.requests_with(question) if "Task: title" not in json.dumps(body)]
 
 
-async def test_a_busy_model_is_asked_again(tenant: Tenant, chained: RunningServer, services: Services) -> None:
+async def test_a_busy_model_is_retried(tenant: Tenant, chained: RunningServer, services: Services) -> None:
     services.llm.on("busy at first", Script(["Here ", "I am."], status=429, retry_after="0", times=2))
     started, events = await answered(tenant, chained, "busy at first")
     assert one_ending(events)["__typename"] == "ReplyDone"
@@ -53,7 +53,7 @@ async def test_a_busy_model_is_asked_again(tenant: Tenant, chained: RunningServe
     assert (await model_of(started))["id"] == MODEL
 
 
-async def test_another_model_answers_and_is_named(
+async def test_the_message_names_the_fallback_that_answered(
     tenant: Tenant, chained: RunningServer, services: Services, database: AsyncEngine
 ) -> None:
     services.llm.on("refused by one", Script(["At ", "your service."], status=401, models=[MODEL]))
@@ -66,7 +66,7 @@ async def test_another_model_answers_and_is_named(
         assert tuple((await connection.execute(query, {"id": started.reply})).one()) == (OTHER, "1")
 
 
-async def test_nobody_answers(tenant: Tenant, chained: RunningServer, services: Services) -> None:
+async def test_a_reply_fails_if_no_model_answers(tenant: Tenant, chained: RunningServer, services: Services) -> None:
     services.llm.on("refused by all", Script(status=401))
     started, [failed] = await answered(tenant, chained, "refused by all")
     assert (failed["__typename"], failed["reason"]) == ("ReplyFailed", "The model refused this request.")
@@ -74,7 +74,7 @@ async def test_nobody_answers(tenant: Tenant, chained: RunningServer, services: 
     assert (await started.stored())["state"] == "FAILED"
 
 
-async def test_nothing_is_tried_once_a_word_was_heard(
+async def test_nothing_is_retried_once_text_was_published(
     tenant: Tenant, chained: RunningServer, services: Services
 ) -> None:
     services.llm.on("break after one", Script(["A part ", "never said"], break_after=1))
@@ -85,7 +85,7 @@ async def test_nothing_is_tried_once_a_word_was_heard(
     assert asked_models(services, "break after one") == [MODEL]
 
 
-async def test_silence_counts_as_gone(tenant: Tenant, chained: RunningServer, services: Services) -> None:
+async def test_a_silent_model_counts_as_unreachable(tenant: Tenant, chained: RunningServer, services: Services) -> None:
     services.llm.on("say nothing more", Script(["A part ", "never said"], stall_after=1))
     started, events = await answered(tenant, chained, "say nothing more")
     assert one_ending(events)["reason"] == "The model could not be reached. Please try again."

@@ -55,7 +55,7 @@ def gate() -> threading.Event:
 
 @pytest.mark.parametrize("cancel", [by_graphql, by_rest])
 @pytest.mark.parametrize("far", [False, True], ids=["here", "elsewhere"])
-async def test_everybody_hears_one_ending(
+async def test_every_subscriber_gets_one_terminal_event(
     tenant: Tenant, services: Services, other_server: RunningServer, gate: threading.Event, *, cancel: Cancel, far: bool
 ) -> None:
     question = f"cancel me, {cancel.__name__} {far}"
@@ -104,7 +104,7 @@ async def test_everybody_hears_one_ending(
     gate.set()
 
 
-async def test_before_the_first_word(tenant: Tenant, services: Services) -> None:
+async def test_a_reply_without_text_can_be_cancelled(tenant: Tenant, services: Services) -> None:
     services.llm.on("never begins", Script(stall_after=0))
     started = await ask(await tenant.user(), "never begins")
     follower = asyncio.create_task(follow(started))
@@ -113,7 +113,7 @@ async def test_before_the_first_word(tenant: Tenant, services: Services) -> None
     assert (end["reason"], end["message"]) == (CANCELLED, {"content": "", "state": "CANCELLED"})
 
 
-async def test_what_has_ended_stays_as_it_is(tenant: Tenant, services: Services) -> None:
+async def test_cancelling_an_ended_reply_changes_nothing(tenant: Tenant, services: Services) -> None:
     services.llm.on("already done", Script(["Done."]))
     services.llm.on("already failed", Script(status=400))
     caller = await tenant.user()
@@ -127,7 +127,9 @@ async def test_what_has_ended_stays_as_it_is(tenant: Tenant, services: Services)
         assert await finishes(tenant.database, started.reply) == [1]
 
 
-async def test_what_is_no_reply_of_the_callers(tenant: Tenant, stranger: Tenant, services: Services) -> None:
+async def test_only_the_callers_own_replies_can_be_cancelled(
+    tenant: Tenant, stranger: Tenant, services: Services
+) -> None:
     gate = threading.Event()
     services.llm.on("not yours", Script(["Mine", "."], gate=gate))
     caller = await tenant.user()
@@ -166,7 +168,7 @@ async def test_a_key_needs_the_scope_to_write(tenant: Tenant, services: Services
     assert text(await follow(started)) == "Ab"
 
 
-async def test_many_at_once(
+async def test_many_simultaneous_cancels_end_a_reply_once(
     tenant: Tenant, services: Services, other_server: RunningServer, gate: threading.Event
 ) -> None:
     services.llm.on("all of you", Script(["So ", "never said"], gate=gate))
@@ -181,7 +183,9 @@ async def test_many_at_once(
 
 
 @pytest.mark.soak
-async def test_it_races_with_the_end(tenant: Tenant, services: Services, other_server: RunningServer) -> None:
+async def test_a_cancel_that_races_with_the_end_leaves_one_ending(
+    tenant: Tenant, services: Services, other_server: RunningServer
+) -> None:
     """Whoever wins, there is one ending, and it is what is stored."""
     services.llm.on("which is first", Script(["One ", "two ", "three"], delay=0.02))
     here = await tenant.user()
@@ -212,7 +216,7 @@ async def test_it_races_with_the_end(tenant: Tenant, services: Services, other_s
     assert "CANCELLED" in states
 
 
-async def test_the_process_was_not_told(tenant: Tenant, services: Services) -> None:
+async def test_a_cancel_that_the_bus_loses_is_noticed_in_the_row(tenant: Tenant, services: Services) -> None:
     """The message of the bus is lost, so only the row says it: the next look at the row stops the reply."""
     services.llm.on("nobody told me", Script([f"{number} " for number in range(200)], delay=0.1))
     started = await ask(await tenant.user(), "nobody told me")
@@ -228,7 +232,7 @@ async def test_the_process_was_not_told(tenant: Tenant, services: Services) -> N
     assert 0 < len(events) < 100
 
 
-async def test_the_model_is_left_alone(tenant: Tenant, services: Services) -> None:
+async def test_a_cancelled_reply_requests_nothing_more(tenant: Tenant, services: Services) -> None:
     """A cancelled reply asks for nothing more: its socket can be used for the next operation at once."""
     services.llm.on("let it be", Script([f"{number} " for number in range(500)], delay=0.05))
     started = await ask(await tenant.user(), "let it be")
@@ -243,7 +247,7 @@ async def test_the_model_is_left_alone(tenant: Tenant, services: Services) -> No
     assert (message["type"], kinds[-1], kinds.count("ReplyFailed")) == ("complete", "ReplyFailed", 1)
 
 
-async def test_openapi_has_it(server: RunningServer) -> None:
+async def test_openapi_describes_cancel_and_stream(server: RunningServer) -> None:
     async with httpx.AsyncClient(base_url=server.url) as http:
         response = (await http.get("/openapi.json")).json()["paths"]
     cancel = response["/api/v1/ai/conversations/{id}/cancel"]["post"]

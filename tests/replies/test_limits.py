@@ -74,7 +74,7 @@ async def count(tenant: Tenant, table: str) -> int:
         return int((await connection.execute(query, {"w": tenant.id})).scalar_one())
 
 
-async def test_of_one_user(limited: Tenant, gate: threading.Event) -> None:
+async def test_a_user_may_have_so_many_replies_running(limited: Tenant, gate: threading.Event) -> None:
     caller = await limited.user()
     running = [await begin(caller), await begin(caller)]
     refused = await begin(caller, idempotencyKey="k")
@@ -93,7 +93,7 @@ async def test_of_one_user(limited: Tenant, gate: threading.Event) -> None:
     assert refusal(await begin(caller)) == (USER, 5)
 
 
-async def test_a_repeat_is_no_other_reply(limited: Tenant, gate: threading.Event) -> None:
+async def test_a_repeat_does_not_count_as_another_reply(limited: Tenant, gate: threading.Event) -> None:
     caller = await limited.user()
     _, talk = await conversation(caller)
     message_input = {"message": "hold on", "noteId": None, "idempotencyKey": "k"}
@@ -103,7 +103,7 @@ async def test_a_repeat_is_no_other_reply(limited: Tenant, gate: threading.Event
     assert reply(await caller.graphql(SEND, c=talk, input=message_input)) == first
 
 
-async def test_of_a_workspace(limited: Tenant, gate: threading.Event) -> None:
+async def test_a_workspace_may_have_so_many_replies_running(limited: Tenant, gate: threading.Event) -> None:
     keys = [await limited.key(), await limited.key()]
     assert [bool(reply(await begin(key))) for key in keys] == [True, True]
     # To this limit the keys are one user.
@@ -113,7 +113,7 @@ async def test_of_a_workspace(limited: Tenant, gate: threading.Event) -> None:
 
 
 @pytest.mark.parametrize("people", [1, 20], ids=["user", "workspace"])
-async def test_it_is_exact(
+async def test_the_limits_are_exact_over_two_servers(
     limited: Tenant, pair: tuple[RunningServer, RunningServer], gate: threading.Event, people: int
 ) -> None:
     """Twenty at once over two servers: so many run as may, and not one more."""
@@ -143,7 +143,7 @@ async def spend(tenant: Tenant, llm: ScriptedModel, words: int, ago: float, *, r
         await connection.execute(moved, {"s": ago, "id": reply(answer)})
 
 
-async def test_tokens(
+async def test_a_workspace_waits_for_its_tokens(
     limited: Tenant, stranger: Tenant, pair: tuple[RunningServer, RunningServer], services: Services
 ) -> None:
     services.llm.on("one more", Script(["Yes."]))
@@ -162,7 +162,7 @@ async def test_tokens(
     assert reply(await begin(caller, "one more"))
 
 
-async def test_tokens_that_no_provider_told(limited: Tenant, services: Services) -> None:
+async def test_tokens_that_no_provider_reported_are_estimated(limited: Tenant, services: Services) -> None:
     await spend(limited, services.llm, 29, 0, reported=False)
     caller = await limited.user()
     await spend(limited, services.llm, 1, 0, reported=False)

@@ -53,7 +53,7 @@ async def test_a_server_that_takes_only_short_messages_is_refused(
 
 
 @pytest.mark.parametrize("command", ["serve", "worker"])
-async def test_a_command_says_so_in_one_line(
+async def test_commands_report_it_in_one_line(
     start_nats: StartNats, services: Services, tmp_path: Path, command: str
 ) -> None:
     settings = {**services.settings, "nats_url": start_nats(1_000_000), "data_dir": str(tmp_path / "data"), "port": "0"}

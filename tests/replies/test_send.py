@@ -96,7 +96,7 @@ async def test_a_repeat_gets_the_same_messages(tenant: Tenant, services: Service
     assert other["reply"]["id"] != first["reply"]["id"]
 
 
-async def test_twenty_at_once_are_one(
+async def test_twenty_simultaneous_sends_with_one_key_are_one_message(
     tenant: Tenant, services: Services, other_server: RunningServer, gate: threading.Event
 ) -> None:
     """By subscription and by SSE, over two servers: all of them hear the one reply from its start."""
@@ -142,7 +142,7 @@ async def test_twenty_at_once_are_one(
     assert error["extensions"]["code"] == "UNPROCESSABLE"
 
 
-async def test_the_same_key_with_something_else(tenant: Tenant) -> None:
+async def test_a_key_with_another_input_is_refused(tenant: Tenant) -> None:
     caller = await tenant.user()
     note, talk = await conversation(caller)
     _, other = await conversation(caller)
@@ -175,7 +175,7 @@ async def test_the_same_key_with_something_else(tenant: Tenant) -> None:
     assert (await send(someone, theirs, message="another thing", idempotencyKey="k"))["reply"]["state"] == "STREAMING"
 
 
-async def test_what_was_refused_left_its_key_free(tenant: Tenant, stranger: Tenant) -> None:
+async def test_a_refused_send_leaves_its_key_unused(tenant: Tenant, stranger: Tenant) -> None:
     caller = await tenant.user()
     _, talk = await conversation(caller)
     assert await refused(caller, talk, message="x", modelId="no/such", idempotencyKey="k") == (
@@ -189,7 +189,7 @@ async def test_what_was_refused_left_its_key_free(tenant: Tenant, stranger: Tena
 
 
 @pytest.mark.parametrize(("key", "fine"), [("k", True), ("k" * 255, True), ("", False), ("k" * 256, False)])
-async def test_the_length_of_a_key(tenant: Tenant, key: str, fine: bool) -> None:
+async def test_a_key_has_1_to_255_characters(tenant: Tenant, key: str, fine: bool) -> None:
     caller = await tenant.user()
     _, talk = await conversation(caller)
     if fine:
@@ -210,7 +210,7 @@ async def test_the_length_of_a_key(tenant: Tenant, key: str, fine: bool) -> None
     assert await roles(tenant.database, talk) == []
 
 
-async def test_without_a_key_each_is_another(tenant: Tenant) -> None:
+async def test_without_a_key_each_send_is_another_message(tenant: Tenant) -> None:
     caller = await tenant.user()
     _, talk = await conversation(caller)
     for _ in range(2):
@@ -218,7 +218,7 @@ async def test_without_a_key_each_is_another(tenant: Tenant) -> None:
     assert await roles(tenant.database, talk) == ["user", "assistant"] * 2
 
 
-async def test_a_conversation_that_is_gone(tenant: Tenant) -> None:
+async def test_a_key_outlives_its_conversation(tenant: Tenant) -> None:
     caller = await tenant.user()
     _, talk = await conversation(caller)
     await send(caller, talk, message="x", idempotencyKey="k")

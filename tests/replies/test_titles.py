@@ -40,7 +40,7 @@ TITLE = "query($c: ID!) { conversation(id: $c) { title } }"
         (" \n ", None),
     ],
 )
-def test_what_a_model_makes_is_cleaned(written: str, title: str | None) -> None:
+def test_a_models_title_is_cleaned(written: str, title: str | None) -> None:
     assert clean_title(written) == title
 
 
@@ -58,7 +58,7 @@ def test_what_a_model_makes_is_cleaned(written: str, title: str | None) -> None:
         (" ", ""),
     ],
 )
-def test_the_beginning_of_a_message(message: str, title: str) -> None:
+def test_the_fallback_title_is_the_beginning_of_the_message(message: str, title: str) -> None:
     assert fallback_title(message) == title
 
 
@@ -75,7 +75,7 @@ async def events(tenant: Tenant, talk: str) -> list[Any]:
         return list((await connection.execute(query, {"c": talk})).scalars())
 
 
-async def test_it_does_not_delay_the_answer(tenant: Tenant, services: Services) -> None:
+async def test_a_title_does_not_delay_the_answer(tenant: Tenant, services: Services) -> None:
     """The model holds the title back until the answer was heard to its end."""
     gate = threading.Event()
     services.llm.on("slow to name", Script(["Answered."]))
@@ -101,7 +101,7 @@ async def test_it_does_not_delay_the_answer(tenant: Tenant, services: Services) 
     [Script(status=400), Script(["A "], error_after=0), Script(["?!"]), Script([""])],
     ids=["refused", "broken", "only punctuation", "empty"],
 )
-async def test_without_a_title_of_the_models_the_message_is_it(
+async def test_the_message_is_the_title_if_no_model_writes_one(
     tenant: Tenant, services: Services, failure: Script
 ) -> None:
     question = "nobody can name what begins with so many long words that it is cut off"
@@ -112,7 +112,7 @@ async def test_without_a_title_of_the_models_the_message_is_it(
     assert title == "nobody can name what begins with so many long words that it"
 
 
-async def test_the_server_stops_before_it_is_made(
+async def test_a_server_that_stops_stores_the_fallback_title(
     tenant: Tenant, services: Services, other_server: RunningServer
 ) -> None:
     services.llm.on("stop before it has a name", Script(["Done."]))

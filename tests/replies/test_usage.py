@@ -27,14 +27,14 @@ def used(input_tokens: int, written: int, requests: int) -> dict[str, int]:
     return {"input_tokens": input_tokens, "output_tokens": written, "requests": requests}
 
 
-async def test_what_the_provider_told(tenant: Tenant, services: Services) -> None:
+async def test_the_reported_usage_is_stored(tenant: Tenant, services: Services) -> None:
     services.llm.on("tell what it took", Script(["One ", "two ", "three ", "four"]))
     started = await ask(await tenant.user(), "tell what it took")
     one_ending(await follow(started))
     assert await took(tenant, started.reply) == ("done", MODEL, used(11, 4, 1), 4)
 
 
-async def test_of_all_steps_together(tenant: Tenant, services: Services) -> None:
+async def test_the_usage_of_all_steps_is_added_up(tenant: Tenant, services: Services) -> None:
     steps = Script(["Let me see. "], calls=[Call("1", "get_document_content")]), Script(["It ", "is ", "empty."])
     services.llm.on("in two steps", *steps)
     caller = await tenant.user()
@@ -45,7 +45,7 @@ async def test_of_all_steps_together(tenant: Tenant, services: Services) -> None
     assert await took(tenant, sent["reply"]["id"]) == ("done", MODEL, used(22, 4, 2), 4)
 
 
-async def test_what_nobody_told_is_counted(tenant: Tenant, services: Services) -> None:
+async def test_tokens_are_estimated_if_no_usage_is_reported(tenant: Tenant, services: Services) -> None:
     """A quarter of the bytes, rounded up; a user's message always."""
     services.llm.on("tell nothing", Script(["12345678", "9"], usage=False))
     caller = await tenant.user()
@@ -58,7 +58,7 @@ async def test_what_nobody_told_is_counted(tenant: Tenant, services: Services) -
     assert await took(tenant, sent["userMessage"]["id"]) == ("done", None, None, 3)
 
 
-async def test_what_was_broken_off(tenant: Tenant, services: Services) -> None:
+async def test_an_interrupted_reply_has_the_usage_of_its_complete_steps(tenant: Tenant, services: Services) -> None:
     """Of a failure in its second step the first is known, of a first step nothing."""
     first = Script(["Let me see. "], calls=[Call("1", "get_document_content")])
     services.llm.on("fail in the second", first, Script(["12345678", "never"], error_after=1))
@@ -74,7 +74,7 @@ async def test_what_was_broken_off(tenant: Tenant, services: Services) -> None:
     assert stored == [("failed", MODEL, used(11, 1, 1), 5), ("failed", MODEL, None, 2)]
 
 
-async def test_what_was_cancelled(tenant: Tenant, services: Services) -> None:
+async def test_a_cancelled_reply_has_estimated_tokens(tenant: Tenant, services: Services) -> None:
     gate = threading.Event()
     services.llm.on("never mind", Script(["12345678", "never"], gate=gate))
     started = await ask(await tenant.user(), "never mind")

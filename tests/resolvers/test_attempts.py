@@ -28,7 +28,7 @@ OTHER = "gpt-6-luna"
 @pytest_asyncio.fixture
 async def catalogue(provider: FakeProvider, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Catalogue]:
     monkeypatch.setattr(retries, "FIRST_PAUSE_SECONDS", 0.001)
-    made = Catalogue(
+    built = Catalogue(
         llm_base_url=provider.url,
         llm_model="qwen",
         openai_base_url=provider.url,
@@ -36,16 +36,16 @@ async def catalogue(provider: FakeProvider, monkeypatch: pytest.MonkeyPatch) -> 
         llm_fallbacks=[OTHER],
         llm_silence=0.2,
     )
-    yield made
-    await made.aclose()
+    yield built
+    await built.aclose()
 
 
-async def asked(catalogue: Catalogue, *chain: str, limits: UsageLimits | None = None) -> str:
+async def answer_of(catalogue: Catalogue, *chain: str, limits: UsageLimits | None = None) -> str:
     """What is heard of an answer, and who gave it."""
-    heard: list[str] = []
+    received: list[str] = []
 
-    async def hear(*pieces: str) -> None:
-        heard.extend(pieces)
+    async def listen(*pieces: str) -> None:
+        received.extend(pieces)
 
     async def attempt(model_id: str) -> str:
         agent = Agent(catalogue.model(model_id))
@@ -57,14 +57,14 @@ async def asked(catalogue: Catalogue, *chain: str, limits: UsageLimits | None = 
         await agent.run("Hello", usage_limits=limits)
         return model_id
 
-    listening = text_listener.set(hear)
+    listening = text_listener.set(listen)
     try:
-        by = await try_models(chain or catalogue.chain("qwen"), lambda: not heard, attempt)
+        by = await try_models(chain or catalogue.chain("qwen"), lambda: not received, attempt)
     except ReplyFailed as failed:
-        return f"{''.join(heard)} | {failed.reason}"
+        return f"{''.join(received)} | {failed.reason}"
     finally:
         text_listener.reset(listening)
-    return f"{''.join(heard)} | {by}"
+    return f"{''.join(received)} | {by}"
 
 
 def models(provider: FakeProvider) -> list[str]:
@@ -87,9 +87,9 @@ def models(provider: FakeProvider) -> list[str]:
         raw(sse(delta(role="assistant", content=""))),
     ],
 )
-async def test_what_may_pass_is_tried_again(provider: FakeProvider, catalogue: Catalogue, passing: Answer) -> None:
+async def test_transient_failures_are_retried(provider: FakeProvider, catalogue: Catalogue, passing: Answer) -> None:
     provider.answers = [passing, passing, FINE]
-    assert await asked(catalogue) == "Fine | qwen"
+    assert await answer_of(catalogue) == "Fine | qwen"
     assert models(provider) == ["qwen"] * 3
 
 
@@ -109,11 +109,11 @@ async def test_what_may_pass_is_tried_again(provider: FakeProvider, catalogue: C
         raw(sse(delta(refusal="No."), delta("stop"))),
     ],
 )
-async def test_what_lasts_goes_to_the_next_model_at_once(
+async def test_lasting_failures_go_to_the_next_model_at_once(
     provider: FakeProvider, catalogue: Catalogue, lasting: Answer
 ) -> None:
     provider.answers = [lasting, FINE]
-    assert await asked(catalogue) == f"Fine | {OTHER}"
+    assert await answer_of(catalogue) == f"Fine | {OTHER}"
     assert models(provider) == ["qwen", OTHER]
 
 
@@ -121,7 +121,7 @@ async def test_a_model_has_three_attempts_and_then_the_next_one_has(
     provider: FakeProvider, catalogue: Catalogue
 ) -> None:
     provider.answers = [failure(500)] * 5 + [FINE]
-    assert await asked(catalogue) == f"Fine | {OTHER}"
+    assert await answer_of(catalogue) == f"Fine | {OTHER}"
     assert models(provider) == ["qwen"] * 3 + [OTHER] * 3
 
 
@@ -140,9 +140,11 @@ async def test_a_model_has_three_attempts_and_then_the_next_one_has(
         (raw(sse({"error": "Out of memory"})), DEFAULT_FAILURE_TEXT),
     ],
 )
-async def test_nobody_answers(provider: FakeProvider, catalogue: Catalogue, answer: Answer, told: str) -> None:
+async def test_a_reply_fails_if_no_model_answers(
+    provider: FakeProvider, catalogue: Catalogue, answer: Answer, text: str
+) -> None:
     provider.answer = answer
-    assert await asked(catalogue) == f" | {told}"
+    assert await answer_of(catalogue) == f" | {text}"
 
 
 @pytest.mark.parametrize(
@@ -154,32 +156,32 @@ async def test_nobody_answers(provider: FakeProvider, catalogue: Catalogue, answ
         (raw(sse(delta(content="So ")), b"data: {\n\n"), DEFAULT_FAILURE_TEXT),
     ],
 )
-async def test_nothing_is_tried_once_a_word_was_heard(
-    provider: FakeProvider, catalogue: Catalogue, after: Answer, told: str
+async def test_nothing_is_retried_once_text_was_published(
+    provider: FakeProvider, catalogue: Catalogue, after: Answer, text: str
 ) -> None:
     provider.answers = [after]
-    assert await asked(catalogue) == f"So  | {told}"
+    assert await answer_of(catalogue) == f"So  | {text}"
     assert models(provider) == ["qwen"]
 
 
-async def test_too_many_steps_are_not_tried_again(provider: FakeProvider, catalogue: Catalogue) -> None:
+async def test_too_many_steps_are_not_retried(provider: FakeProvider, catalogue: Catalogue) -> None:
     function = {"name": "look", "arguments": "{}"}
     call = delta(tool_calls=[{"index": 0, "id": "a", "type": "function", "function": function}])
     provider.answer = raw(sse(call, delta("tool_calls")))
-    assert await asked(catalogue, limits=UsageLimits(request_limit=2)) == f" | {retries.TOO_MANY_STEPS}"
+    assert await answer_of(catalogue, limits=UsageLimits(request_limit=2)) == f" | {retries.TOO_MANY_STEPS}"
     assert models(provider) == ["qwen"] * 2
 
 
-async def test_a_model_that_took_its_time_is_not_asked_again(
+async def test_a_slow_failure_is_not_retried(
     provider: FakeProvider, catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(retries, "MAX_RETRY_SECONDS", 0.1)
     provider.answers = [raw(ending="stall"), FINE]
-    assert await asked(catalogue) == f"Fine | {OTHER}"
+    assert await answer_of(catalogue) == f"Fine | {OTHER}"
     assert models(provider) == ["qwen", OTHER]
 
 
-async def test_what_is_no_failure_of_a_model_passes_through() -> None:
+async def test_other_errors_pass_through() -> None:
     async def attempt(_model_id: str) -> None:
         raise ZeroDivisionError
 
@@ -187,14 +189,14 @@ async def test_what_is_no_failure_of_a_model_passes_through() -> None:
         await try_models(["qwen", OTHER], lambda: True, attempt)
 
 
-async def test_whoever_cancels_ends_the_pause(provider: FakeProvider, catalogue: Catalogue) -> None:
+async def test_a_cancel_ends_the_pause(provider: FakeProvider, catalogue: Catalogue) -> None:
     provider.answers = [failure(429, {"retry-after": "5"})]
-    asking = asyncio.create_task(asked(catalogue))
+    task = asyncio.create_task(answer_of(catalogue))
     while not provider.calls:
         await asyncio.sleep(0.01)
-    asking.cancel()
+    task.cancel()
     with pytest.raises(asyncio.CancelledError):
-        await asking
+        await task
     assert models(provider) == ["qwen"]
 
 
@@ -212,6 +214,6 @@ def test_pauses_grow_and_honour_the_provider() -> None:
     assert pause(ModelHTTPError(418, "qwen"), 1) is None
 
 
-def test_no_reason_quotes_the_provider() -> None:
+def test_failure_texts_do_not_quote_the_provider() -> None:
     secret: Any = {"message": "Incorrect API key: sk-1234"}
     assert retries.reason(ModelHTTPError(418, "qwen", secret)) == DEFAULT_FAILURE_TEXT
