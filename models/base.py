@@ -1,4 +1,4 @@
-"""What every table shares: ids, column kinds, and the text and id types a client may send."""
+"""What the tables share: ids, kinds of columns, and the types of texts and ids in inputs."""
 
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -11,20 +11,27 @@ from sqlalchemy import Column, DateTime, Enum, ForeignKey, Row, Text, Uuid, func
 from sqlalchemy.dialects.postgresql import JSONB
 from uuid_utils.compat import uuid7
 
-Record = Row[*tuple[Any, ...]]
-"""A read row: attributes by column name, no session behind it."""
+from models.limits import limit
 
-MAX_TEXT = 500_000
-"""Characters in one long text of a note (its own note, summary, document text …)."""
+Record = Row[*tuple[Any, ...]]
+"""A row of a query's result, with an attribute for each column. It is not bound to a session."""
+
+MAX_TEXT = limit(
+    500_000,
+    "A long text of a note, such as its summary or its document",
+    area="Notes",
+    unit="characters",
+    beyond="`BAD_USER_INPUT`, 400",
+)
 
 
 def new_id() -> UUID:
-    """A UUIDv7 (RFC 9562): sorts by creation time. Made here because Postgres < 18 has no uuidv7()."""
+    """A new UUIDv7 (RFC 9562), which sorts by creation time. Postgres before 18 has no uuidv7()."""
     return uuid7()
 
 
 def as_id(text: object) -> UUID | None:
-    """An id from outside, or None where it can't be one (so it can't name anything)."""
+    """The id in a caller's text, or None if it is not a UUID, so that no row can have it."""
     try:
         return text if isinstance(text, UUID) else UUID(str(text))
     except ValueError:
@@ -54,7 +61,7 @@ def json(*, nullable: bool = True, default: str | None = None) -> Column[Any]:
 
 
 def choice(kind: type[StrEnum], **kw: Any) -> Column[Any]:
-    """Text with a CHECK: unlike a Postgres enum it can be widened and narrowed inside a transaction."""
+    """A text column with a CHECK constraint, which unlike a Postgres enum can be changed inside a transaction."""
     values = [member.value for member in kind]
     column_type = Enum(
         kind,
@@ -68,7 +75,7 @@ def choice(kind: type[StrEnum], **kw: Any) -> Column[Any]:
 
 
 def storable(value: str) -> str:
-    """Refuses what Postgres can't keep as text: NUL characters and lone surrogates."""
+    """Raises ValueError for what Postgres can't store as text: NUL characters and lone surrogates."""
     if "\x00" in value:
         raise ValueError("must not contain NUL characters")
     if not value.isascii():
@@ -80,19 +87,19 @@ def storable(value: str) -> str:
 
 
 def strip_unstorable(value: str) -> str:
-    """The text without what `storable` refuses, for texts that nobody can be asked to send again."""
+    """The text without what `storable` refuses, for texts whose sender can't correct them."""
     if value.isascii():
         return value.replace("\x00", "")
     return value.encode("utf-8", "replace").decode().replace("\x00", "")
 
 
 def fits_64_bits(number: int | float) -> bool:
-    """JSONB gives a big float back as an integer, so it must fit as one; infinities and NaN never do."""
+    """Whether the number fits 64 bits. JSONB returns a large float as an integer, and has no infinities and no NaN."""
     return abs(number) < 2**63 if isinstance(number, float) else -(2**63) <= number < 2**64
 
 
 def storable_json(value: Any, depth: int = 0) -> Any:
-    """The same for every string of a JSON value, which may nest 64 levels at most, and whose numbers fit 64 bits."""
+    """Raises ValueError for JSON that nests deeper than 64 levels, or has a string or number that can't be stored."""
     if depth > 64:
         raise ValueError("must not nest deeper than 64 levels")
     if isinstance(value, str):
@@ -113,7 +120,7 @@ def in_utc(moment: datetime) -> datetime:
         raise ValueError("must be between the years 1 and 9999 in UTC") from None
 
 
-# Lengths are checked after the clean-up of a text, hence the order of these annotations.
+# The order of the annotations matters: lengths are checked after white space is removed.
 Line = Annotated[str, StringConstraints(max_length=500), AfterValidator(storable)]
 Prose = Annotated[str, StringConstraints(max_length=MAX_TEXT), AfterValidator(storable)]
 Id = Annotated[UUID, Field(strict=False)]
@@ -128,6 +135,6 @@ Color = Annotated[str, StringConstraints(pattern=r"^#[0-9A-Fa-f]{6}$")]
 
 
 class Draft(BaseModel):
-    """What a client may write. Strict: nothing unknown, no silent conversion; names are camelCase outside."""
+    """The input of a create or a change: camelCase for callers, no unknown fields, no conversion of values."""
 
     model_config = ConfigDict(extra="forbid", strict=True, alias_generator=to_camel, populate_by_name=True)

@@ -9,19 +9,24 @@ from sqlalchemy import Boolean, Column, Index
 from sqlmodel import Field, SQLModel
 
 from models.base import Color, Draft, Id, Line, key, new_id, reference, storable, string, timestamp
+from models.limits import limit
 
-MAX_FOLDERS = 1_000
-"""Folders of one workspace."""
-MAX_FOLDER_DEPTH = 20
-"""Folders within each other, the outermost included."""
-MAX_FOLDER_NAME = 255
-"""Characters of a folder's name, without the white space around it."""
-MAX_ICON = 100
-"""Characters of a folder's icon: an emoji, or the name of a picture."""
+MAX_FOLDERS = limit(1_000, "Folders of a workspace", area="Notes", beyond="`UNPROCESSABLE`, 422")
+MAX_FOLDER_DEPTH = limit(20, "Nested folders, with the outermost one", area="Notes", beyond="`UNPROCESSABLE`, 422")
+MAX_FOLDER_NAME = limit(
+    255, "Name of a folder", area="Notes", unit="characters", minimum=1, beyond="`BAD_USER_INPUT`, 400"
+)
+MAX_ICON = limit(
+    100,
+    "Icon of a folder: an emoji, or the name of a picture",
+    area="Notes",
+    unit="characters",
+    beyond="`BAD_USER_INPUT`, 400",
+)
 
 
 class Folder(SQLModel, table=True):
-    """A private folder is seen by its creator and the workspace's admins. It hides no note: their visibility does."""
+    """A folder. A private one is visible to its creator and the admins; the notes in it have their own visibility."""
 
     __tablename__ = "folders"
     __table_args__ = (Index("folders_in_order", "workspace_id", "name", "id"),)
@@ -46,7 +51,7 @@ FolderName = Annotated[
 
 
 class FolderDraft(Draft):
-    """A folder to create. `parent_folder_id` None: at the top."""
+    """A folder to create. `parent_folder_id` None means at the top level."""
 
     name: FolderName
     icon: Annotated[Line, StringConstraints(max_length=MAX_ICON)] | None = None
@@ -56,6 +61,6 @@ class FolderDraft(Draft):
 
 
 class FolderChange(FolderDraft):
-    """The fields to change: what was not sent is kept (`model_fields_set` tells), null clears what may be null."""
+    """The fields to change. A field that is not set (see `model_fields_set`) keeps its value; null clears a field."""
 
     name: FolderName = ""

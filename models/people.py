@@ -1,4 +1,4 @@
-"""What a client may write about the people of a workspace: members, groups, invites and keys."""
+"""The inputs about the people of a workspace: members, groups, invites and API keys."""
 
 from typing import Annotated
 
@@ -6,16 +6,22 @@ from pydantic import AfterValidator, StringConstraints
 from pydantic import Field as Constraint
 
 from models.base import Draft, Email, Id, Line, Prose, storable
+from models.limits import limit
 from models.workspace import Role
 
-MAX_NAME = 100
-"""Characters in the name of a group or of a key, without the white space around it."""
-MAX_DESCRIPTION = 1_000
-"""Characters in the description of a group."""
-MAX_GROUP_IDS = 100
-"""Groups of one member, or of one invite."""
-MAX_SCOPES = 20
-"""Scopes of one key, as they are sent."""
+MAX_NAME = limit(
+    100,
+    "Name of a group or of an API key",
+    area="Workspaces",
+    unit="characters",
+    minimum=1,
+    beyond="`BAD_USER_INPUT`, 400",
+)
+MAX_DESCRIPTION = limit(
+    1_000, "Description of a group", area="Workspaces", unit="characters", beyond="`BAD_USER_INPUT`, 400"
+)
+MAX_GROUP_IDS = limit(100, "Groups of a member, or of an invite", area="Workspaces", beyond="`BAD_USER_INPUT`, 400")
+MAX_SCOPES = limit(20, "Scopes of an API key", area="Workspaces", beyond="`BAD_USER_INPUT`, 400")
 
 Name = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_NAME), AfterValidator(storable)
@@ -25,13 +31,13 @@ GroupIds = Annotated[list[Id], Constraint(max_length=MAX_GROUP_IDS)]
 
 
 class MemberFilter(Draft, frozen=True):
-    """`search`: the members whose name or address has these very characters, in any case."""
+    """`search` selects the members whose name or email address contains the text, regardless of case."""
 
     search: Line | None = None
 
 
 class MemberChange(Draft):
-    """The fields to change: what was not sent is kept (`model_fields_set` tells), the groups are replaced whole."""
+    """The fields to change. A field that is not set (see `model_fields_set`) keeps its value. The groups are replaced."""
 
     role: Role = Role.MEMBER
     group_ids: GroupIds = []
@@ -43,13 +49,13 @@ class GroupDraft(Draft):
 
 
 class GroupChange(GroupDraft):
-    """The fields to change: what was not sent is kept (`model_fields_set` tells)."""
+    """The fields to change. A field that is not set (see `model_fields_set`) keeps its value."""
 
     name: Name = ""
 
 
 class InviteDraft(Draft):
-    """An invite by `email`, or (`is_url_invite`) for everybody who has its code."""
+    """An invite for the user with `email`, or with `is_url_invite` for everybody who has its code."""
 
     email: Email | None = None
     role: Role = Role.MEMBER
@@ -62,7 +68,7 @@ class AcceptDraft(Draft):
 
 
 class ApiKeyDraft(Draft):
-    """`scopes` None: full access to the workspace."""
+    """An API key to create. `scopes` None gives full access to the workspace."""
 
     name: Name
     scopes: Annotated[list[Line], Constraint(max_length=MAX_SCOPES)] | None = None

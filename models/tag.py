@@ -1,4 +1,4 @@
-"""Tags, and what a client may write of them."""
+"""Tags, and the inputs that create and change them."""
 
 from datetime import datetime
 from typing import Annotated
@@ -9,11 +9,10 @@ from sqlalchemy import UniqueConstraint
 from sqlmodel import Field, SQLModel
 
 from models.base import Color, Draft, key, new_id, reference, storable, string, timestamp
+from models.limits import limit
 
-MAX_WORKSPACE_TAGS = 1_000
-"""Tags of one workspace."""
-MAX_TAG_NAME = 100
-"""Characters of a tag's name, without the white space around it."""
+MAX_WORKSPACE_TAGS = limit(1_000, "Tags of a workspace", area="Notes", beyond="`UNPROCESSABLE`, 422")
+MAX_TAG_NAME = limit(100, "Name of a tag", area="Notes", unit="characters", minimum=1, beyond="`BAD_USER_INPUT`, 400")
 
 
 class Tag(SQLModel, table=True):
@@ -37,7 +36,7 @@ class TagDraft(Draft):
 
 
 class TagChange(TagDraft):
-    """The fields to change: what was not sent is kept (`model_fields_set` tells)."""
+    """The fields to change. A field that is not set (see `model_fields_set`) keeps its value."""
 
     name: TagName = ""
     color: Color = ""

@@ -1,4 +1,4 @@
-"""Workspaces, their people and their keys."""
+"""Workspaces, their people and their API keys."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -53,7 +53,7 @@ API_KEY_ROLE = Role.ADMIN
 
 
 class User(SQLModel, table=True):
-    """A person (`id` is the `sub` of their token), or a workspace's own user, under which its API keys act."""
+    """A person, whose `id` is the `sub` of their access token, or a workspace's own user, as which its API keys act."""
 
     __tablename__ = "users"
     id: UUID = Field(default_factory=new_id, sa_column=key())
@@ -78,13 +78,13 @@ class Workspace(SQLModel, table=True):
         default_factory=list, sa_column=Column(ARRAY(String), nullable=False, server_default="{}")
     )
     settings: dict[str, Any] = Field(default_factory=dict, sa_column=json(nullable=False, default="{}"))
-    # RESTRICT: the workspace's own user goes after the workspace, never before it.
+    # RESTRICT: the workspace's own user is deleted after the workspace, never before it.
     user_id: UUID = Field(sa_column=reference("users.id", ondelete="RESTRICT", unique=True))
-    # The last `seq` of the event log. Taken under this row's lock, so commits and numbers have one order.
+    # The last `seq` of the event log, incremented under this row's lock: commits and numbers have the same order.
     last_seq: int = Field(default=0, sa_column=Column(BigInteger, nullable=False, server_default="0"))
-    # The first `seq` that the event log still has, or would have: older events were dropped.
+    # The `seq` at which the event log begins: older events were deleted.
     first_seq: int = Field(default=1, sa_column=Column(BigInteger, nullable=False, server_default="1"))
-    # While set, the notes that were indexed before it are indexed anew.
+    # If set, the notes that were indexed before this time are indexed again.
     reindex_since: datetime | None = Field(default=None, sa_column=timestamp(nullable=True))
     created_at: datetime = Field(default=None, sa_column=timestamp())
     updated_at: datetime = Field(default=None, sa_column=timestamp())
@@ -105,7 +105,7 @@ class Member(SQLModel, table=True):
 
 
 class ApiKey(SQLModel, table=True):
-    """A key of a workspace: only its SHA-256 is kept, and a prefix by which people recognise it."""
+    """An API key of a workspace. Only its SHA-256 digest is stored, and a prefix by which people recognise it."""
 
     __tablename__ = "api_keys"
     __table_args__ = (Index("api_keys_in_order", "workspace_id", "created_at", "id"),)
@@ -114,7 +114,7 @@ class ApiKey(SQLModel, table=True):
     name: str = Field(sa_column=string())
     prefix: str = Field(sa_column=string())
     digest: bytes = Field(sa_column=Column(LargeBinary, nullable=False, unique=True))
-    # None: full access to the workspace.
+    # None means full access to the workspace.
     scopes: list[str] | None = Field(default=None, sa_column=Column(ARRAY(String), nullable=True))
     created_at: datetime = Field(default=None, sa_column=timestamp())
     last_used_at: datetime | None = Field(default=None, sa_column=timestamp(nullable=True))
@@ -122,7 +122,7 @@ class ApiKey(SQLModel, table=True):
 
 
 class Group(SQLModel, table=True):
-    """Members of a workspace under one name, as in an organisation's chart. It gives no rights."""
+    """A named set of members of a workspace, as in an organisation chart. It grants no rights."""
 
     __tablename__ = "groups"
     __table_args__ = (UniqueConstraint("workspace_id", "name", name="groups_once"),)
@@ -142,7 +142,7 @@ class GroupMember(SQLModel, table=True):
 
 
 class Invite(SQLModel, table=True):
-    """An open invitation: for one address, or (`is_url_invite`) for everybody who has its code, until it expires."""
+    """An open invite for the user with `email`, or with `is_url_invite` for everybody who has its code."""
 
     __tablename__ = "invites"
     __table_args__ = (Index("invites_in_order", "workspace_id", "created_at", "id"),)
@@ -160,7 +160,7 @@ class Invite(SQLModel, table=True):
 
 
 class InviteGroup(SQLModel, table=True):
-    """A group that whoever accepts the invite becomes a member of."""
+    """A group that a user joins by accepting the invite."""
 
     __tablename__ = "invite_groups"
     __table_args__ = (Index("invite_groups_by_group", "group_id", "invite_id"),)
@@ -170,27 +170,27 @@ class InviteGroup(SQLModel, table=True):
 
 
 class IdempotencyKey(SQLModel, table=True):
-    """What a create with an idempotency key has made. Written in the transaction of the create, kept for a day."""
+    """The row that a create with an idempotency key made. It is written in the transaction of the create."""
 
     __tablename__ = "idempotency_keys"
     __table_args__ = (Index("idempotency_keys_by_age", "created_at"),)
     workspace_id: UUID = Field(sa_column=reference("workspaces.id", primary_key=True))
-    # The key or person that made the call. No foreign key: it may be either.
+    # The API key or user that made the request. Not a foreign key, because it may be either.
     actor_id: UUID = Field(sa_column=Column(Uuid(), primary_key=True))
     key: str = Field(sa_column=Column(String, primary_key=True))
-    # SHA-256 of the operation and of what it was given: the same key with something else is a mistake.
+    # SHA-256 of the operation and its input: the same key with another input is refused.
     fingerprint: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
     result_id: UUID = Field(sa_column=Column(Uuid(), nullable=False))
     created_at: datetime = Field(default=None, sa_column=timestamp())
 
 
 class RateWindow(SQLModel, table=True):
-    """What a caller has spent in each of the last seconds. Unlogged: after a crash everybody begins anew."""
+    """The points that a caller spent in each of the last 61 seconds. Unlogged: a crash of Postgres resets them."""
 
     __tablename__ = "rate_windows"
     __table_args__ = {"prefixes": ["UNLOGGED"]}
     workspace_id: UUID = Field(sa_column=reference("workspaces.id", primary_key=True))
     actor_id: UUID = Field(sa_column=Column(Uuid(), primary_key=True))
-    # The Unix second that was counted last; `spent` has a place for each second, by its number modulo 61.
+    # The Unix second that was counted last. `spent` holds the points of each second at its number modulo 61.
     second: int = Field(sa_column=Column(BigInteger, nullable=False))
     spent: list[int] = Field(sa_column=Column(ARRAY(Integer), nullable=False))

@@ -240,4 +240,4 @@ async def test_another_model_while_the_server_runs(here: Place, endpoint: Embedd
                 while await connection.scalar(query):
                     await asyncio.sleep(0.1)
         assert {"Note 0", "Note 11"} <= {text.split(" Word")[0] for text in endpoint.texts}
-        assert ctx.embedders.of("other@127.0.0.1") is not None
+        assert ctx.embedders.get("other@127.0.0.1") is not None

@@ -29,7 +29,7 @@ class Embedders:
         self._options = options
         self._by_identity: dict[str, ClosableEmbedder] = {current.identity: current}
 
-    def of(self, identity: str) -> ClosableEmbedder | None:
+    def get(self, identity: str) -> ClosableEmbedder | None:
         if identity not in self._by_identity and len(self._by_identity) < MAX_EMBEDDERS:
             embedder = _build(self._options, identity)
             if embedder is not None:

@@ -1,4 +1,4 @@
-"""Paging by key: stable while rows are inserted, and as quick on page 1,000 as on the first.
+"""Keyset pagination: stable while rows are inserted, and as quick on page 1,000 as on the first.
 
 The arguments and `PageInfo` follow the Relay cursor connections specification.
 """
@@ -13,16 +13,18 @@ from pydantic import Field, TypeAdapter, ValidationError
 from sqlalchemy import Select, func, select, tuple_
 
 from models.base import Prose, Record, When, as_id
+from models.limits import limit
 from resolvers.core import cursors
 from resolvers.core.context import Context
 from resolvers.core.errors import bad_input
 
 DEFAULT_PAGE_SIZE = 20
-MAX_PAGE_SIZE = 100
-"""Rows of one page at most; more is BAD_USER_INPUT."""
+MAX_PAGE_SIZE = limit(
+    100, "`first`, `last` and `limit` of a list", area="Lists", minimum=1, beyond="`BAD_USER_INPUT`, 400"
+)
 
-# What a column of each type can hold: whoever makes up a cursor must not reach the database with more.
-KEYS: dict[type, TypeAdapter[Any]] = {
+# What a column of each type can hold: a forged cursor must not reach the database with anything else.
+SORT_KEYS: dict[type, TypeAdapter[Any]] = {
     datetime: TypeAdapter(When),
     str: TypeAdapter(Prose),
     int: TypeAdapter(Annotated[int, Field(ge=-(2**31), lt=2**31)]),
@@ -31,7 +33,7 @@ KEYS: dict[type, TypeAdapter[Any]] = {
 
 @dataclass(frozen=True, slots=True)
 class PageArguments:
-    """Which part of a list: the `first` after a cursor, or the `last` before one."""
+    """The part of a list to read: the `first` rows after a cursor, or the `last` rows before one."""
 
     first: int | None = None
     after: str | None = None
@@ -55,7 +57,7 @@ class PageArguments:
 
 
 def check_limit_and_offset(limit: int | None, offset: int) -> None:
-    """Refuses a limit or an offset that a page by offset can't have."""
+    """Raises BAD_USER_INPUT for a limit or an offset out of bounds, for lists that are paged by offset."""
     if limit is not None and not 1 <= limit <= MAX_PAGE_SIZE:
         raise bad_input("limit", f"`limit` must be between 1 and {MAX_PAGE_SIZE}.")
     if offset < 0:
@@ -69,18 +71,18 @@ class Page:
     has_next: bool
     has_previous: bool
     total: Callable[[], Awaitable[int]]
-    """Counts all rows of the list; runs only when it is asked for."""
+    """Counts all rows of the list; it runs only if the caller selects the total."""
 
 
 async def count(ctx: Context, query: Select[Any]) -> int:
-    """How many rows a query has."""
+    """The number of rows of a query."""
     async with ctx.read() as tx:
         return int((await tx.execute(select(func.count()).select_from(query.subquery()))).scalar_one())
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """A total order: by a column, ties by id. `kind` names it inside its cursors, so that none fits another list."""
+    """A total order by a column and then by id. `kind` is part of its cursors, so that no other list accepts them."""
 
     kind: str
     column: Any
@@ -100,12 +102,12 @@ class Order:
         if ident is None:
             raise cursors.invalid(field)
         try:
-            return KEYS[kind].validate_python(value), ident
+            return SORT_KEYS[kind].validate_python(value), ident
         except ValidationError:
             raise cursors.invalid(field) from None
 
     def apply(self, query: Select[Any], window: PageArguments) -> Select[Any]:
-        """The query for the window's rows and one more, which tells whether there are more."""
+        """The query for the page's rows and one more, which shows whether there is another page."""
         key = tuple_(self.column, self.ident)
         for cursor, field, beyond in ((window.after, "after", True), (window.before, "before", False)):
             if cursor is not None:
@@ -118,9 +120,9 @@ class Order:
             return query.order_by(self.column.desc(), self.ident.desc())
         return query.order_by(self.column.asc(), self.ident.asc())
 
-    def page(self, found: Sequence[Record], window: PageArguments, total: Callable[[], Awaitable[int]]) -> Page:
-        more = len(found) > window.size()
-        rows = found[: window.size()]
+    def page(self, records: Sequence[Record], window: PageArguments, total: Callable[[], Awaitable[int]]) -> Page:
+        has_more = len(records) > window.size()
+        rows = records[: window.size()]
         if window.backward:
-            return Page(rows[::-1], self.cursor, window.before is not None, more, total)
-        return Page(rows, self.cursor, more, window.after is not None, total)
+            return Page(rows[::-1], self.cursor, window.before is not None, has_more, total)
+        return Page(rows, self.cursor, has_more, window.after is not None, total)

@@ -195,19 +195,19 @@ async def test_which_embedder_the_settings_choose(monkeypatch: pytest.MonkeyPatc
 
 async def test_which_other_embedders_can_be_asked() -> None:
     local = Embedders(EmbeddingOptions())
-    assert local.of(MiniLM.identity) is local.current
-    assert local.of("bge@gpu.internal") is None
+    assert local.get(MiniLM.identity) is local.current
+    assert local.get("bge@gpu.internal") is None
     await local.aclose()
     remote = Embedders(EmbeddingOptions("http://gpu.internal:8000/v1", SecretStr(KEY), "bge"))
-    assert remote.of("bge@gpu.internal") is remote.current
-    old = remote.of("old@model@gpu.internal")
+    assert remote.get("bge@gpu.internal") is remote.current
+    old = remote.get("old@model@gpu.internal")
     assert isinstance(old, OpenAIEmbedder)
-    assert (old.identity, old is remote.of("old@model@gpu.internal")) == ("old@model@gpu.internal", True)
-    assert isinstance(remote.of(MiniLM.identity), MiniLM)
+    assert (old.identity, old is remote.get("old@model@gpu.internal")) == ("old@model@gpu.internal", True)
+    assert isinstance(remote.get(MiniLM.identity), MiniLM)
     # A key is sent to no host but its own.
     for identity in ("bge@elsewhere.internal", "@gpu.internal", "gpu.internal", ""):
-        assert remote.of(identity) is None
+        assert remote.get(identity) is None
     await remote.aclose()
     openai = Embedders(EmbeddingOptions(None, SecretStr(KEY), "text-embedding-3-small"))
-    assert isinstance(openai.of("text-embedding-3-large@api.openai.com"), OpenAIEmbedder)
+    assert isinstance(openai.get("text-embedding-3-large@api.openai.com"), OpenAIEmbedder)
     await openai.aclose()

@@ -48,7 +48,7 @@ class FakeEmbedders:
 
     known: Sequence[FakeEmbedder]
 
-    def of(self, identity: str) -> FakeEmbedder | None:
+    def get(self, identity: str) -> FakeEmbedder | None:
         return next((embedder for embedder in self.known if embedder.identity == identity), None)
 
 

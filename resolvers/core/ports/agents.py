@@ -1,5 +1,8 @@
-"""What an agent is asked, and what it tells while it answers. `resolvers.agents` answers; it is loaded after the start,
-because its libraries take seconds to import, so nothing else in `resolvers` may import it: it stands in the Context."""
+"""The port to the agents that write replies; `resolvers.agents` implements it.
+
+That package is loaded after the start, because its libraries take seconds to import. Nothing else in `resolvers` may
+import it: the context holds it.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,8 +19,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ReplyRequest:
-    """All that one turn needs. `note_id` names the workspace to search, and the note that is open; `message_id` is the
-    user's message, `reply_id` the one that answers it."""
+    """All that a reply needs.
+
+    `note_id` is the note that the user has open, whose workspace is searched. `message_id` is the user's message,
+    `reply_id` the message that answers it.
+    """
 
     ctx: "Context"
     text: str
@@ -33,9 +39,9 @@ class ReplyRequest:
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:
-    """A call of a tool: once when it begins, and once with its `result` and the `summary` of it for people.
+    """A call of a tool, reported when it begins, and again with its `result` and a `summary` of it for people.
 
-    `id` is the call's own in its reply; the calls that the model made at once have the same `step`, from 1.
+    `id` is unique in the reply. Calls that the model makes at once have the same `step`, counted from 1.
     """
 
     id: str
@@ -49,7 +55,7 @@ class ToolCall:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What the provider reported for an answer; 0 tokens where it reported none."""
+    """The usage that the provider reported for an answer; 0 tokens if it reported none."""
 
     input_tokens: int = 0
     output_tokens: int = 0
@@ -57,29 +63,29 @@ class Usage:
 
 
 class ReplySink(Protocol):
-    """Hears an answer while it is made. Each call returns once what it was told is on its way to the followers."""
+    """Receives an answer while it is written. Each call returns once its event is on the way to the subscribers."""
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing of the answer was told yet."""
+        """Whether nothing of the answer was written yet."""
 
     async def write_text(self, *pieces: str) -> None:
-        """The next pieces of the text, as many as came together."""
+        """Appends pieces of the text, as many as arrived together."""
 
     async def write_tool_call(self, call: ToolCall) -> None: ...
     async def write_suggestion(self, suggestion: Record) -> None:
-        """A suggestion that has just been committed."""
+        """Reports a suggestion that was just committed."""
 
     def record_usage(self, model_id: str, usage: Usage) -> None:
-        """What an attempt to answer has used, once it has ended, however it did; each attempt tells its own."""
+        """Adds the usage of one attempt to answer, after its end, successful or not."""
 
 
 DEFAULT_FAILURE_TEXT = "The model could not answer. Please try again."
-"""What a person is told where nothing more is known."""
+"""The reason of a failed reply when nothing more is known."""
 
 
 class ReplyFailed(Exception):  # noqa: N818 (says what is the matter, as Problem does)
-    """No model could answer. `reason` is a text that is safe to show; the cause is for the log."""
+    """No model could answer. `reason` is safe to show; the cause is for the log."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -88,10 +94,10 @@ class ReplyFailed(Exception):  # noqa: N818 (says what is the matter, as Problem
 
 class Agents(Protocol):
     async def answer(self, request: ReplyRequest, sink: ReplySink) -> None:
-        """Runs the agent to the end of its answer. Raises what went wrong, whatever it is."""
+        """Runs the agent to the end of its answer. Raises whatever goes wrong."""
 
     async def complete(self, ctx: "Context", model_id: str, instructions: str, prompt: str) -> str:
-        """A model's text, outside of any conversation. Raises what went wrong, whatever it is."""
+        """A model's text, outside of any conversation. Raises whatever goes wrong."""
 
     def preload(self) -> None:
-        """Begins to load what is not loaded yet."""
+        """Starts loading what is not loaded yet."""

@@ -1,4 +1,4 @@
-"""What the resolvers ask of language models and embedders; `caret.providers` builds them."""
+"""The ports to language models and embedders; `caret.providers` implements them."""
 
 from collections.abc import Awaitable, Iterable, Sequence
 from contextvars import ContextVar
@@ -14,17 +14,17 @@ if TYPE_CHECKING:  # a start must wait for neither
     from pydantic_ai.models import Model
 
 Vector = TypeAliasType("Vector", "NDArray[np.float32]")
-"""DIMENSIONS numbers of unit length; a shorter one is padded with zeros, which leaves every cosine as it is."""
+"""A unit vector of DIMENSIONS numbers. A shorter one is padded with zeros, which does not change any cosine."""
 
 DIMENSIONS = 1536
 BUILT_IN_GATEWAY = "built-in"
-"""The gateway of the model that needs no provider."""
+"""The gateway of the built-in model, which needs no provider."""
 
 
 class EmbedderUnavailable(Exception):  # noqa: N818 (says what is the matter, as Problem does)
     """The embedder can't answer now; the same call may succeed later.
 
-    `retry_after` is in seconds, None when the provider named no time. The text holds no secret and no user's text.
+    `retry_after` is in seconds, None if the provider did not say. The message contains no secret and no user's text.
     """
 
     def __init__(self, message: str, retry_after: float | None = None) -> None:
@@ -33,34 +33,34 @@ class EmbedderUnavailable(Exception):  # noqa: N818 (says what is the matter, as
 
 
 class EmbedderMisconfigured(Exception):  # noqa: N818
-    """The embedder will refuse every such call until someone changes the configuration: retrying is no use.
+    """The embedder refuses every such call until someone changes the configuration: retrying does not help.
 
-    The text is for the operator; it holds no secret and no user's text.
+    The message is for the operator; it contains no secret and no user's text.
     """
 
 
 class Embedder(Protocol):
-    """Turns texts into vectors. Any text is accepted: empty, huge (the start counts), with NUL or lone surrogates.
+    """Turns texts into vectors. It accepts any text: empty, huge (only the start counts), with NUL or lone surrogates.
 
     Both methods raise EmbedderUnavailable and EmbedderMisconfigured.
     """
 
     @property
     def identity(self) -> str:
-        """Names the vector space: vectors of different identities must never be compared."""
+        """The name of the vector space: vectors of different spaces must never be compared."""
 
     async def embed_query(self, text: str) -> Vector:
-        """Never waits behind `embed_passages`."""
+        """The vector of a query. It never waits for `embed_passages`."""
 
     async def embed_passages(self, texts: Sequence[str]) -> Sequence[Vector | None]:
         """One vector per text, in the order of `texts`; None for a text that is refused while others are not."""
 
 
 class Embedders(Protocol):
-    """The embedders that questions can be put to, while not all vectors are of the same."""
+    """The embedders that can embed a query, while not all stored vectors are in the same space."""
 
-    def of(self, identity: str) -> Embedder | None:
-        """The embedder of that identity, None where this process can't have it."""
+    def get(self, identity: str) -> Embedder | None:
+        """The embedder of that vector space. None if this process has none for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,14 +78,14 @@ class ModelCard:
 
 
 class TextListener(Protocol):
-    """Hears the next pieces of a text, as many as came together."""
+    """Receives the next pieces of a text, as many as arrived together."""
 
     def __call__(self, *pieces: str) -> Awaitable[None]: ...
 
 
 text_listener: ContextVar[TextListener | None] = ContextVar("speaking", default=None)
-"""Who hears the text of an answer while a model makes it, piece by piece, as it comes. Whoever asks a model sets it;
-the request itself returns the whole answer. None: nobody wants to hear it before it is complete."""
+"""Receives the text of an answer while a model writes it. Set it before a request to a model, which itself returns the
+whole answer. None: the text is needed only as a whole."""
 
 
 class Models(Protocol):
@@ -93,30 +93,30 @@ class Models(Protocol):
 
     @property
     def cards(self) -> tuple[ModelCard, ...]:
-        """What is offered, best first; never empty."""
+        """The models that are offered, best first; never empty."""
 
     @property
     def default_id(self) -> str:
-        """The id of one of `cards`, used when the caller names no model."""
+        """The id of the model that is used if the caller selects none."""
 
     def model(self, model_id: str) -> "Model":
-        """The model itself, ready for an agent. KeyError when the catalogue doesn't offer it."""
+        """The model, ready for an agent. Raises KeyError if it is not in the catalogue."""
 
     def chain(self, model_id: str) -> tuple[str, ...]:
-        """The model, then those to try in its place, each once. KeyError when the catalogue doesn't offer it."""
+        """The model and its fallbacks, in the order to try them. Raises KeyError if it is not in the catalogue."""
 
     def count_tokens(self, model_id: str, text: str) -> int:
-        """An estimate for texts whose usage the provider didn't report; quick enough for the event loop."""
+        """An estimate for texts whose usage the provider did not report; quick enough for the event loop."""
 
 
 def has_generative_model(models: Models) -> bool:
-    """Whether the default model writes texts of its own: the built-in one only quotes."""
+    """Whether the default model writes texts of its own. The built-in model only quotes."""
     return any(card.id == models.default_id and card.gateway != BUILT_IN_GATEWAY for card in models.cards)
 
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """A chunk of a note that retrieval found. `note` is the note's id, `chunk` the chunk's index in it."""
+    """A chunk of a note that a search returned. `note` is the note's id, `chunk` the chunk's index in it."""
 
     title: str
     chunk: int
@@ -125,9 +125,9 @@ class Passage:
 
 
 def passages_block(passages: Iterable[Passage]) -> str:
-    """The passages as a model is shown them; the built-in model reads this very form back.
+    """The passages as they are sent to a model; the built-in model parses this form.
 
-    Everything a user wrote is escaped as in HTML, so no title or text can end its element or open another.
+    Users' texts are escaped as in HTML, so that no title or text can close its element or open another.
     """
     return f"<passages>\n{''.join(map(_element, passages))}</passages>"
 

@@ -1,4 +1,7 @@
-"""Ports for audio: a store and a transcriber; `caret.adapters.audio_storage` and `caret.providers` implement them."""
+"""The ports for audio: a store and a transcriber.
+
+`caret.adapters.audio_storage` and `caret.providers` implement them.
+"""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -10,7 +13,7 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class StoredAudio:
-    """Audio that the store has. `size` is in bytes."""
+    """A stored audio file. `size` is in bytes."""
 
     name: str
     size: int
@@ -18,36 +21,37 @@ class StoredAudio:
 
 
 class AudioStore(Protocol):
-    """Keeps bytes under names of the form `<workspace>/<recording>.<extension>`.
+    """Stores audio files under names of the form `<workspace>/<recording>.<extension>`.
 
     Every method raises Problem UNAVAILABLE while the store can't be reached.
     """
 
     async def upload_url(self, name: str, seconds: int) -> str | None:
-        """Where anybody may PUT the bytes for so long; None where that must be an address of this server."""
+        """A URL to which anybody may PUT the bytes for so many seconds. None if it must be a URL of this server."""
 
     async def write(self, name: str, chunks: AsyncIterator[bytes]) -> None:
-        """Keeps all the bytes, or nothing where `chunks` raises. FileExistsError where there are some already."""
+        """Stores all the bytes, or nothing if `chunks` raises. Raises FileExistsError if the file exists."""
 
     async def find(self, name: str) -> StoredAudio | None: ...
 
     async def read_start(self, name: str, length: int) -> bytes:
-        """The first bytes, fewer where there are fewer."""
+        """The first `length` bytes of the file, or all if it is shorter."""
 
     def open(self, name: str, most: int) -> AbstractAsyncContextManager[Path]:
-        """A file with the bytes, for the length of the block.
+        """A local copy of the file for the length of the block.
 
-        FileNotFoundError where there are none, or more than `most`: a bucket takes what its callers put there.
+        Raises FileNotFoundError if there is no such file, or if it has more than `most` bytes: a bucket accepts
+        whatever its callers upload.
         """
 
     async def delete(self, names: Sequence[str]) -> None:
-        """What is not there is no error."""
+        """Deletes the files. A file that does not exist is not an error."""
 
     def list_all(self) -> AsyncIterator[Sequence[StoredAudio]]:
-        """All that is kept, some hundreds at a time."""
+        """All stored files, some hundreds at a time."""
 
     async def delete_partial_uploads(self) -> int:
-        """Removes what broken-off uploads left. Returns how many."""
+        """Deletes the remains of interrupted uploads. Returns how many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +66,7 @@ class TranscriptPiece:
 
 @dataclass(frozen=True, slots=True)
 class Transcription:
-    """`duration` is in seconds; None, like `language`, where the transcriber does not say."""
+    """A transcript. `duration` (seconds) and `language` are None if the transcriber does not report them."""
 
     pieces: Sequence[TranscriptPiece]
     language: str | None = None
@@ -70,9 +74,9 @@ class Transcription:
 
 
 class TranscriberUnavailable(Exception):  # noqa: N818 (says what is the matter, as Problem does)
-    """The transcriber can't do it now; the same call may succeed later.
+    """The transcriber can't answer now; the same call may succeed later.
 
-    `retry_after` is in seconds, None when none was named. The text holds no secret and no user's text.
+    `retry_after` is in seconds, None if it did not say. The message contains no secret and no user's text.
     """
 
     def __init__(self, message: str, retry_after: float | None = None) -> None:
@@ -81,7 +85,7 @@ class TranscriberUnavailable(Exception):  # noqa: N818 (says what is the matter,
 
 
 class AudioRefused(Exception):  # noqa: N818
-    """The transcriber will never take this audio. The text is safe to show."""
+    """The transcriber will never accept this audio. The message is safe to show."""
 
 
 class Transcriber(Protocol):
@@ -91,7 +95,7 @@ class Transcriber(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Audio:
-    """`transcriber` None: this server makes no notes from audio. `public_url`: how callers reach the server."""
+    """`transcriber` None: this server makes no notes from audio. `public_url` is the server's URL for callers."""
 
     store: AudioStore
     transcriber: Transcriber | None = None

@@ -78,7 +78,7 @@ async def embed_query_in_spaces(
     embedder fails.
     """
     configured = ctx.embedder
-    others = (ctx.embedders.of(identity) for identity in identities if identity != configured.identity)
+    others = (ctx.embedders.get(identity) for identity in identities if identity != configured.identity)
     embedders = [configured, *(embedder for embedder in others if embedder is not None)]
     results = await asyncio.gather(*(_embed_query(embedder, query) for embedder in embedders))
     failures = {
