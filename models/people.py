@@ -37,7 +37,7 @@ class MemberFilter(Draft, frozen=True):
 
 
 class MemberChange(Draft):
-    """The fields to change. A field that is not set (see `model_fields_set`) keeps its value. The groups are replaced."""
+    """The fields to change. A field that is not in `model_fields_set` keeps its value. The groups are replaced."""
 
     role: Role = Role.MEMBER
     group_ids: GroupIds = []
