@@ -19,6 +19,7 @@ from caret.adapters.access_tokens import LEEWAY_SECONDS
 from resolvers.core.context import Context
 from resolvers.core.errors import ErrorCode, Problem
 from schema.execution.request import Options, Request
+from schema.transports import websocket
 from schema.transports.requests import ANONYMOUS_MAX_BODY_BYTES, MAX_ITEMS
 from schema.transports.websocket import MESSAGES_PER_TURN, SocketConnection, SocketTransport
 from streaming.connections import MAX_UNAUTHENTICATED_SOCKETS, Connections
@@ -186,16 +187,19 @@ async def test_codes_of_a_connection(tenant: Tenant) -> None:
     await anonymous.close()
 
 
-async def test_a_connection_without_connection_init_is_closed(tenant: Tenant) -> None:
-    async with raw(await tenant.key()) as connection:
-        started = time.monotonic()
+async def test_a_connection_without_connection_init_is_closed(tenant: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
+    # The server runs in this process.
+    monkeypatch.setattr(websocket, "INIT_TIMEOUT_SECONDS", 2.0)
+    key, started = await tenant.key(), time.monotonic()
+    async with raw(key) as connection:
         await connection.send('{"type":"ping"}')
         assert await received(connection) == {"type": "pong"}
         assert await closed(connection) == (4408, "Connection initialisation timeout")
-    assert time.monotonic() - started > 9
+    assert time.monotonic() - started > 1.8
 
 
-async def test_pings_are_answered_with_their_payload(tenant: Tenant) -> None:
+async def test_pings_are_answered_with_their_payload(tenant: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(websocket, "PING_SECONDS", 1.0)
     async with raw(await tenant.key()) as connection:
         payloads: list[dict[str, Any]] = [{}, {"payload": {"a": [1, None]}}, {"payload": {}}]
         for payload in payloads:

@@ -68,13 +68,26 @@ async def serve(source: Source, client: Client, stall_timeout: float = 30) -> No
 
 async def test_silence_is_filled(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(StreamResponse, "keep_alive_seconds", 0.2)
-    client = Client()
-    await serve(Source(0, 0.7, 0), client)
-    chunks = [chunk for chunk in client.received if chunk != KEEP_ALIVE]
-    assert (chunks, client.ended) == ([b"chunk"] * 3 + [b""], True)
+    client, filled, times = Client(), asyncio.Event(), list[float]()
+
+    async def send(message: Message) -> None:
+        await client.send(message)
+        times.append(asyncio.get_running_loop().time())
+        if message.get("body") == KEEP_ALIVE:
+            filled.set()
+
+    async def chunks() -> AsyncGenerator[bytes, None]:
+        yield b"chunk"
+        await filled.wait()
+        yield b"chunk"
+        yield b"chunk"
+
+    response = StreamResponse(chunks(), media_type="text/event-stream", keep_alive=KEEP_ALIVE, stall_timeout=30)
+    async with asyncio.timeout(30):
+        await response(SCOPE, client.receive, send)
     # Not before its time, and not after the end.
-    assert (client.received[0], client.received[-3:]) == (b"chunk", [b"chunk", b"chunk", b""])
-    assert 1 <= client.received.count(KEEP_ALIVE) <= 3
+    assert (client.received, client.ended) == ([b"chunk", KEEP_ALIVE, b"chunk", b"chunk", b""], True)
+    assert times[2] - times[1] > 0.19
 
 
 async def test_a_client_that_does_not_read_is_dropped() -> None:
