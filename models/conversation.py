@@ -11,13 +11,19 @@ from sqlalchemy import Column, Index, Integer
 from sqlmodel import Field, SQLModel
 
 from models.base import MAX_TEXT, Draft, Id, Json, Prose, choice, json, key, new_id, reference, string, timestamp
+from models.limits import limit
 
 MAX_MESSAGE = 32_000
 """Characters of a user's message."""
 MAX_CONTEXT = 64_000
 """Characters of the document text sent along with a message."""
-MAX_REPLY = 500_000
-"""Characters of a reply's text; a model that writes more does not come to an end."""
+MAX_REPLY = limit(
+    500_000,
+    "Text of a reply",
+    area="Replies",
+    unit="characters",
+    beyond="the reply fails with the text so far",
+)
 MAX_SUGGESTED_TEXT = MAX_TEXT
 """Characters of a suggested text, and of the original that it replaces."""
 MAX_POSITION = 10_000_000

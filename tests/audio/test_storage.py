@@ -78,10 +78,10 @@ async def test_a_store_returns_what_was_written(store: AudioStore) -> None:
     assert await store.find(name) is None
     content = os.urandom(3_000_000)
     await store.write(name, chunks(content[:1], content[1:2_000_000], b"", content[2_000_000:]))
-    found = await store.find(name)
-    assert found is not None
-    assert (found.name, found.size) == (name, 3_000_000)
-    assert abs(found.stored_at.timestamp() - time.time()) < 60
+    stored = await store.find(name)
+    assert stored is not None
+    assert (stored.name, stored.size) == (name, 3_000_000)
+    assert abs(stored.stored_at.timestamp() - time.time()) < 60
     assert await store.read_start(name, 12) == content[:12]
     async with store.open(name, 3_000_000) as path:
         assert path.name == name[2:]
@@ -134,7 +134,7 @@ async def test_an_unreachable_bucket_is_an_outage() -> None:
 
 
 @pytest.fixture
-async def s3_place(
+async def s3_settings(
     services: Services, transcriber_settings: dict[str, str], s3: str, tmp_path: Path
 ) -> AsyncIterator[tuple[RunningServer, AsyncEngine]]:
     """A server with a bucket, and its database of its own: the workers of other servers have no such bucket."""
@@ -160,10 +160,10 @@ async def s3_place(
 
 
 async def test_audio_goes_directly_to_a_bucket(
-    s3_place: tuple[RunningServer, AsyncEngine], transcriber: ScriptedTranscriber, s3: str
+    s3_settings: tuple[RunningServer, AsyncEngine], transcriber: ScriptedTranscriber, s3: str
 ) -> None:
     """The bytes go to the bucket itself, and are checked when the note is created."""
-    tenant = await make_tenant(*s3_place)
+    tenant = await make_tenant(*s3_settings)
     key, marker = await tenant.key(), new_marker()
     issued = await create_upload_url(key)
     assert issued["presignedUrl"].startswith(f"{s3}/notes/audio/{tenant.id}/")
@@ -186,8 +186,8 @@ async def test_audio_goes_directly_to_a_bucket(
     assert (await upload(issued["presignedUrl"], content)).status_code == 200
     answer = await key.http.post(FROM_AUDIO, json={"audioUrl": issued["audioUrl"]})
     assert answer.status_code == 201, answer.text
-    found = await wait_for_status(key, answer.json()["noteId"], "completed")
-    assert [one["text"] for one in found["transcripts"]] == ["We move in May.", "Ann rents the van."]
+    stored = await wait_for_status(key, answer.json()["noteId"], "completed")
+    assert [one["text"] for one in stored["transcripts"]] == ["We move in May.", "Ann rents the van."]
     assert transcriber.requests_with(marker)[0].size == len(content)
     await key.close()
 

@@ -151,12 +151,12 @@ async def test_an_address_is_used_once(audio_tenant: Tenant) -> None:
 
 async def test_pages_of_other_origins_may_upload(audio_tenant: Tenant) -> None:
     issued = await create_upload_url(await audio_tenant.key())
-    asked = {
+    preflight_headers = {
         "Origin": "https://app.example",
         "Access-Control-Request-Method": "PUT",
         "Access-Control-Request-Headers": "content-type",
     }
     async with httpx.AsyncClient(verify=False) as browser:
-        allowed = await browser.options(issued["presignedUrl"], headers=asked)
+        allowed = await browser.options(issued["presignedUrl"], headers=preflight_headers)
     assert allowed.status_code == 200
     assert "PUT" in allowed.headers["Access-Control-Allow-Methods"]

@@ -58,9 +58,11 @@ async def test_deleting_the_conversation_or_note_ends_its_reply(
     services.llm.on("delete me", Script(["Started, ", "ended."], gate=gate))
     here = await ask(await tenant.user(), "delete me")
     places, hearing = (here, here.at(tenant, other_server)), (asyncio.Event(), asyncio.Event())
-    followers = [asyncio.create_task(follow(asked, hears=hears)) for asked, hears in zip(places, hearing, strict=True)]
-    for hears in hearing:
-        await hears.wait()
+    followers = [
+        asyncio.create_task(follow(started, hears=first)) for started, first in zip(places, hearing, strict=True)
+    ]
+    for first in hearing:
+        await first.wait()
     await here.caller.data(delete, id=here.note if "Note" in delete else here.conversation)
     # The model still holds its answer back: nobody waits for it.
     for events in await asyncio.gather(*followers):
@@ -79,19 +81,19 @@ async def test_a_reply_goes_on_when_its_client_disconnects(
     """By SSE and by a WebSocket: the connection ends, the reply does not."""
     services.llm.on("leave me", Script(["Still ", "here."], gate=gate))
     caller = await tenant.user()
-    asked = []
+    conversations = []
     _, talk = await conversation(caller)
     async with caller.sse("POST", f"/api/v1/ai/conversations/{talk}/stream", json={"message": "leave me"}) as events:
         await anext(aiter(events))
-    asked.append(talk)
+    conversations.append(talk)
     _, talk = await conversation(caller)
     ask_it = 'subscription($c: ID!) { ask(conversationId: $c, input: {message: "leave me"}) { cursor } }'
     async with caller.socket() as socket:
         await socket.next(await socket.start(ask_it, c=talk))
         socket.connection.transport.abort()
-    asked.append(talk)
+    conversations.append(talk)
     gate.set()
-    for talk in asked:
+    for talk in conversations:
         async with asyncio.timeout(20):
             while (current := (await caller.data(NOW, c=talk))["conversation"])["activeReply"]:
                 await asyncio.sleep(0.02)
@@ -153,7 +155,7 @@ async def test_a_server_that_stops_ends_its_replies(
         caller = await tenant.user(server=victim)
         held, short = await ask(caller, "stop the server"), await ask(caller, "nearly done")
         there = held.at(tenant, other_server)
-        followers = [asyncio.create_task(follow(asked.at(tenant, other_server))) for asked in (held, short)]
+        followers = [asyncio.create_task(follow(started.at(tenant, other_server))) for started in (held, short)]
         await asyncio.gather(cut(held, 1), cut(short, 1))
         assert await asyncio.to_thread(victim.stop, signal.SIGTERM) == 0
         end, finished = [one_ending(events) for events in await asyncio.gather(*followers)]
@@ -164,8 +166,8 @@ async def test_a_server_that_stops_ends_its_replies(
     gate.set()
 
 
-async def answers(asked: Asked) -> bool:
+async def answers(started: Asked) -> bool:
     try:
-        return (await asked.caller.http.get("/health/ready")).status_code == 200
+        return (await started.caller.http.get("/health/ready")).status_code == 200
     except OSError:
         return False

@@ -39,7 +39,7 @@ async def model_of(started: Asked) -> Any:
     return next(node["model"] for node in nodes if node["id"] == started.reply)
 
 
-def asked_models(services: Services, question: str) -> list[str]:
+def requested_models(services: Services, question: str) -> list[str]:
     """Who was asked for the answer; a title is asked for later."""
     return [body["model"] for body in services.llm.requests_with(question) if "Task: title" not in json.dumps(body)]
 
@@ -49,7 +49,7 @@ async def test_a_busy_model_is_retried(tenant: Tenant, chained: RunningServer, s
     started, events = await answered(tenant, chained, "busy at first")
     assert one_ending(events)["__typename"] == "ReplyDone"
     assert text(events) == "Here I am."
-    assert asked_models(services, "busy at first") == [MODEL] * 3
+    assert requested_models(services, "busy at first") == [MODEL] * 3
     assert (await model_of(started))["id"] == MODEL
 
 
@@ -59,7 +59,7 @@ async def test_the_message_names_the_fallback_that_answered(
     services.llm.on("refused by one", Script(["At ", "your service."], status=401, models=[MODEL]))
     started, events = await answered(tenant, chained, "refused by one")
     assert one_ending(events)["__typename"] == "ReplyDone"
-    assert asked_models(services, "refused by one") == [MODEL, OTHER]
+    assert requested_models(services, "refused by one") == [MODEL, OTHER]
     assert await model_of(started) == {"id": OTHER, "name": "Another"}
     async with database.connect() as connection:
         query = sql("SELECT model_id, usage->>'requests' FROM messages WHERE id = :id")
@@ -70,7 +70,7 @@ async def test_a_reply_fails_if_no_model_answers(tenant: Tenant, chained: Runnin
     services.llm.on("refused by all", Script(status=401))
     started, [failed] = await answered(tenant, chained, "refused by all")
     assert (failed["__typename"], failed["reason"]) == ("ReplyFailed", "The model refused this request.")
-    assert asked_models(services, "refused by all") == [MODEL, OTHER]
+    assert requested_models(services, "refused by all") == [MODEL, OTHER]
     assert (await started.stored())["state"] == "FAILED"
 
 
@@ -82,7 +82,7 @@ async def test_nothing_is_retried_once_text_was_published(
     failed = one_ending(events)
     assert failed["reason"] == "The model could not be reached. Please try again."
     assert (await started.stored())["content"] == text(events) == "A part "
-    assert asked_models(services, "break after one") == [MODEL]
+    assert requested_models(services, "break after one") == [MODEL]
 
 
 async def test_a_silent_model_counts_as_unreachable(tenant: Tenant, chained: RunningServer, services: Services) -> None:
@@ -103,4 +103,4 @@ async def test_a_reply_between_two_attempts_can_be_cancelled(
     await started.caller.data("mutation($id: ID!) { cancelReply(messageId: $id) { state } }", id=started.reply)
     [ended] = await follow(started)
     assert ended["reason"] == "The reply was cancelled."
-    assert asked_models(services, "come back later") == [MODEL]
+    assert requested_models(services, "come back later") == [MODEL]

@@ -63,9 +63,9 @@ async def test_every_subscriber_gets_one_terminal_event(
     here = await ask(await tenant.user(), question)
     there = here.at(tenant, other_server)
     hearing = [asyncio.Event(), asyncio.Event()]
-    followers = [asyncio.create_task(follow(at, hears=hears)) for at, hears in zip((here, there), hearing, strict=True)]
+    followers = [asyncio.create_task(follow(at, hears=first)) for at, first in zip((here, there), hearing, strict=True)]
     readers = [asyncio.create_task(listen(at)) for at in (here, there)]
-    await asyncio.gather(*(hears.wait() for hears in hearing))
+    await asyncio.gather(*(first.wait() for first in hearing))
 
     response = await cancel(there.caller if far else here.caller, here)
     # No waiting for anything: the row is complete, and the conversation is free.
@@ -220,9 +220,9 @@ async def test_a_cancel_that_the_bus_loses_is_noticed_in_the_row(tenant: Tenant,
     """The message of the bus is lost, so only the row says it: the next look at the row stops the reply."""
     services.llm.on("nobody told me", Script([f"{number} " for number in range(200)], delay=0.1))
     started = await ask(await tenant.user(), "nobody told me")
-    hears = asyncio.Event()
-    follower = asyncio.create_task(follow(started, hears=hears))
-    await hears.wait()
+    first_event = asyncio.Event()
+    follower = asyncio.create_task(follow(started, hears=first_event))
+    await first_event.wait()
     quietly = sql("UPDATE messages SET state = 'cancelled', error = :said WHERE id = :id")
     async with tenant.database.begin() as connection:
         await connection.execute(quietly, {"said": CANCELLED, "id": UUID(started.reply)})

@@ -78,9 +78,9 @@ async def test_a_cancelled_reply_has_estimated_tokens(tenant: Tenant, services: 
     gate = threading.Event()
     services.llm.on("never mind", Script(["12345678", "never"], gate=gate))
     started = await ask(await tenant.user(), "never mind")
-    hears = asyncio.Event()
-    follower = asyncio.create_task(follow(started, hears=hears))
-    await hears.wait()
+    first_event = asyncio.Event()
+    follower = asyncio.create_task(follow(started, hears=first_event))
+    await first_event.wait()
     input_tokens = (await started.caller.data(CANCEL, id=started.reply))["cancelReply"]
     assert input_tokens == {"tokenCount": 2, "model": {"id": MODEL}}
     await follower
