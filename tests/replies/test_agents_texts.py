@@ -47,7 +47,7 @@ def test_counting_takes_linear_time(part: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "kept"),
+    ("value", "expected"),
     [
         ("abcdef", "abcdef"),
         ("abcdefg", "abcdef […]"),

@@ -18,7 +18,7 @@ TITLE = "query($c: ID!) { conversation(id: $c) { title } }"
 
 
 @pytest.mark.parametrize(
-    ("made", "title"),
+    ("written", "title"),
     [
         ("Heating in the Lisbon office", "Heating in the Lisbon office"),
         ('  "Heating in Lisbon." \n', "Heating in Lisbon"),

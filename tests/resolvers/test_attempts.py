@@ -126,7 +126,7 @@ async def test_a_model_has_three_attempts_and_then_the_next_one_has(
 
 
 @pytest.mark.parametrize(
-    ("answer", "told"),
+    ("answer", "text"),
     [
         (failure(429), retries.BUSY),
         (failure(503), retries.BUSY),
@@ -148,7 +148,7 @@ async def test_a_reply_fails_if_no_model_answers(
 
 
 @pytest.mark.parametrize(
-    ("after", "told"),
+    ("after", "text"),
     [
         (raw(sse(delta(content="So ")), ending="drop"), retries.UNREACHABLE),
         (raw(sse(delta(content="So ")), ending="stall"), retries.UNREACHABLE),
