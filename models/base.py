@@ -60,8 +60,11 @@ def json(*, nullable: bool = True, default: str | None = None) -> Column[Any]:
     return Column(JSONB(none_as_null=True), nullable=nullable, server_default=default)
 
 
-def choice(kind: type[StrEnum], **kw: Any) -> Column[Any]:
-    """A text column with a CHECK constraint, which unlike a Postgres enum can be changed inside a transaction."""
+def choice(kind: type[StrEnum], *, constraint: str | None = None, **kw: Any) -> Column[Any]:
+    """A text column with a CHECK constraint, which unlike a Postgres enum can be changed inside a transaction.
+
+    `constraint` is the name of the constraint, if it is not that of the enum followed by `_known`.
+    """
     values = [member.value for member in kind]
     column_type = Enum(
         kind,
@@ -69,7 +72,7 @@ def choice(kind: type[StrEnum], **kw: Any) -> Column[Any]:
         values_callable=lambda _: values,
         length=40,
         create_constraint=True,
-        name=f"{kind.__name__.lower()}_known",
+        name=constraint or f"{kind.__name__.lower()}_known",
     )
     return Column(column_type, nullable=False, **kw)
 

@@ -13,14 +13,14 @@ from sqlmodel import Field, SQLModel
 from models.base import choice, reference, string, timestamp
 
 DIMENSIONS = 1536
-MEANING = cast(column("embedding"), HALFVEC(DIMENSIONS))
-"""What the index of meanings has: half the bytes, and the same neighbours."""
+HALF_PRECISION_EMBEDDING = cast(column("embedding"), HALFVEC(DIMENSIONS))
+"""What the vector index contains: half the bytes, and the same neighbours."""
 STEMS = "to_tsvector('caret_stems', chunk_text)"
-"""Words without their English endings: `leases` finds `lease`. Other languages lose little by it."""
+"""Words without their English endings, so that `leases` matches `lease`. Texts in other languages lose little."""
 
 
 class TextSource(StrEnum):
-    """Which text of a note a chunk is of; `content` was handed in for indexing in the place of all others."""
+    """The text of a note that a chunk is part of. `content` is a text that was indexed instead of the note's own."""
 
     TITLE = "title"
     USER_WRITTEN_NOTE = "user_written_note"
@@ -32,7 +32,7 @@ class TextSource(StrEnum):
 
 
 class SearchMode(StrEnum):
-    """By words and by meaning, fused; by meaning alone; by words alone."""
+    """HYBRID fuses the rankings of the other two: SEMANTIC by the nearest vectors, TEXT by the words of the query."""
 
     HYBRID = "hybrid"
     SEMANTIC = "semantic"
@@ -40,16 +40,16 @@ class SearchMode(StrEnum):
 
 
 class DocumentEmbedding(SQLModel, table=True):
-    """One chunk of a note. The contract calls a note a document here."""
+    """One chunk of a note, which the documented REST API calls a document."""
 
     __tablename__ = "document_embeddings"
     __table_args__ = (
-        # The texts that a workspace has already; in this order a part of its chunks is a fair sample of them.
+        # Finds equal texts of a workspace. The first chunks in this order are a fair sample of its chunks.
         Index("chunks_by_fingerprint", "workspace_id", "fingerprint"),
         Index("chunks_by_words", "workspace_id", "words", postgresql_using="gin"),
         Index(
             "chunks_by_meaning",
-            MEANING.label("meaning"),
+            HALF_PRECISION_EMBEDDING.label("meaning"),
             postgresql_using="hnsw",
             postgresql_ops={"meaning": "halfvec_cosine_ops"},
         ),
@@ -58,20 +58,22 @@ class DocumentEmbedding(SQLModel, table=True):
     chunk_index: int = Field(sa_column=Column(Integer, primary_key=True, autoincrement=False))
     workspace_id: UUID = Field(sa_column=reference("workspaces.id"))
     chunk_text: str = Field(sa_column=string())
-    # SHA-256 of the embedder's identity, a NUL and the text: equal texts of one embedder have equal vectors.
+    # SHA-256 of the embedder's identity, a NUL and the text: equal fingerprints have equal vectors.
     fingerprint: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
-    source: TextSource = Field(sa_column=choice(TextSource))
-    # Characters of the source, the end exclusive, without what the chunk repeats of the one before.
+    source: TextSource = Field(sa_column=choice(TextSource, constraint="source_known"))
+    # The position in the source, in characters, the end exclusive, without the lead of the chunk.
     start_offset: int = Field(sa_column=Column(Integer, nullable=False))
     end_offset: int = Field(sa_column=Column(Integer, nullable=False))
-    # None where the embedder refused this very text: it is found by its words only.
+    # None if the embedder refused this text: it is found by its words only.
     embedding: Any = Field(sa_column=Column(VECTOR(DIMENSIONS), nullable=True))
     words: Any = Field(default=None, sa_column=Column(TSVECTOR, Computed(STEMS, persisted=True)))
 
 
 class VectorSpace(SQLModel, table=True):
-    """An embedder that made vectors which are still there, or that makes them now: the one whose `since` is the
-    newest. Vectors of different spaces are never compared."""
+    """An embedder that made vectors which still exist. The one with the newest `since` is the current one.
+
+    Vectors of different spaces are never compared.
+    """
 
     __tablename__ = "vector_spaces"
     identity: str = Field(sa_column=string(primary_key=True))
