@@ -297,7 +297,9 @@ async def long_talk(me: Context, note: Record) -> Record:
     return talk
 
 
-@pytest.mark.parametrize(("left", "expected"), [(0, 0), (199, 0), (200, 2), (399, 2), (400, 4), (1_999, 18), (2_000, 20)])
+@pytest.mark.parametrize(
+    ("left", "expected"), [(0, 0), (199, 0), (200, 2), (399, 2), (400, 4), (1_999, 18), (2_000, 20)]
+)
 async def test_the_context_window_limits_the_history(
     *, me: Context, services: Services, note: Record, long_talk: Record, word: str, left: int, expected: int
 ) -> None:
