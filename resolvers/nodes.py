@@ -1,11 +1,11 @@
-"""Whatever has an id of its own, found by nothing but that: ids say nothing of the table that they are from."""
+"""Finds rows of any type by their ids alone. An id does not say from which table it is."""
 
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Uuid, any_, exists, literal, or_, select, union_all
+from sqlalchemy import exists, literal, or_, select, union_all
 from sqlmodel import col
 
 from models import (
@@ -26,17 +26,18 @@ from models import (
     Workspace,
 )
 from models.base import Record
+from models.limits import limit
 from resolvers import notes
 from resolvers.auth import access
 from resolvers.conversations import conversations, suggestions
 from resolvers.core.context import Context
 from resolvers.core.errors import bad_input
+from resolvers.core.nested_pages import any_of
 from resolvers.notes import folders, tags
 from resolvers.webhooks import deliveries, endpoints
 from resolvers.workspaces import api_keys, groups, invites, members, workspaces
 
-MAX_NODES = 100
-"""Ids that are asked for at a time."""
+MAX_NODES = limit(100, "Ids in `nodes`", area="Requests", beyond="`BAD_USER_INPUT`, 400")
 
 Columns = Collection[str] | None
 Find = Callable[[Context, Iterable[UUID], Columns], Awaitable[Mapping[UUID, Record]]]
@@ -44,7 +45,7 @@ Find = Callable[[Context, Iterable[UUID], Columns], Awaitable[Mapping[UUID, Reco
 
 @dataclass(frozen=True, slots=True)
 class NodeRow:
-    """A row and the name of its type; all other attributes are the row's own."""
+    """A row and the name of its type. Every other attribute is the row's own."""
 
     type_name: str
     row: Record
@@ -55,7 +56,7 @@ class NodeRow:
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """`find` gives those of the ids that the viewer may see; a key needs the `scope` for it."""
+    """`find` returns the rows that the viewer may see. A key needs the `scope`, or its `:read` form."""
 
     table: Any
     scope: str | None
@@ -63,16 +64,16 @@ class Kind:
 
 
 def read_all_columns(find: Callable[[Context, Iterable[UUID]], Awaitable[Mapping[UUID, Record]]]) -> Find:
-    """For what is read whole, whichever columns are wanted."""
+    """Adapts a function that reads all columns, whichever were requested."""
 
-    async def found(ctx: Context, ids: Iterable[UUID], _wanted: Columns) -> Mapping[UUID, Record]:
+    async def find_rows(ctx: Context, ids: Iterable[UUID], _requested: Columns) -> Mapping[UUID, Record]:
         return await find(ctx, ids)
 
-    return found
+    return find_rows
 
 
 async def find_people(ctx: Context, ids: Iterable[UUID]) -> Mapping[UUID, Record]:
-    """The viewer, their colleagues, and the own users of their workspaces."""
+    """The viewer, the members of their workspaces, and the users as which the keys of these workspaces act."""
     viewer = ctx.viewer
     colleague = exists().where(
         col(Member.user_id) == col(User.id), access.in_own_workspace(viewer, col(Member.workspace_id))
@@ -84,12 +85,12 @@ async def find_people(ctx: Context, ids: Iterable[UUID]) -> Mapping[UUID, Record
 
 
 async def find_workspaces(ctx: Context, ids: Iterable[UUID]) -> Mapping[UUID, Record]:
-    wanted = set(ids)
-    return {row.id: row for row in await workspaces.list_own_workspaces(ctx) if row.id in wanted}
+    requested = set(ids)
+    return {row.id: row for row in await workspaces.list_own_workspaces(ctx) if row.id in requested}
 
 
 async def find_segments(ctx: Context, ids: Iterable[UUID]) -> Mapping[UUID, Record]:
-    """Those of the notes that the viewer may read."""
+    """The segments with these ids of notes that the viewer may read."""
     query = (
         select(TranscriptSegment)
         .join(Note, col(Note.id) == col(TranscriptSegment.note_id))
@@ -99,7 +100,7 @@ async def find_segments(ctx: Context, ids: Iterable[UUID]) -> Mapping[UUID, Reco
         return {row.id: row for row in await tx.execute(query)}
 
 
-# By the names of their types in the contract. Whatever else gets an id is added here.
+# By the names of the GraphQL types. A new type that implements Node is added here.
 KINDS = {
     "Note": Kind(Note, "notes", notes.find_notes),
     "TranscriptSegment": Kind(TranscriptSegment, "notes", read_all_columns(find_segments)),
@@ -119,29 +120,28 @@ KINDS = {
 }
 
 
-async def find_nodes(ctx: Context, ids: Sequence[UUID | None], wanted: Columns = None) -> list[NodeRow | None]:
-    """What the ids stand for, in their order; None for what is not there or not the viewer's to see.
+async def find_nodes(ctx: Context, ids: Sequence[UUID | None], requested: Columns = None) -> list[NodeRow | None]:
+    """The rows with these ids, in their order. None stands for an id that is unknown or not visible to the viewer.
 
-    One statement tells of which kinds they are, and each of these kinds is read with one or two more, whatever the
-    number of ids. `wanted`: the columns of a note, or of a delivery, that are read.
+    One statement finds the types of the ids, and one or two more read each of these types, whatever the number of
+    ids. `requested` are the columns to read of notes and deliveries.
     """
     if len(ids) > MAX_NODES:
         raise bad_input("ids", f"At most {MAX_NODES} ids are looked up at a time.")
-    found: dict[UUID, NodeRow] = {}
-    for name, mine in (await _kinds(ctx, {ident for ident in ids if ident is not None})).items():
-        rows = await KINDS[name].find(ctx, mine, wanted)
-        found |= {ident: NodeRow(name, row) for ident, row in rows.items()}
-    return [None if ident is None else found.get(ident) for ident in ids]
+    rows_by_id: dict[UUID, NodeRow] = {}
+    for name, ids_of_kind in (await _kinds(ctx, {ident for ident in ids if ident is not None})).items():
+        rows = await KINDS[name].find(ctx, ids_of_kind, requested)
+        rows_by_id |= {ident: NodeRow(name, row) for ident, row in rows.items()}
+    return [None if ident is None else rows_by_id.get(ident) for ident in ids]
 
 
 async def _kinds(ctx: Context, ids: set[UUID]) -> dict[str, list[UUID]]:
-    """The ids by the kind of thing that has them, seen or not; without the kinds that a key has no scope for."""
+    """The ids by type, visible or not, without the types for which a key lacks the scope."""
     open_kinds = {
         name: kind for name, kind in KINDS.items() if kind.scope is None or access.has_scope(ctx.viewer, kind.scope)
     }
-    among = any_(literal(list(ids), ARRAY(Uuid())))
     queries = [
-        select(literal(name).label("name"), col(kind.table.id)).where(col(kind.table.id) == among)
+        select(literal(name).label("name"), col(kind.table.id)).where(col(kind.table.id) == any_of(ids))
         for name, kind in open_kinds.items()
     ]
     kinds: dict[str, list[UUID]] = {}

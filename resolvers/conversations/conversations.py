@@ -1,4 +1,4 @@
-"""Conversations: each belongs to one user, and needs access to its note at the time of every call."""
+"""Conversations about notes. Each belongs to one user, who must be able to read its note at every call."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -27,19 +27,19 @@ BY_TIME = Order("message", col(Message.created_at), col(Message.id))
 
 
 async def create_conversation(ctx: Context, draft: ConversationDraft, key: str | None = None) -> Record:
-    """Begins a conversation about a note; with an idempotency key only once."""
+    """Creates a conversation about a note. A second call with the same idempotency key returns the first one."""
     viewer, conversation_id = ctx.viewer, new_id()
     access.require_scope(viewer, "notes", write=True)
     async with ctx.transaction() as tx:
         note = await access.require_note(tx, viewer, draft.note_id, Right.READ)
-        made_id = await claim(tx, viewer, key, conversation_id, operation="createConversation", draft=draft)
-        if made_id == conversation_id:
+        created_id = await claim(tx, viewer, key, conversation_id, operation="createConversation", draft=draft)
+        if created_id == conversation_id:
             values = {"workspace_id": note.workspace_id, "note_id": note.id, "user_id": viewer.user_id}
             values |= {"id": conversation_id, "title": draft.title}
             row = (await tx.execute(insert(Conversation).values(values).returning(Conversation))).one()
             await publish_conversation_event(ctx, tx, row, EventType.CONVERSATION_CREATED)
             return row
-    return await get_conversation(ctx, made_id)
+    return await get_conversation(ctx, created_id)
 
 
 async def get_conversation(ctx: Context, conversation_id: UUID) -> Record:
@@ -48,7 +48,7 @@ async def get_conversation(ctx: Context, conversation_id: UUID) -> Record:
 
 
 async def touch_conversation(ctx: Context, conversation_id: UUID) -> Record:
-    """Moves the conversation to the top of its list."""
+    """Marks the conversation as used just now, so that it is the first of its list."""
     return await _change(ctx, conversation_id, {})
 
 
@@ -59,16 +59,19 @@ async def rename_conversation(ctx: Context, conversation_id: UUID, title: str) -
 async def _change(ctx: Context, conversation_id: UUID, values: dict[str, Any]) -> Record:
     async with ctx.transaction() as tx:
         await access.require_conversation(tx, ctx.viewer, conversation_id, lock=True)
-        mine = col(Conversation.id) == conversation_id
-        # The clock, not now(): who waited for the row is the later one.
-        changed = change_rows(Conversation).where(mine).values(**values, updated_at=func.clock_timestamp())
+        # Not now(), the time when the transaction began: it may have waited for an earlier change of the row.
+        changed = (
+            change_rows(Conversation)
+            .where(col(Conversation.id) == conversation_id)
+            .values(**values, updated_at=func.clock_timestamp())
+        )
         row = (await tx.execute(changed.returning(Conversation))).one()
         await publish_conversation_event(ctx, tx, row, EventType.CONVERSATION_UPDATED)
     return row
 
 
 async def delete_conversation(ctx: Context, conversation_id: UUID) -> None:
-    """Deletes the conversation with its messages and suggestions; a running reply ends with an error."""
+    """Deletes a conversation with its messages and suggestions. A running reply ends with an error."""
     async with ctx.transaction() as tx:
         row = await access.require_conversation(tx, ctx.viewer, conversation_id, lock=True)
         await tx.execute(remove(Conversation).where(col(Conversation.id) == conversation_id))
@@ -78,7 +81,7 @@ async def delete_conversation(ctx: Context, conversation_id: UUID) -> None:
 async def publish_conversation_event(
     ctx: Context, tx: Transaction, conversation: Record, kind: EventType, **ids: UUID
 ) -> None:
-    """Publishes an event about a conversation, which only its owner sees."""
+    """Publishes an event about a conversation, which only its owner receives."""
     await publish(
         tx,
         ctx.viewer,
@@ -107,8 +110,10 @@ async def list_conversations(ctx: Context, note_ids: Sequence[UUID], page_argume
 async def list_conversations_by_offset(
     ctx: Context, note_id: UUID, limit: int, offset: int
 ) -> tuple[Sequence[Record], int]:
-    """The same by offset, and how many there are."""
-    return await _window(ctx, note_id, BY_USE.sorted(select(Conversation).where(_of_note(ctx, note_id))), limit, offset)
+    """The same by offset, and the number of all of them."""
+    return await _page_by_offset(
+        ctx, note_id, BY_USE.sorted(select(Conversation).where(_of_note(ctx, note_id))), limit, offset
+    )
 
 
 async def list_messages(ctx: Context, conversation_ids: Sequence[UUID], page_arguments: PageArguments) -> Pages:
@@ -124,13 +129,13 @@ async def list_messages(ctx: Context, conversation_ids: Sequence[UUID], page_arg
 async def list_messages_by_offset(
     ctx: Context, conversation_id: UUID, limit: int | None, offset: int
 ) -> tuple[Sequence[Record], int]:
-    """The same by offset, and how many there are; without a limit: all of them."""
+    """The same by offset, and the number of all of them. Without a limit, the list is complete."""
     query = select(Message).where(col(Message.conversation_id) == conversation_id)
     conversation = await get_conversation(ctx, conversation_id)
-    return await _window(ctx, conversation.note_id, BY_TIME.sorted(query), limit, offset)
+    return await _page_by_offset(ctx, conversation.note_id, BY_TIME.sorted(query), limit, offset)
 
 
-async def _window(
+async def _page_by_offset(
     ctx: Context, note_id: UUID, query: Select[Any], limit: int | None, offset: int
 ) -> tuple[Sequence[Record], int]:
     check_limit_and_offset(limit, offset)
@@ -142,7 +147,7 @@ async def _window(
 
 
 async def find_conversations(ctx: Context, ids: Iterable[UUID]) -> Mapping[UUID, Record]:
-    """Those of the conversations that are the viewer's own and whose notes they may read, by id."""
+    """The viewer's own conversations with these ids whose notes they may read, by id."""
     return await _own(ctx, select(Conversation), col(Conversation.id).in_(list(ids)), "id")
 
 
@@ -152,18 +157,18 @@ async def find_messages(ctx: Context, ids: Iterable[UUID]) -> Mapping[UUID, Reco
 
 
 async def find_active_replies(ctx: Context, conversation_ids: Iterable[UUID]) -> Mapping[UUID, Record]:
-    """The replies that are running in the conversations, by conversation."""
+    """The replies that are running in these conversations, by conversation."""
     running = and_(
         col(Message.conversation_id).in_(list(conversation_ids)), col(Message.state) == MessageState.STREAMING
     )
     return await _own(ctx, MESSAGES, running, "conversation_id")
 
 
-async def _own(ctx: Context, query: Select[Any], wanted: ColumnElement[bool], key: str) -> Mapping[UUID, Record]:
+async def _own(ctx: Context, query: Select[Any], condition: ColumnElement[bool], key: str) -> Mapping[UUID, Record]:
     access.require_scope(ctx.viewer, "notes")
     query = query.join(Note, col(Note.id) == col(Conversation.note_id))
     async with ctx.read() as tx:
-        found = await tx.execute(
-            query.where(wanted, access.conversation_owned_by(ctx.viewer), access.note_readable_by(ctx.viewer))
+        rows = await tx.execute(
+            query.where(condition, access.conversation_owned_by(ctx.viewer), access.note_readable_by(ctx.viewer))
         )
-        return {getattr(row, key): row for row in found}
+        return {getattr(row, key): row for row in rows}
