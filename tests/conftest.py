@@ -173,16 +173,16 @@ async def make_tenant(server: RunningServer, database: AsyncEngine, plan: Plan =
 
 @pytest.fixture
 async def tenant(server: RunningServer, database: AsyncEngine) -> AsyncIterator[Tenant]:
-    made = await make_tenant(server, database)
-    yield made
-    for caller in made.callers:
+    tenant = await make_tenant(server, database)
+    yield tenant
+    for caller in tenant.callers:
         await caller.close()
 
 
 @pytest.fixture
 async def stranger(server: RunningServer, database: AsyncEngine) -> AsyncIterator[Tenant]:
     """Another workspace, which must learn nothing of the first."""
-    made = await make_tenant(server, database)
-    yield made
-    for caller in made.callers:
+    tenant = await make_tenant(server, database)
+    yield tenant
+    for caller in tenant.callers:
         await caller.close()

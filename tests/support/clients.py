@@ -107,9 +107,9 @@ class Socket:
                 await asyncio.sleep(0.005)
         return name
 
-    async def next(self, name: str, patience: float = 60) -> dict[str, Any]:
+    async def next(self, name: str, seconds: float = 60) -> dict[str, Any]:
         """The next message of an operation: type next, error or complete."""
-        async with asyncio.timeout(patience):
+        async with asyncio.timeout(seconds):
             return await self._waiting[name].get()
 
     async def subscribe(self, query: str, **variables: Any) -> AsyncIterator[dict[str, Any]]:

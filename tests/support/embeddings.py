@@ -48,13 +48,13 @@ class EmbeddingServer:
 @contextmanager
 def embedding() -> Iterator[EmbeddingServer]:
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        made = EmbeddingServer(f"http://127.0.0.1:{listener.getsockname()[1]}/v1")
-        app = Starlette(routes=[Route("/v1/embeddings", made.answer, methods=["POST"])])
+        endpoint = EmbeddingServer(f"http://127.0.0.1:{listener.getsockname()[1]}/v1")
+        app = Starlette(routes=[Route("/v1/embeddings", endpoint.answer, methods=["POST"])])
         running = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="off"))
         thread = threading.Thread(target=running.run, args=([listener],))
         thread.start()
         try:
-            yield made
+            yield endpoint
         finally:
             running.should_exit = True
             thread.join(10)

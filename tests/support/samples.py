@@ -28,7 +28,7 @@ async def sql(database: AsyncEngine, statement: str, **values: Any) -> None:
 
 
 async def create_samples(caller: Caller, tenant: Tenant, title: str) -> dict[str, str]:
-    """One of each thing that an operation may need an id of: a note, a conversation about it, its reply, a tag."""
+    """Creates one row of each kind that an operation may need an id of. Returns the ids by kind."""
     note = (await caller.data(CREATE, input={"title": title, "summary": title, "transcripts": [SEGMENT]}))["createNote"]
     await indexed(caller, note["id"])
     talk = (await caller.data(CONVERSE, note=note["id"]))["createConversation"]
@@ -62,10 +62,10 @@ async def create_samples(caller: Caller, tenant: Tenant, title: str) -> dict[str
         key=b"k",
     )
     author = await caller.data("query($id: ID!) { note(id: $id) { createdBy { id } } }", id=note["id"])
-    made = {"note": note["id"], "conversation": talk["id"], "message": reply, "tag": tag, "recording": recording}
-    made |= {"folder": folder, "suggestion": suggestion}
+    ids = {"note": note["id"], "conversation": talk["id"], "message": reply, "tag": tag, "recording": recording}
+    ids |= {"folder": folder, "suggestion": suggestion}
     return (
-        made
+        ids
         | await create_people(tenant)
         | await create_webhook(tenant)
         | {
@@ -78,8 +78,8 @@ async def create_samples(caller: Caller, tenant: Tenant, title: str) -> dict[str
 
 async def create_people(tenant: Tenant) -> dict[str, str]:
     """A member in a group, an invite into it, and a key."""
-    made = {kind: str(new_id()) for kind in ("group", "invite", "member", "api_key", "person")}
-    values = made | {"workspace": tenant.id, "name": made["group"], "code": uuid4().hex, "digest": uuid4().bytes}
+    ids = {kind: str(new_id()) for kind in ("group", "invite", "member", "api_key", "person")}
+    values = ids | {"workspace": tenant.id, "name": ids["group"], "code": uuid4().hex, "digest": uuid4().bytes}
     for statement in (
         "INSERT INTO groups (id, workspace_id, name, description) VALUES (:group, :workspace, :name, 'x')",
         "INSERT INTO users (id, name, email, profile_url) VALUES (:person, 'x', 'x@y', 'x')",
@@ -94,18 +94,18 @@ async def create_people(tenant: Tenant) -> dict[str, str]:
         # Only what it names: asyncpg must know of what type each value is.
         named = {name: value for name, value in values.items() if f":{name}" in statement}
         await sql(tenant.database, statement, **named)
-    made.pop("person")
-    return made
+    ids.pop("person")
+    return ids
 
 
 async def create_webhook(tenant: Tenant) -> dict[str, str]:
     """An endpoint that is switched off, and what it was sent before: no worker touches them."""
-    made = {kind: str(new_id()) for kind in ("webhook", "delivery")}
+    ids = {kind: str(new_id()) for kind in ("webhook", "delivery")}
     await sql(
         tenant.database,
         """INSERT INTO webhooks (id, workspace_id, url, label, events, is_active, disabled_reason, secret)
         VALUES (:webhook, :workspace, 'https://x.example', 'x', '{note.created}', false, 'x', :secret)""",
-        webhook=made["webhook"],
+        webhook=ids["webhook"],
         workspace=tenant.id,
         secret=b"x",
     )
@@ -114,11 +114,11 @@ async def create_webhook(tenant: Tenant) -> dict[str, str]:
         """INSERT INTO deliveries (id, workspace_id, webhook_id, event_id, type, body, status, request_headers,
         response_headers, response_body, error) VALUES (:delivery, :workspace, :webhook, :delivery, 'test', :body,
         'delivered', '{}', '{}', 'x', 'x')""",
-        **made,
+        **ids,
         workspace=tenant.id,
         body=b'{"payload": {}}',
     )
-    return made
+    return ids
 
 
 async def fetch_schema(server: RunningServer) -> Walk:

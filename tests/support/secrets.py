@@ -36,30 +36,30 @@ class Secrets:
         """Where the secrets that the text gives away were hidden; `?` for one that only the model was told."""
         return set(re.findall(rf"{self.mark}/([a-z_.]+|\?)", text))
 
-    def secret(self, place: str) -> str:
-        return f"{PHRASE} {self.mark}/{place} "
+    def secret(self, column: str) -> str:
+        return f"{PHRASE} {self.mark}/{column} "
 
     async def plant(self, connection: AsyncConnection) -> None:
         """Hides a secret in every text of every row of the workspace, and learns the rows' ids."""
         for name, table in TABLES.items():
-            mine = await self.condition(connection, table)
-            places = [column for column in table.columns if is_text(column) and f"{name}.{column.name}" not in RULES]
-            for column in places:
+            is_own = await self.condition(connection, table)
+            columns = [column for column in table.columns if is_text(column) and f"{name}.{column.name}" not in RULES]
+            for column in columns:
                 value = self.hidden(column)
                 if name == "events":
                     value = column.concat(value)
                 elif is_unique(column):
                     value = func.concat(value, table.c.id)
-                await connection.execute(update(table).where(mine).values({column: value}))
-            rows = (await connection.execute(select(table).where(mine))).all()
+                await connection.execute(update(table).where(is_own).values({column: value}))
+            rows = (await connection.execute(select(table).where(is_own))).all()
             assert rows, f"the workspace has no row in {name}: make one, so that nobody's looking for it is tested"
-            self.planted |= {f"{name}.{column.name}" for column in places}
+            self.planted |= {f"{name}.{column.name}" for column in columns}
             if "id" in table.columns:
                 self.ids[singular(name)] = [str(row.id) for row in rows]
 
     def hidden(self, column: Column[Any]) -> Any:
-        place = f"{column.table.name}.{column.name}"
-        text = self.secret(place)
+        name = f"{column.table.name}.{column.name}"
+        text = self.secret(name)
         if isinstance(column.type, Text):
             return text
         if isinstance(column.type, ARRAY):
@@ -78,8 +78,8 @@ class Secrets:
             "deliveries.request_headers": {"secret": text},
             "deliveries.response_headers": {"secret": text},
         }
-        assert place in shapes, f"nobody knows how to hide a secret in {place}"
-        return shapes[place]
+        assert name in shapes, f"add a value with a secret for {name}"
+        return shapes[name]
 
     async def condition(self, connection: AsyncConnection, table: Table) -> Any:
         """Which rows are the workspace's."""
