@@ -13,21 +13,33 @@ from sqlmodel import Field, SQLModel
 from models.base import MAX_TEXT, Draft, Id, Json, Prose, choice, json, key, new_id, reference, string, timestamp
 from models.limits import limit
 
-MAX_MESSAGE = 32_000
-"""Characters of a user's message."""
-MAX_CONTEXT = 64_000
-"""Characters of the document text sent along with a message."""
-MAX_REPLY = limit(
-    500_000,
-    "Text of a reply",
-    area="Replies",
-    unit="characters",
-    beyond="the reply fails with the text so far",
+MAX_MESSAGE = limit(
+    32_000, "A message", area="Conversations", unit="characters", beyond="`BAD_USER_INPUT`, 400 (REST: 422)", minimum=1
 )
-MAX_SUGGESTED_TEXT = MAX_TEXT
-"""Characters of a suggested text, and of the original that it replaces."""
-MAX_POSITION = 10_000_000
-"""Where in a document, in characters from its beginning, something can be."""
+MAX_CONTEXT = limit(
+    64_000,
+    "The document text that is sent with a message",
+    area="Conversations",
+    unit="characters",
+    beyond="`BAD_USER_INPUT`, 400 (REST: 422)",
+)
+MAX_REPLY = limit(
+    500_000, "The text of a reply", area="Replies", unit="characters", beyond="the reply fails with its text so far"
+)
+MAX_SUGGESTED_TEXT = limit(
+    MAX_TEXT,
+    "A suggested text, and the original text that it replaces",
+    area="Conversations",
+    unit="characters",
+    beyond="`BAD_USER_INPUT`, 400 (REST: 422)",
+)
+MAX_POSITION = limit(
+    10_000_000,
+    "A position in a document, from its beginning",
+    area="Conversations",
+    unit="characters",
+    beyond="`BAD_USER_INPUT`, 400 (REST: 422)",
+)
 
 
 class MessageRole(StrEnum):

@@ -33,8 +33,12 @@ MAX_HISTORY_RESULT_CHARACTERS = limit(
     unit="characters",
     beyond="their longest texts are cut",
 )
-RESERVED_TOKENS = 8_192
-"""Tokens of a model's context window that are reserved for its answer and the tools' results; half of it at most."""
+RESERVED_TOKENS = limit(
+    8_192,
+    "Tokens of a model's context window that are reserved for its answer and the tools' results, at most half of it",
+    area="Agents",
+    beyond="the oldest messages are left out",
+)
 UNFINISHED = {"error": "The call was stopped before it had a result."}
 
 Exchange = Sequence[Record]

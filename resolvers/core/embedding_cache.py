@@ -5,10 +5,15 @@ from uuid import UUID
 
 from cachetools import LRUCache
 
+from models.limits import limit
 from resolvers.core.ports.ai import Vector
 
-MAX_CACHED_VECTORS = 2_000
-"""Vectors that one process caches for the next attempt at their notes, about 12 MB; the oldest are evicted first."""
+MAX_CACHED_VECTORS = limit(
+    2_000,
+    "Vectors that a process caches for the next attempt at their notes (about 12 MB)",
+    area="Search",
+    beyond="the oldest are computed again",
+)
 
 
 class EmbeddingCache:

@@ -5,9 +5,17 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from models import Plan
+from models.limits import limit
 
-DELIVERIES_PER_MINUTE = {Plan.FREE: 20, Plan.PRO: 40, Plan.ENTERPRISE: 100}
-"""Webhook requests of one workspace in any 60 seconds. Further deliveries wait."""
+DELIVERIES_PER_MINUTE = {
+    plan: limit(
+        requests,
+        f"Webhook requests of a workspace in 60 seconds on the {plan.value} plan",
+        area="Webhooks",
+        beyond="they wait",
+    )
+    for plan, requests in ((Plan.FREE, 20), (Plan.PRO, 40), (Plan.ENTERPRISE, 100))
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from sqlmodel import col
 
 from models import Event
 from models.base import Record
+from models.limits import limit
 from resolvers.core.database import Database, Transaction
 from resolvers.core.errors import ErrorCode, Problem
 from resolvers.core.ports.bus import Bus
@@ -25,8 +26,12 @@ from resolvers.core.ports.event_feeds import Batch, Permissions, Subscriber
 from resolvers.core.retry import retry_until_available
 from resolvers.events.permissions import BatchedPermissionReader, PermissionQuery
 
-RING_EVENTS = 1_000
-"""Events of one workspace that a process buffers for its subscribers; who is further behind reads the table."""
+RING_EVENTS = limit(
+    1_000,
+    "Events of one workspace that a process buffers for its subscribers",
+    area="Live",
+    beyond="read from the database",
+)
 BATCH_EVENTS = 200
 POLL_SECONDS = 5.0
 """Seconds after which a feed reads the table without a wake-up."""

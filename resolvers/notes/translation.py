@@ -15,6 +15,7 @@ from sqlmodel import col
 
 from models import EventType, Note, TranscriptSegment
 from models.base import Record
+from models.limits import limit
 from models.transcript import MAX_SEGMENT_CHARACTERS
 from resolvers.core.context import Context
 from resolvers.core.database import Transaction
@@ -27,8 +28,7 @@ from resolvers.notes.write import write_revision
 
 log = structlog.get_logger()
 
-BATCH_SEGMENTS = 20
-"""Segments that are translated in one request."""
+BATCH_SEGMENTS = limit(20, "Segments that are translated in one request", area="Audio", beyond="translated in batches")
 BATCH_CHARACTERS = 6_000
 """Characters of these segments in all, unless one alone has more."""
 REQUEST_TIMEOUT_SECONDS = 120.0

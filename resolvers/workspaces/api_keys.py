@@ -10,6 +10,7 @@ from sqlmodel import col
 
 from models import ApiKey
 from models.base import Record
+from models.limits import limit
 from models.people import ApiKeyDraft
 from resolvers.auth import access, credentials, roles
 from resolvers.core import locks
@@ -17,8 +18,7 @@ from resolvers.core.context import Context
 from resolvers.core.errors import ErrorCode, Problem
 from resolvers.core.viewer import Viewer
 
-MAX_KEYS = 100
-"""Keys of a workspace that are not revoked."""
+MAX_KEYS = limit(100, "API keys of a workspace that are not revoked", area="Workspaces", beyond="`UNPROCESSABLE`, 422")
 
 SHOWN: tuple[Any, ...] = tuple(
     getattr(ApiKey, name)

@@ -12,6 +12,7 @@ from sqlmodel import col
 
 from models import Group, GroupMember, InviteGroup
 from models.base import Record, new_id
+from models.limits import limit
 from models.people import GroupChange, GroupDraft
 from resolvers.auth import access, roles
 from resolvers.core import locks
@@ -20,8 +21,7 @@ from resolvers.core.database import Transaction
 from resolvers.core.errors import ErrorCode, Problem
 from resolvers.core.idempotency import claim
 
-MAX_GROUPS = 1_000
-"""Groups of a workspace."""
+MAX_GROUPS = limit(1_000, "Groups of a workspace", area="Workspaces", beyond="`UNPROCESSABLE`, 422")
 
 
 async def create_group(ctx: Context, draft: GroupDraft, key: str | None = None) -> Record:

@@ -16,6 +16,7 @@ from sqlmodel import col
 
 from models import Group, Invite, InviteGroup, Member, User, Workspace
 from models.base import Record, new_id
+from models.limits import limit
 from models.people import AcceptDraft, InviteDraft
 from resolvers.auth import access, roles
 from resolvers.core import locks
@@ -27,10 +28,9 @@ from resolvers.core.nested_pages import Pages, read_pages
 from resolvers.core.pagination import Order, PageArguments, check_limit_and_offset
 from resolvers.workspaces import groups, members
 
-LIFETIME = timedelta(days=30)
-"""How long an invite is open."""
-MAX_INVITES = 1_000
-"""Open invites of a workspace."""
+LIFETIME_DAYS = limit(30, "How long an invite is open", area="Workspaces", unit="days", beyond="`NOT_FOUND`, 404")
+LIFETIME = timedelta(days=LIFETIME_DAYS)
+MAX_INVITES = limit(1_000, "Open invites of a workspace", area="Workspaces", beyond="`UNPROCESSABLE`, 422")
 ALPHABET = "23456789ABCDEFGHJKMNPQRSTUVWXYZ"
 """What codes are made of: nothing that is read as something else."""
 CODE_LENGTH = 8
