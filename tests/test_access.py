@@ -176,7 +176,8 @@ async def test_a_reply_is_heard_no_longer_than_its_key_is_good(tenant: Tenant, s
     revoke = "UPDATE api_keys SET revoked_at = now() WHERE workspace_id = :workspace AND name = 'test'"
     async with asyncio.timeout(30):
         if edge == "graphql":
-            async with listening(writer, ASK, c=talk, m=word) as (socket, name):
+            async with writer.socket() as socket:
+                name = await socket.start(ASK, c=talk, m=word)
                 assert (await socket.next(name))["type"] == "next"
                 await sql(tenant.database, revoke, workspace=tenant.id)
                 while (told := await socket.next(name))["type"] == "next":
