@@ -1,4 +1,4 @@
-"""Who may do what inside a workspace: private notes, shares, own conversations, scopes, and losing one's place."""
+"""Access control in a workspace: private notes, shares, conversations, scopes, revoked keys and ended memberships."""
 
 import asyncio
 import re
@@ -37,18 +37,18 @@ EVERYWHERE = {"id", "list", "count", "words", "meaning", "rest id", "rest list",
 SHARE = "INSERT INTO note_shares (id, workspace_id, note_id, user_id) VALUES (:id, :workspace, :note, :user)"
 
 
-async def written(caller: Caller, **more: Any) -> str:
-    """A note of the caller's that the search knows."""
+async def create_indexed_note(caller: Caller, **more: Any) -> str:
+    """Creates a note and waits until it is indexed. Returns its id."""
     note = (await caller.data(CREATE, input={"title": "Budget", "summary": TEXT, **more}))["createNote"]
     await indexed(caller, note["id"])
     return str(note["id"])
 
 
-async def seen(caller: Caller, note: str) -> set[str]:
-    """In which ways the caller comes across the note, the only one of its workspace."""
+async def find_ways(caller: Caller, note: str) -> set[str]:
+    """The ways in which the caller can find the note, which is the only one of its workspace."""
     data = await caller.data(LOOK, id=note)
     listed = (await caller.http.get("/v1/notes")).json()["items"]
-    wanted = {"query": TEXT, "document_id": note}
+    search = {"query": TEXT, "document_id": note}
     ways = {
         "id": data["note"] is not None,
         "list": note in [one["id"] for one in data["notes"]["nodes"]],
@@ -57,10 +57,10 @@ async def seen(caller: Caller, note: str) -> set[str]:
         "meaning": note in [hit["note"]["id"] for hit in data["meaning"]],
         "rest id": (await caller.http.get(f"/v1/notes/{note}")).status_code == 200,
         "rest list": note in [one["id"] for one in listed],
-        "rest search": (await caller.http.post("/api/v1/ai/embeddings/search", json=wanted)).status_code == 200,
+        "rest search": (await caller.http.post("/api/v1/ai/embeddings/search", json=search)).status_code == 200,
         "talk": "errors" not in await caller.graphql(CONVERSE, note=note),
     }
-    return {way for way, found in ways.items() if found}
+    return {way for way, is_visible in ways.items() if is_visible}
 
 
 @asynccontextmanager
@@ -69,30 +69,30 @@ async def listening(caller: Caller, query: str = EVENTS, **variables: Any) -> As
         yield socket, await socket.start_live(query, **variables)
 
 
-async def event(heard: tuple[Socket, str], field: str = "workspaceEvents") -> dict[str, Any]:
-    socket, name = heard
+async def event(subscription: tuple[Socket, str], field: str = "workspaceEvents") -> dict[str, Any]:
+    socket, name = subscription
     message = await socket.next(name)
     assert message["type"] == "next", message
-    told: dict[str, Any] = message["payload"]["data"][field]
-    return told
+    data: dict[str, Any] = message["payload"]["data"][field]
+    return data
 
 
-async def ended(heard: tuple[Socket, str]) -> str:
+async def ended(subscription: tuple[Socket, str]) -> str:
     """The code of the error that ends a stream."""
-    socket, name = heard
+    socket, name = subscription
     message = await socket.next(name)
     assert message["type"] == "error", message
     [error] = message["payload"]
     return str(error["extensions"]["code"])
 
 
-async def test_a_private_note_is_its_writers_and_the_admins(tenant: Tenant) -> None:
+async def test_a_private_note_is_visible_to_its_creator_and_the_admins(tenant: Tenant) -> None:
     writer, member = await tenant.user(), await tenant.user()
     admin, key = await tenant.user(Role.ADMIN), await tenant.key()
-    note = await written(writer, visibility="PRIVATE")
+    note = await create_indexed_note(writer, visibility="PRIVATE")
     for caller in (writer, admin, key):
-        assert await seen(caller, note) == EVERYWHERE
-    assert await seen(member, note) == set()
+        assert await find_ways(caller, note) == EVERYWHERE
+    assert await find_ways(member, note) == set()
     for query, variables in CHANGES.items():
         assert await member.code(query, note=note, **variables) == "FORBIDDEN", query
 
@@ -114,10 +114,10 @@ CHANGES: dict[str, dict[str, Any]] = {
 }
 
 
-async def test_a_member_edits_but_does_not_manage_what_is_anothers(tenant: Tenant) -> None:
+async def test_a_member_edits_but_does_not_manage_anothers_note(tenant: Tenant) -> None:
     writer, member = await tenant.user(), await tenant.user()
     admin, key = await tenant.user(Role.ADMIN), await tenant.key()
-    note = await written(writer)
+    note = await create_indexed_note(writer)
     delete = "mutation($note: ID!) { deleteNote(id: $note) }"
     await member.data(UPDATE, note=note, input={"title": "Edited"})
     for managing in ({"visibility": "PRIVATE"}, {"title": "Both", "visibility": "WORKSPACE"}):
@@ -131,46 +131,46 @@ async def test_a_member_edits_but_does_not_manage_what_is_anothers(tenant: Tenan
     await admin.data(delete, note=note)
 
 
-async def test_a_share_opens_one_note_for_reading_until_it_is_withdrawn(tenant: Tenant, stranger: Tenant) -> None:
+async def test_a_share_lets_a_user_read_one_note(tenant: Tenant, stranger: Tenant) -> None:
     writer, member, outsider = await tenant.user(), await tenant.user(), await stranger.user()
-    note = await written(writer, visibility="PRIVATE")
+    note = await create_indexed_note(writer, visibility="PRIVATE")
     for user in (member, outsider):
-        assert await seen(user, note) == set()
+        assert await find_ways(user, note) == set()
         values = {"id": new_id(), "workspace": tenant.id, "note": note, "user": user.user_id}
         await sql(tenant.database, SHARE, **values)
-    # A list is of one's own workspace.
-    assert await seen(member, note) == EVERYWHERE
-    assert await seen(outsider, note) == {"id", "rest id", "rest search", "talk"}
-    await written(writer)
+    # A list has the notes of the caller's own workspace.
+    assert await find_ways(member, note) == EVERYWHERE
+    assert await find_ways(outsider, note) == {"id", "rest id", "rest search", "talk"}
+    await create_indexed_note(writer)
     for user in (member, outsider):
         for query, variables in CHANGES.items():
             assert await user.code(query, note=note, **variables) == "FORBIDDEN", query
-    found = (await outsider.data(LOOK, id=note, n=note))["meaning"]
-    assert {hit["note"]["id"] for hit in found} == {note}
+    hits = (await outsider.data(LOOK, id=note, n=note))["meaning"]
+    assert {hit["note"]["id"] for hit in hits} == {note}
 
     talk = (await outsider.data(CONVERSE, note=note))["createConversation"]["id"]
-    async with listening(outsider, NOTE_EVENTS, n=note) as heard:
+    async with listening(outsider, NOTE_EVENTS, n=note) as subscription:
         await writer.data(UPDATE, note=note, input={"title": "Heard"})
-        assert await event(heard, "noteEvents") == {"type": "NOTE_UPDATED", "note": {"title": "Heard"}}
-        assert (await event(heard, "noteEvents"))["type"] == "NOTE_INDEXED"
+        assert await event(subscription, "noteEvents") == {"type": "NOTE_UPDATED", "note": {"title": "Heard"}}
+        assert (await event(subscription, "noteEvents"))["type"] == "NOTE_INDEXED"
         await sql(tenant.database, "DELETE FROM note_shares WHERE note_id = :note", note=note)
         await writer.data(UPDATE, note=note, input={"meetingApp": "Unheard"})
-        assert await seen(outsider, note) == set()
+        assert await find_ways(outsider, note) == set()
         assert await outsider.code(LOOK, id=note, n=note) == "NOT_FOUND"
         for field in ("touchConversation(id: $c) { id }", "deleteConversation(id: $c)"):
             assert await outsider.code(f"mutation($c: ID!) {{ {field} }}", c=talk) == "NOT_FOUND"
         assert await outsider.data("query($c: ID!) { conversation(id: $c) { id } }", c=talk) == {"conversation": None}
         [refused] = await outsider.subscribed(ASK, c=talk, m="And now?")
         assert refused["errors"][0]["extensions"]["code"] == "NOT_FOUND"
-        # The stream ends with the change that may not be heard any more.
-        assert await ended(heard) == "NOT_FOUND"
+        # The stream ends with the first change that the subscriber may not see.
+        assert await ended(subscription) == "NOT_FOUND"
 
 
 @pytest.mark.parametrize("edge", ["graphql", "rest"])
-async def test_a_reply_is_heard_no_longer_than_its_key_is_good(tenant: Tenant, services: Services, edge: str) -> None:
+async def test_a_replys_stream_ends_when_its_key_is_revoked(tenant: Tenant, services: Services, edge: str) -> None:
     writer, word = await tenant.key(), uuid.uuid4().hex
     services.llm.on(word, Script(pieces=["piece "] * 600, delay=0.05))
-    note = await written(writer)
+    note = await create_indexed_note(writer)
     talk = (await writer.data(CONVERSE, note=note))["createConversation"]["id"]
     path = f"/api/v1/ai/conversations/{talk}/stream"
     revoke = "UPDATE api_keys SET revoked_at = now() WHERE workspace_id = :workspace AND name = 'test'"
@@ -180,9 +180,9 @@ async def test_a_reply_is_heard_no_longer_than_its_key_is_good(tenant: Tenant, s
                 name = await socket.start(ASK, c=talk, m=word)
                 assert (await socket.next(name))["type"] == "next"
                 await sql(tenant.database, revoke, workspace=tenant.id)
-                while (told := await socket.next(name))["type"] == "next":
+                while (message := await socket.next(name))["type"] == "next":
                     pass
-                assert told["payload"][0]["extensions"]["code"] == "UNAUTHENTICATED"
+                assert message["payload"][0]["extensions"]["code"] == "UNAUTHENTICATED"
         else:
             async with writer.sse("POST", path, json={"message": word}) as events:
                 await anext(events)
@@ -194,45 +194,49 @@ async def test_a_reply_is_heard_no_longer_than_its_key_is_good(tenant: Tenant, s
 PERSONAL = {"conversation", "message", "suggestion"}
 
 
-async def test_a_conversation_is_nobody_elses(tenant: Tenant, server: RunningServer) -> None:
+async def test_a_conversation_is_private_to_its_owner(tenant: Tenant, server: RunningServer) -> None:
     walk = await fetch_schema(server)
     owner, others = await tenant.user(), [await tenant.user(), await tenant.user(Role.ADMIN), await tenant.key()]
-    async with listening(others[0]) as to_member, listening(others[1]) as to_admin, listening(others[2]) as to_key:
-        mine = await create_samples(owner, tenant, "Ours")
-        for other, heard in zip(others, (to_member, to_admin, to_key), strict=True):
+    async with (
+        listening(others[0]) as to_member,
+        listening(others[1]) as to_admin,
+        listening(others[2]) as to_key,
+    ):
+        samples = await create_samples(owner, tenant, "Ours")
+        for other, subscription in zip(others, (to_member, to_admin, to_key), strict=True):
             for operation in walk.operations("query", "mutation"):
                 if operation.extra is None and {hole.kind for hole in operation.holes} & PERSONAL:
-                    answer = (await send_operation(other, operation, fill_variables(operation, mine))).json()
+                    answer = (await send_operation(other, operation, fill_variables(operation, samples))).json()
                     assert codes(answer) == ["NOT_FOUND"] or answer["data"] == {operation.field: None}, operation.name
             for operation in walk.operations("subscription"):
                 if operation.field in {"ask", "reply"} and operation.extra is None:
-                    [refused] = await other.subscribed(operation.text, **fill_variables(operation, mine))
+                    [refused] = await other.subscribed(operation.text, **fill_variables(operation, samples))
                     assert codes(refused) == ["NOT_FOUND"]
             for request in requests():
                 if re.search(r"conversations/\{id\}|/suggestions", request.text) and request.extra is None:
-                    assert (await request_of(other, request, fill_variables(request, mine))).status_code == 404, (
+                    assert (await request_of(other, request, fill_variables(request, samples))).status_code == 404, (
                         request.name
                     )
             listed = "query($n: ID!) { note(id: $n) { conversations { totalCount nodes { id } } } }"
-            about = (await other.data(listed, n=mine["note"]))["note"]["conversations"]
+            about = (await other.data(listed, n=samples["note"]))["note"]["conversations"]
             assert about == {"totalCount": 0, "nodes": []}
             fence = (await other.data(CREATE, input={"title": "Fence"}))["createNote"]["id"]
-            while (told := await event(heard))["noteId"] != fence:
-                assert told["type"].startswith("NOTE_"), told
+            while (received := await event(subscription))["noteId"] != fence:
+                assert received["type"].startswith("NOTE_"), received
 
 
 def codes(answer: dict[str, Any]) -> list[str]:
     return [error["extensions"]["code"] for error in answer.get("errors", [])]
 
 
-# What a key may always ask, whatever its scopes: who it is, and what is open to all.
+# What a key may always query, whatever its scopes: who it is, and what is open to all.
 ALWAYS = {"viewer", "workspace", "models", "defaultModel", "rateLimit"}
-# What also shows people or folders, which need scopes of their own.
+# Fields that include people or folders, which need scopes of their own.
 MIXED = {"viewer", "workspace", "apiKeys", "webhook", "webhooks", "webhookEvents"}
 ELSEWHERE = re.compile(r"/v1/(workspace/)?(members|groups|invites|folders|webhooks|integrations)\b")
 OF_WEBHOOKS = re.compile(r"webhook|redeliver", re.IGNORECASE)
 BY_ID = {"node": {"node": None}, "nodes": {"nodes": [None]}}
-"""What a key finds that lacks the scope: nothing, without an error."""
+"""The data for a key without the scope: nothing, and no error."""
 FOR_PEOPLE = {"acceptInvite"}
 WHO_AM_I = {"GET /v1/me", "GET /v1/workspace"}
 READING = "POST /api/v1/ai/embeddings/search"
@@ -240,7 +244,7 @@ LACKS_SCOPE = ["INSUFFICIENT_SCOPE"]
 
 
 @pytest.mark.parametrize(("scope", "reads"), [("notes:read", True), ("webhooks", False)])
-async def test_a_key_does_what_its_scopes_say(scope: str, reads: bool, tenant: Tenant, server: RunningServer) -> None:
+async def test_a_key_is_limited_to_its_scopes(scope: str, reads: bool, tenant: Tenant, server: RunningServer) -> None:
     walk = await fetch_schema(server)
     full, limited = await tenant.key(), await tenant.key(scope)
     own = await create_samples(full, tenant, "Ours")
@@ -282,7 +286,7 @@ def lacks_scope(operation: Operation, answer: dict[str, Any], own: dict[str, str
         assert codes(answer) == (["FORBIDDEN"] if operation.field in FOR_PEOPLE else LACKS_SCOPE), operation.name
 
 
-async def test_no_scopes_at_all_are_not_all_scopes(tenant: Tenant, database: AsyncEngine) -> None:
+async def test_an_empty_list_of_scopes_gives_no_access(tenant: Tenant, database: AsyncEngine) -> None:
     async with database.begin() as connection:
         key = await credentials.create_key(Transaction(connection), tenant.id, "none", [])
     none = Caller(tenant.server, key)
@@ -298,7 +302,9 @@ LEAVE = "DELETE FROM members WHERE user_id = :user"
 @pytest.mark.parametrize(
     ("who", "code", "status"), [("key", "UNAUTHENTICATED", 401), ("user", "FORBIDDEN", 200)], ids=["revoked", "removed"]
 )
-async def test_who_loses_their_place_loses_it_at_once(tenant: Tenant, who: str, code: str, status: int) -> None:
+async def test_a_revoked_key_or_membership_ends_access_at_once(
+    tenant: Tenant, who: str, code: str, status: int
+) -> None:
     """On the next request, on the open subscription at its next event, and on what else is done by the open socket."""
     stays, goes = await tenant.user(), await (tenant.key() if who == "key" else tenant.user())
     note = (await stays.data(CREATE, input={"title": "Before"}))["createNote"]["id"]

@@ -17,31 +17,31 @@ from tests.conftest import Tenant
 from tests.support.clients import Caller
 from tests.support.rest import EdgeResult, send_mutation
 
-SHOWN = "{ id name prefix scopes createdAt lastUsedAt revokedAt }"
-LIST = f"{{ apiKeys {SHOWN} }}"
-MAKE = f"mutation($input: CreateApiKeyInput!) {{ createApiKey(input: $input) {{ apiKey {SHOWN} key }} }}"
-REVOKE = f"mutation($id: ID!) {{ revokeApiKey(id: $id) {SHOWN} }}"
+FIELDS = "{ id name prefix scopes createdAt lastUsedAt revokedAt }"
+LIST = f"{{ apiKeys {FIELDS} }}"
+CREATE_KEY = f"mutation($input: CreateApiKeyInput!) {{ createApiKey(input: $input) {{ apiKey {FIELDS} key }} }}"
+REVOKE = f"mutation($id: ID!) {{ revokeApiKey(id: $id) {FIELDS} }}"
 ALL = sorted(SCOPES)
 
 
 async def make(caller: Caller, **fields: Any) -> EdgeResult:
-    return await send_mutation(caller, MAKE, input={"name": "New", **fields})
+    return await send_mutation(caller, CREATE_KEY, input={"name": "New", **fields})
 
 
 async def own_id(key: Caller) -> str:
     return str((await key.data("{ viewer { apiKey { id } } }"))["viewer"]["apiKey"]["id"])
 
 
-async def test_a_keys_life(tenant: Tenant) -> None:
+async def test_a_key_works_from_its_creation_to_its_revocation(tenant: Tenant) -> None:
     admin = await tenant.user(Role.ADMIN)
-    made = (await make(admin, name=" Zapier ", scopes=["notes:read", "users"])).thing
-    shown, key = made["apiKey"], made["key"]
-    assert shown == {
-        "id": shown["id"],
+    created = (await make(admin, name=" Zapier ", scopes=["notes:read", "users"])).thing
+    api_key, key = created["apiKey"], created["key"]
+    assert api_key == {
+        "id": api_key["id"],
         "name": "Zapier",
         "prefix": key[:17],
         "scopes": ["notes:read", "users"],
-        "createdAt": shown["createdAt"],
+        "createdAt": api_key["createdAt"],
         "lastUsedAt": None,
         "revokedAt": None,
     }
@@ -51,17 +51,17 @@ async def test_a_keys_life(tenant: Tenant) -> None:
     none = (await make(admin, scopes=[])).thing["apiKey"]
     assert (full["scopes"], none["scopes"]) == (ALL, [])
     listed = (await admin.data(LIST))["apiKeys"]
-    assert listed == [none, full, shown]
+    assert listed == [none, full, api_key]
     assert key[17:] not in str(listed)
     works = tenant._caller(key, None)
     assert (await works.http.get("/v1/notes")).status_code == 200
     assert (await works.http.get("/v1/me")).json()["scopes"] == ["notes:read", "users"]
-    revoked = (await send_mutation(admin, REVOKE, id=shown["id"])).thing
+    revoked = (await send_mutation(admin, REVOKE, id=api_key["id"])).thing
     assert revoked["revokedAt"] is not None
     assert (await works.http.get("/v1/notes")).status_code == 401
     # Again is no change, and the list keeps it.
-    assert (await send_mutation(admin, REVOKE, id=shown["id"])).thing == revoked
-    assert [one["id"] for one in (await admin.data(LIST))["apiKeys"]] == [none["id"], full["id"], shown["id"]]
+    assert (await send_mutation(admin, REVOKE, id=api_key["id"])).thing == revoked
+    assert [one["id"] for one in (await admin.data(LIST))["apiKeys"]] == [none["id"], full["id"], api_key["id"]]
     assert [one["revokedAt"] for one in (await admin.data(LIST))["apiKeys"]] == [None, None, revoked["revokedAt"]]
 
 
@@ -79,18 +79,18 @@ BAD: list[tuple[str, Any]] = [
 
 
 @pytest.mark.parametrize(("field", "value"), BAD)
-async def test_bad_values_are_refused_by_name(tenant: Tenant, field: str, value: Any) -> None:
+async def test_a_wrong_value_is_refused_with_its_field(tenant: Tenant, field: str, value: Any) -> None:
     admin = await tenant.user(Role.ADMIN)
     assert await make(admin, **{field.partition(".")[0]: value}) == EdgeResult(code="BAD_USER_INPUT", field=field)
     assert (await admin.data(LIST))["apiKeys"] == []
 
 
-async def test_the_longest_name(tenant: Tenant) -> None:
+async def test_the_longest_name_is_accepted(tenant: Tenant) -> None:
     name = "🙂" * MAX_NAME
     assert (await make(await tenant.key(), name=name)).thing["apiKey"]["name"] == name
 
 
-async def test_admins_only(tenant: Tenant, stranger: Tenant) -> None:
+async def test_only_admins_manage_keys(tenant: Tenant, stranger: Tenant) -> None:
     admin, member = await tenant.user(Role.ADMIN), await tenant.user()
     key = (await make(admin)).thing["apiKey"]
     reader, other_scopes = await tenant.key("users:read"), await tenant.key("notes", "folders", "webhooks")
@@ -108,7 +108,7 @@ async def test_admins_only(tenant: Tenant, stranger: Tenant) -> None:
 
 
 @pytest.mark.parametrize(
-    ("scopes", "made"),
+    ("scopes", "is_created"),
     [
         (["users"], True),
         (["users:read"], True),
@@ -120,13 +120,13 @@ async def test_admins_only(tenant: Tenant, stranger: Tenant) -> None:
         (None, False),
     ],
 )
-async def test_a_key_makes_none_with_more_than_its_own_scopes(
-    tenant: Tenant, scopes: list[str] | None, made: bool
+async def test_a_key_creates_no_key_with_more_scopes_than_its_own(
+    tenant: Tenant, scopes: list[str] | None, is_created: bool
 ) -> None:
     key = await tenant.key("users", "notes:read")
-    told = await make(key, scopes=scopes)
-    assert told.code == (None if made else "INSUFFICIENT_SCOPE")
-    assert len((await key.data(LIST))["apiKeys"]) == (2 if made else 1)
+    result = await make(key, scopes=scopes)
+    assert result.code == (None if is_created else "INSUFFICIENT_SCOPE")
+    assert len((await key.data(LIST))["apiKeys"]) == (2 if is_created else 1)
 
 
 async def test_a_key_revokes_itself_whatever_its_scopes(tenant: Tenant) -> None:
@@ -138,7 +138,7 @@ async def test_a_key_revokes_itself_whatever_its_scopes(tenant: Tenant) -> None:
     assert (await other.http.get("/v1/notes")).status_code == 200
 
 
-async def test_a_workspace_has_so_many_live_keys(tenant: Tenant) -> None:
+async def test_the_number_of_live_keys_is_limited(tenant: Tenant) -> None:
     admin = await tenant.user(Role.ADMIN)
     rows = [
         {"id": new_id(), "workspace_id": tenant.id, "name": "x", "prefix": "x", "digest": uuid4().bytes}
@@ -146,8 +146,8 @@ async def test_a_workspace_has_so_many_live_keys(tenant: Tenant) -> None:
     ]
     async with tenant.database.begin() as connection:
         await connection.execute(insert(ApiKey), rows)
-    told = await asyncio.gather(*(make(admin) for _ in range(3)))
-    assert sorted(one.code or "made" for one in told) == ["UNPROCESSABLE"] * 2 + ["made"]
+    results = await asyncio.gather(*(make(admin) for _ in range(3)))
+    assert sorted(one.code or "made" for one in results) == ["UNPROCESSABLE"] * 2 + ["made"]
     await send_mutation(admin, REVOKE, id=str(rows[0]["id"]))
     assert (await make(admin)).code is None
     assert len((await admin.data(LIST))["apiKeys"]) == MAX_KEYS + 1

@@ -43,9 +43,9 @@ def with_payload(payload: bytes, header: bytes = PLAIN) -> str:
 
 
 def odd(**raw: str) -> str:
-    """A well signed token, some of whose claims are what no library would write."""
-    said = {name: json.dumps(value) for name, value in claims().items()} | raw
-    return with_payload(("{" + ", ".join(f'"{name}": {value}' for name, value in said.items()) + "}").encode())
+    """A token with a valid signature and claims that no library would write."""
+    texts = {name: json.dumps(value) for name, value in claims().items()} | raw
+    return with_payload(("{" + ", ".join(f'"{name}": {value}' for name, value in texts.items()) + "}").encode())
 
 
 SUB = claims()["sub"]
@@ -92,11 +92,11 @@ BAD_TOKENS: dict[str, str | bytes] = {
 
 @pytest.mark.parametrize("credential", BAD_TOKENS.values(), ids=BAD_TOKENS.keys())
 async def test_a_bad_credential_is_a_401_everywhere(http: httpx.AsyncClient, credential: str | bytes) -> None:
-    asked = {"query": "{ models { id } }"}
+    operation = {"query": "{ models { id } }"}
     for method, path, body in (
         ("GET", WHERE, None),
         ("GET", f"/api/v1/ai/conversations?document_id={new_id()}", None),
-        ("POST", "/graphql", asked),
+        ("POST", "/graphql", operation),
     ):
         answer = await http.request(method, path, json=body, headers=bearer(credential))
         assert answer.status_code == 401, (path, answer.text)
@@ -124,7 +124,7 @@ async def test_a_socket_needs_a_credential(server: RunningServer, payload: dict[
     assert closed.value.rcvd.code == 4403
 
 
-async def test_a_new_user_gets_a_workspace_however_many_ask_at_once(
+async def test_a_new_users_concurrent_requests_make_one_workspace(
     server: RunningServer, database: AsyncEngine, http: httpx.AsyncClient
 ) -> None:
     user_id = uuid.uuid4()
@@ -132,10 +132,10 @@ async def test_a_new_user_gets_a_workspace_however_many_ask_at_once(
     rest = [http.get(WHERE, headers=headers) for _ in range(10)]
     graphql = [http.post("/graphql", json={"query": ME}, headers=headers) for _ in range(10)]
     answers = [answer.json() for answer in await asyncio.gather(*rest, *graphql)]
-    found = {
+    workspace_ids = {
         one["workspace"]["id"] if "workspace" in one else one["data"]["viewer"]["workspace"]["id"] for one in answers
     }
-    assert len(found) == 1
+    assert len(workspace_ids) == 1
     me = (await http.get(WHERE, headers=headers)).json()
     assert me["user"] == {
         "id": str(user_id),
@@ -146,39 +146,41 @@ async def test_a_new_user_gets_a_workspace_however_many_ask_at_once(
     assert (me["role"], me["plan"], me["workspace"]["name"]) == ("admin", "free", f"{user_id}'s workspace")
     async with database.connect() as connection:
         rows = await connection.execute(text("SELECT workspace_id FROM members WHERE user_id = :u"), {"u": user_id})
-        assert {str(row.workspace_id) for row in rows} == found
+        assert {str(row.workspace_id) for row in rows} == workspace_ids
         named = {"name": f"{user_id}'s workspace"}
-        made = await connection.execute(text("SELECT count(*) FROM workspaces WHERE name = :name"), named)
-        assert made.scalar_one() == 1
+        workspaces = await connection.execute(text("SELECT count(*) FROM workspaces WHERE name = :name"), named)
+        assert workspaces.scalar_one() == 1
 
 
-async def test_a_user_picks_one_of_their_workspaces(tenant: Tenant, stranger: Tenant, http: httpx.AsyncClient) -> None:
+async def test_a_user_selects_one_of_their_workspaces(
+    tenant: Tenant, stranger: Tenant, http: httpx.AsyncClient
+) -> None:
     user = await tenant.user()
     assert user.user_id is not None
     async with stranger.database.begin() as connection:
         await credentials.add_member(Transaction(connection), stranger.id, user.user_id, Role.MEMBER)
-    for wanted, place in ((None, tenant.id), (tenant.id, tenant.id), (stranger.id, stranger.id)):
-        headers = {} if wanted is None else {"X-Workspace-Id": str(wanted)}
-        assert (await user.http.get(WHERE, headers=headers)).json()["workspace"]["id"] == str(place)
+    for requested, expected in ((None, tenant.id), (tenant.id, tenant.id), (stranger.id, stranger.id)):
+        headers = {} if requested is None else {"X-Workspace-Id": str(requested)}
+        assert (await user.http.get(WHERE, headers=headers)).json()["workspace"]["id"] == str(expected)
         answer = await user.http.post("/graphql", json={"query": ME}, headers=headers)
-        assert answer.json()["data"]["viewer"]["workspace"]["id"] == str(place)
+        assert answer.json()["data"]["viewer"]["workspace"]["id"] == str(expected)
 
 
-async def test_another_workspace_is_refused_as_one_that_never_was(tenant: Tenant, stranger: Tenant) -> None:
+async def test_another_workspace_is_refused_like_one_that_does_not_exist(tenant: Tenant, stranger: Tenant) -> None:
     user, key = await tenant.user(), await tenant.key()
-    for ask in (rest_me, graphql_me):
+    for send in (rest_me, graphql_me):
         refusals = set()
-        for wanted in (stranger.id, uuid.uuid4(), new_id()):
-            answer = await ask(user, str(wanted))
+        for requested in (stranger.id, uuid.uuid4(), new_id()):
+            answer = await send(user, str(requested))
             assert answer.status_code == 403
-            told = answer.json()
-            told.get("errors", [{}])[0].get("extensions", {}).pop("requestId", None)
-            refusals.add(json.dumps(told).replace(str(wanted), "<id>"))
-            # A key has one workspace, whatever it asks for.
-            assert str(tenant.id) in (await ask(key, str(wanted))).text
+            body = answer.json()
+            body.get("errors", [{}])[0].get("extensions", {}).pop("requestId", None)
+            refusals.add(json.dumps(body).replace(str(requested), "<id>"))
+            # A key has one workspace, whatever the header selects.
+            assert str(tenant.id) in (await send(key, str(requested))).text
         assert len(refusals) == 1
         for malformed in ("x", "", "' OR 1=1", str(stranger.id) + "0"):
-            assert (await ask(user, malformed)).status_code == 400, malformed
+            assert (await send(user, malformed)).status_code == 400, malformed
 
 
 async def rest_me(caller: Caller, workspace: str) -> httpx.Response:
@@ -189,12 +191,12 @@ async def graphql_me(caller: Caller, workspace: str) -> httpx.Response:
     return await caller.http.post("/graphql", json={"query": ME}, headers={"X-Workspace-Id": workspace})
 
 
-async def test_a_key_comes_in_either_header_and_bearer_wins(
+async def test_a_key_is_sent_in_either_header_and_bearer_wins(
     tenant: Tenant, stranger: Tenant, http: httpx.AsyncClient
 ) -> None:
     ours, theirs = (await tenant.key()).credential, (await stranger.key()).credential
     both = {**bearer(ours), "X-API-Key": theirs}
-    for headers, place in (
+    for headers, expected in (
         (bearer(ours), tenant),
         ({"X-API-Key": ours}, tenant),
         (both, tenant),
@@ -202,15 +204,15 @@ async def test_a_key_comes_in_either_header_and_bearer_wins(
         ({"Authorization": f"bEaReR  {ours}"}, tenant),
     ):
         me = (await http.get(WHERE, headers=headers)).json()
-        assert (me["workspace"]["id"], me["user"]) == (str(place.id), None)
+        assert (me["workspace"]["id"], me["user"]) == (str(expected.id), None)
         answer = await http.post("/graphql", json={"query": ME}, headers=headers)
-        assert answer.json()["data"]["viewer"]["workspace"]["id"] == str(place.id)
+        assert answer.json()["data"]["viewer"]["workspace"]["id"] == str(expected.id)
     wrong = {**bearer("x"), "X-API-Key": ours}
     assert (await http.get(WHERE, headers=wrong)).status_code == 401
     assert (await http.post("/graphql", json={"query": ME}, headers=wrong)).status_code == 401
 
 
-async def test_a_key_is_kept_as_a_digest(tenant: Tenant, database: AsyncEngine) -> None:
+async def test_a_key_is_stored_as_a_digest(tenant: Tenant, database: AsyncEngine) -> None:
     key = (await tenant.key()).credential
     async with database.connect() as connection:
         query = text("SELECT * FROM api_keys WHERE workspace_id = :w")

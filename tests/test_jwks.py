@@ -34,8 +34,8 @@ class Checked:
 
     def use(self, secret: str | None = None) -> None:
         jwks = Jwks(self.issuer.url, self.http, lambda: self.now)
-        kept = None if secret is None else SecretStr(secret)
-        self.verifier = JwtVerifier(secret=kept, jwks=jwks, audience=AUDIENCE, issuer=ISSUER)
+        shared_secret = None if secret is None else SecretStr(secret)
+        self.verifier = JwtVerifier(secret=shared_secret, jwks=jwks, audience=AUDIENCE, issuer=ISSUER)
 
     async def accepts(self, token: str) -> bool:
         try:
@@ -50,7 +50,7 @@ async def checked() -> AsyncIterator[Checked]:
         yield Checked(issuer, http)
 
 
-async def test_both_kinds_of_keys_are_known_by_their_id(checked: Checked) -> None:
+async def test_ec_and_rsa_keys_are_selected_by_their_id(checked: Checked) -> None:
     assert await checked.accepts(signed(EC, "ec"))
     assert await checked.accepts(signed(RSA, "rsa"))
     for name, token in {
@@ -66,7 +66,7 @@ async def test_both_kinds_of_keys_are_known_by_their_id(checked: Checked) -> Non
     assert checked.issuer.fetches == 1
 
 
-async def test_a_public_key_is_no_secret(checked: Checked) -> None:
+async def test_a_public_key_does_not_sign_hs256_tokens(checked: Checked) -> None:
     """Neither without a secret nor beside one."""
     payload = json.dumps(claims()).encode()
     key = RSA.public_key()
@@ -82,14 +82,14 @@ async def test_a_public_key_is_no_secret(checked: Checked) -> None:
         assert await checked.accepts(signed(RSA, "rsa"))
 
 
-async def test_keys_are_fetched_once_however_many_ask(checked: Checked) -> None:
+async def test_concurrent_verifications_fetch_the_keys_once(checked: Checked) -> None:
     checked.issuer.delay = 0.1
     tokens = [signed(key, kid) for key, kid in ((EC, "ec"), (RSA, "rsa")) for _ in range(10)]
     assert all(await asyncio.gather(*map(checked.accepts, tokens)))
     assert checked.issuer.fetches == 1
 
 
-async def test_an_unknown_id_is_looked_for_but_not_too_often(checked: Checked) -> None:
+async def test_an_unknown_key_id_fetches_the_keys_again_but_not_too_often(checked: Checked) -> None:
     assert await checked.accepts(signed(EC, "ec"))
     checked.issuer.keys["new"] = NEW
     for number in range(50):
@@ -126,9 +126,7 @@ BROKEN = [
 
 
 @pytest.mark.parametrize(("status", "answer"), [(503, None), (302, None), *((200, answer) for answer in BROKEN)])
-async def test_while_the_issuer_is_away_known_keys_work_and_others_wait(
-    checked: Checked, status: int, answer: bytes | None
-) -> None:
+async def test_cached_keys_work_while_the_issuer_is_away(checked: Checked, status: int, answer: bytes | None) -> None:
     checked.issuer.status, checked.issuer.answer = status, answer
     assert not await checked.accepts(signed(EC, "ec"))
     checked.issuer.status, checked.issuer.answer = 200, None
@@ -141,7 +139,7 @@ async def test_while_the_issuer_is_away_known_keys_work_and_others_wait(
     assert not await checked.accepts(signed(NEW, "new"))
 
 
-async def test_an_issuer_that_is_not_there_is_no_fault_of_ours(checked: Checked) -> None:
+async def test_an_issuer_that_is_away_is_unavailable(checked: Checked) -> None:
     up, checked.issuer.url = checked.issuer.url, "http://127.0.0.1:9/jwks.json"
     checked.use()
     assert not await checked.accepts(signed(EC, "ec"))
@@ -150,7 +148,7 @@ async def test_an_issuer_that_is_not_there_is_no_fault_of_ours(checked: Checked)
     assert await checked.accepts(signed(EC, "ec"))
 
 
-async def test_who_asked_first_may_leave(checked: Checked) -> None:
+async def test_the_first_verification_may_be_cancelled(checked: Checked) -> None:
     checked.issuer.delay = 0.2
     first = asyncio.create_task(checked.accepts(signed(EC, "ec")))
     await asyncio.sleep(0.05)
@@ -160,11 +158,11 @@ async def test_who_asked_first_may_leave(checked: Checked) -> None:
     assert await checked.accepts(signed(EC, "ec"))
 
 
-async def test_a_token_of_the_secret_says_who_and_until_when() -> None:
+async def test_a_token_signed_with_the_secret_has_its_claims() -> None:
     verifier = JwtVerifier(secret=SecretStr(SECRET), jwks=None, audience=AUDIENCE, issuer=None)
     until = int(time.time()) + 60
     profile = {"full_name": " Ada "}
     token = signed(SECRET, email="ada@example.com", user_metadata=profile, exp=until, iss=None)
-    found = await verifier.verify(token)
-    assert (str(found.user_id), found.email, found.name) == (claims()["sub"], "ada@example.com", " Ada ")
-    assert found.expires_at == until + LEEWAY_SECONDS
+    verified = await verifier.verify(token)
+    assert (str(verified.user_id), verified.email, verified.name) == (claims()["sub"], "ada@example.com", " Ada ")
+    assert verified.expires_at == until + LEEWAY_SECONDS

@@ -11,11 +11,11 @@ def read(monkeypatch: pytest.MonkeyPatch, text: str) -> dict[str, int]:
     return Settings.load().rate_limits
 
 
-def test_what_is_set_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rate_limits_are_read_from_the_setting(monkeypatch: pytest.MonkeyPatch) -> None:
     default = Settings.load().rate_limits
     assert default == read(monkeypatch, "") == read(monkeypatch, "free=60,pro=120,enterprise=300")
-    given = {Plan.PRO: 1_000_000, Plan.FREE: 1, Plan.ENTERPRISE: 70}
-    assert read(monkeypatch, "pro=1000000,free=1,enterprise=70") == given
+    expected = {Plan.PRO: 1_000_000, Plan.FREE: 1, Plan.ENTERPRISE: 70}
+    assert read(monkeypatch, "pro=1000000,free=1,enterprise=70") == expected
 
 
 @pytest.mark.parametrize(
@@ -44,6 +44,6 @@ def test_what_is_set_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
     ids=lambda text: text[:50],
 )
-def test_what_is_no_limit_for_each_plan_is_refused(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+def test_a_setting_without_a_limit_for_each_plan_is_refused(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     with pytest.raises(SettingsError, match="must give each plan a number from 1 to 1000000, like free=60,pro=120,"):
         read(monkeypatch, text)

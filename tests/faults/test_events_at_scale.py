@@ -40,18 +40,18 @@ def killed_server(services: Services) -> Iterator[ServerProcess]:
 
 @dataclass
 class Subscriber:
-    """Somebody who hears a part, is gone without a word, and comes back with the last cursor, to any server."""
+    """A client that reads some events, drops its connection, and comes back with its last cursor, to any server."""
 
-    places: list[Caller]
+    servers: list[Caller]
     workspace_id: UUID
     luck: random.Random
-    heard: list[str] = field(default_factory=list)
+    received: list[str] = field(default_factory=list)
     cursor: str = ""
     visits: int = 0
 
-    async def hear(self, last: asyncio.Future[int]) -> None:
+    async def run(self, last: asyncio.Future[int]) -> None:
         self.cursor = cursors.encode("event", str(self.workspace_id), 0)
-        while not (last.done() and len(self.heard) >= last.result()):
+        while not (last.done() and len(self.received) >= last.result()):
             # The server may be killed at any moment as well.
             with suppress(websockets.ConnectionClosed, OSError):
                 await self.visit(last)
@@ -59,7 +59,7 @@ class Subscriber:
 
     async def visit(self, last: asyncio.Future[int]) -> None:
         self.visits += 1
-        caller, patience = self.luck.choice(self.places), self.luck.randrange(1, 700)
+        caller, max_messages = self.luck.choice(self.servers), self.luck.randrange(1, 700)
         headers = {"Authorization": f"Bearer {caller.credential}"}
         async with websockets.connect(
             caller.served.ws_url, subprotocols=[PROTOCOL], additional_headers=headers, max_queue=4, compression=None
@@ -67,9 +67,9 @@ class Subscriber:
             await connection.send('{"type":"connection_init"}')
             payload = {"query": QUERY, "variables": {"after": self.cursor}}
             await connection.send(json.dumps({"id": "1", "type": "subscribe", "payload": payload}))
-            for _ in range(patience):
+            for _ in range(max_messages):
                 await self.take(orjson.loads(await connection.recv()))
-                if last.done() and len(self.heard) >= last.result():
+                if last.done() and len(self.received) >= last.result():
                     break
                 if self.luck.random() < 0.003:
                     # Long enough to be behind what the server keeps for those who keep up.
@@ -81,12 +81,12 @@ class Subscriber:
             return
         assert message["type"] == "next", message
         event = message["payload"]["data"]["workspaceEvents"]  # type: ignore[index]
-        self.heard.append(event["id"])
+        self.received.append(event["id"])
         self.cursor = event["cursor"]
 
 
 @pytest.mark.soak
-async def test_followers_that_come_and_go_miss_no_event(
+async def test_subscribers_that_come_and_go_miss_no_event(
     services: Services, server: RunningServer, killed_server: ServerProcess, database: AsyncEngine
 ) -> None:
     luck = random.Random(6)
@@ -98,12 +98,12 @@ async def test_followers_that_come_and_go_miss_no_event(
     for number in range(FOLLOWERS):
         tenant = tenants[number % WORKSPACES]
         here = await (tenant.user() if number % 3 else tenant.key())
-        places = [here, elsewhere(tenant, here, killed_server)]
-        followers.append(Subscriber(places, tenant.id, random.Random(luck.random())))
+        servers = [here, elsewhere(tenant, here, killed_server)]
+        followers.append(Subscriber(servers, tenant.id, random.Random(luck.random())))
     lasts = {tenant.id: asyncio.get_running_loop().create_future() for tenant in tenants}
     async with asyncio.timeout(280), asyncio.TaskGroup() as group:
         for follower in followers:
-            group.create_task(follower.hear(lasts[follower.workspace_id]))
+            group.create_task(follower.run(lasts[follower.workspace_id]))
         await write(services, database, dict(zip(lasts, notes, strict=True)), luck, killed_server)
         for tenant in tenants:
             lasts[tenant.id].set_result(len(await log(database, tenant.id)))
@@ -115,8 +115,8 @@ async def test_followers_that_come_and_go_miss_no_event(
         for follower in followers:
             if follower.workspace_id == tenant.id:
                 # The worker may have indexed the note after all was over.
-                assert len(follower.heard) >= lasts[tenant.id].result()
-                assert follower.heard == expected[: len(follower.heard)]
+                assert len(follower.received) >= lasts[tenant.id].result()
+                assert follower.received == expected[: len(follower.received)]
                 assert follower.visits > 1
     await leave(tenants)
 

@@ -19,10 +19,10 @@ from tests.support.servers import RunningServer
 from tests.support.sizes import size
 from tests.test_main_job import CREATE
 
-HALF = size(30, 100)
-"""All of them are more than the 40 connections that two servers have to the database."""
-SHOWN = "id title visibility revision createdAt tags { id name color }"
-MAKE = f"mutation($input: CreateNoteInput!) {{ createNote(input: $input) {{ {SHOWN} }} }}"
+REQUESTS_PER_EDGE = size(30, 100)
+"""Both edges together send more than the 40 connections that two servers have to the database."""
+FIELDS = "id title visibility revision createdAt tags { id name color }"
+CREATE_NOTE = f"mutation($input: CreateNoteInput!) {{ createNote(input: $input) {{ {FIELDS} }} }}"
 
 
 async def by_rest(caller: Caller, key: str | None, **fields: Any) -> httpx.Response:
@@ -32,14 +32,14 @@ async def by_rest(caller: Caller, key: str | None, **fields: Any) -> httpx.Respo
 
 async def by_graphql(caller: Caller, key: str | None, **fields: Any) -> httpx.Response:
     variables = {"input": {**fields, "idempotencyKey": key}}
-    return await caller.http.post("/graphql", json={"query": MAKE, "variables": variables})
+    return await caller.http.post("/graphql", json={"query": CREATE_NOTE, "variables": variables})
 
 
-def made(answer: httpx.Response) -> str:
+def note_id(answer: httpx.Response) -> str:
     """The id of the note, by either edge."""
-    found = answer.json()
-    assert "errors" not in found, found
-    ident: str = (found.get("note") or found["data"]["createNote"])["id"]
+    body = answer.json()
+    assert "errors" not in body, body
+    ident: str = (body.get("note") or body["data"]["createNote"])["id"]
     return ident
 
 
@@ -69,48 +69,51 @@ async def test_many_equal_creates_at_once_make_one_note(
     fields["transcripts"] = [{"speaker": "A", "text": "Hi", "startTimestamp": "00:00:00", "endTimestamp": "00:00:01"}]
     callers = [elsewhere(tenant, key, served) for served in (server, other_server) for _ in range(4)]
     ways: list[Callable[..., Any]] = [by_rest, by_graphql]
-    chosen = [(ways[number // HALF], caller) for number, caller in zip(range(2 * HALF), cycle(callers), strict=False)]
+    chosen = [
+        (ways[number // REQUESTS_PER_EDGE], caller)
+        for number, caller in zip(range(2 * REQUESTS_PER_EDGE), cycle(callers), strict=False)
+    ]
     answers = await asyncio.gather(*(way(caller, "the one", **fields) for way, caller in chosen))
-    assert [answer.status_code for answer in answers] == [201] * HALF + [200] * HALF
+    assert [answer.status_code for answer in answers] == [201] * REQUESTS_PER_EDGE + [200] * REQUESTS_PER_EDGE
     # Whole answers; over GraphQL what was selected.
-    [rest] = {answer.text for answer in answers[:HALF]}
-    [graphql] = {answer.text for answer in answers[HALF:]}
+    [rest] = {answer.text for answer in answers[:REQUESTS_PER_EDGE]}
+    [graphql] = {answer.text for answer in answers[REQUESTS_PER_EDGE:]}
     note, same = json.loads(rest)["note"], json.loads(graphql)["data"]["createNote"]
     assert {name: note[name] for name in ("id", "title", "revision", "tags")} == {
         name: same[name] for name in ("id", "title", "revision", "tags")
     }
-    assert len({answer.headers["ETag"] for answer in answers[:HALF]}) == 1
+    assert len({answer.headers["ETag"] for answer in answers[:REQUESTS_PER_EDGE]}) == 1
     tables = ("notes", "idempotency_keys", "note_tags", "transcript_segments")
     assert [await count(database, tenant, table) for table in tables] == [1, 1, 1, 1]
     assert await count(database, tenant, "(SELECT * FROM events WHERE type = 'note.created')") == 1
 
 
-async def test_the_same_key_with_something_else_is_a_mistake(tenant: Tenant, database: AsyncEngine) -> None:
+async def test_the_same_key_with_another_input_is_refused(tenant: Tenant, database: AsyncEngine) -> None:
     key = await tenant.key()
-    first = made(await by_rest(key, "k", title="One"))
+    first = note_id(await by_rest(key, "k", title="One"))
     answer = await by_rest(key, "k", title="Two")
-    said = "This idempotency key was used for another request before."
+    message = "This idempotency key was used for another request before."
     assert answer.status_code == 422
     assert answer.json() == {
         "error": {
             "code": "unprocessable",
-            "message": said,
+            "message": message,
             "type": "validation_error",
             "param": "Idempotency-Key",
         },
-        "message": said,
+        "message": message,
         "code": "unprocessable",
-        "errors": {"Idempotency-Key": said},
+        "errors": {"Idempotency-Key": message},
     }
     [error] = (await by_graphql(key, "k", title="Two")).json()["errors"]
     assert error["extensions"].pop("requestId")
     assert (error["message"], error["extensions"]) == (
-        said,
+        message,
         {"code": "UNPROCESSABLE", "status": 422, "field": "idempotencyKey"},
     )
-    assert made(await by_rest(key, "k", title="One")) == made(await by_graphql(key, "k", title="One")) == first
-    # What is not sent is what it is by default.
-    assert made(await by_graphql(key, "k", title="One", kind="ONLINE", tagIds=[])) == first
+    assert note_id(await by_rest(key, "k", title="One")) == note_id(await by_graphql(key, "k", title="One")) == first
+    # A field that is not sent has its default.
+    assert note_id(await by_graphql(key, "k", title="One", kind="ONLINE", tagIds=[])) == first
     # Another operation with the same key is another request.
     talk = await key.http.post(
         "/api/v1/ai/conversations", json={"document_id": first}, headers={"Idempotency-Key": "k"}
@@ -119,11 +122,11 @@ async def test_the_same_key_with_something_else_is_a_mistake(tenant: Tenant, dat
     assert await count(database, tenant) == 1
 
 
-async def test_keys_are_each_callers_own(tenant: Tenant, stranger: Tenant, database: AsyncEngine) -> None:
+async def test_keys_belong_to_their_caller(tenant: Tenant, stranger: Tenant, database: AsyncEngine) -> None:
     callers = [await tenant.key(), await tenant.key(), await tenant.user(), await tenant.user(), await stranger.key()]
-    found = [made(await by_rest(caller, "k", title="One")) for caller in callers]
-    assert len(set(found)) == 5
-    assert [made(await by_graphql(caller, "k", title="One")) for caller in callers] == found
+    ids = [note_id(await by_rest(caller, "k", title="One")) for caller in callers]
+    assert len(set(ids)) == 5
+    assert [note_id(await by_graphql(caller, "k", title="One")) for caller in callers] == ids
     assert (await count(database, tenant), await count(database, stranger)) == (4, 1)
 
 
@@ -134,64 +137,70 @@ async def test_a_create_that_failed_leaves_its_key_free(tenant: Tenant, database
         assert "Unknown tag" in refusal.text
         assert (await way(key, "k", title="")).json().get("data") is None
     assert await count(database, tenant, "idempotency_keys") == 0
-    assert made(await by_rest(key, "k", title="One")) == made(await by_graphql(key, "k", title="One"))
+    assert note_id(await by_rest(key, "k", title="One")) == note_id(await by_graphql(key, "k", title="One"))
 
 
-async def test_those_that_wait_for_one_that_fails_go_on(tenant: Tenant, database: AsyncEngine) -> None:
-    """Twenty at once, all wrong: none waits for ever, and none has taken the key."""
+async def test_requests_that_wait_for_a_failing_one_continue(tenant: Tenant, database: AsyncEngine) -> None:
+    """Twenty wrong requests at once: none waits for ever, and none stores the key."""
     key = await tenant.key()
     wrong = [by_rest(key, "k", title="One", tagIds=[str(new_id())]) for _ in range(20)]
     assert {answer.status_code for answer in await asyncio.gather(*wrong)} == {422}
     right = await asyncio.gather(*(by_rest(key, "k", title="One") for _ in range(20)))
-    assert len({made(answer) for answer in right}) == 1
+    assert len({note_id(answer) for answer in right}) == 1
     assert await count(database, tenant) == 1
 
 
-@pytest.mark.parametrize(("length", "fine"), [(0, False), (1, True), (255, True), (256, False), (5000, False)], ids=str)
-async def test_the_length_of_a_key(tenant: Tenant, length: int, fine: bool, database: AsyncEngine) -> None:
+@pytest.mark.parametrize(
+    ("length", "is_valid"), [(0, False), (1, True), (255, True), (256, False), (5000, False)], ids=str
+)
+async def test_a_key_has_1_to_255_characters(
+    tenant: Tenant, length: int, is_valid: bool, database: AsyncEngine
+) -> None:
     caller = await tenant.key()
     key = "k" * length
     rest, graphql = await by_rest(caller, key, title="One"), await by_graphql(caller, key, title="One")
-    if fine:
-        assert made(rest) == made(graphql)
+    if is_valid:
+        assert note_id(rest) == note_id(graphql)
         return
-    said = "An idempotency key has 1 to 255 characters."
+    message = "An idempotency key has 1 to 255 characters."
     assert rest.status_code == 400
     assert rest.json()["error"] == {
         "code": "invalid_parameter",
-        "message": said,
+        "message": message,
         "type": "validation_error",
         "param": "Idempotency-Key",
     }
     [error] = graphql.json()["errors"]
     assert (error["message"], error["extensions"]["code"], error["extensions"]["field"]) == (
-        said,
+        message,
         "BAD_USER_INPUT",
         "idempotencyKey",
     )
     assert await count(database, tenant) == 0
 
 
-async def test_odd_keys(tenant: Tenant) -> None:
+async def test_a_key_may_have_any_characters(tenant: Tenant) -> None:
     caller = await tenant.key()
     for odd in ("💡" * 255, "' OR 1=1 --", "\u202e\u0301", "a\nb\t"):
-        assert made(await by_graphql(caller, odd, title="One")) == made(await by_graphql(caller, odd, title="One"))
+        assert note_id(await by_graphql(caller, odd, title="One")) == note_id(
+            await by_graphql(caller, odd, title="One")
+        )
     [error] = (await by_graphql(caller, "a\0b", title="One")).json()["errors"]
     assert (error["extensions"]["code"], error["extensions"]["field"]) == ("BAD_USER_INPUT", "idempotencyKey")
     bytes_ = {"Idempotency-Key": b"\xff\xfe\xe4"}
     answers = [await caller.http.post("/v1/notes", json={"title": "One"}, headers=bytes_) for _ in range(2)]  # type: ignore[arg-type]
-    assert len({made(answer) for answer in answers}) == 1
+    assert len({note_id(answer) for answer in answers}) == 1
 
 
-async def test_without_a_key_each_is_another(tenant: Tenant) -> None:
+async def test_creates_without_a_key_make_a_note_each(tenant: Tenant) -> None:
     caller = await tenant.key()
-    found = {made(await way(caller, None, title="One")) for way in (by_rest, by_graphql) for _ in range(2)}
-    assert len(found) == 4
+    ids = {note_id(await way(caller, None, title="One")) for way in (by_rest, by_graphql) for _ in range(2)}
+    assert len(ids) == 4
 
 
-async def test_a_day_later_the_key_is_free(tenant: Tenant, database: AsyncEngine) -> None:
+async def test_a_key_can_be_used_anew_after_a_day(tenant: Tenant, database: AsyncEngine) -> None:
     caller = await tenant.key()
-    first = made(await by_rest(caller, "k", title="One"))
+    first = note_id(await by_rest(caller, "k", title="One"))
 
     async def pass_time(interval: str) -> None:
         shifted = "UPDATE idempotency_keys SET created_at = created_at - CAST(:i AS interval) WHERE workspace_id = :w"
@@ -199,26 +208,26 @@ async def test_a_day_later_the_key_is_free(tenant: Tenant, database: AsyncEngine
             await connection.execute(text(shifted.replace(":i", f"'{interval}'")), {"w": tenant.id})
 
     await pass_time("23 hours 58 minutes")
-    assert made(await by_rest(caller, "k", title="One")) == first
+    assert note_id(await by_rest(caller, "k", title="One")) == first
     await pass_time("2 minutes")
     later = await asyncio.gather(*(by_rest(caller, "k", title="Another") for _ in range(10)))
-    assert len({made(answer) for answer in later}) == 1
-    assert made(later[0]) != first
+    assert len({note_id(answer) for answer in later}) == 1
+    assert note_id(later[0]) != first
     assert await count(database, tenant) == 2
 
 
-async def test_a_note_that_is_gone_is_not_made_again(tenant: Tenant) -> None:
-    """The repeat of a create is answered with what it made: that this is not there any more is the answer."""
+async def test_a_deleted_note_is_not_created_again(tenant: Tenant) -> None:
+    """A repeated create returns the note of the first one, which was deleted: NOT_FOUND."""
     caller = await tenant.key()
-    note = made(await by_rest(caller, "k", title="One"))
+    note = note_id(await by_rest(caller, "k", title="One"))
     assert (await caller.http.delete(f"/v1/notes/{note}")).status_code == 200
     assert (await by_rest(caller, "k", title="One")).status_code == 404
     assert await caller.code(CREATE, input={"title": "One", "idempotencyKey": "k"}) == "NOT_FOUND"
 
 
-async def test_a_conversation_is_made_once(tenant: Tenant, database: AsyncEngine) -> None:
+async def test_a_conversation_is_created_once(tenant: Tenant, database: AsyncEngine) -> None:
     caller = await tenant.user()
-    note = made(await by_rest(caller, None, title="One"))
+    note = note_id(await by_rest(caller, None, title="One"))
     make = "mutation($input: CreateConversationInput!) { createConversation(input: $input) { id } }"
 
     async def rest() -> str:
@@ -231,8 +240,8 @@ async def test_a_conversation_is_made_once(tenant: Tenant, database: AsyncEngine
         data = await caller.data(make, input={"noteId": note, "title": "T", "idempotencyKey": "k"})
         return str(data["createConversation"]["id"])
 
-    found = await asyncio.gather(*(way() for way in (rest, graphql) for _ in range(10)))
-    assert len(set(found)) == 1
+    ids = await asyncio.gather(*(way() for way in (rest, graphql) for _ in range(10)))
+    assert len(set(ids)) == 1
     assert await count(database, tenant, "conversations") == 1
     answer = await caller.http.post(
         "/api/v1/ai/conversations", json={"document_id": note}, headers={"Idempotency-Key": ""}

@@ -1,4 +1,4 @@
-"""Real limits on real servers: exact for all processes together, told on every reply, the same at every door."""
+"""Rate limits on real servers: exact over all processes, stated by every response, the same for every protocol."""
 
 import asyncio
 import math
@@ -43,13 +43,13 @@ def servers(services: Services, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 @pytest.fixture
 async def free(servers: list[RunningServer], database: AsyncEngine) -> AsyncIterator[Tenant]:
-    made = await make_tenant(servers[0], database, Plan.FREE)
-    yield made
-    for caller in made.callers:
+    new_tenant = await make_tenant(servers[0], database, Plan.FREE)
+    yield new_tenant
+    for caller in new_tenant.callers:
         await caller.close()
 
 
-def told(answer: httpx.Response) -> tuple[int, int, int]:
+def read_allowance(answer: httpx.Response) -> tuple[int, int, int]:
     """The allowance in the headers."""
     limit, remaining, reset = (int(answer.headers[f"X-RateLimit-{name}"]) for name in ("Limit", "Remaining", "Reset"))
     return limit, remaining, reset
@@ -58,7 +58,7 @@ def told(answer: httpx.Response) -> tuple[int, int, int]:
 def refused(answer: httpx.Response) -> int:
     """The seconds that a 429 says to wait, which agree with its Reset."""
     assert answer.status_code == 429
-    wait, (limit, _, reset) = int(answer.headers["Retry-After"]), told(answer)
+    wait, (limit, _, reset) = int(answer.headers["Retry-After"]), read_allowance(answer)
     assert 1 <= wait <= 61
     assert limit == LIMIT
     # This machine's clock and the database's are one.
@@ -66,7 +66,7 @@ def refused(answer: httpx.Response) -> int:
     return wait
 
 
-def asked(caller: Caller, number: int) -> Awaitable[httpx.Response]:
+def send_request(caller: Caller, number: int) -> Awaitable[httpx.Response]:
     """One point's worth by one of the three doors; every seventh request fails, which costs the same."""
     if number % 7 == 0:
         return caller.http.get(f"/v1/notes/{new_id()}")
@@ -83,13 +83,13 @@ async def burst(callers: list[Caller], each: int) -> list[httpx.Response]:
     """All at once, each caller one request after the other."""
 
     async def one(caller: Caller, start: int) -> list[httpx.Response]:
-        return [await asked(caller, start + number) for number in range(each)]
+        return [await send_request(caller, start + number) for number in range(each)]
 
-    found = await asyncio.gather(*(one(caller, number) for number, caller in enumerate(callers)))
-    return [answer for answers in found for answer in answers]
+    batches = await asyncio.gather(*(one(caller, number) for number, caller in enumerate(callers)))
+    return [answer for answers in batches for answer in answers]
 
 
-async def test_forty_at_once_are_granted_exactly_the_limit(
+async def test_of_forty_callers_at_once_exactly_the_limit_is_granted(
     servers: list[RunningServer], free: Tenant, database: AsyncEngine
 ) -> None:
     key = await free.key()
@@ -101,25 +101,27 @@ async def test_forty_at_once_are_granted_exactly_the_limit(
         answers = await burst(callers, 4)
         granted = [answer for answer in answers if answer.status_code != 429]
         assert {answer.status_code for answer in granted} == {200, 404}
-        assert sorted(told(answer)[1] for answer in granted) == list(range(LIMIT))
+        assert sorted(read_allowance(answer)[1] for answer in granted) == list(range(LIMIT))
         assert len(answers) - len(granted) == 160 - LIMIT
         for answer in answers:
             if answer.status_code == 429:
                 refused(answer)
-                assert told(answer)[1] == 0
+                assert read_allowance(answer)[1] == 0
         # What the first of them spent is what comes free next, for all of them.
-        assert len({told(answer)[2] for answer in answers}) == 1
+        assert len({read_allowance(answer)[2] for answer in answers}) == 1
         await pass_seconds(database, free.id, 61)
 
 
-async def test_the_window_slides(servers: list[RunningServer], free: Tenant, database: AsyncEngine) -> None:
+async def test_the_window_of_the_limit_slides(
+    servers: list[RunningServer], free: Tenant, database: AsyncEngine
+) -> None:
     key = await free.key()
     other = Caller(servers[1], key.credential)
     free.callers.append(other)
     began = time.time()
     half = LIMIT // 2
     first = await burst([key, other], half // 2)
-    first_free, first_took = told(first[0])[2], math.ceil(time.time() - began)
+    first_free, first_took = read_allowance(first[0])[2], math.ceil(time.time() - began)
     await pass_seconds(database, free.id, 30)
     again = time.time()
     second = await burst([key, other], half // 2)
@@ -127,44 +129,44 @@ async def test_the_window_slides(servers: list[RunningServer], free: Tenant, dat
     assert [answer.status_code == 429 for answer in first + second] == [False] * LIMIT
     answer = await key.http.get("/v1/me")
     wait = refused(answer)
-    assert abs(told(answer)[2] - (first_free - 30)) <= 1
+    assert abs(read_allowance(answer)[2] - (first_free - 30)) <= 1
     # All of the first half is free again, and nothing of the second.
     passed = wait + first_took + 1
     await pass_seconds(database, free.id, passed)
     third = await burst([key, other], half // 2)
-    assert sorted(told(answer)[1] for answer in third) == list(range(half))
+    assert sorted(read_allowance(answer)[1] for answer in third) == list(range(half))
     assert [answer.status_code == 429 for answer in third] == [False] * half
     answer = await other.http.get("/v1/me")
     refused(answer)
-    assert again + 60 <= told(answer)[2] + passed <= again + second_took + 62
+    assert again + 60 <= read_allowance(answer)[2] + passed <= again + second_took + 62
 
 
 async def exhausted(caller: Caller) -> None:
-    while told(await caller.http.get("/v1/me"))[1]:
+    while read_allowance(await caller.http.get("/v1/me"))[1]:
         pass
 
 
-async def test_every_door_refuses_in_its_own_words(free: Tenant) -> None:
+async def test_each_protocol_renders_the_refusal(free: Tenant) -> None:
     key = await free.key()
     await exhausted(key)
     for _ in range(3):
         # What is refused costs nothing: the time to wait does not grow.
         answer = await key.http.get("/v1/notes")
         wait = refused(answer)
-        said = f"The limit is 60 points in 60 seconds. Try again in {wait} seconds."
+        message = f"The limit is 60 points in 60 seconds. Try again in {wait} seconds."
         assert answer.json() == {
             "error": {
                 "code": "rate_limit_exceeded",
-                "message": said,
+                "message": message,
                 "type": "rate_limit_error",
                 "retry_after": wait,
             },
-            "message": said,
+            "message": message,
             "code": "rate_limit_exceeded",
         }
     answer = await key.http.get(f"/api/v1/ai/conversations?document_id={new_id()}")
-    said = f"The limit is 60 points in 60 seconds. Try again in {refused(answer)} seconds."
-    assert answer.json() == {"detail": said, "error": said, "code": "rate_limit_exceeded"}
+    message = f"The limit is 60 points in 60 seconds. Try again in {refused(answer)} seconds."
+    assert answer.json() == {"detail": message, "error": message, "code": "rate_limit_exceeded"}
     answer = await key.http.post("/graphql", json={"query": "{ models { id } }"})
     wait = refused(answer)
     assert answer.json() == {
@@ -184,13 +186,13 @@ async def test_every_door_refuses_in_its_own_words(free: Tenant) -> None:
         async with key.socket():
             pass
     # Others are not held up: another key, a person, and who needs no credential.
-    assert told(await (await free.key()).http.get("/v1/me"))[1] == LIMIT - 1
-    assert told(await (await free.user()).http.get("/v1/me"))[1] == LIMIT - 1
+    assert read_allowance(await (await free.key()).http.get("/v1/me"))[1] == LIMIT - 1
+    assert read_allowance(await (await free.user()).http.get("/v1/me"))[1] == LIMIT - 1
     async with httpx.AsyncClient(base_url=key.served.url) as nobody:
         assert (await nobody.get("/api/v1/ai/models")).status_code == 200
 
 
-async def test_the_headers_are_on_every_reply_to_a_known_caller(free: Tenant) -> None:
+async def test_every_response_to_an_authenticated_caller_has_the_headers(free: Tenant) -> None:
     key = await free.key()
     note = (await key.data(CREATE, input={"title": "A note"}))["createNote"]["id"]
     talk = (await key.data(CONVERSE, note=note))["createConversation"]["id"]
@@ -219,11 +221,11 @@ async def test_the_headers_are_on_every_reply_to_a_known_caller(free: Tenant) ->
         (400, "POST", "/graphql", {"content": "5", "headers": {"Content-Type": "application/json"}}),
         (405, "PATCH", "/graphql", {}),
     ]
-    left = told(await key.http.get("/v1/me"))[1]
+    left = read_allowance(await key.http.get("/v1/me"))[1]
     for number, (status, method, path, request) in enumerate(requests, 1):
         answer = await key.http.request(method, path, **request)
         assert answer.status_code == status, (method, path, answer.text)
-        limit, remaining, reset = told(answer)
+        limit, remaining, reset = read_allowance(answer)
         assert (limit, remaining) == (LIMIT, left - number), (method, path)
         assert reset - time.time() <= 61
     # Nobody is known: no account, and nothing is spent.
@@ -239,17 +241,17 @@ async def test_the_headers_are_on_every_reply_to_a_known_caller(free: Tenant) ->
     for method, path, headers in nothing:
         answer = await key.http.request(method, path, headers=headers)
         assert "X-RateLimit-Limit" not in answer.headers, (method, path)
-    shown = (await key.http.get("/v1/me", headers={"Origin": "https://x.example"})).headers
-    assert told(await key.http.get("/v1/me"))[1] == left - len(requests) - 2
-    exposed = {name.strip() for name in shown["Access-Control-Expose-Headers"].split(",")}
+    cors_headers = (await key.http.get("/v1/me", headers={"Origin": "https://x.example"})).headers
+    assert read_allowance(await key.http.get("/v1/me"))[1] == left - len(requests) - 2
+    exposed = {name.strip() for name in cors_headers["Access-Control-Expose-Headers"].split(",")}
     assert {"X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset", "Retry-After"} <= exposed
 
 
-async def test_a_person_pays_where_they_act_and_nowhere_they_may_not(
+async def test_a_user_spends_points_in_the_workspace_of_the_request(
     free: Tenant, servers: list[RunningServer], database: AsyncEngine
 ) -> None:
     user = await free.user()
-    assert told(await user.http.get("/v1/me"))[1] == LIMIT - 1
+    assert read_allowance(await user.http.get("/v1/me"))[1] == LIMIT - 1
     stranger = await make_tenant(servers[0], database, Plan.FREE)
     answer = await user.http.get("/v1/me", headers={"X-Workspace-Id": str(stranger.id)})
     assert answer.status_code == 403
@@ -258,16 +260,16 @@ async def test_a_person_pays_where_they_act_and_nowhere_they_may_not(
     assert user.user_id is not None
     again = Caller(servers[1], token(user.user_id, 700))
     free.callers.append(again)
-    assert told(await again.http.get("/v1/me", headers={"X-Workspace-Id": str(free.id)}))[1] == LIMIT - 2
+    assert read_allowance(await again.http.get("/v1/me", headers={"X-Workspace-Id": str(free.id)}))[1] == LIMIT - 2
 
 
-async def test_an_operation_pays_for_its_weight_before_it_runs(free: Tenant) -> None:
+async def test_an_operations_cost_is_spent_before_it_runs(free: Tenant) -> None:
     key = await free.key()
 
     async def post(query: str, **variables: Any) -> tuple[Any, int]:
         answer = await key.http.post("/graphql", json={"query": query, "variables": variables})
         assert answer.status_code == 200, answer.text
-        return answer.json(), told(answer)[1]
+        return answer.json(), read_allowance(answer)[1]
 
     answer, left = await post(LEFT)
     assert (answer["data"]["rateLimit"]["limit"], answer["data"]["rateLimit"]["remaining"], left) == (60, 59, 59)
@@ -293,11 +295,11 @@ async def test_an_operation_pays_for_its_weight_before_it_runs(free: Tenant) -> 
     }
     answer, left = await post(nested % 100)
     assert (answer["errors"][0]["extensions"]["code"], left) == ("QUERY_TOO_COMPLEX", 47)
-    said = "The operation costs 102 points, this workspace's plan allows 60 in 60 seconds."
-    assert answer["errors"][0]["message"] == said
+    message = "The operation costs 102 points, this workspace's plan allows 60 in 60 seconds."
+    assert answer["errors"][0]["message"] == message
 
 
-async def test_a_socket_pays_to_connect_and_for_each_operation(free: Tenant, database: AsyncEngine) -> None:
+async def test_a_websocket_spends_points_to_connect_and_for_each_operation(free: Tenant, database: AsyncEngine) -> None:
     key, writer = await free.key(), await free.key()
 
     async def spent() -> list[int]:

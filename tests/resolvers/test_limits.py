@@ -58,33 +58,33 @@ async def set_plan(ctx: Context, plan: Plan) -> None:
         await tx.execute(update(Workspace).where(col(Workspace.id) == ctx.viewer.workspace_id).values(plan=plan))
 
 
-async def test_a_key_spends_one_point_in_the_one_statement_that_finds_it(me: Context) -> None:
+async def test_a_key_spends_one_point_in_the_statement_that_reads_it(me: Context) -> None:
     ours = await key(me)
     assert (await came(me, ours)).remaining == LIMIT - 1
-    with statements(me) as told:
+    with statements(me) as executed_sql:
         allowance = await came(me, ours)
-    assert (allowance.limit, allowance.remaining, len(told)) == (LIMIT, LIMIT - 2, 1)
+    assert (allowance.limit, allowance.remaining, len(executed_sql)) == (LIMIT, LIMIT - 2, 1)
     other = await key(me)
     assert (await came(me, other)).remaining == LIMIT - 1
     assert sorted((await spent(me)).values()) == [1, 2]
 
 
-async def test_a_person_spends_in_the_one_workspace_they_act_in(me: Context, ctx: Context) -> None:
+async def test_a_user_spends_points_in_the_workspace_of_the_request(me: Context, ctx: Context) -> None:
     """However many they are in: the point is spent for the place that was picked, once."""
     others = [(await make_place(ctx)).ctx for _ in range(3)]
     async with ctx.transaction() as tx:
         for other in others:
             await credentials.add_member(tx, other.viewer.workspace_id, me.viewer.user_id, Role.MEMBER)
-    mine = token(me.viewer.user_id)
-    assert (await came(ctx, mine)).remaining == LIMIT - 1
+    spent_here = token(me.viewer.user_id)
+    assert (await came(ctx, spent_here)).remaining == LIMIT - 1
     with statements(ctx) as told:
-        assert (await came(ctx, mine)).remaining == LIMIT - 2
+        assert (await came(ctx, spent_here)).remaining == LIMIT - 2
     assert len(told) == 1
-    assert (await came(ctx, mine, others[1].viewer.workspace_id)).remaining == LIMIT - 1
+    assert (await came(ctx, spent_here, others[1].viewer.workspace_id)).remaining == LIMIT - 1
     assert [await spent(one) for one in (me, *others)] == [{me.viewer.user_id: 2}, {}, {me.viewer.user_id: 1}, {}]
 
 
-async def test_who_is_not_let_in_spends_nothing(me: Context, ctx: Context) -> None:
+async def test_a_refused_credential_spends_nothing(me: Context, ctx: Context) -> None:
     ours = await key(me)
     with refused(ErrorCode.UNAUTHENTICATED):
         await came(me, ours + "x")
@@ -98,7 +98,7 @@ async def test_who_is_not_let_in_spends_nothing(me: Context, ctx: Context) -> No
     assert await spent(me) == {}
 
 
-async def test_to_look_whether_somebody_still_may_spends_nothing(me: Context) -> None:
+async def test_refreshing_a_viewer_spends_nothing(me: Context) -> None:
     viewer = await credentials.authenticate(me, await key(me), meter=Meter())
     async with me.read() as tx:
         await credentials.refresh_viewer(tx, viewer)
@@ -106,21 +106,21 @@ async def test_to_look_whether_somebody_still_may_spends_nothing(me: Context) ->
     assert await spent(me) == {viewer.actor_id: 1}
 
 
-async def test_a_first_request_spends_in_the_workspace_that_it_makes(ctx: Context) -> None:
+async def test_a_users_first_request_spends_points_in_the_new_workspace(ctx: Context) -> None:
     free = await asyncio.gather(*(came(ctx, new) for new in [token(new_id())] * 5))
     assert sorted(one.remaining for one in free) == [55, 56, 57, 58, 59]
 
 
 @pytest.mark.parametrize("plan", Plan)
-async def test_the_plan_decides(me: Context, plan: Plan) -> None:
+async def test_the_plan_decides_the_limit(me: Context, plan: Plan) -> None:
     await set_plan(me, plan)
-    given = with_limits(me, points_per_minute={Plan.FREE: 1, Plan.PRO: 2, Plan.ENTERPRISE: 3})
-    ours, limit = await key(me), given.limits.points_per_minute[plan]
+    limited = with_limits(me, points_per_minute={Plan.FREE: 1, Plan.PRO: 2, Plan.ENTERPRISE: 3})
+    ours, limit = await key(me), limited.limits.points_per_minute[plan]
     for left in reversed(range(limit)):
-        assert (await came(given, ours)).remaining == left
+        assert (await came(limited, ours)).remaining == left
     meter = Meter()
     with pytest.raises(Problem) as caught:
-        await credentials.authenticate(given, ours, meter=meter)
+        await credentials.authenticate(limited, ours, meter=meter)
     assert caught.value.code is ErrorCode.RATE_LIMITED
     assert caught.value.retry_after is not None
     assert 1 <= caught.value.retry_after <= 61
@@ -130,7 +130,7 @@ async def test_the_plan_decides(me: Context, plan: Plan) -> None:
     await set_plan(me, Plan.ENTERPRISE)
     left = 3 - limit - 1
     if left >= 0:
-        assert (await came(given, ours)).remaining == left
+        assert (await came(limited, ours)).remaining == left
 
 
 async def test_a_downgraded_workspace_owes_nothing(me: Context) -> None:
@@ -144,22 +144,22 @@ async def test_a_downgraded_workspace_owes_nothing(me: Context) -> None:
     assert set((await spent(me)).values()) == {3}
 
 
-async def test_what_an_operation_costs_is_paid_whole_or_not_at_all(me: Context) -> None:
-    given = with_limits(me, points_per_minute={**POINTS_PER_MINUTE, Plan.ENTERPRISE: 10})
-    assert await rate_limit.spend(given, 7, 0) == given.meter.allowance
-    assert given.meter.allowance is not None
-    before = given.meter.allowance
+async def test_a_cost_is_spent_completely_or_not_at_all(me: Context) -> None:
+    limited = with_limits(me, points_per_minute={**POINTS_PER_MINUTE, Plan.ENTERPRISE: 10})
+    assert await rate_limit.spend(limited, 7, 0) == limited.meter.allowance
+    assert limited.meter.allowance is not None
+    before = limited.meter.allowance
     assert before.remaining == 3
     with pytest.raises(Problem) as caught:
-        await rate_limit.spend(given, 5, 1)
+        await rate_limit.spend(limited, 5, 1)
     assert caught.value.code is ErrorCode.RATE_LIMITED
     assert caught.value.message.startswith(
         "The limit is 10 points in 60 seconds. This needs 4 points, 3 are left. Try again in "
     )
-    assert given.meter.allowance == before
-    assert (await rate_limit.spend(given, 3, 0)).remaining == 0
+    assert limited.meter.allowance == before
+    assert (await rate_limit.spend(limited, 3, 0)).remaining == 0
     with pytest.raises(Problem) as caught:
-        await rate_limit.spend(given, 11, 1)
+        await rate_limit.spend(limited, 11, 1)
     assert (caught.value.code, caught.value.message) == (
         ErrorCode.QUERY_TOO_COMPLEX,
         "The operation costs 11 points, this workspace's plan allows 10 in 60 seconds.",
@@ -167,12 +167,12 @@ async def test_what_an_operation_costs_is_paid_whole_or_not_at_all(me: Context) 
     assert await spent(me) == {me.viewer.user_id: 10}
 
 
-async def test_what_is_left_can_be_asked_without_spending(me: Context) -> None:
+async def test_reading_the_remaining_allowance_spends_nothing(me: Context) -> None:
     assert (await rate_limit.remaining_allowance(me)).remaining == LIMIT
     assert set((await spent(me)).values()) == {0}
 
 
-async def test_the_use_of_a_key_is_noted_once_a_minute(me: Context) -> None:
+async def test_the_use_of_a_key_is_recorded_once_a_minute(me: Context) -> None:
     ours = await key(me)
 
     async def noted() -> list[tuple[Any, ...]]:
@@ -180,10 +180,10 @@ async def test_the_use_of_a_key_is_noted_once_a_minute(me: Context) -> None:
             query = text("SELECT xmin, last_used_at, now() FROM api_keys WHERE workspace_id = :w")
             return [tuple(row) for row in await tx.execute(query, {"w": me.viewer.workspace_id})]
 
-    with statements(me) as told:
+    with statements(me) as executed_sql:
         await came(me, ours)
         await came(me, ours)
-    assert [one.partition(" ")[0] for one in told] == ["SELECT", "UPDATE", "SELECT"]
+    assert [one.partition(" ")[0] for one in executed_sql] == ["SELECT", "UPDATE", "SELECT"]
     [(version, used, now)] = await noted()
     assert now - used < timedelta(seconds=30)
 
@@ -200,7 +200,7 @@ async def test_the_use_of_a_key_is_noted_once_a_minute(me: Context) -> None:
     assert again - used > timedelta(seconds=50)
 
 
-async def test_of_many_first_uses_at_once_one_is_noted(me: Context) -> None:
+async def test_of_many_first_uses_at_once_one_is_recorded(me: Context) -> None:
     ours, written = await key(me), list[int]()
 
     def count(_connection: object, cursor: Any, statement: str, *_: object) -> None:

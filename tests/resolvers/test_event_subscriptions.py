@@ -1,4 +1,4 @@
-"""The event log as it is followed: who may see what at the moment of delivery, what ends it, what is forgotten."""
+"""Subscriptions to the event log: permissions at the moment of delivery, the ends of streams, retention."""
 
 import asyncio
 import itertools
@@ -33,7 +33,7 @@ Stream = AsyncGenerator[Record, None]
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody waits for what is only looked at now and then."""
+    """Feeds poll often, so that no test waits for it."""
     monkeypatch.setattr(feeds, "POLL_SECONDS", 0.1)
     monkeypatch.setattr(feeds, "SILENCE_SECONDS", 0.3)
 
@@ -68,7 +68,7 @@ async def last_cursor(ctx: Context) -> str:
         return event_log.cursor((await tx.execute(newest.limit(1))).one())
 
 
-async def soon(stream: Stream) -> Record | None:
+async def next_event(stream: Stream) -> Record | None:
     """The next event; None at the end of the stream."""
     async with asyncio.timeout(20):
         return await anext(stream, None)
@@ -77,7 +77,7 @@ async def soon(stream: Stream) -> Record | None:
 @asynccontextmanager
 async def ends_with(stream: Stream, code: ErrorCode) -> AsyncIterator[None]:
     async with aclosing(stream):
-        waiting = asyncio.create_task(soon(stream))
+        waiting = asyncio.create_task(next_event(stream))
         await asyncio.sleep(0)
         yield
         with pytest.raises(Problem) as caught:
@@ -85,8 +85,8 @@ async def ends_with(stream: Stream, code: ErrorCode) -> AsyncIterator[None]:
         assert caught.value.code is code
 
 
-async def test_both_forms_of_the_rule_are_one(ctx: Context) -> None:
-    """`access.note_readable_by` in SQL and `Facts.reads` in Python, over every kind of note and of viewer."""
+async def test_the_rule_for_reading_a_note_is_the_same_in_sql_and_in_python(ctx: Context) -> None:
+    """`access.note_readable_by` and `PermissionSnapshot.is_readable`, for every kind of note and of viewer."""
     here, there = await make_place(ctx), await make_place(ctx)
     both = await here.member()
     async with ctx.transaction() as tx:
@@ -98,46 +98,46 @@ async def test_both_forms_of_the_rule_are_one(ctx: Context) -> None:
         both.for_viewer(replace(both.viewer, workspace_id=there.ctx.viewer.workspace_id)),
     ]
     people += [await here.member(), await here.member(), await there.member()]
-    keys = [await key_of(ctx, place.ctx.viewer.workspace_id) for place in (here, there)]
-    asking = [person.viewer for person in people] + keys
-    made = []
+    keys = [await key_of(ctx, workspace.ctx.viewer.workspace_id) for workspace in (here, there)]
+    viewers = [person.viewer for person in people] + keys
+    all_notes = []
     for writer, visibility in itertools.product(people, NoteVisibility):
-        made.append(await write(writer, visibility=visibility))
+        all_notes.append(await write(writer, visibility=visibility))
     async with ctx.transaction() as tx:
-        for number, note in enumerate(made):
+        for number, note in enumerate(all_notes):
             for person in people[number % 3 :: 3]:
                 row = {"note_id": note.id, "workspace_id": note.workspace_id, "user_id": person.viewer.user_id}
-                known = select(col(NoteShare.id)).where(*(getattr(NoteShare, name) == row[name] for name in row))
-                if (await tx.execute(known)).one_or_none() is None:
+                same_share = select(col(NoteShare.id)).where(*(getattr(NoteShare, name) == row[name] for name in row))
+                if (await tx.execute(same_share)).one_or_none() is None:
                     await tx.execute(insert(NoteShare).values(id=new_id(), **row))
-    ids = [note.id for note in made]
-    told = BatchedPermissionReader(ctx.database)
-    found = await asyncio.gather(*(told.read(viewer, here.ctx.viewer.workspace_id, ids) for viewer in asking))
-    seen = set()
-    for viewer, facts in zip(asking, found, strict=True):
+    ids = [note.id for note in all_notes]
+    reader = BatchedPermissionReader(ctx.database)
+    snapshots = await asyncio.gather(*(reader.read(viewer, here.ctx.viewer.workspace_id, ids) for viewer in viewers))
+    outcomes = set()
+    for viewer, snapshot in zip(viewers, snapshots, strict=True):
         async with ctx.read() as tx:
             query = select(col(Note.id), access.note_readable_by(viewer).label("readable")).where(col(Note.id).in_(ids))
             expected = {row.id: row.readable for row in await tx.execute(query)}
-        mine = {ident: facts.is_readable(viewer, facts.note(viewer, ident)) for ident in ids}
-        assert mine == expected, viewer
-        seen |= set(mine.values())
-    assert seen == {True, False}
+        readable = {ident: snapshot.is_readable(viewer, snapshot.note(viewer, ident)) for ident in ids}
+        assert readable == expected, viewer
+        outcomes |= set(readable.values())
+    assert outcomes == {True, False}
 
 
-async def test_any_number_of_followers_is_checked_at_once(place: Place) -> None:
+async def test_permissions_of_all_subscribers_are_read_at_once(place: Place) -> None:
     key = await key_of(place.ctx, place.ctx.viewer.workspace_id)
-    followers = [place.ctx, place.ctx.for_viewer(key), *[await place.member() for _ in range(20)]] * 5
+    subscribers = [place.ctx, place.ctx.for_viewer(key), *[await place.member() for _ in range(20)]] * 5
     note = await write(place.ctx)
-    streams = [await subscriptions.subscribe_to_workspace(follower) for follower in followers]
-    tasks = [asyncio.create_task(soon(stream)) for stream in streams]
+    streams = [await subscriptions.subscribe_to_workspace(subscriber) for subscriber in subscribers]
+    tasks = [asyncio.create_task(next_event(stream)) for stream in streams]
     await asyncio.sleep(0.5)
-    with statements(place.ctx) as told:
+    with statements(place.ctx) as executed_sql:
         await publish_events(place.ctx, note_id=note.id)
-        found = await asyncio.gather(*tasks)
-    assert {event.note_id for event in found if event} == {note.id}
-    asked = [statement for statement in told if "api_keys" in statement or "members" in statement]
-    # Followers that were looking at something else at the moment may need a second look.
-    assert len(asked) <= 2 * 3, asked
+        received = await asyncio.gather(*tasks)
+    assert {event.note_id for event in received if event} == {note.id}
+    permission_reads = [statement for statement in executed_sql if "api_keys" in statement or "members" in statement]
+    # Subscribers that were reading something else at that moment may need a second read.
+    assert len(permission_reads) <= 2 * 3, permission_reads
     for stream in streams:
         await stream.aclose()
     assert not feeds_of(place.ctx)
@@ -150,16 +150,16 @@ async def test_a_deleted_note_is_the_last_of_its_events(place: Place) -> None:
     ) as stream:
         await change(place.ctx, note, title="Changed")
         await notes.delete_note(place.ctx, note.id)
-        told = [(await soon(stream)) for _ in range(3)]
-    assert [event and event.type for event in told] == [EventType.NOTE_UPDATED, EventType.NOTE_DELETED, None]
+        received = [(await next_event(stream)) for _ in range(3)]
+    assert [event and event.type for event in received] == [EventType.NOTE_UPDATED, EventType.NOTE_DELETED, None]
 
 
-@pytest.mark.parametrize("told", [True, False], ids=["with the next event", "without one"])
-async def test_who_may_no_longer_read_the_note_hears_no_more_of_it(place: Place, told: bool) -> None:
+@pytest.mark.parametrize("with_event", [True, False], ids=["with the next event", "without one"])
+async def test_a_stream_ends_when_its_viewer_may_no_longer_read_the_note(place: Place, with_event: bool) -> None:
     stranger = (await make_place(place.ctx)).ctx
     note = await write(place.ctx)
-    member, reads = await place.member(), stranger.viewer.user_id
-    await notes.share_note(place.ctx, note.id, reads)
+    member, reader_id = await place.member(), stranger.viewer.user_id
+    await notes.share_note(place.ctx, note.id, reader_id)
     streams = [(await subscriptions.subscribe_to_note(stranger, note.id), ErrorCode.NOT_FOUND)]
     streams += [(await subscriptions.subscribe_to_note(member, note.id), ErrorCode.FORBIDDEN)]
     async with ends_with(*streams[0]), ends_with(*streams[1]):
@@ -167,13 +167,13 @@ async def test_who_may_no_longer_read_the_note_hears_no_more_of_it(place: Place,
             await tx.execute(delete(NoteShare).where(col(NoteShare.note_id) == note.id))
             private = update(Note).where(col(Note.id) == note.id).values(visibility=NoteVisibility.PRIVATE)
             await tx.execute(private)
-        if told:
+        if with_event:
             # Any event of the workspace is enough.
             await publish_events(place.ctx)
 
 
-async def test_who_lost_the_note_before_it_was_deleted(place: Place) -> None:
-    """The follower is behind: what it reads first is that the note is gone."""
+async def test_a_deletion_is_hidden_from_a_viewer_who_lost_the_note_before(place: Place) -> None:
+    """The subscriber is behind: the first event that it reads is of a deleted note."""
     member, note = await place.member(), await write(place.ctx)
     after = await last_cursor(place.ctx)
     stream = await subscriptions.subscribe_to_note(member, note.id, after=after)
@@ -183,10 +183,10 @@ async def test_who_lost_the_note_before_it_was_deleted(place: Place) -> None:
         pass
 
 
-@pytest.mark.parametrize("told", [True, False], ids=["with the next event", "without one"])
-async def test_who_lost_their_place_hears_no_more(place: Place, told: bool) -> None:
+@pytest.mark.parametrize("with_event", [True, False], ids=["with the next event", "without one"])
+async def test_a_stream_ends_with_the_membership_or_the_key_of_its_viewer(place: Place, with_event: bool) -> None:
     member, key = await place.member(), await key_of(place.ctx, place.ctx.viewer.workspace_id)
-    # Neither wants what happens next; they are gone all the same.
+    # Neither subscribes to the type of the next event; the streams end all the same.
     types = [EventType.NOTE_COMPLETED]
     person = await subscriptions.subscribe_to_workspace(member, types=types)
     machine = await subscriptions.subscribe_to_workspace(place.ctx.for_viewer(key), types=types)
@@ -195,126 +195,132 @@ async def test_who_lost_their_place_hears_no_more(place: Place, told: bool) -> N
             await tx.execute(delete(Member).where(col(Member.user_id) == member.viewer.user_id))
             revoked = update(ApiKey).where(col(ApiKey.id) == key.api_key_id)
             await tx.execute(revoked.values(revoked_at=func.now()))
-        if told:
+        if with_event:
             await publish_events(place.ctx)
 
 
-async def test_a_slow_follower_is_checked_again_within_a_batch(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_permissions_of_a_slow_subscriber_are_read_again_within_a_batch(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(subscriptions, "PERMISSIONS_MAX_AGE_SECONDS", 0.0)
     member, note = await place.member(), await write(place.ctx)
     async with aclosing(
         await subscriptions.subscribe_to_workspace(member, after=await last_cursor(place.ctx))
     ) as stream:
         await publish_events(place.ctx, 5, note_id=note.id)
-        assert await soon(stream)
+        assert await next_event(stream)
         async with place.ctx.transaction() as tx:
             await tx.execute(delete(Member).where(col(Member.user_id) == member.viewer.user_id))
         with pytest.raises(Problem) as caught:
-            await soon(stream)
+            await next_event(stream)
     assert caught.value.code is ErrorCode.FORBIDDEN
 
 
-async def test_a_database_that_is_away_ends_no_stream(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_stream_outlives_an_outage_of_the_database(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("resolvers.core.retry.RETRY_SECONDS", 0.05)
-    really, failures = permissions.PermissionQuery.execute, [OSError("away"), RuntimeError("not itself yet")]
+    original, failures = permissions.PermissionQuery.execute, [OSError("away"), RuntimeError("not itself yet")]
 
-    async def troubled(self: permissions.PermissionQuery, database: Any) -> Any:
+    async def failing(self: permissions.PermissionQuery, database: Any) -> Any:
         if failures:
             raise failures.pop(0)
-        return await really(self, database)
+        return await original(self, database)
 
-    monkeypatch.setattr(permissions.PermissionQuery, "execute", troubled)
+    monkeypatch.setattr(permissions.PermissionQuery, "execute", failing)
     async with aclosing(await subscriptions.subscribe_to_workspace(place.ctx)) as stream:
         await publish_events(place.ctx)
-        assert await soon(stream)
+        assert await next_event(stream)
     assert not failures
 
 
-async def aged(ctx: Context, days: float, up_to: int, start: int = 1) -> None:
-    """As if the events had been written earlier."""
-    mine = (col(Event.workspace_id) == ctx.viewer.workspace_id, col(Event.seq).between(start, up_to))
+async def set_age(ctx: Context, days: float, up_to: int, start: int = 1) -> None:
+    """Dates the events back, by their numbers in the log."""
+    selected = (col(Event.workspace_id) == ctx.viewer.workspace_id, col(Event.seq).between(start, up_to))
     async with ctx.transaction() as tx:
-        await tx.execute(update(Event).where(*mine).values(created_at=func.now() - timedelta(days=days)))
+        await tx.execute(update(Event).where(*selected).values(created_at=func.now() - timedelta(days=days)))
 
 
-async def kept(ctx: Context) -> tuple[list[int], int]:
-    """The numbers that are left, and the first that the log claims."""
-    mine = col(Event.workspace_id) == ctx.viewer.workspace_id
+async def read_log(ctx: Context) -> tuple[list[int], int]:
+    """The numbers of the events in the log, and its `first_seq`."""
+    in_workspace = col(Event.workspace_id) == ctx.viewer.workspace_id
     async with ctx.read() as tx:
-        left = (await tx.execute(select(col(Event.seq)).where(mine).order_by(col(Event.seq)))).scalars().all()
+        numbers = (
+            (await tx.execute(select(col(Event.seq)).where(in_workspace).order_by(col(Event.seq)))).scalars().all()
+        )
         first = select(col(Workspace.first_seq)).where(col(Workspace.id) == ctx.viewer.workspace_id)
-        return list(left), (await tx.execute(first)).scalar_one()
+        return list(numbers), (await tx.execute(first)).scalar_one()
 
 
-async def test_only_the_beginning_is_forgotten_and_only_what_is_old(
+async def test_retention_deletes_old_events_from_the_beginning(
     place: Place, ctx: Context, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(retention, "EVENTS_PER_TRANSACTION", 4)
     me, other = with_limits(place.ctx, event_retention=timedelta(days=2)), (await make_place(ctx)).ctx
     for each in (me, other):
         await publish_events(each, 10)
-    await aged(me, 3, 6)
-    # Nothing young goes, nor what comes after it: a dated event in between holds up the rest.
-    await aged(me, 1.9, 3, start=3)
+    await set_age(me, 3, 6)
+    # A young event stays, and so do all events after it, however old.
+    await set_age(me, 1.9, 3, start=3)
     while await retention.delete_expired(me):
         pass
-    assert await kept(me) == (list(range(3, 11)), 3)
-    await aged(me, 3, 6)
+    assert await read_log(me) == (list(range(3, 11)), 3)
+    await set_age(me, 3, 6)
     while await retention.delete_expired(me):
         pass
-    assert await kept(me) == ([7, 8, 9, 10], 7)
-    assert await kept(other) == (list(range(1, 11)), 1)
-    await aged(me, 3, 10)
+    assert await read_log(me) == ([7, 8, 9, 10], 7)
+    assert await read_log(other) == (list(range(1, 11)), 1)
+    await set_age(me, 3, 10)
     await asyncio.gather(*(retention.delete_expired(me) for _ in range(3)))
-    assert await kept(me) == ([], 11)
-    # An empty log goes on where it was.
+    assert await read_log(me) == ([], 11)
+    # An empty log continues with the next number.
     async with aclosing(await subscriptions.subscribe_to_workspace(me)) as stream:
         await publish_events(me)
-        told = await soon(stream)
-    assert told is not None
-    assert told.seq == 11
+        event = await next_event(stream)
+    assert event is not None
+    assert event.seq == 11
 
 
-async def test_a_cursor_older_than_the_log(place: Place) -> None:
+async def test_a_cursor_older_than_the_log_is_refused(place: Place) -> None:
     me, note = with_limits(place.ctx, event_retention=timedelta(days=2)), await write(place.ctx)
     await publish_events(me, 9)
     async with me.read() as tx:
         log = (await tx.execute(select(Event).where(col(Event.workspace_id) == me.viewer.workspace_id))).all()
     cursors = {event.seq: event_log.cursor(event) for event in log}
-    await aged(me, 3, 5)
+    await set_age(me, 3, 5)
     assert await retention.delete_expired(me) == 5
     for seq in (1, 4):
         with refused(ErrorCode.CURSOR_EXPIRED, "after"):
             await subscriptions.subscribe_to_workspace(me, after=cursors[seq])
         with refused(ErrorCode.CURSOR_EXPIRED, "after"):
             await subscriptions.subscribe_to_note(me, note.id, after=cursors[seq])
-    # Who has heard the last that was dropped has missed nothing.
+    # A subscriber that got the last deleted event has missed nothing.
     async with aclosing(await subscriptions.subscribe_to_workspace(me, after=cursors[5])) as stream:
-        told = [await soon(stream) for _ in range(5)]
-    assert [event and event.seq for event in told] == [6, 7, 8, 9, 10]
+        received = [await next_event(stream) for _ in range(5)]
+    assert [event and event.seq for event in received] == [6, 7, 8, 9, 10]
 
 
-async def test_who_falls_behind_what_is_forgotten_is_told(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_subscriber_behind_the_deleted_events_gets_an_error(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(feeds, "RING_EVENTS", 5)
     me = with_limits(place.ctx, event_retention=timedelta(days=2))
     async with (
         aclosing(await subscriptions.subscribe_to_workspace(me)) as slow,
         aclosing(await subscriptions.subscribe_to_workspace(me)) as quick,
     ):
-        first = [asyncio.create_task(soon(stream)) for stream in (slow, quick)]
+        first = [asyncio.create_task(next_event(stream)) for stream in (slow, quick)]
         await asyncio.sleep(0.1)
         await publish_events(me)
         assert [event and event.seq for event in await asyncio.gather(*first)] == [1, 1]
         await publish_events(me, 30)
-        assert [(event := await soon(quick)) and event.seq for _ in range(30)] == list(range(2, 32))
-        await aged(me, 3, 20)
+        assert [(event := await next_event(quick)) and event.seq for _ in range(30)] == list(range(2, 32))
+        await set_age(me, 3, 20)
         assert await retention.delete_expired(me) == 20
         with pytest.raises(Problem) as caught:
-            await soon(slow)
+            await next_event(slow)
         assert caught.value.code is ErrorCode.CURSOR_EXPIRED
 
 
-async def test_who_comes_first_with_an_old_cursor_holds_up_nobody(
+async def test_a_first_subscriber_with_an_old_cursor_delays_no_other(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(feeds, "BATCH_EVENTS", 2)
@@ -326,12 +332,12 @@ async def test_who_comes_first_with_an_old_cursor_holds_up_nobody(
         aclosing(await subscriptions.subscribe_to_workspace(place.ctx, after=after)) as old,
         aclosing(await subscriptions.subscribe_to_workspace(place.ctx)) as new,
     ):
-        assert [(event := await soon(old)) and event.seq for _ in range(3)] == [2, 3, 4]
+        assert [(event := await next_event(old)) and event.seq for _ in range(3)] == [2, 3, 4]
         feed, _ = feeds_of(place.ctx)[place.ctx.viewer.workspace_id]
-        # Nothing is read into memory for it.
+        # The ring buffer does not hold events for it.
         assert (feed.last, len(feed.ring)) == (50, 0)
-        waiting = asyncio.create_task(soon(new))
+        waiting = asyncio.create_task(next_event(new))
         await asyncio.sleep(0.1)
         await publish_events(place.ctx)
         assert [(event := await waiting) and event.seq] == [51]
-        assert [(event := await soon(old)) and event.seq for _ in range(47)] == list(range(5, 52))
+        assert [(event := await next_event(old)) and event.seq for _ in range(47)] == list(range(5, 52))
