@@ -33,8 +33,8 @@ LIMITS_INTRODUCTION = """# Limits
 What a caller can make the server do is bounded. The last column says what happens beyond a limit: an error code with
 its HTTP status, or what is cut or waits. A limit that can be changed names its [setting](settings.md).
 """
-CODE = re.compile(r"(?<!`)\b[A-Z]+(_[A-Z]+)*\b(?=,)")
-"""An error code: it stands before its status."""
+CODE = re.compile(r"(?<!`)\b([A-Z]+(?:_[A-Z]+)+|[A-Z]{5,}(?=,))\b(?!`)")
+"""An error code: one with an underscore, or a single word before its status."""
 UNITS = (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10))
 TIMES = (("day", 86_400), ("hour", 3_600), ("minute", 60))
 
