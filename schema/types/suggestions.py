@@ -59,7 +59,7 @@ class CreateSuggestionInput:
 class SuggestionMutation:
     @strawberry.mutation(
         graphql_type=Suggestion,
-        description="Replaces the conversation's pending suggestion, whose status becomes SUPERSEDED.",
+        description="If the conversation has an open suggestion, that becomes SUPERSEDED.",
     )
     @staticmethod
     async def create_suggestion(info: Info, input: CreateSuggestionInput) -> Record:  # noqa: A002 (the contract's name)
