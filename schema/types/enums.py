@@ -37,7 +37,7 @@ DESCRIPTIONS = {
     NoteKind: "What a note is about: a meeting, online or in person, or a podcast.",
     NoteOrderField: "What a list of notes is sorted by.",
     NoteStatus: "The stage of a note's recording, from IDLE to COMPLETED.",
-    NoteVisibility: "Who may read a note. PRIVATE: its creator, the admins and those it is shared with. Else: every member.",
+    NoteVisibility: "PRIVATE: for the creator, the admins and those it is shared with. Otherwise: for all members.",
     OrderDirection: "ASC sorts from the smallest or oldest, DESC from the largest or newest.",
     Plan: "The plan of a workspace, which decides its rate limits.",
     Role: "A member's role in a workspace.",
