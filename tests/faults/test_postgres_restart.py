@@ -27,12 +27,14 @@ async def test_the_pool_replaces_what_the_server_has_closed(tmp_path: Path) -> N
     try:
         async with database.connect() as one, database.connect() as other:
             ended = [await backend(one), await backend(other)]
+            drivers = [(await each.get_raw_connection()).driver_connection for each in (one, other)]
         async with database.connect() as last:
             await last.execute(
                 text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()")
             )
-        # The driver hears of it at once, but not before it is its turn.
-        await asyncio.sleep(0.5)
+        async with asyncio.timeout(30):
+            while not any(driver.is_closed() for driver in drivers if driver is not None):
+                await asyncio.sleep(0.01)
         async with database.connect() as one, database.connect() as other:
             # One of the two did the ending and lives on.
             assert len({await backend(one), await backend(other)} & set(ended)) == 1

@@ -193,9 +193,10 @@ async def test_an_end_leaves_no_process_and_all_data(
         await cut(asked, 1)
         async with caller.socket() as socket:
             events = await socket.start("subscription { workspaceEvents { id } }")
-            stream = asyncio.create_task(listen(asked))
-            follower = asyncio.create_task(follow(asked))
-            await asyncio.sleep(1)
+            begun = asyncio.Event(), asyncio.Event()
+            stream = asyncio.create_task(listen(asked, hears=begun[0]))
+            follower = asyncio.create_task(follow(asked, hears=begun[1]))
+            await asyncio.gather(*(event.wait() for event in begun))
             processes = tree(served.process.pid)
             assert len(processes) > 5
             await asyncio.to_thread(end, served)

@@ -21,7 +21,7 @@ OPERATIONS = 60
 
 async def test_a_websocket_that_is_not_read_is_closed(tenant: Tenant, services: Services) -> None:
     services.llm.on("do not read", Script(PIECES))
-    with running_server(**services.settings, follower_patience="1") as server:
+    with running_server(**services.settings, follower_patience="5", log_level="info") as server:
         here = await ask(await tenant.user(server=server), "do not read")
         unread = await websockets.connect(server.ws_url, subprotocols=[PROTOCOL], max_queue=1)
         await unread.send(
@@ -33,7 +33,9 @@ async def test_a_websocket_that_is_not_read_is_closed(tenant: Tenant, services: 
         # A subscriber that reads gets all of it meanwhile.
         expected = await follow(here)
         assert (text(expected), one_ending(expected)["message"]["state"]) == (REPLY_TEXT, "DONE")
-        await asyncio.sleep(2)
+        async with asyncio.timeout(60):
+            while not any("websocket.stalled" in line for line in server.lines):
+                await asyncio.sleep(0.05)
         received, close = await read_rest(unread)
         assert (close.code, close.reason) == (1013, "You read too slowly. Come back with your cursor.")
         cut_off = [events for events in received.values() if 0 < len(events) < len(expected)]
