@@ -80,7 +80,7 @@ async def test_the_same_over_sse(tenant: Tenant) -> None:
     ]
 
 
-async def test_a_model_that_says_what_no_text_may_hold(tenant: Tenant, services: Services) -> None:
+async def test_characters_that_no_text_may_contain_are_replaced(tenant: Tenant, services: Services) -> None:
     services.llm.on("odd characters", Script(["a\x00b ", "\ud83d", " c"]))
     key = await tenant.key()
     note = (await key.data(CREATE, input={"title": "Odd"}))["createNote"]

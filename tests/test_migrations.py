@@ -76,7 +76,7 @@ async def test_the_models_are_what_the_migrations_make(services: Services) -> No
         await database.dispose()
 
 
-async def test_a_database_made_from_the_models_has_the_same_structure(services: Services) -> None:
+async def test_a_database_created_from_the_models_has_the_same_structure(services: Services) -> None:
     """Also of what `compare_metadata` does not compare: checks, generated columns, kinds of indexes."""
     async with empty_database(services.database_url) as url:
         await migrate(url)

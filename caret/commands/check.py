@@ -1,3 +1,5 @@
+"""`caret check`: whether the configured servers and models can be used; `caret serve` runs it first."""
+
 import asyncio
 
 import click

@@ -1,3 +1,5 @@
+"""`caret key`: API keys."""
+
 import asyncio
 from collections.abc import Sequence
 

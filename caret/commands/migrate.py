@@ -1,3 +1,5 @@
+"""`caret migrate`: the tables of the database."""
+
 import asyncio
 
 import click

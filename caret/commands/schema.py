@@ -1,3 +1,5 @@
+"""`caret schema`: prints the GraphQL schema."""
+
 import click
 
 from schema import schema

@@ -1,3 +1,5 @@
+"""`caret seed`: the demo workspace."""
+
 import asyncio
 
 import click

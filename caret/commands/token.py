@@ -1,3 +1,5 @@
+"""`caret token`: access tokens of users."""
+
 import asyncio
 from uuid import UUID
 

@@ -1,3 +1,5 @@
+"""`caret web`: one web process of `caret serve`."""
+
 import asyncio
 import gc
 import os
@@ -13,13 +15,13 @@ from caret.settings import Settings
 from caret.websocket_deadline import with_deadline
 from resolvers.core.context import Context
 
-KEEP_ALIVE = 75
-"""Seconds that a connection without a request is kept. Longer than clients and proxies usually keep theirs: who closes
-first must not be the server, or a request that is on its way meanwhile gets no answer."""
+KEEP_ALIVE_SECONDS = 75
+"""A connection without a request stays open for so long. Clients and proxies usually close theirs earlier: if the
+server closed first, a request on its way would get no response."""
 
 
-class Server(uvicorn.Server):
-    """Ends the replies of this process while its connections end: whoever follows one still hears how it ended."""
+class WebServer(uvicorn.Server):
+    """Ends the replies of this process while its connections end: subscribers still receive the terminal events."""
 
     def __init__(self, config: uvicorn.Config, grace: float) -> None:
         super().__init__(config)
@@ -30,8 +32,8 @@ class Server(uvicorn.Server):
         await asyncio.gather(super().shutdown(sockets), context.reply_runner.stop(self._grace))
 
 
-def create_server(settings: Settings) -> Server:
-    """The web server of a process, for a listening socket that the caller opens; the logs are the caller's as well."""
+def create_server(settings: Settings) -> WebServer:
+    """The web server of a process. The caller opens the listening socket and configures the logs."""
     config = uvicorn.Config(
         create_app(settings),
         loop="uvloop",
@@ -39,17 +41,17 @@ def create_server(settings: Settings) -> Server:
         ws=with_deadline(settings.follower_patience),
         ws_max_size=MAX_BODY_BYTES,
         ws_per_message_deflate=False,
-        # graphql-transport-ws has pings of its own, whose silence is answered with a code that clients come back from.
+        # graphql-transport-ws has its own pings, and a close code after which clients connect again.
         ws_ping_interval=None,
         ws_ping_timeout=None,
         log_config=None,
         access_log=False,
         server_header=False,
-        timeout_keep_alive=KEEP_ALIVE,
-        # Longer than the replies take, so that it cuts off only the streams of replies that run elsewhere.
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        # Longer than the replies take, so that it only cuts off streams of replies that run in other processes.
         timeout_graceful_shutdown=ceil(settings.shutdown_grace) + 2,
     )
-    return Server(config, settings.shutdown_grace)
+    return WebServer(config, settings.shutdown_grace)
 
 
 @click.command(hidden=True)
@@ -58,13 +60,13 @@ def command(fd: int) -> None:
     """One web process of `caret serve`."""
     settings = Settings.load()
     configure(settings.log_level)
-    calm_the_collector()
+    tune_garbage_collector()
     create_server(settings).run(sockets=[socket.socket(fileno=os.dup(fd))])
 
 
-def calm_the_collector() -> None:
-    """A full collection walks every object that the imports left, over 200 ms of standstill for all streams: those
-    are set aside for good, and what is left is looked through less often."""
+def tune_garbage_collector() -> None:
+    """A full collection would walk every object that the imports have created, and stop all streams for over 200 ms.
+    These objects are excluded for good, and the others are collected less often."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)

@@ -1,3 +1,5 @@
+"""`caret worker`: background work."""
+
 import asyncio
 import os
 import signal

@@ -132,7 +132,7 @@ def test_lost_password_is_replaced(warm: Path, server: Server) -> None:
     assert answer(server(warm).start()) == 1
 
 
-def test_broken_cluster_says_why(warm: Path, server: Server) -> None:
+def test_a_broken_cluster_is_refused_with_its_reason(warm: Path, server: Server) -> None:
     version = warm / "data" / "PG_VERSION"
     text = version.read_text()
     version.write_text("9.6\n")

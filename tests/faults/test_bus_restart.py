@@ -64,7 +64,7 @@ async def away(reply: Asked, *, connected: bool) -> None:
             await asyncio.sleep(0.05)
 
 
-async def test_while_a_reply_is_spoken(
+async def test_a_restart_while_a_reply_streams_loses_no_event(
     tenant: Tenant, services: Services, bus: Nats, two: tuple[RunningServer, RunningServer]
 ) -> None:
     gate = threading.Event()

@@ -55,14 +55,16 @@ async def test_the_first_start_prints_what_works(demo: ServerProcess) -> None:
         await caller.close()
 
 
-async def test_twenty_followers_of_two_processes_hear_the_same(demo: ServerProcess, llm: ScriptedModel) -> None:
+async def test_twenty_subscribers_of_two_processes_receive_the_same_events(
+    demo: ServerProcess, llm: ScriptedModel
+) -> None:
     llm.on("twenty listen", Script([f"{number} " for number in range(20)], delay=0.05))
-    asked = await ask(Caller(demo, key_of(demo)), "twenty listen")
-    everyone = await asyncio.gather(*(follow(asked) for _ in range(20)))
+    reply = await ask(Caller(demo, key_of(demo)), "twenty listen")
+    everyone = await asyncio.gather(*(follow(reply) for _ in range(20)))
     assert len(everyone[0]) == 21
     one_ending(everyone[0])
     assert all(events == everyone[0] for events in everyone)
-    await asked.caller.close()
+    await reply.caller.close()
 
 
 async def test_commands_find_the_running_server(demo: ServerProcess, home: Path) -> None:
@@ -189,13 +191,13 @@ async def test_an_end_leaves_no_process_and_all_data(
         await caller.data(CREATE, t=title)
         data_folder.titles.append(title)
 
-        asked = await ask(caller, "held at the end")
-        await cut(asked, 1)
+        reply = await ask(caller, "held at the end")
+        await cut(reply, 1)
         async with caller.socket() as socket:
             events = await socket.start("subscription { workspaceEvents { id } }")
             begun = asyncio.Event(), asyncio.Event()
-            stream = asyncio.create_task(listen(asked, hears=begun[0]))
-            follower = asyncio.create_task(follow(asked, hears=begun[1]))
+            stream = asyncio.create_task(listen(reply, hears=begun[0]))
+            follower = asyncio.create_task(follow(reply, hears=begun[1]))
             await asyncio.gather(*(event.wait() for event in begun))
             processes = tree(served.process.pid)
             assert len(processes) > 5

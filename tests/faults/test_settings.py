@@ -80,7 +80,9 @@ def test_a_wrong_setting_stops_the_server(settings: dict[str, str], message: str
     ],
     ids=["database", "database port", "bus", "model", "fallback", "no models file", "wrong models file"],
 )
-def test_what_only_a_try_can_tell(services: Services, settings: dict[str, str], message: str, tmp_path: Path) -> None:
+def test_settings_that_only_a_connection_can_check(
+    services: Services, settings: dict[str, str], message: str, tmp_path: Path
+) -> None:
     stopped = run_process("serve", **{**services.settings, "port": "0", "data_dir": str(tmp_path), **settings})
     assert (stopped.returncode, stopped.stdout) == (1, "")
     [line] = stopped.stderr.splitlines()
@@ -88,7 +90,7 @@ def test_what_only_a_try_can_tell(services: Services, settings: dict[str, str], 
     assert "hidden" not in line
 
 
-def test_wrong_credentials_are_told_from_absent_servers(services: Services, tmp_path: Path) -> None:
+def test_wrong_credentials_and_absent_servers_have_different_messages(services: Services, tmp_path: Path) -> None:
     address = services.nats_url.rpartition("@")[2]
     stopped = run_process(
         "serve", **{**services.settings, "nats_url": f"nats://wrong@{address}", "data_dir": str(tmp_path)}, port="0"

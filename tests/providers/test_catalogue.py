@@ -61,7 +61,7 @@ async def test_a_key_opens_its_gateway_only() -> None:
     await catalogue.aclose()
 
 
-async def test_openai_itself_is_asked_by_responses_and_stores_nothing() -> None:
+async def test_openai_gets_requests_of_the_responses_api_and_stores_nothing() -> None:
     catalogue = Catalogue(openai_api_key=KEY, llm_model="gpt-6.1-terra")
     assert catalogue.default_id == "gpt-6.1-terra"
     model = catalogue.model("gpt-6.1-terra")

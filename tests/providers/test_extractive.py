@@ -29,7 +29,7 @@ async def test_quotes_the_passages_in_the_instructions_word_by_word(model: Model
     assert (await agent.run("When is the launch?")).output == "".join(received)
 
 
-async def test_searches_once_and_quotes_what_was_found(model: Model) -> None:
+async def test_it_searches_once_and_quotes_the_results(model: Model) -> None:
     queries = []
     agent = Agent(model, instructions="Use your tools.")
 
@@ -62,7 +62,7 @@ async def test_a_search_that_fails_is_not_repeated(model: Model) -> None:
     assert len(calls) == 1
 
 
-async def test_says_so_when_there_is_no_passage(model: Model) -> None:
+async def test_without_passages_the_answer_is_that_nothing_was_retrieved(model: Model) -> None:
     assert "".join(await pieces(Agent(model), "What about the roof?")) == NO_PASSAGE
     assert (await Agent(model, instructions=passages_block([])).run("What about the roof?")).output == NO_PASSAGE
 

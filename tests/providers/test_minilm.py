@@ -40,7 +40,7 @@ async def test_vectors_are_padded_to_the_column_and_of_unit_length(embedder: Min
     assert float(np.linalg.norm(vector)) == pytest.approx(1, abs=1e-5)
 
 
-async def test_order_is_kept_and_a_batch_changes_no_vector(embedder: MiniLM) -> None:
+async def test_vectors_are_in_order_and_independent_of_their_batch(embedder: MiniLM) -> None:
     texts = [f"Point {number}: " + "we talk about budgets and plans. " * (number * 7 % 11) for number in range(20)]
     together = await embedder.embed_passages(texts)
     alone = [await embedder.embed_query(text) for text in texts]

@@ -30,7 +30,7 @@ def by_number(text: str) -> list[float]:
     return [3.0 if index == int(text.rsplit(" ", 1)[1]) else 0.0 for index in range(200)]
 
 
-async def test_batches_are_bounded_and_the_order_is_kept(provider: FakeProvider, embedder: OpenAIEmbedder) -> None:
+async def test_batches_are_bounded_and_in_order(provider: FakeProvider, embedder: OpenAIEmbedder) -> None:
     provider.answer = embeddings(by_number, shuffled=True)
     vectors = await embedder.embed_passages([f"text {number}" for number in range(150)])
     assert [len(body["input"]) for _, body in provider.calls] == [64, 64, 22]
@@ -63,7 +63,7 @@ async def test_vectors_that_cannot_be_stored_are_refused(
         await embedder.embed_query("hello")
 
 
-async def test_a_rate_limit_says_when_to_come_back(provider: FakeProvider, embedder: OpenAIEmbedder) -> None:
+async def test_a_rate_limit_carries_the_seconds_until_a_retry(provider: FakeProvider, embedder: OpenAIEmbedder) -> None:
     provider.answers = [failure(429, {"retry-after": "7"}), failure(503, {"retry-after": "soon"})]
     with pytest.raises(EmbedderUnavailable) as limited:
         await embedder.embed_query("hello")
@@ -193,7 +193,7 @@ async def test_which_embedder_the_settings_choose(monkeypatch: pytest.MonkeyPatc
         Embedders(EmbeddingOptions(model="bge"))
 
 
-async def test_which_other_embedders_can_be_asked() -> None:
+async def test_which_other_embedders_are_available() -> None:
     local = Embedders(EmbeddingOptions())
     assert local.get(MiniLM.identity) is local.current
     assert local.get("bge@gpu.internal") is None

@@ -49,7 +49,7 @@ def text_delta(content: str) -> dict[str, Any]:
 BEGUN = sse(event("response.created", response=response(status="in_progress")))
 
 
-async def test_text_is_told_as_it_comes(provider: FakeProvider, gpt: Model) -> None:
+async def test_text_streams_as_it_comes(provider: FakeProvider, gpt: Model) -> None:
     done = event("response.completed", response=response(text("Hello there")))
     provider.answer = raw(BEGUN, b"event: x\n" + sse(text_delta("Hello ")), sse(text_delta("there")), sse(done))
     agent = Agent(gpt, instructions="Be kind.")

@@ -49,7 +49,7 @@ async def test_every_form_of_a_text(provider: FakeProvider, client: StreamingCli
     assert await complete_and_listen(client) == ([TEXT[:5], TEXT[5:]], complete_answer(content=TEXT))
 
 
-async def test_the_end_is_told_by_a_reason_or_by_done(provider: FakeProvider, client: StreamingClient) -> None:
+async def test_an_answer_ends_with_a_reason_or_with_done(provider: FakeProvider, client: StreamingClient) -> None:
     provider.answer = raw(sse(delta(content="Hi")), END)
     assert await complete_and_listen(client) == (["Hi"], complete_answer(None, content="Hi"))
     provider.answer = raw(sse(delta(content="Hi")), sse(delta("length")))
@@ -76,7 +76,7 @@ async def test_usage_comes_last(provider: FakeProvider, client: StreamingClient)
     }
 
 
-async def test_halves_of_characters_are_mended(provider: FakeProvider, client: StreamingClient) -> None:
+async def test_halves_of_characters_are_replaced(provider: FakeProvider, client: StreamingClient) -> None:
     provider.answer = raw(sse(delta(content="a\ud83d")), sse(delta(content="\ude00b")), STOP)
     assert await complete_and_listen(client) == (["a?", "?b"], complete_answer(content="a??b"))
 
@@ -145,7 +145,9 @@ async def test_calls_without_ids_and_arguments_that_are_no_text(
     assert await complete_and_listen(client) == ([], complete_answer("tool_calls", tool_calls=calls))
 
 
-async def test_what_the_provider_wants_back_is_kept(provider: FakeProvider, client: StreamingClient) -> None:
+async def test_fields_that_the_provider_needs_again_are_in_the_answer(
+    provider: FakeProvider, client: StreamingClient
+) -> None:
     extra = {"google": {"thought_signature": "abc"}}
     call = {"index": 0, "id": "a", "function": {"name": "search", "arguments": "{}"}, "extra_content": extra}
     provider.answer = raw(
@@ -178,14 +180,14 @@ async def test_what_the_provider_wants_back_is_kept(provider: FakeProvider, clie
         (["<think>never done"], []),
     ],
 )
-async def test_thoughts_are_not_heard(
+async def test_thoughts_are_not_streamed(
     provider: FakeProvider, client: StreamingClient, sent: list[str], received: list[str]
 ) -> None:
     provider.answer = raw(*(sse(delta(content=text)) for text in sent), STOP)
     assert await complete_and_listen(client) == (received, complete_answer(content="".join(sent)))
 
 
-async def test_a_refusal_is_kept_and_not_heard(provider: FakeProvider, client: StreamingClient) -> None:
+async def test_a_refusal_is_in_the_answer_and_not_streamed(provider: FakeProvider, client: StreamingClient) -> None:
     provider.answer = raw(sse(delta(refusal="I can't ")), sse(delta(refusal="help.")), STOP)
     assert await complete_and_listen(client) == ([], complete_answer(refusal="I can't help."))
 
