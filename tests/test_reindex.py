@@ -22,7 +22,7 @@ from models import DocumentEmbedding, Note, Workspace
 from resolvers.core.context import Context
 from resolvers.search import indexing
 from tests.conftest import Services, make_tenant
-from tests.resolvers.helpers import make_place, write
+from tests.resolvers.helpers import make_own_workspace, write
 from tests.support.commands import run_process
 from tests.support.databases import migrated_database
 from tests.support.embeddings import EmbeddingServer, embedding
@@ -49,7 +49,7 @@ def answering(endpoint: EmbeddingServer) -> None:
 
 
 @dataclass
-class Place:
+class OwnWorkspace:
     """A database of its own, and the settings of whoever works on it."""
 
     settings: dict[str, str]
@@ -59,7 +59,7 @@ class Place:
 @pytest.fixture(scope="module")
 async def here(
     services: Services, endpoint: EmbeddingServer, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[Place]:
+) -> AsyncIterator[OwnWorkspace]:
     async with migrated_database(services.database_url) as url:
         settings = services.settings | {
             "database_url": url,
@@ -68,7 +68,7 @@ async def here(
             "data_dir": str(tmp_path_factory.mktemp("reindex")),
         }
         database = create_engine(url)
-        yield Place(settings, database)
+        yield OwnWorkspace(settings, database)
         await database.dispose()
 
 
@@ -82,13 +82,13 @@ async def waiting(database: AsyncEngine) -> int:
         return int((await connection.execute(query)).scalar_one())
 
 
-async def indexed(here: Place) -> None:
+async def indexed(here: OwnWorkspace) -> None:
     async with asyncio.timeout(60):
         while await waiting(here.database):
             await asyncio.sleep(0.05)
 
 
-async def test_what_is_sent_for_a_long_note(here: Place, endpoint: EmbeddingServer) -> None:
+async def test_what_is_sent_for_a_long_note(here: OwnWorkspace, endpoint: EmbeddingServer) -> None:
     with server_process(**here.settings) as served:
         tenant = await make_tenant(served, here.database)
         caller = await tenant.key()
@@ -141,10 +141,10 @@ def reindexing(*arguments: str, **settings: str) -> Iterator[subprocess.Popen[st
 
 
 @asynccontextmanager
-async def filled(here: Place, count: int) -> AsyncIterator[Context]:
+async def filled(here: OwnWorkspace, count: int) -> AsyncIterator[Context]:
     """A workspace of its own, whose notes this process has indexed."""
     async with open_context(settings_of(**here.settings)) as ctx:
-        me = (await make_place(ctx)).ctx
+        me = (await make_own_workspace(ctx)).ctx
         await indexing.register_embedder(me)
         for number in range(count):
             note = await write(me, f"Note {number}", summary=" ".join(sentence() for _ in range(12)))
@@ -162,7 +162,7 @@ async def longest(ctx: Context) -> int:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 async def test_stopped_half_way_it_goes_on_where_it_stopped(
-    here: Place, endpoint: EmbeddingServer, number: signal.Signals
+    here: OwnWorkspace, endpoint: EmbeddingServer, number: signal.Signals
 ) -> None:
     async with filled(here, 24) as ctx:
         mine, before = ctx.viewer.workspace_id, await longest(ctx)
@@ -191,12 +191,12 @@ async def test_stopped_half_way_it_goes_on_where_it_stopped(
         assert (await longest(ctx) <= 128, len(endpoint.texts) > texts) == (True, True)
 
 
-async def own(here: Place, ctx: Context, **values: object) -> None:
+async def own(here: OwnWorkspace, ctx: Context, **values: object) -> None:
     async with here.database.begin() as connection:
         await connection.execute(update(Note).where(col(Note.workspace_id) == ctx.viewer.workspace_id).values(values))
 
 
-async def test_while_the_provider_is_away_it_waits(here: Place, endpoint: EmbeddingServer) -> None:
+async def test_while_the_provider_is_away_it_waits(here: OwnWorkspace, endpoint: EmbeddingServer) -> None:
     async with filled(here, 3) as ctx:
         endpoint.status = 503
         name = str(ctx.viewer.workspace_id)
@@ -211,7 +211,7 @@ async def test_while_the_provider_is_away_it_waits(here: Place, endpoint: Embedd
         assert await longest(ctx) <= 128
 
 
-async def test_what_it_does_not_do(here: Place, endpoint: EmbeddingServer) -> None:
+async def test_what_it_does_not_do(here: OwnWorkspace, endpoint: EmbeddingServer) -> None:
     async with filled(here, 1) as ctx:
         wrong = run_process("reindex", "--workspace", "nobody", **here.settings)
         assert (wrong.returncode, wrong.stderr) == (1, "Error: --workspace: there is no workspace nobody\n")
@@ -227,7 +227,7 @@ async def test_what_it_does_not_do(here: Place, endpoint: EmbeddingServer) -> No
             await connection.execute(update(Workspace).values(reindex_since=None))
 
 
-async def test_another_model_while_the_server_runs(here: Place, endpoint: EmbeddingServer) -> None:
+async def test_another_model_while_the_server_runs(here: OwnWorkspace, endpoint: EmbeddingServer) -> None:
     """A worker with another model moves all notes, and nothing is asked to."""
     async with filled(here, 12) as ctx:
         async with here.database.begin() as connection:

@@ -10,7 +10,7 @@ from caret.settings import Settings
 from caret.wiring import open_context
 from resolvers.core.context import Context
 from tests.conftest import Services
-from tests.resolvers.helpers import Place, make_place
+from tests.resolvers.helpers import OwnWorkspace, make_own_workspace
 from tests.support.databases import migrated_database
 from tests.support.llm import MODEL
 from tests.support.servers import SECRET
@@ -43,11 +43,11 @@ def plain_logs() -> Iterator[None]:
 
 
 @pytest.fixture
-async def place(ctx: Context) -> Place:
-    return await make_place(ctx)
+async def own_workspace(ctx: Context) -> OwnWorkspace:
+    return await make_own_workspace(ctx)
 
 
 @pytest.fixture
-def me(place: Place) -> Context:
+def me(own_workspace: OwnWorkspace) -> Context:
     """The context of a workspace's admin, for the tests that need nobody else."""
-    return place.ctx
+    return own_workspace.ctx

@@ -29,7 +29,7 @@ Arguments = TypeVarTuple("Arguments")
 
 
 @dataclass
-class Place:
+class OwnWorkspace:
     """A workspace of its own, and its admin's context."""
 
     ctx: Context
@@ -51,13 +51,13 @@ class Place:
         return tag_id
 
 
-async def make_place(ctx: Context) -> Place:
+async def make_own_workspace(ctx: Context) -> OwnWorkspace:
     user_id = new_id()
     async with ctx.transaction() as tx:
         workspace_id = await credentials.create_workspace(tx, "Test", Plan.ENTERPRISE)
         await credentials.ensure_user(tx, user_id, f"{user_id}@people.example", "Admin")
         await credentials.add_member(tx, workspace_id, user_id, Role.ADMIN)
-    return Place(ctx.for_viewer(Viewer(user_id, workspace_id, Role.ADMIN)))
+    return OwnWorkspace(ctx.for_viewer(Viewer(user_id, workspace_id, Role.ADMIN)))
 
 
 async def write(ctx: Context, title: str = "A note", **fields: Any) -> Record:

@@ -24,11 +24,11 @@ async def begin(ctx: Context, note: Record, title: str | None = None) -> Record:
 
 async def say(ctx: Context, talk: Record, *texts: str) -> None:
     """Messages that all bear the same time, as those of one transaction do."""
-    place = {"workspace_id": talk.workspace_id, "conversation_id": talk.id}
+    parents = {"workspace_id": talk.workspace_id, "conversation_id": talk.id}
     said = {"role": MessageRole.USER, "state": MessageState.DONE}
     async with ctx.transaction() as tx:
         for text in texts:
-            await tx.execute(insert(Message).values(**place, **said, content=text))
+            await tx.execute(insert(Message).values(**parents, **said, content=text))
 
 
 async def test_a_new_conversation(me: Context) -> None:
@@ -71,9 +71,9 @@ async def test_the_list_is_in_the_order_of_last_use(me: Context) -> None:
     assert {total for _, total in windows} == {6}
 
 
-async def test_the_list_is_ones_own(me: Context, place: Any) -> None:
+async def test_the_list_is_ones_own(me: Context, own_workspace: Any) -> None:
     note = await write(me)
-    member = await place.member()
+    member = await own_workspace.member()
     mine, theirs = await begin(me, note), await begin(member, note)
     for ctx, own, foreign in ((me, mine, theirs), (member, theirs, mine)):
         assert [

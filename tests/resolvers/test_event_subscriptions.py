@@ -26,7 +26,7 @@ from resolvers.events import log as event_log
 from resolvers.events import permissions, retention, subscriptions
 from resolvers.events.log import publish
 from resolvers.events.permissions import BatchedPermissionReader
-from tests.resolvers.helpers import Place, change, make_place, refused, statements, with_limits, write
+from tests.resolvers.helpers import OwnWorkspace, change, make_own_workspace, refused, statements, with_limits, write
 
 Stream = AsyncGenerator[Record, None]
 
@@ -87,7 +87,7 @@ async def ends_with(stream: Stream, code: ErrorCode) -> AsyncIterator[None]:
 
 async def test_the_rule_for_reading_a_note_is_the_same_in_sql_and_in_python(ctx: Context) -> None:
     """`access.note_readable_by` and `PermissionSnapshot.is_readable`, for every kind of note and of viewer."""
-    here, there = await make_place(ctx), await make_place(ctx)
+    here, there = await make_own_workspace(ctx), await make_own_workspace(ctx)
     both = await here.member()
     async with ctx.transaction() as tx:
         await credentials.add_member(tx, there.ctx.viewer.workspace_id, both.viewer.user_id, Role.ADMIN)
@@ -124,15 +124,19 @@ async def test_the_rule_for_reading_a_note_is_the_same_in_sql_and_in_python(ctx:
     assert outcomes == {True, False}
 
 
-async def test_permissions_of_all_subscribers_are_read_at_once(place: Place) -> None:
-    key = await key_of(place.ctx, place.ctx.viewer.workspace_id)
-    subscribers = [place.ctx, place.ctx.for_viewer(key), *[await place.member() for _ in range(20)]] * 5
-    note = await write(place.ctx)
+async def test_permissions_of_all_subscribers_are_read_at_once(own_workspace: OwnWorkspace) -> None:
+    key = await key_of(own_workspace.ctx, own_workspace.ctx.viewer.workspace_id)
+    subscribers = [
+        own_workspace.ctx,
+        own_workspace.ctx.for_viewer(key),
+        *[await own_workspace.member() for _ in range(20)],
+    ] * 5
+    note = await write(own_workspace.ctx)
     streams = [await subscriptions.subscribe_to_workspace(subscriber) for subscriber in subscribers]
     tasks = [asyncio.create_task(next_event(stream)) for stream in streams]
     await asyncio.sleep(0.5)
-    with statements(place.ctx) as executed_sql:
-        await publish_events(place.ctx, note_id=note.id)
+    with statements(own_workspace.ctx) as executed_sql:
+        await publish_events(own_workspace.ctx, note_id=note.id)
         received = await asyncio.gather(*tasks)
     assert {event.note_id for event in received if event} == {note.id}
     permission_reads = [statement for statement in executed_sql if "api_keys" in statement or "members" in statement]
@@ -140,83 +144,89 @@ async def test_permissions_of_all_subscribers_are_read_at_once(place: Place) -> 
     assert len(permission_reads) <= 2 * 3, permission_reads
     for stream in streams:
         await stream.aclose()
-    assert not feeds_of(place.ctx)
+    assert not feeds_of(own_workspace.ctx)
 
 
-async def test_a_deleted_note_is_the_last_of_its_events(place: Place) -> None:
-    member, note = await place.member(), await write(place.ctx)
+async def test_a_deleted_note_is_the_last_of_its_events(own_workspace: OwnWorkspace) -> None:
+    member, note = await own_workspace.member(), await write(own_workspace.ctx)
     async with aclosing(
-        await subscriptions.subscribe_to_note(member, note.id, after=await last_cursor(place.ctx))
+        await subscriptions.subscribe_to_note(member, note.id, after=await last_cursor(own_workspace.ctx))
     ) as stream:
-        await change(place.ctx, note, title="Changed")
-        await notes.delete_note(place.ctx, note.id)
+        await change(own_workspace.ctx, note, title="Changed")
+        await notes.delete_note(own_workspace.ctx, note.id)
         received = [(await next_event(stream)) for _ in range(3)]
     assert [event and event.type for event in received] == [EventType.NOTE_UPDATED, EventType.NOTE_DELETED, None]
 
 
 @pytest.mark.parametrize("with_event", [True, False], ids=["with the next event", "without one"])
-async def test_a_stream_ends_when_its_viewer_may_no_longer_read_the_note(place: Place, with_event: bool) -> None:
-    stranger = (await make_place(place.ctx)).ctx
-    note = await write(place.ctx)
-    member, reader_id = await place.member(), stranger.viewer.user_id
-    await notes.share_note(place.ctx, note.id, reader_id)
+async def test_a_stream_ends_when_its_viewer_may_no_longer_read_the_note(
+    own_workspace: OwnWorkspace, with_event: bool
+) -> None:
+    stranger = (await make_own_workspace(own_workspace.ctx)).ctx
+    note = await write(own_workspace.ctx)
+    member, reader_id = await own_workspace.member(), stranger.viewer.user_id
+    await notes.share_note(own_workspace.ctx, note.id, reader_id)
     streams = [(await subscriptions.subscribe_to_note(stranger, note.id), ErrorCode.NOT_FOUND)]
     streams += [(await subscriptions.subscribe_to_note(member, note.id), ErrorCode.FORBIDDEN)]
     async with ends_with(*streams[0]), ends_with(*streams[1]):
-        async with place.ctx.transaction() as tx:
+        async with own_workspace.ctx.transaction() as tx:
             await tx.execute(delete(NoteShare).where(col(NoteShare.note_id) == note.id))
             private = update(Note).where(col(Note.id) == note.id).values(visibility=NoteVisibility.PRIVATE)
             await tx.execute(private)
         if with_event:
             # Any event of the workspace is enough.
-            await publish_events(place.ctx)
+            await publish_events(own_workspace.ctx)
 
 
-async def test_a_deletion_is_hidden_from_a_viewer_who_lost_the_note_before(place: Place) -> None:
+async def test_a_deletion_is_hidden_from_a_viewer_who_lost_the_note_before(own_workspace: OwnWorkspace) -> None:
     """The subscriber is behind: the first event that it reads is of a deleted note."""
-    member, note = await place.member(), await write(place.ctx)
-    after = await last_cursor(place.ctx)
+    member, note = await own_workspace.member(), await write(own_workspace.ctx)
+    after = await last_cursor(own_workspace.ctx)
     stream = await subscriptions.subscribe_to_note(member, note.id, after=after)
-    await change(place.ctx, note, visibility=NoteVisibility.PRIVATE)
-    await notes.delete_note(place.ctx, note.id)
+    await change(own_workspace.ctx, note, visibility=NoteVisibility.PRIVATE)
+    await notes.delete_note(own_workspace.ctx, note.id)
     async with ends_with(stream, ErrorCode.NOT_FOUND):
         pass
 
 
 @pytest.mark.parametrize("with_event", [True, False], ids=["with the next event", "without one"])
-async def test_a_stream_ends_with_the_membership_or_the_key_of_its_viewer(place: Place, with_event: bool) -> None:
-    member, key = await place.member(), await key_of(place.ctx, place.ctx.viewer.workspace_id)
+async def test_a_stream_ends_with_the_membership_or_the_key_of_its_viewer(
+    own_workspace: OwnWorkspace, with_event: bool
+) -> None:
+    member, key = await own_workspace.member(), await key_of(own_workspace.ctx, own_workspace.ctx.viewer.workspace_id)
     # Neither subscribes to the type of the next event; the streams end all the same.
     types = [EventType.NOTE_COMPLETED]
     person = await subscriptions.subscribe_to_workspace(member, types=types)
-    machine = await subscriptions.subscribe_to_workspace(place.ctx.for_viewer(key), types=types)
+    machine = await subscriptions.subscribe_to_workspace(own_workspace.ctx.for_viewer(key), types=types)
     async with ends_with(person, ErrorCode.FORBIDDEN), ends_with(machine, ErrorCode.UNAUTHENTICATED):
-        async with place.ctx.transaction() as tx:
+        async with own_workspace.ctx.transaction() as tx:
             await tx.execute(delete(Member).where(col(Member.user_id) == member.viewer.user_id))
             revoked = update(ApiKey).where(col(ApiKey.id) == key.api_key_id)
             await tx.execute(revoked.values(revoked_at=func.now()))
         if with_event:
-            await publish_events(place.ctx)
+            await publish_events(own_workspace.ctx)
 
 
 async def test_permissions_of_a_slow_subscriber_are_read_again_within_a_batch(
-    place: Place, monkeypatch: pytest.MonkeyPatch
+    own_workspace: OwnWorkspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(subscriptions, "PERMISSIONS_MAX_AGE_SECONDS", 0.0)
-    member, note = await place.member(), await write(place.ctx)
+    member, note = await own_workspace.member(), await write(own_workspace.ctx)
     async with aclosing(
-        await subscriptions.subscribe_to_workspace(member, after=await last_cursor(place.ctx))
+        await subscriptions.subscribe_to_workspace(member, after=await last_cursor(own_workspace.ctx))
     ) as stream:
-        await publish_events(place.ctx, 5, note_id=note.id)
+        await publish_events(own_workspace.ctx, 5, note_id=note.id)
         assert await next_event(stream)
-        async with place.ctx.transaction() as tx:
+        async with own_workspace.ctx.transaction() as tx:
             await tx.execute(delete(Member).where(col(Member.user_id) == member.viewer.user_id))
         with pytest.raises(Problem) as caught:
             await next_event(stream)
     assert caught.value.code is ErrorCode.FORBIDDEN
 
 
-async def test_a_stream_outlives_an_outage_of_the_database(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_stream_outlives_an_outage_of_the_database(
+    own_workspace: OwnWorkspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("resolvers.core.retry.RETRY_SECONDS", 0.05)
     original, failures = permissions.PermissionQuery.execute, [OSError("away"), RuntimeError("not itself yet")]
 
@@ -226,8 +236,8 @@ async def test_a_stream_outlives_an_outage_of_the_database(place: Place, monkeyp
         return await original(self, database)
 
     monkeypatch.setattr(permissions.PermissionQuery, "execute", failing)
-    async with aclosing(await subscriptions.subscribe_to_workspace(place.ctx)) as stream:
-        await publish_events(place.ctx)
+    async with aclosing(await subscriptions.subscribe_to_workspace(own_workspace.ctx)) as stream:
+        await publish_events(own_workspace.ctx)
         assert await next_event(stream)
     assert not failures
 
@@ -251,10 +261,10 @@ async def read_log(ctx: Context) -> tuple[list[int], int]:
 
 
 async def test_retention_deletes_old_events_from_the_beginning(
-    place: Place, ctx: Context, monkeypatch: pytest.MonkeyPatch
+    own_workspace: OwnWorkspace, ctx: Context, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(retention, "EVENTS_PER_TRANSACTION", 4)
-    me, other = with_limits(place.ctx, event_retention=timedelta(days=2)), (await make_place(ctx)).ctx
+    me, other = with_limits(own_workspace.ctx, event_retention=timedelta(days=2)), (await make_own_workspace(ctx)).ctx
     for each in (me, other):
         await publish_events(each, 10)
     await set_age(me, 3, 6)
@@ -279,8 +289,8 @@ async def test_retention_deletes_old_events_from_the_beginning(
     assert event.seq == 11
 
 
-async def test_a_cursor_older_than_the_log_is_refused(place: Place) -> None:
-    me, note = with_limits(place.ctx, event_retention=timedelta(days=2)), await write(place.ctx)
+async def test_a_cursor_older_than_the_log_is_refused(own_workspace: OwnWorkspace) -> None:
+    me, note = with_limits(own_workspace.ctx, event_retention=timedelta(days=2)), await write(own_workspace.ctx)
     await publish_events(me, 9)
     async with me.read() as tx:
         log = (await tx.execute(select(Event).where(col(Event.workspace_id) == me.viewer.workspace_id))).all()
@@ -299,10 +309,10 @@ async def test_a_cursor_older_than_the_log_is_refused(place: Place) -> None:
 
 
 async def test_a_subscriber_behind_the_deleted_events_gets_an_error(
-    place: Place, monkeypatch: pytest.MonkeyPatch
+    own_workspace: OwnWorkspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(feeds, "RING_EVENTS", 5)
-    me = with_limits(place.ctx, event_retention=timedelta(days=2))
+    me = with_limits(own_workspace.ctx, event_retention=timedelta(days=2))
     async with (
         aclosing(await subscriptions.subscribe_to_workspace(me)) as slow,
         aclosing(await subscriptions.subscribe_to_workspace(me)) as quick,
@@ -321,23 +331,25 @@ async def test_a_subscriber_behind_the_deleted_events_gets_an_error(
 
 
 async def test_a_first_subscriber_with_an_old_cursor_delays_no_other(
-    place: Place, monkeypatch: pytest.MonkeyPatch
+    own_workspace: OwnWorkspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(feeds, "BATCH_EVENTS", 2)
-    await publish_events(place.ctx, 50)
-    async with place.ctx.read() as tx:
-        oldest = select(Event).where(col(Event.workspace_id) == place.ctx.viewer.workspace_id, col(Event.seq) == 1)
+    await publish_events(own_workspace.ctx, 50)
+    async with own_workspace.ctx.read() as tx:
+        oldest = select(Event).where(
+            col(Event.workspace_id) == own_workspace.ctx.viewer.workspace_id, col(Event.seq) == 1
+        )
         after = event_log.cursor((await tx.execute(oldest)).one())
     async with (
-        aclosing(await subscriptions.subscribe_to_workspace(place.ctx, after=after)) as old,
-        aclosing(await subscriptions.subscribe_to_workspace(place.ctx)) as new,
+        aclosing(await subscriptions.subscribe_to_workspace(own_workspace.ctx, after=after)) as old,
+        aclosing(await subscriptions.subscribe_to_workspace(own_workspace.ctx)) as new,
     ):
         assert [(event := await next_event(old)) and event.seq for _ in range(3)] == [2, 3, 4]
-        feed, _ = feeds_of(place.ctx)[place.ctx.viewer.workspace_id]
+        feed, _ = feeds_of(own_workspace.ctx)[own_workspace.ctx.viewer.workspace_id]
         # The ring buffer does not hold events for it.
         assert (feed.last, len(feed.ring)) == (50, 0)
         waiting = asyncio.create_task(next_event(new))
         await asyncio.sleep(0.1)
-        await publish_events(place.ctx)
+        await publish_events(own_workspace.ctx)
         assert [(event := await waiting) and event.seq] == [51]
         assert [(event := await next_event(old)) and event.seq for _ in range(47)] == list(range(5, 52))

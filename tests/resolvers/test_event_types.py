@@ -15,7 +15,7 @@ from resolvers.events import subscriptions
 from resolvers.events.log import publish
 from resolvers.webhooks.events import EVENTS_BY_TRIGGER
 from schema import schema
-from tests.resolvers.helpers import Place, write
+from tests.resolvers.helpers import OwnWorkspace, write
 
 
 async def test_the_database_accepts_every_event_type(ctx: Context) -> None:
@@ -60,24 +60,28 @@ async def received(ctx: Context, publisher: Context, *events: dict[str, Any]) ->
 
 
 @pytest.mark.parametrize("event_type", [one for one in EventType if one.audience is Audience.NOTE_READERS])
-async def test_an_event_without_a_note_has_no_readers(place: Place, event_type: EventType) -> None:
+async def test_an_event_without_a_note_has_no_readers(own_workspace: OwnWorkspace, event_type: EventType) -> None:
     if event_type is EventType.NOTE_COMPLETED:
         event_type = EventType.NOTE_UPDATED
-    member = await place.member()
-    assert await received(member, place.ctx, {"event_type": event_type, "note_id": None}) == []
-    assert await received(place.ctx, place.ctx, {"event_type": event_type, "note_id": None}) == []
+    member = await own_workspace.member()
+    assert await received(member, own_workspace.ctx, {"event_type": event_type, "note_id": None}) == []
+    assert await received(own_workspace.ctx, own_workspace.ctx, {"event_type": event_type, "note_id": None}) == []
 
 
 @pytest.mark.parametrize("event_type", [one for one in EventType if one.audience is Audience.OWNER])
-async def test_an_event_of_a_conversation_is_its_owners_alone(place: Place, event_type: EventType) -> None:
-    member, note = await place.member(), await write(place.ctx)
+async def test_an_event_of_a_conversation_is_its_owners_alone(
+    own_workspace: OwnWorkspace, event_type: EventType
+) -> None:
+    member, note = await own_workspace.member(), await write(own_workspace.ctx)
     event = {"event_type": event_type, "note_id": note.id, "owner_id": member.viewer.user_id}
-    assert [one.type for one in await received(member, place.ctx, event)] == [event_type]
-    assert await received(place.ctx, place.ctx, event) == []
-    assert await received(place.ctx, place.ctx, {**event, "owner_id": None}) == []
+    assert [one.type for one in await received(member, own_workspace.ctx, event)] == [event_type]
+    assert await received(own_workspace.ctx, own_workspace.ctx, event) == []
+    assert await received(own_workspace.ctx, own_workspace.ctx, {**event, "owner_id": None}) == []
 
 
-async def test_an_event_of_a_webhook_is_for_admins_with_the_scope(place: Place) -> None:
-    member, event = await place.member(), {"event_type": EventType.WEBHOOK_DISABLED, "note_id": None}
-    assert [one.type for one in await received(place.ctx, place.ctx, event)] == [EventType.WEBHOOK_DISABLED]
-    assert await received(member, place.ctx, event) == []
+async def test_an_event_of_a_webhook_is_for_admins_with_the_scope(own_workspace: OwnWorkspace) -> None:
+    member, event = await own_workspace.member(), {"event_type": EventType.WEBHOOK_DISABLED, "note_id": None}
+    assert [one.type for one in await received(own_workspace.ctx, own_workspace.ctx, event)] == [
+        EventType.WEBHOOK_DISABLED
+    ]
+    assert await received(member, own_workspace.ctx, event) == []

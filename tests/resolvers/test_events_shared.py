@@ -15,7 +15,7 @@ from schema.execution.operation import OperationRequest
 from schema.execution.request import Request
 from schema.execution.shared_results import SharedResults
 from schema.transports.run import SubscriptionEvent, SubscriptionStream, run
-from tests.resolvers.helpers import Place, change, statements, write
+from tests.resolvers.helpers import OwnWorkspace, change, statements, write
 
 QUERY = """subscription($after: Cursor, $first: Int = 1) { workspaceEvents(types: [NOTE_UPDATED], after: $after) {
   cursor actor { __typename } note { title transcripts(first: $first) { totalCount edges { cursor } } }
@@ -54,9 +54,9 @@ async def delivered(streams: list[SubscriptionStream], me: Context, note: Record
     return events, len(reads)
 
 
-async def test_equal_subscriptions_share_a_result_and_others_do_not(place: Place) -> None:
-    me, note = place.ctx, await write(place.ctx)
-    member = await place.member()
+async def test_equal_subscriptions_share_a_result_and_others_do_not(own_workspace: OwnWorkspace) -> None:
+    me, note = own_workspace.ctx, await write(own_workspace.ctx)
+    member = await own_workspace.member()
     async with AsyncExitStack() as stack:
         _, alone = await delivered([await subscribe(stack, me)], me, note, "alone")
         same = [await subscribe(stack, me) for _ in range(20)]
@@ -76,8 +76,8 @@ async def test_equal_subscriptions_share_a_result_and_others_do_not(place: Place
         assert read >= 5
 
 
-async def test_the_cursor_to_start_after_makes_no_difference(place: Place) -> None:
-    me, note = place.ctx, await write(place.ctx)
+async def test_the_cursor_to_start_after_makes_no_difference(own_workspace: OwnWorkspace) -> None:
+    me, note = own_workspace.ctx, await write(own_workspace.ctx)
     async with AsyncExitStack() as stack:
         first = await subscribe(stack, me)
         [event], alone = await delivered([first], me, note, "once")
@@ -87,9 +87,9 @@ async def test_the_cursor_to_start_after_makes_no_difference(place: Place) -> No
         assert read <= alone + 1
 
 
-async def test_a_failed_result_is_not_shared(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_failed_result_is_not_shared(own_workspace: OwnWorkspace, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each subscriber gets the error with the id of their own request."""
-    me, note = place.ctx, await write(place.ctx)
+    me, note = own_workspace.ctx, await write(own_workspace.ctx)
     wrong = QUERY.replace("totalCount edges { cursor }", "edges { cursor }").replace("= 1", "= 1000")
     async with AsyncExitStack() as stack:
         streams = [await subscribe(stack, me, wrong) for _ in range(3)]
@@ -101,10 +101,12 @@ async def test_a_failed_result_is_not_shared(place: Place, monkeypatch: pytest.M
     assert [[error["extensions"]["code"] for error in event["errors"]] for event in events] == [["BAD_USER_INPUT"]] * 3
 
 
-async def test_the_number_of_shared_results_is_bounded(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_number_of_shared_results_is_bounded(
+    own_workspace: OwnWorkspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
     shared = SharedResults(seconds=60, most=3)
     monkeypatch.setattr(shared_results, "shared_results", shared)
-    me, note = place.ctx, await write(place.ctx)
+    me, note = own_workspace.ctx, await write(own_workspace.ctx)
     async with AsyncExitStack() as stack:
         streams = [await subscribe(stack, me)]
         for number in range(6):

@@ -20,7 +20,7 @@ from resolvers.search import indexing
 from resolvers.search.indexing import EMBEDDER_BATCH_SIZE
 from resolvers.search.query import search
 from tests.resolvers.embedders import FakeEmbedder, embedding_with, vector
-from tests.resolvers.helpers import change, make_place, set_columns, statements, with_limits, write
+from tests.resolvers.helpers import change, make_own_workspace, set_columns, statements, with_limits, write
 
 CHANCE = random.Random(5)
 WORDS = [f"word{number}" for number in range(3_000)]
@@ -83,8 +83,8 @@ async def test_one_changed_sentence_of_a_long_note(mine: Context, embedder: Fake
     assert len(" ".join(sentences)) > 50_000
     first = await indexing.index(mine, note.id)
     assert first.chunks_embedded == first.chunks_indexed > 90
-    for place in (0, 299, 599):
-        sentences[place] = sentence()
+    for position in (0, 299, 599):
+        sentences[position] = sentence()
         await change(mine, note, contentText=" ".join(sentences))
         assert 1 <= len(await embedded(mine, embedder)) <= 3
         assert len(await right(mine, note)) == (await notes.get_note(mine, note.id)).chunk_count
@@ -134,7 +134,7 @@ async def test_equal_texts_are_embedded_once_in_a_workspace(
     assert (await indexing.index(flat, second.id, twice)).chunks_embedded == 0
     assert (await right(flat, first)) == (await right(flat, second)) == twice.split("\n\n")
     # Another workspace's vectors are nobody else's.
-    stranger = with_limits(embedding_with((await make_place(ctx)).ctx, embedder), chunk_overlap=0)
+    stranger = with_limits(embedding_with((await make_own_workspace(ctx)).ctx, embedder), chunk_overlap=0)
     assert (await indexing.index(stranger, (await write(stranger)).id, twice)).chunks_embedded == 2
 
 
@@ -246,8 +246,8 @@ async def test_the_statements_of_a_save(mine: Context) -> None:
     paragraphs = [alone() for _ in range(80)]
     note = await write(mine, contentText="\n\n".join(paragraphs))
     await worker.index(mine)
-    for place, most in ((40, 9), (0, 9), (79, 9)):
-        paragraphs[place] = alone()
+    for position, most in ((40, 9), (0, 9), (79, 9)):
+        paragraphs[position] = alone()
         await change(mine, note, contentText="\n\n".join(paragraphs))
         [job] = await indexing.claim(mine, 8)
         with statements(mine) as told:

@@ -20,7 +20,7 @@ from resolvers.core import rate_limit
 from resolvers.core.allowance import Allowance, Meter
 from resolvers.core.context import Context
 from resolvers.core.errors import ErrorCode, Problem
-from tests.resolvers.helpers import Place, make_place, refused, statements, with_limits
+from tests.resolvers.helpers import OwnWorkspace, make_own_workspace, refused, statements, with_limits
 from tests.support.clock import pass_seconds
 from tests.support.servers import SECRET
 
@@ -71,7 +71,7 @@ async def test_a_key_spends_one_point_in_the_statement_that_reads_it(me: Context
 
 async def test_a_user_spends_points_in_the_workspace_of_the_request(me: Context, ctx: Context) -> None:
     """However many they are in: the point is spent for the place that was picked, once."""
-    others = [(await make_place(ctx)).ctx for _ in range(3)]
+    others = [(await make_own_workspace(ctx)).ctx for _ in range(3)]
     async with ctx.transaction() as tx:
         for other in others:
             await credentials.add_member(tx, other.viewer.workspace_id, me.viewer.user_id, Role.MEMBER)
@@ -216,8 +216,8 @@ async def test_of_many_first_uses_at_once_one_is_recorded(me: Context) -> None:
     assert sum(written) == 1, written
 
 
-async def test_the_window_slides_by_the_second(place: Place) -> None:
-    me = with_limits(place.ctx, points_per_minute={**POINTS_PER_MINUTE, Plan.ENTERPRISE: 10})
+async def test_the_window_slides_by_the_second(own_workspace: OwnWorkspace) -> None:
+    me = with_limits(own_workspace.ctx, points_per_minute={**POINTS_PER_MINUTE, Plan.ENTERPRISE: 10})
 
     async def passed(seconds: int) -> None:
         await pass_seconds(me.database.engine, me.viewer.workspace_id, seconds)

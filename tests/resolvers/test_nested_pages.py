@@ -21,7 +21,7 @@ from resolvers.core.pagination import Page, PageArguments
 from resolvers.workspaces import invites
 from schema import schema
 from schema.execution.request import Request
-from tests.resolvers.helpers import Place, graphql, make_place, spoken, statements, with_limits, write
+from tests.resolvers.helpers import OwnWorkspace, graphql, make_own_workspace, spoken, statements, with_limits, write
 
 README_EXAMPLE = "{ notes(first: 50) { nodes { title transcripts(first: 10) { nodes { text } } } } }"
 THREE_LEVELS = """{ notes(first: 50) { nodes { conversations(first: 2) { totalCount nodes {
@@ -30,14 +30,16 @@ THREE_LEVELS = """{ notes(first: 50) { nodes { conversations(first: 2) { totalCo
 
 
 @pytest.fixture
-async def stranger(ctx: Context) -> Place:
-    return await make_place(ctx)
+async def stranger(ctx: Context) -> OwnWorkspace:
+    return await make_own_workspace(ctx)
 
 
 @pytest.fixture
-def rich(place: Place) -> Context:
+def rich(own_workspace: OwnWorkspace) -> Context:
     """An admin who may run operations of any cost."""
-    return with_limits(place.ctx, points_per_minute=dict.fromkeys(place.ctx.limits.points_per_minute, 1_000_000))
+    return with_limits(
+        own_workspace.ctx, points_per_minute=dict.fromkeys(own_workspace.ctx.limits.points_per_minute, 1_000_000)
+    )
 
 
 async def converse(ctx: Context, note: Record, *texts: str) -> Record:
@@ -128,11 +130,16 @@ async def test_different_arguments_are_different_pages(me: Context) -> None:
     assert [[one["text"] for one in found[name]["nodes"]] for name in ("one", "two")] == [["a"], ["b"]]
 
 
-async def test_a_parent_that_may_not_be_read_is_refused_alone(place: Place, stranger: Place) -> None:
+async def test_a_parent_that_may_not_be_read_is_refused_alone(
+    own_workspace: OwnWorkspace, stranger: OwnWorkspace
+) -> None:
     """Of two notes the second is private to its creator; of two conversations the second is somebody else's."""
-    member = await place.member()
-    open_note, closed = await write(place.ctx), await write(place.ctx, visibility=NoteVisibility.PRIVATE)
-    mine, theirs = await converse(member, open_note, "mine"), await converse(place.ctx, open_note, "theirs")
+    member = await own_workspace.member()
+    open_note, closed = (
+        await write(own_workspace.ctx),
+        await write(own_workspace.ctx, visibility=NoteVisibility.PRIVATE),
+    )
+    mine, theirs = await converse(member, open_note, "mine"), await converse(own_workspace.ctx, open_note, "theirs")
     notes_found = await conversations.list_conversations(member, [open_note.id, closed.id], PageArguments())
     assert [row.id for row in of(notes_found, open_note.id).rows] == [mine.id]
     assert code(notes_found, closed.id) is ErrorCode.FORBIDDEN
@@ -157,9 +164,9 @@ def code(pages: Any, parent: UUID) -> StrEnum:
     return problem.code
 
 
-async def test_invites_are_refused_where_the_viewer_is_no_admin(place: Place, ctx: Context) -> None:
+async def test_invites_are_refused_where_the_viewer_is_no_admin(own_workspace: OwnWorkspace, ctx: Context) -> None:
     """An admin of one workspace, a member of the second, an outsider to the third."""
-    me, second, third = place.ctx, await make_place(ctx), await make_place(ctx)
+    me, second, third = own_workspace.ctx, await make_own_workspace(ctx), await make_own_workspace(ctx)
     async with ctx.transaction() as tx:
         await credentials.add_member(tx, second.ctx.viewer.workspace_id, me.viewer.user_id, Role.MEMBER)
     for one in (me, second.ctx, third.ctx):

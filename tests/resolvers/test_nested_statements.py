@@ -13,7 +13,7 @@ from resolvers import nodes
 from resolvers.core.context import Context
 from resolvers.core.viewer import Viewer
 from schema import schema
-from tests.resolvers.helpers import graphql, make_place, statements, with_limits
+from tests.resolvers.helpers import graphql, make_own_workspace, statements, with_limits
 from tests.support.paths import Path, paths_below_lists, selections
 
 SCHEMA = schema._schema
@@ -115,7 +115,7 @@ class Filled:
 
 async def filled(ctx: Context, number: int) -> Filled:
     admin = with_limits(
-        (await make_place(ctx)).ctx, points_per_minute=dict.fromkeys(ctx.limits.points_per_minute, 1_000_000)
+        (await make_own_workspace(ctx)).ctx, points_per_minute=dict.fromkeys(ctx.limits.points_per_minute, 1_000_000)
     )
     home = admin.viewer.workspace_id
     filling = FILL.format(home=home, me=admin.viewer.user_id, number=number, model=ctx.models.cards[0].id)

@@ -10,7 +10,7 @@ from models import Role
 from models.people import GroupDraft, InviteDraft, MemberChange, MemberFilter
 from resolvers.core.context import Context
 from resolvers.workspaces import groups, invites, members
-from tests.resolvers.helpers import Place, graphql, spoken, statements, write
+from tests.resolvers.helpers import OwnWorkspace, graphql, spoken, statements, write
 
 NODES = "query($ids: [ID!]!) { nodes(ids: $ids) { __typename } }"
 PEOPLE = """{ viewer { workspace {
@@ -21,17 +21,17 @@ PEOPLE = """{ viewer { workspace {
 
 
 @pytest.fixture
-async def things(place: Place) -> dict[str, list[UUID]]:
+async def things(own_workspace: OwnWorkspace) -> dict[str, list[UUID]]:
     """Five of each of some kinds."""
-    me = place.ctx
+    me = own_workspace.ctx
     made: dict[str, list[UUID]] = {"Note": [], "Tag": [], "Group": [], "Invite": [], "Member": []}
     for number in range(5):
         made["Note"].append((await write(me, str(number), transcripts=spoken("Hi"))).id)
-        made["Tag"].append(await place.tag(str(number)))
+        made["Tag"].append(await own_workspace.tag(str(number)))
         made["Group"].append((await groups.create_group(me, GroupDraft(name=str(number)))).id)
         draft = InviteDraft(email=f"{number}@x", group_ids=made["Group"])
         made["Invite"].append((await invites.create_invite(me, draft)).id)
-        await place.member(Role.MEMBER)
+        await own_workspace.member(Role.MEMBER)
     for row in (await members.list_members_by_offset(me, 5, 1, MemberFilter()))[0]:
         await members.update_member(me, row.id, MemberChange(group_ids=made["Group"]))
         made["Member"].append(row.id)
@@ -62,17 +62,17 @@ async def test_of_a_note_only_what_was_selected_is_read(me: Context, things: dic
     assert "content_text" not in told[-1]
 
 
-async def test_people_with_their_groups_are_as_many_statements_for_any_number(place: Place) -> None:
+async def test_people_with_their_groups_are_as_many_statements_for_any_number(own_workspace: OwnWorkspace) -> None:
     kinds = []
     for number in range(2):
-        group = await groups.create_group(place.ctx, GroupDraft(name=f"first {number}"))
-        await invites.create_invite(place.ctx, InviteDraft(email=f"first{number}@x", group_ids=[group.id]))
-        member = await place.member()
-        [row] = (await members.list_members_by_offset(place.ctx, 1, number + 1, MemberFilter()))[0]
+        group = await groups.create_group(own_workspace.ctx, GroupDraft(name=f"first {number}"))
+        await invites.create_invite(own_workspace.ctx, InviteDraft(email=f"first{number}@x", group_ids=[group.id]))
+        member = await own_workspace.member()
+        [row] = (await members.list_members_by_offset(own_workspace.ctx, 1, number + 1, MemberFilter()))[0]
         assert row.user_id == member.viewer.user_id
-        await members.update_member(place.ctx, row.id, MemberChange(group_ids=[group.id]))
-        with statements(place.ctx) as told:
-            found = (await graphql(place.ctx, PEOPLE))["viewer"]["workspace"]
+        await members.update_member(own_workspace.ctx, row.id, MemberChange(group_ids=[group.id]))
+        with statements(own_workspace.ctx) as told:
+            found = (await graphql(own_workspace.ctx, PEOPLE))["viewer"]["workspace"]
         assert len(found["groups"]) == len(found["invites"]["nodes"]) == number + 1
         times = Counter(re.sub(r"\$\d+(::UUID, \$\d+)*", "$", one) for one in told)
         # Which of the three lists of groups ask for their sizes together is the chance of which is read first.

@@ -12,7 +12,7 @@ from resolvers import notes
 from resolvers.core.context import Context
 from resolvers.core.drafts import parse_draft
 from resolvers.core.errors import ErrorCode
-from tests.resolvers.helpers import Place, change, refused, spoken, write
+from tests.resolvers.helpers import OwnWorkspace, change, refused, spoken, write
 
 PERSON = {"name": "A", "email": "a@b"}
 EVENT = {"id": "e", "title": "M", "startsAt": "2026-01-31T09:30:00Z", "endsAt": "2026-01-31T09:30:00Z"}
@@ -66,10 +66,10 @@ async def test_the_longest_transcript_is_kept(me: Context) -> None:
     assert len((await notes.find_segments(me, [note.id]))[note.id]) == MAX_SEGMENTS
 
 
-async def test_the_most_tags_are_kept(place: Place) -> None:
-    tags = [str(await place.tag(f"{number:03}")) for number in range(MAX_TAGS)]
-    note = await write(place.ctx, tagIds=tags)
-    assert [str(tag.id) for tag in (await notes.find_tags_of_notes(place.ctx, [note.id]))[note.id]] == tags
+async def test_the_most_tags_are_kept(own_workspace: OwnWorkspace) -> None:
+    tags = [str(await own_workspace.tag(f"{number:03}")) for number in range(MAX_TAGS)]
+    note = await write(own_workspace.ctx, tagIds=tags)
+    assert [str(tag.id) for tag in (await notes.find_tags_of_notes(own_workspace.ctx, [note.id]))[note.id]] == tags
 
 
 async def test_the_longest_texts_full_of_different_words_are_kept_and_found(me: Context) -> None:

@@ -22,7 +22,16 @@ from resolvers.core.context import Context
 from resolvers.core.drafts import parse_draft
 from resolvers.core.errors import ErrorCode
 from resolvers.core.pagination import Page, PageArguments
-from tests.resolvers.helpers import Place, make_place, page_of, refused, set_columns, spoken, statements, write
+from tests.resolvers.helpers import (
+    OwnWorkspace,
+    make_own_workspace,
+    page_of,
+    refused,
+    set_columns,
+    spoken,
+    statements,
+    write,
+)
 from tests.support.clients import NOBODY
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -45,11 +54,11 @@ def ids(rows: Any) -> list[uuid.UUID]:
 
 
 @pytest.fixture(scope="module")
-async def filled(ctx: Context) -> tuple[Place, dict[str, Record]]:
+async def filled(ctx: Context) -> tuple[OwnWorkspace, dict[str, Record]]:
     """Notes that differ in what filters ask for, created a day apart."""
-    place = await make_place(ctx)
-    me, one, two = place.ctx, await place.tag("one"), await place.tag("two")
-    other = await place.member()
+    own_workspace = await make_own_workspace(ctx)
+    me, one, two = own_workspace.ctx, await own_workspace.tag("one"), await own_workspace.tag("two")
+    other = await own_workspace.member()
     person = {"name": "Ann", "email": "Ann.Lee@Example.com"}
     made = {
         "plain": await write(me, "plain", summary="Über die Heizung in Lissabon"),
@@ -60,7 +69,7 @@ async def filled(ctx: Context) -> tuple[Place, dict[str, Record]]:
     }
     for day, note in enumerate(made.values()):
         await set_columns(me, note, created_at=START + timedelta(days=day))
-    return place, made
+    return own_workspace, made
 
 
 FILTERS: list[tuple[dict[str, Any], list[str]]] = [
@@ -100,17 +109,23 @@ FILTERS: list[tuple[dict[str, Any], list[str]]] = [
 
 @pytest.mark.parametrize(("wanted", "expected"), FILTERS)
 async def test_a_filter_keeps_these(
-    filled: tuple[Place, dict[str, Record]], wanted: dict[str, Any], expected: list[str]
+    filled: tuple[OwnWorkspace, dict[str, Record]], wanted: dict[str, Any], expected: list[str]
 ) -> None:
-    place, made = filled
+    own_workspace, made = filled
     if wanted.get("createdBy") == "OTHER":
         wanted = {"createdBy": str(made["other"].created_by_id)}
     if "tagIds" in wanted:
-        wanted = {**wanted, "tagIds": [str(place.tags[name]) for name in wanted["tagIds"]]}
-    page = await listed(place.ctx, wanted=wanted)
+        wanted = {**wanted, "tagIds": [str(own_workspace.tags[name]) for name in wanted["tagIds"]]}
+    page = await listed(own_workspace.ctx, wanted=wanted)
     assert [row.title for row in page.rows] == expected[::-1]
-    assert await page.total() == len(expected) == await notes.count_notes(place.ctx, parse_draft(NoteFilter, wanted))
-    rows, last = await notes.list_notes_by_offset(place.ctx, 100, 0, parse_draft(NoteFilter, wanted), BY_CREATION)
+    assert (
+        await page.total()
+        == len(expected)
+        == await notes.count_notes(own_workspace.ctx, parse_draft(NoteFilter, wanted))
+    )
+    rows, last = await notes.list_notes_by_offset(
+        own_workspace.ctx, 100, 0, parse_draft(NoteFilter, wanted), BY_CREATION
+    )
     assert (ids(rows), last) == (ids(page.rows), True)
 
 
@@ -124,8 +139,8 @@ async def test_a_first_date_after_the_last_is_unprocessable(me: Context) -> None
 async def add(ctx: Context, rows: list[dict[str, Any]]) -> list[Record]:
     """Writes notes as they are, without what else belongs to a new one."""
     usual = {"kind": NoteKind.ONLINE, "status": NoteStatus.IDLE, "visibility": NoteVisibility.WORKSPACE}
-    place = {"workspace_id": ctx.viewer.workspace_id, "created_by_id": ctx.viewer.user_id}
-    written = insert(Note).values([{"id": new_id(), **usual, **place, **row} for row in rows])
+    common = {"workspace_id": ctx.viewer.workspace_id, "created_by_id": ctx.viewer.user_id}
+    written = insert(Note).values([{"id": new_id(), **usual, **common, **row} for row in rows])
     async with ctx.transaction() as tx:
         return list((await tx.execute(written.returning(Note))).all())
 
@@ -206,7 +221,7 @@ async def test_paging_sees_each_row_once_while_others_are_inserted(
 async def test_a_window_between_two_cursors(me: Context, tied: list[Record]) -> None:
     expected = in_order(tied, BY_CREATION)
     whole = await listed(me)
-    after, before = (whole.cursor(whole.rows[place]) for place in (2, 9))
+    after, before = (whole.cursor(whole.rows[index]) for index in (2, 9))
     inside = await listed(me, after=after, before=before)
     assert (ids(inside.rows), inside.has_next, inside.has_previous) == (expected[3:9], False, True)
     last = await listed(me, after=after, before=before, last=2)

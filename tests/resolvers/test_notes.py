@@ -20,7 +20,17 @@ from resolvers.core.context import Context
 from resolvers.core.errors import ErrorCode, Problem
 from resolvers.core.pagination import PageArguments
 from resolvers.search import indexing
-from tests.resolvers.helpers import Place, append, change, make_place, page_of, refused, set_columns, spoken, write
+from tests.resolvers.helpers import (
+    OwnWorkspace,
+    append,
+    change,
+    make_own_workspace,
+    page_of,
+    refused,
+    set_columns,
+    spoken,
+    write,
+)
 from tests.support.note_defaults import COLUMN_DEFAULTS
 
 EMPTY: dict[str, Any] = {
@@ -101,8 +111,8 @@ async def test_a_new_note_has_these_defaults(me: Context) -> None:
     assert (await notes.get_note(me, note.id))._asdict() == note._asdict()
 
 
-async def test_every_field_is_kept_as_it_was_written(place: Place) -> None:
-    me, tags = place.ctx, [await place.tag("b"), await place.tag("a")]
+async def test_every_field_is_kept_as_it_was_written(own_workspace: OwnWorkspace) -> None:
+    me, tags = own_workspace.ctx, [await own_workspace.tag("b"), await own_workspace.tag("a")]
     note = await write(me, **FULL, tagIds=[str(tag) for tag in tags])
     expected = {
         **EMPTY,
@@ -193,8 +203,8 @@ async def test_a_change_keeps_all_that_was_not_sent(
     assert await types(me, note) == ["note.created", "note.updated"]
 
 
-async def test_lists_are_replaced_whole(place: Place) -> None:
-    me, old, new = place.ctx, await place.tag("old"), await place.tag("new")
+async def test_lists_are_replaced_whole(own_workspace: OwnWorkspace) -> None:
+    me, old, new = own_workspace.ctx, await own_workspace.tag("old"), await own_workspace.tag("new")
     note = await write(me, tagIds=[str(old)], transcripts=spoken("a", "b"))
     await change(me, note, tagIds=[str(new), str(new)], transcripts=spoken("c"))
     assert [tag.id for tag in (await notes.find_tags_of_notes(me, [note.id]))[note.id]] == [new]
@@ -223,10 +233,12 @@ async def test_completed_is_told_once(me: Context) -> None:
     assert len(told) == 2
 
 
-async def test_an_unknown_tag_is_unprocessable_and_nothing_is_written(place: Place, ctx: Context) -> None:
-    me, tag = place.ctx, await place.tag("mine")
+async def test_an_unknown_tag_is_unprocessable_and_nothing_is_written(
+    own_workspace: OwnWorkspace, ctx: Context
+) -> None:
+    me, tag = own_workspace.ctx, await own_workspace.tag("mine")
     note = await write(me, tagIds=[str(tag)])
-    foreign = await (await make_place(ctx)).tag("theirs")
+    foreign = await (await make_own_workspace(ctx)).tag("theirs")
     for unknown in (foreign, uuid.uuid4()):
         with refused(ErrorCode.UNPROCESSABLE, "tagIds"):
             await write(me, tagIds=[str(tag), str(unknown)])
@@ -304,9 +316,9 @@ async def test_a_transcript_is_searched_for_the_very_text(me: Context, search: s
     assert ([row.text for row in page.rows], await page.total()) == (found, len(found))
 
 
-async def test_delete_takes_all_that_belongs_to_the_note(place: Place) -> None:
-    me = place.ctx
-    note = await write(me, transcripts=spoken("a"), tagIds=[str(await place.tag("t"))])
+async def test_delete_takes_all_that_belongs_to_the_note(own_workspace: OwnWorkspace) -> None:
+    me = own_workspace.ctx
+    note = await write(me, transcripts=spoken("a"), tagIds=[str(await own_workspace.tag("t"))])
     await indexing.index(me, note.id, "Some text.")
     talk = await conversations.create_conversation(me, ConversationDraft(note_id=note.id))
     async with me.transaction() as tx:

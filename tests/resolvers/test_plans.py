@@ -25,7 +25,7 @@ from resolvers.notes import folders, tags
 from resolvers.webhooks import deliveries, endpoints, outcomes
 from resolvers.workspaces import api_keys, groups, invites, members, workspaces
 from tests.conftest import Services
-from tests.resolvers.helpers import executed, make_place, page_of
+from tests.resolvers.helpers import executed, make_own_workspace, page_of
 from tests.support.databases import migrated_database
 from tests.support.sizes import size
 
@@ -116,15 +116,15 @@ async def big(services: Services, ctx: Context) -> AsyncIterator[Big]:
     """On a database of its own: nobody else's lists are to be as long."""
     async with migrated_database(services.database_url) as url:
         opened = Database(create_engine(url))
-        place = await make_place(replace(ctx, database=opened))
-        admin = place.ctx
+        own_workspace = await make_own_workspace(replace(ctx, database=opened))
+        admin = own_workspace.ctx
         filling = FILL.format(notes=NOTES, mine=admin.viewer.workspace_id, me=admin.viewer.user_id)
         async with opened.engine.connect() as connection:
             raw = (await connection.get_raw_connection()).driver_connection
             assert raw is not None
             await raw.execute("SET statement_timeout = 0")
             await raw.execute(filling)
-        yield Big(admin, await place.member())
+        yield Big(admin, await own_workspace.member())
         await opened.engine.dispose()
 
 

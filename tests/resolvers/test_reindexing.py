@@ -18,7 +18,7 @@ from resolvers.core.ports.ai import EmbedderUnavailable
 from resolvers.search import indexing
 from resolvers.search.query import search
 from tests.resolvers.embedders import FakeEmbedder, embedding_with
-from tests.resolvers.helpers import change, embedder_of, make_place, set_columns, statements, write
+from tests.resolvers.helpers import change, embedder_of, make_own_workspace, set_columns, statements, write
 
 OLD, NEW = FakeEmbedder("model-b"), FakeEmbedder("model-a")
 """The newer is not the later in the alphabet."""
@@ -215,7 +215,7 @@ async def test_workers_share_the_notes(old: Context) -> None:
 
 async def test_reindexing_a_workspace_goes_on_where_it_stopped(old: Context, ctx: Context) -> None:
     made = await written(old, *"abcdef")
-    other = embedding_with((await make_place(ctx)).ctx, OLD)
+    other = embedding_with((await make_own_workspace(ctx)).ctx, OLD)
     await written(other, "untouched")
     mine = old.viewer.workspace_id
     assert await indexing.reindex(old, mine) == 1
@@ -239,7 +239,7 @@ async def test_reindexing_a_workspace_goes_on_where_it_stopped(old: Context, ctx
 
 
 async def test_one_workspace_alone(old: Context, ctx: Context) -> None:
-    other = embedding_with((await make_place(ctx)).ctx, OLD)
+    other = embedding_with((await make_own_workspace(ctx)).ctx, OLD)
     [here], [there] = await written(old, "here"), await written(other, "there")
     await indexing.reindex(old, None)
     jobs = [job for _ in range(2) for job in await indexing.claim_outdated(old, 8, other.viewer.workspace_id)]

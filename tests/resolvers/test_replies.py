@@ -24,7 +24,7 @@ from resolvers.core.ports.agents import ReplyRequest
 from resolvers.replies.titles import title_conversation
 from resolvers.search import indexing
 from tests.conftest import Services
-from tests.resolvers.helpers import Place, page_of, refused, set_columns, write
+from tests.resolvers.helpers import OwnWorkspace, page_of, refused, set_columns, write
 from tests.support.llm import MODEL, TITLE_TASK, Script
 
 LISBON = "The heating in the Lisbon office is broken."
@@ -121,7 +121,7 @@ async def test_every_turn_sends_the_instructions_and_the_history(
 
 
 async def test_only_passages_that_the_viewer_may_read_are_sent(
-    services: Services, columns: Place, note: Record, word: str
+    services: Services, columns: OwnWorkspace, note: Record, word: str
 ) -> None:
     private = await write(columns.ctx, "Secret", summary="The heating is broken on purpose.")
     await indexing.index(columns.ctx, private.id)

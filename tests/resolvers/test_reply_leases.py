@@ -24,7 +24,7 @@ from resolvers.core.failures import FAILURES
 from resolvers.replies import ending
 from resolvers.replies.ending import LOST
 from tests.conftest import Services
-from tests.resolvers.helpers import make_place, write
+from tests.resolvers.helpers import make_own_workspace, write
 from tests.support.llm import Script
 
 
@@ -82,7 +82,7 @@ async def has_waiting_backends(ctx: Context, count: int) -> bool:
 
 async def test_two_workers_that_close_lost_replies_cannot_deadlock(ctx: Context) -> None:
     """Their replies are of the same two workspaces, in opposite order."""
-    first, second = (await make_place(ctx)).ctx, (await make_place(ctx)).ctx
+    first, second = (await make_own_workspace(ctx)).ctx, (await make_own_workspace(ctx)).ctx
     lost = []
     for number, owner in enumerate((first, second, second, first)):
         lease_until = datetime(2020, 1, 1, tzinfo=UTC) + timedelta(minutes=number)
@@ -100,7 +100,7 @@ async def test_two_workers_that_close_lost_replies_cannot_deadlock(ctx: Context)
 
 async def test_closing_a_lost_reply_locks_one_workspace_at_a_time(ctx: Context) -> None:
     """While another transaction holds the second reply's workspace, the first reply ends and is committed."""
-    first, second = (await make_place(ctx)).ctx, (await make_place(ctx)).ctx
+    first, second = (await make_own_workspace(ctx)).ctx, (await make_own_workspace(ctx)).ctx
     lost = []
     for number, owner in enumerate((first, second)):
         lease_until = datetime(2020, 1, 1, tzinfo=UTC) + timedelta(minutes=number)
@@ -116,7 +116,7 @@ async def test_closing_a_lost_reply_locks_one_workspace_at_a_time(ctx: Context) 
 async def test_a_lost_reply_that_cannot_be_closed_delays_no_other(
     ctx: Context, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    owner = (await make_place(ctx)).ctx
+    owner = (await make_own_workspace(ctx)).ctx
     lost = []
     for number in range(2):
         lease_until = datetime(2020, 1, 1, tzinfo=UTC) + timedelta(minutes=number)

@@ -16,7 +16,16 @@ from resolvers.core.ports.ai import EmbedderMisconfigured, EmbedderUnavailable
 from resolvers.search import indexing
 from resolvers.search.query import search
 from tests.resolvers.embedders import FakeEmbedder, embedding_with
-from tests.resolvers.helpers import Place, change, make_place, refused, set_columns, statements, with_limits, write
+from tests.resolvers.helpers import (
+    OwnWorkspace,
+    change,
+    make_own_workspace,
+    refused,
+    set_columns,
+    statements,
+    with_limits,
+    write,
+)
 
 TEXTS = {
     "Facilities": "The heating in the Lisbon office is broken and the landlord ignores our letters.",
@@ -97,8 +106,8 @@ async def test_around_a_note_and_without_it(me: Context, filled: dict[str, Recor
     assert len((await search(me, "pizza", exclude_note=True)).hits) == 4
 
 
-async def test_the_scope_is_the_workspace_of_the_note(ctx: Context, place: Place) -> None:
-    me, other = place.ctx, (await make_place(ctx)).ctx
+async def test_the_scope_is_the_workspace_of_the_note(ctx: Context, own_workspace: OwnWorkspace) -> None:
+    me, other = own_workspace.ctx, (await make_own_workspace(ctx)).ctx
     for here in (me, other):
         note = await write(here, "Lunch", summary=TEXTS["Lunch"])
         await indexing.index(here, note.id)
@@ -110,11 +119,11 @@ async def test_the_scope_is_the_workspace_of_the_note(ctx: Context, place: Place
 
 
 @pytest.mark.parametrize("mode", [SearchMode.SEMANTIC, SearchMode.HYBRID])
-async def test_a_filter_costs_no_results(place: Place, mode: SearchMode) -> None:
-    member = await place.member(Role.MEMBER)
+async def test_a_filter_costs_no_results(own_workspace: OwnWorkspace, mode: SearchMode) -> None:
+    member = await own_workspace.member(Role.MEMBER)
     # Its vectors are taken for those of the embedder that is searched with.
-    fake = FakeEmbedder(identity=place.ctx.embedder.identity)
-    admin = embedding_with(with_limits(place.ctx, chunk_size=64, chunk_overlap=0), fake)
+    fake = FakeEmbedder(identity=own_workspace.ctx.embedder.identity)
+    admin = embedding_with(with_limits(own_workspace.ctx, chunk_size=64, chunk_overlap=0), fake)
     note = await write(admin, "Pizza", visibility=NoteVisibility.PRIVATE)
     await indexing.index(admin, note.id, "".join(f"pizza {number:03}. " for number in range(600)))
     theirs = [await write(member, f"Mine {number}") for number in range(5)]
@@ -122,7 +131,7 @@ async def test_a_filter_costs_no_results(place: Place, mode: SearchMode) -> None
         await indexing.index(member, note.id, "Something about the weather.")
     hits = (await search(member, "pizza", mode=mode, first=5)).hits
     assert {hit.document_id for hit in hits} == {note.id for note in theirs}
-    assert len((await search(place.ctx, "pizza", mode=mode, first=20)).hits) == 20
+    assert len((await search(own_workspace.ctx, "pizza", mode=mode, first=20)).hits) == 20
 
 
 @pytest.mark.parametrize(
@@ -153,15 +162,15 @@ async def test_the_current_title_is_shown(me: Context, filled: dict[str, Record]
     assert (hit.document_title, hit.chunk_text) == ("Dinner", f"Lunch\n\n{TEXTS['Lunch']}")
 
 
-async def test_a_note_that_became_private_is_no_longer_found(place: Place) -> None:
-    member = await place.member()
-    note = await write(place.ctx, "Lunch", summary=TEXTS["Lunch"])
-    await indexing.index(place.ctx, note.id)
+async def test_a_note_that_became_private_is_no_longer_found(own_workspace: OwnWorkspace) -> None:
+    member = await own_workspace.member()
+    note = await write(own_workspace.ctx, "Lunch", summary=TEXTS["Lunch"])
+    await indexing.index(own_workspace.ctx, note.id)
     assert len((await search(member, "pizza")).hits) == 1
-    await set_columns(place.ctx, note, visibility=NoteVisibility.PRIVATE)
+    await set_columns(own_workspace.ctx, note, visibility=NoteVisibility.PRIVATE)
     assert (await search(member, "pizza")).hits == []
-    await notes.delete_note(place.ctx, note.id)
-    assert (await search(place.ctx, "pizza")).hits == []
+    await notes.delete_note(own_workspace.ctx, note.id)
+    assert (await search(own_workspace.ctx, "pizza")).hits == []
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ from resolvers.core.ports.ai import EmbedderMisconfigured, EmbedderUnavailable
 from resolvers.search import indexing
 from resolvers.search.query import Hit, search
 from tests.resolvers.embedders import FakeEmbedder, embedding_with
-from tests.resolvers.helpers import Place, executed, make_place, refused, statements, with_limits, write
+from tests.resolvers.helpers import OwnWorkspace, executed, make_own_workspace, refused, statements, with_limits, write
 
 BREAK_EVEN = "resolvers.search.query.scope.INDEX_BREAK_EVEN"
 WAYS = [300, 0]
@@ -34,19 +34,19 @@ WAYS = [300, 0]
 
 
 @pytest.fixture
-async def by_index(place: Place) -> AsyncIterator[Context]:
+async def by_index(own_workspace: OwnWorkspace) -> AsyncIterator[Context]:
     """The planner asks the indexes wherever it can, as it does in a large table."""
     planner = dict.fromkeys(["enable_seqscan", "enable_bitmapscan", "enable_sort"], "off")
     opened = create_async_engine(
-        place.ctx.database.engine.url, connect_args={"server_settings": {**SESSION_SETTINGS, **planner}}
+        own_workspace.ctx.database.engine.url, connect_args={"server_settings": {**SESSION_SETTINGS, **planner}}
     )
-    yield embedding_with(replace(place.ctx, database=Database(opened)), FakeEmbedder())
+    yield embedding_with(replace(own_workspace.ctx, database=Database(opened)), FakeEmbedder())
     await opened.dispose()
 
 
 @pytest.fixture
-def fake(place: Place) -> Context:
-    return embedding_with(place.ctx, FakeEmbedder())
+def fake(own_workspace: OwnWorkspace) -> Context:
+    return embedding_with(own_workspace.ctx, FakeEmbedder())
 
 
 async def kept(ctx: Context, title: str, content: str, **fields: object) -> Record:
@@ -150,7 +150,7 @@ async def test_the_same_text_in_many_chunks_hides_no_other(
     async with ctx.transaction() as tx:
         # The crowd comes first, so that it is where the index begins.
         await tx.execute(text("TRUNCATE document_embeddings"))
-    other = embedding_with((await make_place(ctx)).ctx, FakeEmbedder())
+    other = embedding_with((await make_own_workspace(ctx)).ctx, FakeEmbedder())
     note = await write(other, "Crowd")
     await indexing.index(other, note.id, ("x" * 447 + "\n") * 400)
     for number in range(4):
@@ -181,10 +181,12 @@ async def test_one_note_does_not_fill_the_page(
 
 @pytest.mark.parametrize("even", WAYS)
 @pytest.mark.parametrize("mode", SearchMode)
-async def test_filters(place: Place, monkeypatch: pytest.MonkeyPatch, mode: SearchMode, even: int) -> None:
+async def test_filters(
+    own_workspace: OwnWorkspace, monkeypatch: pytest.MonkeyPatch, mode: SearchMode, even: int
+) -> None:
     monkeypatch.setattr(BREAK_EVEN, even)
-    ctx = embedding_with(place.ctx, FakeEmbedder())
-    tag = await place.tag("t")
+    ctx = embedding_with(own_workspace.ctx, FakeEmbedder())
+    tag = await own_workspace.tag("t")
     kinds: dict[str, dict[str, Any]] = {
         "plain": {},
         "done": {"status": NoteStatus.COMPLETED},
@@ -212,10 +214,10 @@ async def test_a_filter_is_checked(fake: Context) -> None:
         await search(fake, "x", note_filter=never)
 
 
-async def test_two_vector_spaces(place: Place) -> None:
+async def test_two_vector_spaces(own_workspace: OwnWorkspace) -> None:
     """While notes are moved, each is searched in its own space; where that can't be had, by its words."""
     old, new = FakeEmbedder("old"), FakeEmbedder("new")
-    before, after = embedding_with(place.ctx, old), embedding_with(place.ctx, new, old)
+    before, after = embedding_with(own_workspace.ctx, old), embedding_with(own_workspace.ctx, new, old)
     await indexing.register_embedder(before)
     await kept(before, "Old", "alpha")
     await kept(before, "Other", "gamma")
@@ -227,12 +229,12 @@ async def test_two_vector_spaces(place: Place) -> None:
     assert (await hits(after, "alpha beta"))[0].document_title == "New"
     both = await hits(after, "alpha", SearchMode.HYBRID)
     assert (titles(both)[0], [hit.similarity is None for hit in both]) == ("Old", [False] * 3)
-    lost = embedding_with(place.ctx, new)
+    lost = embedding_with(own_workspace.ctx, new)
     assert titles(await hits(lost, "alpha")) == ["New"]
     worded = await hits(lost, "alpha", SearchMode.HYBRID)
     assert {hit.document_title: hit.similarity is None for hit in worded} == {"Old": True, "New": False}
     # The old one fails: what it knows is found by words, and who asks for meanings gets the rest.
-    failing = embedding_with(place.ctx, new, FakeEmbedder("old", failure=EmbedderMisconfigured("gone")))
+    failing = embedding_with(own_workspace.ctx, new, FakeEmbedder("old", failure=EmbedderMisconfigured("gone")))
     assert titles(await hits(failing, "alpha")) == ["New"]
     assert set(titles(await hits(failing, "alpha", SearchMode.HYBRID))) == {"Old", "New"}
 
@@ -261,11 +263,11 @@ async def test_a_chunk_without_a_vector_is_found_by_its_words(fake: Context) -> 
 
 
 @pytest.mark.parametrize("mode", SearchMode)
-async def test_what_is_gone_is_not_found_again(place: Place, mode: SearchMode) -> None:
+async def test_what_is_gone_is_not_found_again(own_workspace: OwnWorkspace, mode: SearchMode) -> None:
     """Deleted, made private, no longer shared, forgotten: by the very next search."""
-    admin = embedding_with(place.ctx, FakeEmbedder())
-    member = embedding_with(await place.member(), FakeEmbedder())
-    outsider = (await make_place(place.ctx)).ctx
+    admin = embedding_with(own_workspace.ctx, FakeEmbedder())
+    member = embedding_with(await own_workspace.member(), FakeEmbedder())
+    outsider = (await make_own_workspace(own_workspace.ctx)).ctx
     outsider = embedding_with(outsider, FakeEmbedder())
     note = await kept(admin, "A", "the lease")
     await notes.share_note(admin, note.id, outsider.viewer.user_id)

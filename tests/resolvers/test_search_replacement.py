@@ -8,7 +8,7 @@ from models.search import SearchMode
 from resolvers.search import indexing
 from resolvers.search.query import search
 from tests.resolvers.embedders import FakeEmbedder, embedding_with
-from tests.resolvers.helpers import Place, with_limits, write
+from tests.resolvers.helpers import OwnWorkspace, with_limits, write
 from tests.support.sizes import size
 
 VERSIONS = size(12, 40)
@@ -17,9 +17,9 @@ PARTS = 6
 
 @pytest.mark.soak
 @pytest.mark.parametrize("even", [300, 0])
-async def test_all_old_or_all_new(place: Place, monkeypatch: pytest.MonkeyPatch, even: int) -> None:
+async def test_all_old_or_all_new(own_workspace: OwnWorkspace, monkeypatch: pytest.MonkeyPatch, even: int) -> None:
     monkeypatch.setattr("resolvers.search.query.scope.INDEX_BREAK_EVEN", even)
-    ctx = embedding_with(with_limits(place.ctx, chunk_size=64, chunk_overlap=0), FakeEmbedder())
+    ctx = embedding_with(with_limits(own_workspace.ctx, chunk_size=64, chunk_overlap=0), FakeEmbedder())
     note = await write(ctx, "A")
 
     def version(number: int) -> str:

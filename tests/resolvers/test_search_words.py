@@ -11,14 +11,14 @@ from resolvers.core.context import Context
 from resolvers.search import indexing
 from resolvers.search.query import Hit, search
 from tests.resolvers.embedders import FakeEmbedder, embedding_with
-from tests.resolvers.helpers import Place, statements, with_limits, write
+from tests.resolvers.helpers import OwnWorkspace, statements, with_limits, write
 
 
 @pytest.fixture
-def fake(place: Place) -> Place:
+def fake(own_workspace: OwnWorkspace) -> OwnWorkspace:
     """A workspace whose embedder knows nothing of meanings."""
-    place.ctx = embedding_with(place.ctx, FakeEmbedder())
-    return place
+    own_workspace.ctx = embedding_with(own_workspace.ctx, FakeEmbedder())
+    return own_workspace
 
 
 async def kept(ctx: Context, title: str, content: str, **fields: object) -> None:
@@ -34,7 +34,7 @@ async def titles(ctx: Context, query: str) -> list[str]:
     return [hit.document_title for hit in await by_words(ctx, query)]
 
 
-async def test_the_rarer_word_the_more_often_in_the_shorter_text(fake: Place) -> None:
+async def test_the_rarer_word_the_more_often_in_the_shorter_text(fake: OwnWorkspace) -> None:
     texts = {
         "often": "lease lease lease office",
         "once": "lease office chair table",
@@ -51,7 +51,7 @@ async def test_the_rarer_word_the_more_often_in_the_shorter_text(fake: Place) ->
     assert await titles(fake.ctx, "nothing of it") == []
 
 
-async def test_the_score_is_the_one_that_is_documented(fake: Place) -> None:
+async def test_the_score_is_the_one_that_is_documented(fake: OwnWorkspace) -> None:
     small = with_limits(fake.ctx, chunk_size=128, chunk_overlap=0)
     # Two chunks, so that the note has more than each of them.
     whole = await write(small, "whole")
@@ -82,7 +82,7 @@ async def test_the_score_is_the_one_that_is_documented(fake: Place) -> None:
     )
 
 
-async def test_what_others_wrote_privately_changes_no_score(fake: Place) -> None:
+async def test_what_others_wrote_privately_changes_no_score(fake: OwnWorkspace) -> None:
     member = await fake.member()
     member = embedding_with(member, FakeEmbedder())
     for number in range(3):
@@ -96,7 +96,7 @@ async def test_what_others_wrote_privately_changes_no_score(fake: Place) -> None
     assert await by_words(fake.ctx, "lease number1") != own
 
 
-async def test_in_a_large_workspace_too(fake: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_in_a_large_workspace_too(fake: OwnWorkspace, monkeypatch: pytest.MonkeyPatch) -> None:
     """There a sample tells how common words are, and only chunks with rare words are put in order."""
     for number in range(12):
         await kept(fake.ctx, f"Note {number}", f"lease common number{number}")
@@ -145,7 +145,7 @@ async def test_in_a_large_workspace_too(fake: Place, monkeypatch: pytest.MonkeyP
         "a" * 2_000,
     ],
 )
-async def test_any_query_is_answered(fake: Place, query: str) -> None:
+async def test_any_query_is_answered(fake: OwnWorkspace, query: str) -> None:
     await kept(fake.ctx, "A", "it's a C:\\temp\\x: 会議室 🙂 http://user:pw@example.com/a?b=c#d word7 ' \\ ''")
     for mode in SearchMode:
         hits = (await search(fake.ctx, query, mode=mode)).hits
@@ -183,7 +183,7 @@ async def test_any_query_is_answered(fake: Place, query: str) -> None:
         ("a  b\tc\n\nd", "c", "a  b\t<mark>c</mark>\n\nd"),
     ],
 )
-async def test_highlights(fake: Place, content: str, query: str, highlight: str | None) -> None:
+async def test_highlights(fake: OwnWorkspace, content: str, query: str, highlight: str | None) -> None:
     note = await write(fake.ctx, "Title")
     await indexing.index(fake.ctx, note.id, content)
     for mode in (SearchMode.HYBRID, SearchMode.SEMANTIC):
@@ -192,7 +192,7 @@ async def test_highlights(fake: Place, content: str, query: str, highlight: str 
         assert hit.highlight == (highlight and lead + highlight)
 
 
-async def test_a_highlight_is_the_text_whatever_is_in_it(fake: Place) -> None:
+async def test_a_highlight_is_the_text_whatever_is_in_it(fake: OwnWorkspace) -> None:
     """What Postgres takes for a tag, an entity, a host or a path is there once, and nothing is missing."""
     content = (
         "key <a href='http://x.example/a/b.html?q=1'>x</a> &lt;&#60; www.example.com/path/file.txt 1.5e-7 -12 v2.0 "
@@ -208,7 +208,7 @@ async def test_a_highlight_is_the_text_whatever_is_in_it(fake: Place) -> None:
     assert plain == hit.chunk_text
 
 
-async def test_a_text_that_postgres_shortens_has_no_highlight(fake: Place) -> None:
+async def test_a_text_that_postgres_shortens_has_no_highlight(fake: OwnWorkspace) -> None:
     fake.ctx = with_limits(fake.ctx, chunk_size=8_000)
     await kept(fake.ctx, "T", f"key {'x' * 3_000} key")
     [hit] = await by_words(fake.ctx, "key")

@@ -15,7 +15,7 @@ from schema.execution.request import Options
 from schema.transports import websocket
 from schema.transports.websocket import PROTOCOL, SocketTransport
 from streaming.connections import Connections
-from tests.resolvers.helpers import Place, with_limits
+from tests.resolvers.helpers import OwnWorkspace, with_limits
 
 
 class Clock:
@@ -65,9 +65,9 @@ async def talk(ctx: Context, clock: Clock, *, answers: Callable[[int], bool]) ->
     return sent
 
 
-async def test_a_client_that_is_silent_for_too_long_is_closed(place: Place, clock: Clock) -> None:
+async def test_a_client_that_is_silent_for_too_long_is_closed(own_workspace: OwnWorkspace, clock: Clock) -> None:
     """The longest silence is the stall timeout and the time between two pings, 3.6 seconds here."""
-    ctx = with_limits(place.ctx, stall_timeout_seconds=3.5)
+    ctx = with_limits(own_workspace.ctx, stall_timeout_seconds=3.5)
     for answered in (0, 5):
         sent = await talk(ctx, clock, answers=partial(ge, answered))
         kinds = [message["type"] for message in sent]
@@ -82,7 +82,7 @@ async def test_a_client_that_is_silent_for_too_long_is_closed(place: Place, cloc
         assert (close["code"], close["reason"]) == (4499, "The client sent nothing for too long, not even a pong")
 
 
-async def test_a_client_that_answers_pings_stays(place: Place, clock: Clock) -> None:
-    sent = await talk(with_limits(place.ctx, stall_timeout_seconds=3.5), clock, answers=lambda _: True)
+async def test_a_client_that_answers_pings_stays(own_workspace: OwnWorkspace, clock: Clock) -> None:
+    sent = await talk(with_limits(own_workspace.ctx, stall_timeout_seconds=3.5), clock, answers=lambda _: True)
     assert [message["type"] for message in sent] == ["websocket.accept", "connection_ack", *["ping"] * 20]
     assert not [task for task in asyncio.all_tasks() if "SocketConnection" in repr(task.get_coro())]

@@ -10,7 +10,7 @@ from resolvers.core.context import Context
 from resolvers.notes import folders, tags
 from resolvers.search import indexing
 from tests.resolvers.embedders import FakeEmbedder, embedding_with
-from tests.resolvers.helpers import Place, graphql, spoken, statements, write
+from tests.resolvers.helpers import OwnWorkspace, graphql, spoken, statements, write
 
 LIST = """query($first: Int) { notes(first: $first) {
   nodes { id title tags { name } createdBy { name } }
@@ -18,9 +18,9 @@ LIST = """query($first: Int) { notes(first: $first) {
 
 
 @pytest.fixture
-async def fifty(place: Place) -> list[Record]:
-    tags = [str(await place.tag(name)) for name in "abc"]
-    writers = [place.ctx, *[await place.member() for _ in range(3)]]
+async def fifty(own_workspace: OwnWorkspace) -> list[Record]:
+    tags = [str(await own_workspace.tag(name)) for name in "abc"]
+    writers = [own_workspace.ctx, *[await own_workspace.member() for _ in range(3)]]
     return [
         await write(writers[number % 4], str(number), tagIds=tags[: number % 4], transcripts=spoken("Hi"))
         for number in range(50)
@@ -44,23 +44,25 @@ WIDE = """query($first: Int) { notes(first: $first) { nodes {
 } } }"""
 
 
-async def test_a_hundred_notes_with_all_their_relations(place: Place) -> None:
+async def test_a_hundred_notes_with_all_their_relations(own_workspace: OwnWorkspace) -> None:
     """Notes, tags, writers, folders, shares, whom they are shared with, and the folders' parents: seven statements."""
-    labels = [str(await place.tag(name)) for name in "abc"]
-    readers = [await place.member() for _ in range(3)]
-    top = await folders.create_folder(place.ctx, FolderDraft(name="Top"))
+    labels = [str(await own_workspace.tag(name)) for name in "abc"]
+    readers = [await own_workspace.member() for _ in range(3)]
+    top = await folders.create_folder(own_workspace.ctx, FolderDraft(name="Top"))
     inner = [
-        await folders.create_folder(place.ctx, FolderDraft(name=name, parent_folder_id=top.id, is_private=name == "a"))
+        await folders.create_folder(
+            own_workspace.ctx, FolderDraft(name=name, parent_folder_id=top.id, is_private=name == "a")
+        )
         for name in "abc"
     ]
     person = {"name": "Ann", "email": "ann@example.com"}
     for number in range(100):
         folder = str(inner[number % 3].id)
-        note = await write(place.ctx, str(number), tagIds=labels, folderId=folder, participants=[person])
-        await notes.share_note(place.ctx, note.id, readers[number % 3].viewer.user_id)
+        note = await write(own_workspace.ctx, str(number), tagIds=labels, folderId=folder, participants=[person])
+        await notes.share_note(own_workspace.ctx, note.id, readers[number % 3].viewer.user_id)
     for first in (3, 100):
-        with statements(place.ctx) as told:
-            [*nodes] = (await graphql(place.ctx, WIDE, first=first))["notes"]["nodes"]
+        with statements(own_workspace.ctx) as told:
+            [*nodes] = (await graphql(own_workspace.ctx, WIDE, first=first))["notes"]["nodes"]
         # What a big operation costs is taken from the caller's budget, which is no read.
         read = [statement for statement in told if "spend(" not in statement]
         assert [len(nodes), len(read)] == [first, 7], read
@@ -71,16 +73,16 @@ async def test_a_hundred_notes_with_all_their_relations(place: Place) -> None:
     assert shown == {("a", 1, "Top"), ("b", 4, "Top"), ("c", 4, "Top")}
     wanted, order = NoteFilter(folder_ids=[folder.id for folder in inner]), NoteOrder()
     for limit in (3, 100):
-        with statements(place.ctx) as told:
-            rows, _ = await notes.list_notes_by_offset(place.ctx, limit, 0, wanted, order)
-            details = await notes.read_details(place.ctx, rows)
+        with statements(own_workspace.ctx) as told:
+            rows, _ = await notes.list_notes_by_offset(own_workspace.ctx, limit, 0, wanted, order)
+            details = await notes.read_details(own_workspace.ctx, rows)
         assert [len(rows), len(details.tags), len(told)] == [limit, limit, 3], told
 
 
-async def test_the_tags_and_folders_of_a_workspace_are_a_statement_each(place: Place) -> None:
-    ctx = place.ctx
+async def test_the_tags_and_folders_of_a_workspace_are_a_statement_each(own_workspace: OwnWorkspace) -> None:
+    ctx = own_workspace.ctx
     for name in "abc":
-        await place.tag(name)
+        await own_workspace.tag(name)
         await folders.create_folder(ctx, FolderDraft(name=name))
     for read in (folders.list_folders, tags.list_tags):
         with statements(ctx) as told:

@@ -30,7 +30,7 @@ from resolvers.core.errors import ErrorCode, Problem
 from resolvers.replies import ReplyEvent
 from schema.execution.request import Request
 from schema.types.events import ReplyDocumentChange, reply_events
-from tests.resolvers.helpers import Place, graphql, refused, set_columns, statements, write
+from tests.resolvers.helpers import OwnWorkspace, graphql, refused, set_columns, statements, write
 
 APPLIED, DISMISSED, SUPERSEDED = SuggestionStatus.APPLIED, SuggestionStatus.DISMISSED, SuggestionStatus.SUPERSEDED
 PROPOSED = SuggestionStatus.PROPOSED
@@ -42,10 +42,10 @@ async def begin(ctx: Context, note: Record | None = None) -> Record:
 
 async def answered(ctx: Context, talk: Record) -> Record:
     """A message of the conversation, as a reply that proposes something."""
-    place = {"workspace_id": talk.workspace_id, "conversation_id": talk.id}
+    parents = {"workspace_id": talk.workspace_id, "conversation_id": talk.id}
     said = {"role": MessageRole.ASSISTANT, "state": MessageState.DONE, "content": "Here."}
     async with ctx.transaction() as tx:
-        return (await tx.execute(insert(Message).values(**place, **said).returning(Message))).one()
+        return (await tx.execute(insert(Message).values(**parents, **said).returning(Message))).one()
 
 
 async def propose(ctx: Context, talk: Record, message: Record, text: str = "Better", **more: Any) -> Record:
@@ -171,11 +171,11 @@ async def test_proposing_deciding_and_deleting_at_once(me: Context) -> None:
 async def test_a_list_is_its_newest(me: Context) -> None:
     talk, other = await begin(me), await begin(me)
     message = await answered(me, talk)
-    place = {"workspace_id": talk.workspace_id, "conversation_id": talk.id, "note_id": talk.note_id}
+    parents = {"workspace_id": talk.workspace_id, "conversation_id": talk.id, "note_id": talk.note_id}
     async with me.transaction() as tx:
         for number in range(MAX_LISTED + 5):
             said = {"suggested_text": str(number), "status": DISMISSED if number % 2 else APPLIED}
-            await tx.execute(insert(Suggestion).values(**place, **said, message_id=message.id))
+            await tx.execute(insert(Suggestion).values(**parents, **said, message_id=message.id))
     mine = await suggest(me, other, "of another")
     expected = [str(number) for number in range(5, MAX_LISTED + 5)]
     assert [text for text, _ in await states(me, talk)] == expected
@@ -236,8 +236,8 @@ async def test_they_go_with_what_they_belong_to(me: Context) -> None:
         await suggestions.get_suggestion(me, row.id)
 
 
-async def test_they_need_access_to_the_note_at_the_time(place: Place) -> None:
-    writer, member = place.ctx, await place.member()
+async def test_they_need_access_to_the_note_at_the_time(own_workspace: OwnWorkspace) -> None:
+    writer, member = own_workspace.ctx, await own_workspace.member()
     note = await write(writer)
     talk = await begin(member, note)
     row = await suggest(member, talk)

@@ -62,8 +62,8 @@ async def test_who_has_no_webhooks_pays_for_none(me: Context) -> None:
 async def test_nothing_is_told_of_what_was_not_committed(me: Context) -> None:
     hook, note = await endpoint(me, "note.updated"), await write(me)
     async with me.transaction() as tx:
-        place = {"workspace_id": note.workspace_id, "note_id": note.id}
-        await event_log.publish(tx, me.viewer, EventType.NOTE_UPDATED, **place)
+        subject = {"workspace_id": note.workspace_id, "note_id": note.id}
+        await event_log.publish(tx, me.viewer, EventType.NOTE_UPDATED, **subject)
         await tx.connection.rollback()
     assert await told(me, hook) == []
 
@@ -73,8 +73,8 @@ async def test_uploaded_audio(me: Context, name: str) -> None:
     hook, note = await endpoint(me, name), await write(me)
     payload: dict[str, Any] = {"noteId": str(note.id), "audioUrl": "https://a.example/1"}
     async with me.transaction() as tx:
-        place = {"workspace_id": note.workspace_id, "note_id": note.id}
-        await event_log.publish(tx, me.viewer, EventType.NOTE_AUDIO_UPLOADED, **place, **payload, audience={})
+        subject = {"workspace_id": note.workspace_id, "note_id": note.id}
+        await event_log.publish(tx, me.viewer, EventType.NOTE_AUDIO_UPLOADED, **subject, **payload, audience={})
     [body] = await told(me, hook)
     assert (body["type"], body["payload"]) == (name, {**payload, "audio_url": "https://a.example/1"})
 
