@@ -1,9 +1,10 @@
-# make serve | test | bench | bench-large | lint | schema: each sets itself up on a machine with Python 3.11 or newer and make.
+# make serve | test | soak | lint | schema | docs | bench | bench-large: each sets itself up on a machine with Python 3.11
+# or newer and make. `schema` and `docs` write the files that are generated from the code; `lint` fails when one is stale.
 
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
-# Byte code is kept even where the environment forbids it: each start of a server takes a second less.
+# Byte code is written even where the environment forbids it: each start of a server takes a second less.
 export PYTHONDONTWRITEBYTECODE :=
 
 PAGES := settings limits architecture
@@ -53,10 +54,10 @@ docs: $(READY)
 bench: $(READY)
 	$(BIN)/python -m bench
 
-# A million chunks, ten thousand notes: may take an hour, and 18 GB of disk where TMPDIR is.
+# A million chunks, ten thousand notes: it may take an hour, and 18 GB of disk where TMPDIR is.
 bench-large: $(READY)
 	$(BIN)/python -m bench large
 
-# For whoever changes the dependencies; needs uv on the path.
+# After a change of the dependencies; needs uv on the path.
 lock:
 	uv pip compile pyproject.toml --extra dev --generate-hashes --universal --no-header --quiet -o requirements.lock
