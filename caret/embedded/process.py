@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
-from caret.embedded.folder import EmbeddedError, User
+from caret.embedded.folder import EmbeddedError, SystemUser
 
 PR_SET_PDEATHSIG = 1
 PR_SET_NAME = 15
@@ -62,7 +62,7 @@ def spawn(
     death_signal: signal.Signals,
     output: int,
     cwd: Path,
-    user: User | None = None,
+    user: SystemUser | None = None,
     stdin: int = subprocess.DEVNULL,
 ) -> subprocess.Popen[bytes]:
     """Starts a child in a session of its own, so that a terminal's Ctrl-C reaches only this process."""
@@ -84,7 +84,7 @@ def spawn(
     )
 
 
-def run(command: Sequence[str | Path], *, cwd: Path, user: User | None, text: str = "") -> str:
+def run(command: Sequence[str | Path], *, cwd: Path, user: SystemUser | None, text: str = "") -> str:
     """Runs a short child to its end with `text` as its input; returns its output. Raises EmbeddedError on failure."""
     process = spawn(
         command, death_signal=signal.SIGKILL, output=subprocess.PIPE, cwd=cwd, user=user, stdin=subprocess.PIPE

@@ -24,7 +24,7 @@ from pydantic_ai.exceptions import (
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_before_delay
 
 from models.limits import limit
-from resolvers.core.ports.agents import DEFAULT_FAILURE_TEXT, ReplyFailed
+from resolvers.core.ports.agents import DEFAULT_FAILURE_TEXT, AgentFailed
 
 log = structlog.get_logger()
 
@@ -87,7 +87,7 @@ async def try_models(models: Sequence[str], is_empty: Callable[[], bool], attemp
             # Another model would need as many steps.
             if not is_empty() or isinstance(error, UsageLimitExceeded):
                 break
-    raise ReplyFailed(DEFAULT_FAILURE_TEXT if failure is None else reason(failure)) from failure
+    raise AgentFailed(DEFAULT_FAILURE_TEXT if failure is None else reason(failure)) from failure
 
 
 async def _try_model(model_id: str, is_empty: Callable[[], bool], attempt: Callable[[str], Awaitable[T]]) -> T:

@@ -12,7 +12,7 @@ from resolvers.core.errors import ErrorCode, Problem
 from resolvers.core.limits import Limits
 from resolvers.core.ports.access_tokens import TokenVerifier
 from resolvers.core.ports.agents import Agents
-from resolvers.core.ports.ai import Embedder, Embedders, Models
+from resolvers.core.ports.ai import Embedder, EmbedderSet, Models
 from resolvers.core.ports.audio import Audio
 from resolvers.core.ports.bus import Bus
 from resolvers.core.ports.encryption import SecretsVault
@@ -36,7 +36,7 @@ class Context:
     database: Database
     bus: Bus
     embedder: Embedder
-    embedders: Embedders
+    embedders: EmbedderSet
     models: Models
     agents: Agents
     token_verifier: TokenVerifier

@@ -12,7 +12,7 @@ import structlog
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from resolvers.core.ports.agents import ReplyFailed
+from resolvers.core.ports.agents import AgentFailed
 from resolvers.core.ports.ai import EmbedderUnavailable
 from resolvers.core.ports.audio import TranscriberUnavailable
 from resolvers.core.ports.bus import BusUnavailable
@@ -22,7 +22,7 @@ log = structlog.get_logger()
 FAILURES: Counter[str] = Counter()
 """How many bugs this process has reported, by the name of the log event. Each log line shows its count."""
 
-OUTAGES = (OSError, PoolTimeoutError, BusUnavailable, EmbedderUnavailable, ReplyFailed, TranscriberUnavailable)
+OUTAGES = (OSError, PoolTimeoutError, BusUnavailable, EmbedderUnavailable, AgentFailed, TranscriberUnavailable)
 """Exceptions that are always an outage. OSError includes ConnectionError and TimeoutError."""
 OUTAGE_SQLSTATES = ("08", "53300", "57P01", "57P02", "57P03")
 """Prefixes of SQLSTATE codes of a database that is away: connection exceptions, too many connections, and a server that

@@ -13,7 +13,7 @@ from models.note import NoteStatus
 from models.recording import RecordingState
 from resolvers.core.context import Context
 from resolvers.core.failures import report_failure
-from resolvers.core.ports.agents import ReplyFailed
+from resolvers.core.ports.agents import AgentFailed
 from resolvers.core.ports.ai import Passage, passages_block
 from resolvers.core.text_generation import generate_text
 from resolvers.recordings.create import default_title
@@ -72,7 +72,7 @@ async def _write_summary(ctx: Context, job: Record, title: str, lines: Sequence[
     transcript = Passage(title, 0, str(job.note_id), "\n".join(shorten(ctx, lines)))
     summary = await generate_text(ctx, INSTRUCTIONS, passages_block([transcript]), SUMMARY_TIMEOUT_SECONDS)
     if not summary:
-        raise ReplyFailed("The model wrote no summary.")
+        raise AgentFailed("The model wrote no summary.")
     return summary
 
 

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from models.base import Record, strip_unstorable
 from models.conversation import MAX_REPLY
-from resolvers.core.ports.agents import ReplyFailed, ToolCall, Usage
+from resolvers.core.ports.agents import AgentFailed, ToolCall, Usage
 from resolvers.core.ports.bus import Bus
 from resolvers.replies.buffer import ReplyBuffer
 from resolvers.replies.events import ReplyEvent
@@ -59,7 +59,7 @@ class ReplyPublisher:
 
     async def _write_piece(self, piece: str) -> None:
         if self.length + len(piece) > MAX_REPLY:
-            raise ReplyFailed(TOO_LONG)
+            raise AgentFailed(TOO_LONG)
         if piece:
             self._pieces.append(piece)
             self.length += len(piece)

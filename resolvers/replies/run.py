@@ -10,7 +10,7 @@ import structlog
 from models.base import Record
 from models.conversation import MessageState
 from resolvers.core.failures import report_failure
-from resolvers.core.ports.agents import DEFAULT_FAILURE_TEXT, ReplyFailed, ReplyRequest
+from resolvers.core.ports.agents import DEFAULT_FAILURE_TEXT, AgentFailed, ReplyRequest
 from resolvers.core.ports.ai import Passage
 from resolvers.core.retry import retry_outages
 from resolvers.replies.ending import DELETED, STOPPED, close, message_exists
@@ -63,7 +63,7 @@ class ReplyRun:
             state = MessageState.DONE
         except asyncio.CancelledError:
             error = self._interruption or STOPPED
-        except ReplyFailed as failure:
+        except AgentFailed as failure:
             log.warning("reply.failed", message_id=str(self.message_id), error=str(failure))
             error = failure.reason
         except Exception:

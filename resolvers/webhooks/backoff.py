@@ -6,7 +6,7 @@ from email.utils import parsedate_to_datetime
 from random import SystemRandom
 
 from models.limits import limit
-from resolvers.core.ports.webhook_client import WebhookResponse
+from resolvers.core.ports.webhook_client import EndpointResponse
 
 RETRY_WAITS = (
     timedelta(seconds=5),
@@ -70,7 +70,7 @@ def next_wait(attempts: int, retry_after: timedelta | None = None, uniform: Unif
     return usual if retry_after is None else max(usual, min(retry_after, MAX_RETRY_AFTER))
 
 
-def requested_wait(response: WebhookResponse, now: datetime) -> timedelta | None:
+def requested_wait(response: EndpointResponse, now: datetime) -> timedelta | None:
     """The wait that the endpoint asks for with `Retry-After`, in seconds or as a date (RFC 9110, 10.2.3)."""
     text = response.headers.get("retry-after", "").strip()
     if response.status not in RETRY_AFTER_STATUSES or not text.isascii():

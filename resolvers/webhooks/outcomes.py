@@ -15,7 +15,7 @@ from models.webhook import DeliveryStatus
 from resolvers.core.context import Context
 from resolvers.core.database import Transaction
 from resolvers.core.failures import report_failure
-from resolvers.core.ports.webhook_client import WebhookResponse
+from resolvers.core.ports.webhook_client import EndpointResponse
 from resolvers.events.log import publish
 from resolvers.webhooks import backoff
 
@@ -34,7 +34,7 @@ class Outcome:
     """
 
     request_headers: dict[str, str] = field(default_factory=dict)
-    response: WebhookResponse | None = None
+    response: EndpointResponse | None = None
     error: str | None = None
 
     @property

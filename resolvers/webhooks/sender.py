@@ -15,7 +15,7 @@ from models.base import Record
 from models.limits import limit
 from resolvers.core.context import Context
 from resolvers.core.failures import report_failure
-from resolvers.core.ports.webhook_client import EndpointUnreachable, WebhookResponse
+from resolvers.core.ports.webhook_client import EndpointResponse, EndpointUnreachable
 from resolvers.webhooks import signatures
 from resolvers.webhooks.outcomes import Outcome, record_outcome
 from resolvers.webhooks.queue import ActivePosts, claim
@@ -86,7 +86,7 @@ async def post(ctx: Context, job: Record, body: bytes) -> Outcome:
     return Outcome(headers, response, _failure(response))
 
 
-def _failure(response: WebhookResponse) -> str | None:
+def _failure(response: EndpointResponse) -> str | None:
     """Why the response is a failure; None if it acknowledges the delivery."""
     if 200 <= response.status < 300:
         return None

@@ -13,7 +13,7 @@ from pydantic_ai.exceptions import ModelAPIError, ModelHTTPError, ModelRateLimit
 from caret.providers import Catalogue
 from resolvers.agents import retries
 from resolvers.agents.retries import pause, try_models
-from resolvers.core.ports.agents import DEFAULT_FAILURE_TEXT, ReplyFailed
+from resolvers.core.ports.agents import DEFAULT_FAILURE_TEXT, AgentFailed
 from resolvers.core.ports.ai import text_listener
 from tests.providers.conftest import provider, server
 from tests.providers.helpers import Answer, FakeProvider, completion, delta, failure, raw, sse
@@ -60,7 +60,7 @@ async def answer_of(catalogue: Catalogue, *chain: str, limits: UsageLimits | Non
     listening = text_listener.set(listen)
     try:
         by = await try_models(chain or catalogue.chain("qwen"), lambda: not received, attempt)
-    except ReplyFailed as failed:
+    except AgentFailed as failed:
         return f"{''.join(received)} | {failed.reason}"
     finally:
         text_listener.reset(listening)

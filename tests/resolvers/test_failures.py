@@ -15,7 +15,7 @@ from models.base import new_id
 from resolvers.core import retry
 from resolvers.core.context import Context
 from resolvers.core.failures import FAILURES, is_outage, report_failure
-from resolvers.core.ports.agents import ReplyFailed
+from resolvers.core.ports.agents import AgentFailed
 from resolvers.core.ports.ai import EmbedderMisconfigured, EmbedderUnavailable
 from resolvers.core.ports.audio import TranscriberUnavailable
 from resolvers.core.ports.bus import BusUnavailable
@@ -85,7 +85,7 @@ async def test_a_closed_bus_is_an_outage(services: Services) -> None:
         (EmbedderUnavailable("away"), True),
         (EmbedderMisconfigured("wrong"), False),
         (TranscriberUnavailable("away"), True),
-        (ReplyFailed("The model is busy."), True),
+        (AgentFailed("The model is busy."), True),
         (RuntimeError("bug"), False),
         (KeyError("bug"), False),
     ],

@@ -11,7 +11,7 @@ from caret.adapters.webhook_client import MAX_RESPONSE_BYTES, MIN_CHUNK_COST_BYT
 from models.webhook import DeliveryStatus
 from resolvers.core.context import Context
 from resolvers.core.failures import FAILURES
-from resolvers.core.ports.webhook_client import MAX_STORED_RESPONSE_BYTES, WebhookResponse
+from resolvers.core.ports.webhook_client import MAX_STORED_RESPONSE_BYTES, EndpointResponse
 from resolvers.webhooks.backoff import JITTER, MAX_ATTEMPTS, RETRY_WAITS
 from tests.support.receiver import Behaviour, Receiver, answer, drip, flood, repeat, reset, say, silence
 from tests.webhooks.helpers import PATIENCE, Clock, change, deliver, endpoint, hook, row, work, work_until
@@ -188,9 +188,9 @@ async def test_a_secret_that_cannot_be_opened(ctx: Context, receiver: Receiver) 
 class Odd:
     """A poster that gives or raises what no poster should."""
 
-    what: WebhookResponse | Exception
+    what: EndpointResponse | Exception
 
-    async def post(self, _url: str, _headers: Mapping[str, str], _body: bytes) -> WebhookResponse:
+    async def post(self, _url: str, _headers: Mapping[str, str], _body: bytes) -> EndpointResponse:
         if isinstance(self.what, Exception):
             raise self.what
         return self.what
@@ -223,7 +223,7 @@ async def test_an_answer_that_cannot_be_stored(
     ctx: Context, clock: Clock, status: int, verdict: DeliveryStatus, error: str | None
 ) -> None:
     """What counts is kept without it."""
-    here = replace(ctx, webhook_client=Odd(WebhookResponse(status, {}, "a\x00b")))
+    here = replace(ctx, webhook_client=Odd(EndpointResponse(status, {}, "a\x00b")))
     [ident] = await deliver(ctx, await hook(ctx, "https://hooks.example.com/"))
     await work(here)
     got = await row(ctx, ident)

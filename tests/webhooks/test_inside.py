@@ -24,7 +24,7 @@ from caret.adapters.webhook_client import (
     PublicNetworkBackend,
 )
 from resolvers.core.errors import ErrorCode, Problem
-from resolvers.core.ports.webhook_client import EndpointUnreachable, WebhookResponse
+from resolvers.core.ports.webhook_client import EndpointResponse, EndpointUnreachable
 from resolvers.webhooks import url_policy
 from resolvers.webhooks.url_policy import Address
 from tests.support.receiver import Receiver, answer
@@ -276,7 +276,7 @@ async def resolver() -> AsyncIterator[HostResolver]:
     real.close()
 
 
-async def post(webhook_client: HttpWebhookClient, url: str) -> WebhookResponse:
+async def post(webhook_client: HttpWebhookClient, url: str) -> EndpointResponse:
     return await webhook_client.post(url, {"Content-Type": "application/json"}, b"{}")
 
 

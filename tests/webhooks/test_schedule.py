@@ -13,7 +13,7 @@ from models.base import new_id
 from models.webhook import DeliveryStatus
 from resolvers.core.context import Context
 from resolvers.core.limits import DELIVERIES_PER_MINUTE
-from resolvers.core.ports.webhook_client import WebhookResponse
+from resolvers.core.ports.webhook_client import EndpointResponse
 from resolvers.webhooks import backoff, deliveries, endpoints, outcomes
 from resolvers.webhooks.backoff import JITTER, MAX_ATTEMPTS, RETRY_WAITS
 from resolvers.webhooks.drafts import WebhookChange, WebhookDraft
@@ -407,7 +407,7 @@ async def test_failures_at_an_address_that_was_left(ctx: Context, clock: Clock, 
     assert (await endpoint(ctx, to)).failing_since == since
     await endpoints.update(here, to.id, WebhookChange(url="https://new.example/"))
     assert (await endpoint(ctx, to)).failing_since is None
-    answer = WebhookResponse(answered, {}, "") if answered else None
+    answer = EndpointResponse(answered, {}, "") if answered else None
     await outcomes.record_outcome(ctx, job, outcomes.Outcome(response=answer, error="It is gone."))
     after, told = await endpoint(ctx, to), await row(ctx, ident)
     assert (after.failing_since, after.is_active) == (None, True)

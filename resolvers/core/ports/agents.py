@@ -84,7 +84,7 @@ DEFAULT_FAILURE_TEXT = "The model could not answer. Please try again."
 """The reason of a failed reply when nothing more is known."""
 
 
-class ReplyFailed(Exception):  # noqa: N818 (says what is the matter, as Problem does)
+class AgentFailed(Exception):  # noqa: N818 (says what is the matter, as Problem does)
     """No model could answer. `reason` is safe to show; the cause is for the log."""
 
     def __init__(self, reason: str) -> None:

@@ -56,7 +56,7 @@ class Embedder(Protocol):
         """One vector per text, in the order of `texts`; None for a text that is refused while others are not."""
 
 
-class Embedders(Protocol):
+class EmbedderSet(Protocol):
     """The embedders that can embed a query, while not all stored vectors are in the same space."""
 
     def get(self, identity: str) -> Embedder | None:

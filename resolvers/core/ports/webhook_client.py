@@ -20,7 +20,7 @@ class EndpointUnreachable(Exception):  # noqa: N818 (says what is the matter, as
 
 
 @dataclass(frozen=True, slots=True)
-class WebhookResponse:
+class EndpointResponse:
     """An endpoint's response. Body and headers are cut after MAX_STORED_RESPONSE_BYTES; header names are lower-case."""
 
     status: int
@@ -31,5 +31,5 @@ class WebhookResponse:
 class WebhookClient(Protocol):
     """Posts to addresses of the public internet, and to no others."""
 
-    async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> WebhookResponse:
+    async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> EndpointResponse:
         """Makes one attempt, which takes some seconds at most. Raises EndpointUnreachable."""
