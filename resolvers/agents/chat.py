@@ -34,7 +34,7 @@ def agent_of(agent_type: AgentType | None) -> Agent[Turn, str]:
 async def answer(request: ReplyRequest, sink: ReplySink) -> None:
     """Runs the agent to the end of its answer.
 
-    The sink gets each piece of text as the model sends it, the tool calls and the usage. Raises ReplyFailed if neither
+    The sink gets each piece of text as the model sends it, the tool calls and the usage. Raises AgentFailed if neither
     the model nor one of its fallbacks answers.
     """
     models = request.ctx.models.chain(request.model_id)

@@ -9,7 +9,7 @@ from resolvers.core.ports.ai import text_listener
 
 
 async def complete(ctx: Context, model_id: str, instructions: str, prompt: str) -> str:
-    """Returns the text of this model; no other one is tried. Raises ReplyFailed."""
+    """Returns the text of this model; no other one is tried. Raises AgentFailed."""
 
     async def attempt(model_id: str) -> str:
         return (await Agent(ctx.models.model(model_id), instructions=instructions).run(prompt)).output

@@ -75,7 +75,7 @@ async def try_models(models: Sequence[str], is_empty: Callable[[], bool], attemp
     """Returns the result of `attempt(model_id)` for the first of the models that answers.
 
     A transient failure is retried after a pause. Then, and at once after any other failure, the next model is tried.
-    Nothing is tried again once a part of the answer was published (`is_empty()` is false). Raises ReplyFailed; an error
+    Nothing is tried again once a part of the answer was published (`is_empty()` is false). Raises AgentFailed; an error
     that is not a failure of a model passes through.
     """
     failure: Exception | None = None
