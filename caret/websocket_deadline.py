@@ -19,7 +19,7 @@ class WebSocketWithDeadline(WebSocketsSansIOProtocol):
     """Messages wait in the connection's buffer of 64 KiB. When it is full, the client has `stall_seconds` to read
     some of it."""
 
-    stall_seconds: ClassVar[float] = 30.0
+    stall_seconds: ClassVar[float]
 
     async def send(self, message: object) -> None:
         # Others have waited too, and may have filled the buffer again.

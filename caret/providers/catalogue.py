@@ -11,6 +11,7 @@ from pydantic import SecretStr
 
 from caret.providers.model_list import ADDRESSES, COMPATIBLE, EXTRACTIVE, OPENAI, OPENROUTER, gateway_of, known_models
 from caret.providers.openai_client import checked_url
+from caret.settings import Settings
 from resolvers.core.ports.ai import BUILT_IN_GATEWAY, ModelCard
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from caret.providers.streaming_client import StreamingClient
 
-SILENCE_SECONDS = 60.0
+SILENCE_SECONDS: float = Settings.model_fields["llm_silence"].default
 """A provider that sends nothing for so long has failed."""
 UNKNOWN_CONTEXT_WINDOW = 32_768
 """Tokens, for a model that is in no list."""
