@@ -49,7 +49,7 @@ def answering(endpoint: EmbeddingServer) -> None:
 
 
 @dataclass
-class OwnWorkspace:
+class OwnDatabase:
     """A database of its own, and the settings of whoever works on it."""
 
     settings: dict[str, str]
@@ -59,7 +59,7 @@ class OwnWorkspace:
 @pytest.fixture(scope="module")
 async def here(
     services: Services, endpoint: EmbeddingServer, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[OwnWorkspace]:
+) -> AsyncIterator[OwnDatabase]:
     async with migrated_database(services.database_url) as url:
         settings = services.settings | {
             "database_url": url,
@@ -68,7 +68,7 @@ async def here(
             "data_dir": str(tmp_path_factory.mktemp("reindex")),
         }
         database = create_engine(url)
-        yield OwnWorkspace(settings, database)
+        yield OwnDatabase(settings, database)
         await database.dispose()
 
 
@@ -82,13 +82,13 @@ async def waiting(database: AsyncEngine) -> int:
         return int((await connection.execute(query)).scalar_one())
 
 
-async def indexed(here: OwnWorkspace) -> None:
+async def indexed(here: OwnDatabase) -> None:
     async with asyncio.timeout(60):
         while await waiting(here.database):
             await asyncio.sleep(0.05)
 
 
-async def test_what_is_sent_for_a_long_note(here: OwnWorkspace, endpoint: EmbeddingServer) -> None:
+async def test_what_is_sent_for_a_long_note(here: OwnDatabase, endpoint: EmbeddingServer) -> None:
     with server_process(**here.settings) as served:
         tenant = await make_tenant(served, here.database)
         caller = await tenant.key()
@@ -141,7 +141,7 @@ def reindexing(*arguments: str, **settings: str) -> Iterator[subprocess.Popen[st
 
 
 @asynccontextmanager
-async def filled(here: OwnWorkspace, count: int) -> AsyncIterator[Context]:
+async def filled(here: OwnDatabase, count: int) -> AsyncIterator[Context]:
     """A workspace of its own, whose notes this process has indexed."""
     async with open_context(settings_of(**here.settings)) as ctx:
         me = (await make_own_workspace(ctx)).ctx
@@ -156,47 +156,47 @@ async def longest(ctx: Context) -> int:
     """Characters of the longest chunk of the workspace."""
     query = select(func.max(func.length(DocumentEmbedding.chunk_text)))
     async with ctx.read() as tx:
-        mine = query.where(col(DocumentEmbedding.workspace_id) == ctx.viewer.workspace_id)
-        return int((await tx.execute(mine)).scalar_one())
+        workspace_id = query.where(col(DocumentEmbedding.workspace_id) == ctx.viewer.workspace_id)
+        return int((await tx.execute(workspace_id)).scalar_one())
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 async def test_stopped_half_way_it_goes_on_where_it_stopped(
-    here: OwnWorkspace, endpoint: EmbeddingServer, number: signal.Signals
+    here: OwnDatabase, endpoint: EmbeddingServer, number: signal.Signals
 ) -> None:
     async with filled(here, 24) as ctx:
-        mine, before = ctx.viewer.workspace_id, await longest(ctx)
+        workspace_id, before = ctx.viewer.workspace_id, await longest(ctx)
         endpoint.texts.clear()
         # More than the texts of the notes that are claimed first: those are done by then.
         endpoint.room, endpoint.gate = 160, threading.Event()
         smaller = here.settings | {"chunk_size": "128", "chunk_overlap": "0"}
-        only = ("--workspace", str(mine))
+        only = ("--workspace", str(workspace_id))
         with reindexing(*only, **smaller) as process:
             assert await asyncio.to_thread(endpoint.held.wait, 60)
             process.send_signal(number)
-            said = (await asyncio.to_thread(process.communicate, None, 120))[1]
+            stderr = (await asyncio.to_thread(process.communicate, None, 120))[1]
         endpoint.gate.set()
         endpoint.gate = None
-        left = await indexing.reindex_progress(ctx, mine)
+        left = await indexing.reindex_progress(ctx, workspace_id)
         assert (left.workspaces, 0 < left.notes < 24, before > 128) == (1, True, True)
         if number is signal.SIGINT:
-            assert (process.returncode, said.splitlines()[-1]) == (130, f"caret: {STOPPED}")
+            assert (process.returncode, stderr.splitlines()[-1]) == (130, f"caret: {STOPPED}")
         else:
             # As if the lease of what it had begun had ended.
             await own(here, ctx, index_after=None)
         texts = len(endpoint.texts)
         done = run_process("reindex", *only, **smaller)
         assert (done.returncode, "going on where it stopped" in done.stderr) == (0, True), done.stderr
-        assert await indexing.reindex_progress(ctx, mine) == indexing.ReindexProgress(0, 0)
+        assert await indexing.reindex_progress(ctx, workspace_id) == indexing.ReindexProgress(0, 0)
         assert (await longest(ctx) <= 128, len(endpoint.texts) > texts) == (True, True)
 
 
-async def own(here: OwnWorkspace, ctx: Context, **values: object) -> None:
+async def own(here: OwnDatabase, ctx: Context, **values: object) -> None:
     async with here.database.begin() as connection:
         await connection.execute(update(Note).where(col(Note.workspace_id) == ctx.viewer.workspace_id).values(values))
 
 
-async def test_while_the_provider_is_away_it_waits(here: OwnWorkspace, endpoint: EmbeddingServer) -> None:
+async def test_while_the_provider_is_away_it_waits(here: OwnDatabase, endpoint: EmbeddingServer) -> None:
     async with filled(here, 3) as ctx:
         endpoint.status = 503
         name = str(ctx.viewer.workspace_id)
@@ -211,7 +211,7 @@ async def test_while_the_provider_is_away_it_waits(here: OwnWorkspace, endpoint:
         assert await longest(ctx) <= 128
 
 
-async def test_what_it_does_not_do(here: OwnWorkspace, endpoint: EmbeddingServer) -> None:
+async def test_what_it_does_not_do(here: OwnDatabase, endpoint: EmbeddingServer) -> None:
     async with filled(here, 1) as ctx:
         wrong = run_process("reindex", "--workspace", "nobody", **here.settings)
         assert (wrong.returncode, wrong.stderr) == (1, "Error: --workspace: there is no workspace nobody\n")
@@ -227,7 +227,7 @@ async def test_what_it_does_not_do(here: OwnWorkspace, endpoint: EmbeddingServer
             await connection.execute(update(Workspace).values(reindex_since=None))
 
 
-async def test_another_model_while_the_server_runs(here: OwnWorkspace, endpoint: EmbeddingServer) -> None:
+async def test_another_model_while_the_server_runs(here: OwnDatabase, endpoint: EmbeddingServer) -> None:
     """A worker with another model moves all notes, and nothing is asked to."""
     async with filled(here, 12) as ctx:
         async with here.database.begin() as connection:

@@ -41,31 +41,31 @@ async def test_a_test_is_sent_on_creation_and_on_request(edge: Edge, tenant: Ten
     quiet = (await edge.create(isActive=False)).thing["id"]
     assert await rows(tenant, quiet) == []
     assert await edge.test(quiet) == EdgeResult(code="CONFLICT")
-    made = (await edge.create(label="Ours", events=["note.deleted"])).thing["id"]
-    told = (await edge.test(made)).thing
-    first, second = await rows(tenant, made)
-    assert (str(second.id), str(second.event_id)) == (told["id"], told["eventId"])
+    webhook_id = (await edge.create(label="Ours", events=["note.deleted"])).thing["id"]
+    delivery = (await edge.test(webhook_id)).thing
+    first, second = await rows(tenant, webhook_id)
+    assert (str(second.id), str(second.event_id)) == (delivery["id"], delivery["eventId"])
     assert first.event_id != second.event_id
     for row in (first, second):
         assert orjson.loads(row.body) == {
             "type": "test",
             "eventId": str(row.event_id),
-            "webhookId": made,
+            "webhookId": webhook_id,
             "workspaceId": str(tenant.id),
             "timestamp": orjson.loads(row.body)["timestamp"],
             "payload": {"message": "A test of the webhook Ours."},
         }
         validated(orjson.loads(row.body))
-    assert told == {**fresh(edge, told, "test"), "webhookId": made, "eventId": str(second.event_id)} | (
+    assert delivery == {**fresh(edge, delivery, "test"), "webhookId": webhook_id, "eventId": str(second.event_id)} | (
         {"payload": {"message": "A test of the webhook Ours."}} if edge.graphql else {}
     )
 
 
-def fresh(edge: Edge, told: dict[str, Any], kind: str) -> dict[str, Any]:
+def fresh(edge: Edge, delivery: dict[str, Any], kind: str) -> dict[str, Any]:
     """A delivery that nobody has tried to send yet, with its ids and moments."""
     nothing = ("requestHeaders", "responseStatus", "responseHeaders", "responseBody", "error", "attemptedAt")
-    own = {name: told[name] for name in ("id", "webhookId", "eventId")}
-    moments = {} if edge.graphql else {name: told[name] for name in ("dueAt", "createdAt")}
+    own = {name: delivery[name] for name in ("id", "webhookId", "eventId")}
+    moments = {} if edge.graphql else {name: delivery[name] for name in ("dueAt", "createdAt")}
     assert None not in moments.values()
     return {
         **dict.fromkeys([*nothing, "deliveredAt"]),
@@ -81,56 +81,56 @@ def spelled(edge: Edge) -> str:
     return "PENDING" if edge.graphql else "pending"
 
 
-async def test_what_is_told_again_is_the_same_event(edge: Edge, tenant: Tenant) -> None:
-    made = (await edge.create()).thing["id"]
-    [row] = await rows(tenant, made)
+async def test_a_redelivery_sends_the_same_event(edge: Edge, tenant: Tenant) -> None:
+    webhook_id = (await edge.create()).thing["id"]
+    [row] = await rows(tenant, webhook_id)
     over = """UPDATE deliveries SET status = 'delivered', due_at = NULL, attempts = 3, delivered_at = now(),
     attempted_at = NULL, request_headers = NULL, error = NULL WHERE id = :id"""
     await sql(tenant.database, over, id=row.id)
-    told = (await edge.redeliver(made, str(row.id))).thing
+    delivery = (await edge.redeliver(webhook_id, str(row.id))).thing
     payload = {"payload": orjson.loads(row.body)["payload"]} if edge.graphql else {}
-    assert told == {**fresh(edge, told, "test"), "id": str(row.id), "eventId": str(row.event_id)} | payload
-    [again] = await rows(tenant, made)
+    assert delivery == {**fresh(edge, delivery, "test"), "id": str(row.id), "eventId": str(row.event_id)} | payload
+    [again] = await rows(tenant, webhook_id)
     assert (again.body, again.delivered_at) == (row.body, None)
     other = (await edge.create(isActive=False)).thing["id"]
     if not edge.graphql:
         assert (await edge.redeliver(other, str(row.id))).code == "NOT_FOUND"
     for nothing in (other, "nobody", "\u0000" if edge.graphql else "%00"):
-        assert (await edge.redeliver(made, nothing)).code == "NOT_FOUND"
-    await edge.update(made, isActive=False)
-    assert (await edge.redeliver(made, str(row.id))).code == "CONFLICT"
+        assert (await edge.redeliver(webhook_id, nothing)).code == "NOT_FOUND"
+    await edge.update(webhook_id, isActive=False)
+    assert (await edge.redeliver(webhook_id, str(row.id))).code == "CONFLICT"
 
 
 def validated(body: dict[str, Any]) -> dict[str, Any]:
     """The body, which is as the OpenAPI document says."""
-    told = document(rest_compat.routes())
-    shape = told["webhooks"][body["type"]]["post"]["requestBody"]["content"]["application/json"]["schema"]
-    jsonschema_rs.Draft202012Validator({**shape, "components": told["components"]}, validate_formats=True).validate(
-        body
-    )
+    described = document(rest_compat.routes())
+    shape = described["webhooks"][body["type"]]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    jsonschema_rs.Draft202012Validator(
+        {**shape, "components": described["components"]}, validate_formats=True
+    ).validate(body)
     return body
 
 
 PERSON = {"name": "Ann", "email": "ann@people.example", "profileImageUrl": None, "accountName": "Co"}
-SPOKEN = {"speaker": "Ann", "text": "Hi", "startTimestamp": "00:00:01", "endTimestamp": "00:00:02"}
+SEGMENT = {"speaker": "Ann", "text": "Hi", "startTimestamp": "00:00:01", "endTimestamp": "00:00:02"}
 MEETING = {"id": "e", "title": "T", "startsAt": "2026-01-31T09:30:00Z", "endsAt": "2026-01-31T10:30:00Z"}
-WHOLE = {
+FULL_NOTE = {
     "title": "All of it",
     "summary": "S",
     "participants": [{**PERSON, "accountDomain": None, "accountImageUrl": None}],
-    "transcripts": [{**SPOKEN, "translation": None}],
+    "transcripts": [{**SEGMENT, "translation": None}],
     "calendarEvent": {**MEETING, "attendees": [{"self": True, "email": "a@b.c", "displayName": "A"}]},
 }
 
 
-async def test_a_notes_life_is_told(tenant: Tenant, admin: Caller) -> None:
+async def test_every_event_of_a_notes_life_is_delivered(tenant: Tenant, admin: Caller) -> None:
     edge, http = Edge("rest", admin), admin.http
-    made = (await edge.create(events=[name for name in EVENT_NAMES if name != "test"])).thing["id"]
+    webhook_id = (await edge.create(events=[name for name in EVENT_NAMES if name != "test"])).thing["id"]
     tag = (await http.post("/v1/workspace/tags", json={"name": "a", "color": "#112233"})).json()["tag"]["id"]
-    created = (await http.post("/v1/notes", json={**WHOLE, "status": "idle", "tagIds": [tag]})).json()["note"]
+    created = (await http.post("/v1/notes", json={**FULL_NOTE, "status": "idle", "tagIds": [tag]})).json()["note"]
     changed = (await http.patch(f"/v1/notes/{created['id']}", json={"status": "completed"})).json()["note"]
     assert (await http.delete(f"/v1/notes/{created['id']}")).status_code == 200
-    test, *sent = await rows(tenant, made)
+    test, *sent = await rows(tenant, webhook_id)
     assert [(row.type, row.note_id) for row in (test, *sent)] == [
         ("test", None),
         *((name, as_id(created["id"])) for name in ("note.created", "note.updated", "note.completed", "note.deleted")),
@@ -147,7 +147,7 @@ async def test_a_notes_life_is_told(tenant: Tenant, admin: Caller) -> None:
         assert validated(orjson.loads(row.body)) == {
             "type": row.type,
             "eventId": str(event.id),
-            "webhookId": made,
+            "webhookId": webhook_id,
             "workspaceId": str(tenant.id),
             "timestamp": millis(event.created_at),
             "payload": {"note": note},
@@ -160,7 +160,7 @@ async def test_the_older_names(tenant: Tenant, admin: Caller) -> None:
     old = (await edge.create(events=["meeting.created"])).thing["id"]
     both = (await edge.create(events=["meeting.created", "note.created"])).thing["id"]
     new = (await edge.create(events=["note.created", "meeting.created"])).thing["id"]
-    note = (await admin.http.post("/v1/notes", json=WHOLE)).json()["note"]
+    note = (await admin.http.post("/v1/notes", json=FULL_NOTE)).json()["note"]
     meeting = {
         **JSON_COLUMN_DEFAULTS,
         **{name: note[name] for name in ("id", "title", "kind", "status", "visibility", "tags", "summary", "revision")},
@@ -210,61 +210,63 @@ async def test_the_older_names(tenant: Tenant, admin: Caller) -> None:
         (both, "meeting.created", {"meeting": meeting}),
         (new, "note.created", {"note": note}),
     ):
-        _test, told = await bodies(tenant, ident)
-        assert (validated(told)["type"], told["webhookId"], told["payload"]) == (kind, ident, payload)
-        events.add((told["eventId"], told["timestamp"]))
+        _test, delivery = await bodies(tenant, ident)
+        assert (validated(delivery)["type"], delivery["webhookId"], delivery["payload"]) == (kind, ident, payload)
+        events.add((delivery["eventId"], delivery["timestamp"]))
     assert len(events) == 1
 
 
-async def test_who_is_told_of_what(tenant: Tenant, stranger: Tenant, admin: Caller) -> None:
+async def test_each_endpoint_receives_the_events_it_subscribes_to(
+    tenant: Tenant, stranger: Tenant, admin: Caller
+) -> None:
     edge, writer = Edge("rest", admin), await tenant.user()
     deletions = (await edge.create(events=["note.deleted"])).thing["id"]
     silent = (await edge.create(isActive=False)).thing["id"]
-    told = (await edge.create()).thing["id"]
+    subscribed = (await edge.create()).thing["id"]
     elsewhere = (await Edge("rest", await stranger.key()).create()).thing["id"]
     # The workspace's endpoints are told of private notes too, and of nobody's conversations.
     note = (await writer.data(NOTE, input={"title": "Mine", "visibility": "PRIVATE"}))["createNote"]["id"]
     await writer.data("mutation($n: ID!) { createConversation(input: {noteId: $n}) { id } }", n=note)
-    assert [body["type"] for body in await bodies(tenant, told)] == ["test", "note.created"]
+    assert [body["type"] for body in await bodies(tenant, subscribed)] == ["test", "note.created"]
     assert [body["type"] for body in await bodies(tenant, deletions)] == ["test"]
     assert await bodies(tenant, silent) == []
     assert [body["type"] for body in await bodies(stranger, elsewhere)] == ["test"]
 
 
-async def test_an_endpoint_may_go_while_something_is_told(tenant: Tenant, admin: Caller) -> None:
+async def test_an_endpoint_can_be_deleted_while_an_event_is_published(tenant: Tenant, admin: Caller) -> None:
     """Neither keeps the other from its end."""
     edge = Edge("rest", admin)
     for _ in range(10):
-        made = (await edge.create()).thing["id"]
-        note, gone = await asyncio.gather(admin.data(NOTE, input={"title": "x"}), edge.delete(made))
+        webhook_id = (await edge.create()).thing["id"]
+        note, deleted = await asyncio.gather(admin.data(NOTE, input={"title": "x"}), edge.delete(webhook_id))
         assert note["createNote"]["id"]
-        assert gone.thing == made
-        assert await rows(tenant, made) == []
+        assert deleted.thing == webhook_id
+        assert await rows(tenant, webhook_id) == []
 
 
 async def test_deliveries_are_paged(tenant: Tenant, admin: Caller) -> None:
-    made = (await Edge("rest", admin).create()).thing["id"]
+    webhook_id = (await Edge("rest", admin).create()).thing["id"]
     for number in range(4):
         await admin.data(NOTE, input={"title": str(number)})
-    newest = [str(row.id) for row in reversed(await rows(tenant, made))]
+    newest = [str(row.id) for row in reversed(await rows(tenant, webhook_id))]
     assert len(newest) == 5
-    found: list[str] = []
+    ids: list[str] = []
     after, more = None, True
     while more:
-        page = (await admin.data(DELIVERIES, id=made, first=2, after=after))["webhook"]["deliveries"]
+        page = (await admin.data(DELIVERIES, id=webhook_id, first=2, after=after))["webhook"]["deliveries"]
         assert page["totalCount"] == 5
-        found += [node["id"] for node in page["nodes"]]
+        ids += [node["id"] for node in page["nodes"]]
         after, more = page["pageInfo"]["endCursor"], page["pageInfo"]["hasNextPage"]
-    assert found == newest
-    place = f"/v1/webhooks/{made}/deliveries"
+    assert ids == newest
+    path = f"/v1/webhooks/{webhook_id}/deliveries"
     for offset, ids, is_last in ((0, newest[:2], False), (2, newest[2:4], False), (4, newest[4:], True), (9, [], True)):
-        page = (await admin.http.get(place, params={"limit": 2, "offset": offset})).json()
+        page = (await admin.http.get(path, params={"limit": 2, "offset": offset})).json()
         assert [one["id"] for one in page["items"]] == ids
         assert page["pagination"] == {"limit": 2, "nextOffset": offset + len(ids), "isLast": is_last}
-    assert (await admin.http.get(place, params={"limit": 0})).status_code == 400
-    [last] = (await admin.http.get(place, params={"limit": 1, "offset": 4})).json()["items"]
+    assert (await admin.http.get(path, params={"limit": 0})).status_code == 400
+    [last] = (await admin.http.get(path, params={"limit": 1, "offset": 4})).json()["items"]
     assert set(last) == {*fresh(Edge("rest", admin), last, "test")}
     node = "query($id: ID!) { node(id: $id) { ... on WebhookDelivery { type payload } } }"
     assert await admin.data(node, id=newest[0]) == {
-        "node": {"type": "note.created", "payload": (await bodies(tenant, made))[-1]["payload"]}
+        "node": {"type": "note.created", "payload": (await bodies(tenant, webhook_id))[-1]["payload"]}
     }

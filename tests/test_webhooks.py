@@ -30,51 +30,59 @@ def edge(request: pytest.FixtureRequest, admin: Caller) -> Edge:
 
 
 async def test_a_webhooks_life(edge: Edge, tenant: Tenant) -> None:
-    made = (await edge.create(label="Ours", events=["note.created", "meeting.audio_uploaded", "note.created"])).thing
-    secret = made.pop("secret")
-    assert made == {
-        "id": made["id"],
+    webhook = (await edge.create(label="Ours", events=["note.created", "meeting.audio_uploaded", "note.created"])).thing
+    secret = webhook.pop("secret")
+    assert webhook == {
+        "id": webhook["id"],
         "url": URL,
         "label": "Ours",
         # Each once, in the order in which they came.
         "events": ["note.created", "meeting.audio_uploaded"],
         "isActive": True,
         "disabledReason": None,
-        "createdAt": made["createdAt"],
+        "createdAt": webhook["createdAt"],
     }
     assert secret.startswith("whsec_")
     assert len(b64decode(secret.removeprefix("whsec_"), validate=True)) == 32
     other = (await edge.create(isActive=False)).thing
     assert other.pop("secret") != secret
-    assert await edge.listed() == [other, made]
-    assert await edge.get(made["id"]) == made
-    changed = {**made, "url": "https://else.example:8443/x?y=1", "label": None, "events": ["test"], "isActive": False}
+    assert await edge.listed() == [other, webhook]
+    assert await edge.get(webhook["id"]) == webhook
+    changed = {
+        **webhook,
+        "url": "https://else.example:8443/x?y=1",
+        "label": None,
+        "events": ["test"],
+        "isActive": False,
+    }
     sent = {name: changed[name] for name in ("url", "label", "events", "isActive")}
-    assert (await edge.update(made["id"], **sent)).thing == changed
-    assert (await edge.update(made["id"])).thing == changed == await edge.get(made["id"])
-    await sql(tenant.database, "UPDATE webhooks SET disabled_reason = 'Gone' WHERE id = :id", id=as_id(made["id"]))
-    assert (await edge.get(made["id"]))["disabledReason"] == "Gone"
+    assert (await edge.update(webhook["id"], **sent)).thing == changed
+    assert (await edge.update(webhook["id"])).thing == changed == await edge.get(webhook["id"])
+    await sql(tenant.database, "UPDATE webhooks SET disabled_reason = 'Gone' WHERE id = :id", id=as_id(webhook["id"]))
+    assert (await edge.get(webhook["id"]))["disabledReason"] == "Gone"
     # To switch it on again forgets why it was off.
-    assert (await edge.update(made["id"], isActive=True)).thing == {**changed, "isActive": True}
-    assert (await edge.delete(made["id"])).thing == made["id"]
-    assert await edge.get(made["id"]) is None
+    assert (await edge.update(webhook["id"], isActive=True)).thing == {**changed, "isActive": True}
+    assert (await edge.delete(webhook["id"])).thing == webhook["id"]
+    assert await edge.get(webhook["id"]) is None
     assert await edge.listed() == [other]
-    assert (await edge.delete(made["id"])).code == (await edge.update(made["id"])).code == "NOT_FOUND"
+    assert (await edge.delete(webhook["id"])).code == (await edge.update(webhook["id"])).code == "NOT_FOUND"
 
 
-async def test_a_secret_is_told_once_and_kept_encrypted(edge: Edge, tenant: Tenant) -> None:
+async def test_a_secret_is_returned_once_and_stored_encrypted(edge: Edge, tenant: Tenant) -> None:
     first = (await edge.create()).thing
     second = (await edge.rotate(first["id"])).thing
     assert second == {**first, "secret": second["secret"]}
     assert second["secret"] != first["secret"]
-    shown = f"{await edge.listed()} {await edge.get(first['id'])} {(await edge.update(first['id'], label='x')).thing}"
+    responses = (
+        f"{await edge.listed()} {await edge.get(first['id'])} {(await edge.update(first['id'], label='x')).thing}"
+    )
     async with tenant.database.connect() as connection:
         stored = (
             await connection.execute(text("SELECT * FROM webhooks WHERE id = :id"), {"id": as_id(first["id"])})
         ).one()
     assert stored.previous_secret is not None
     assert (stored.previous_until - stored.updated_at).total_seconds() > 23 * 3600
-    everywhere = f"{shown} {tuple(stored)} {tenant.server.lines}"
+    everywhere = f"{responses} {tuple(stored)} {tenant.server.lines}"
     for secret in (first["secret"], second["secret"]):
         assert secret not in everywhere
         assert secret.removeprefix("whsec_") not in everywhere
@@ -111,22 +119,22 @@ async def test_bad_values_are_refused_by_name(edge: Edge, field: str, value: Any
     refused, sent = EdgeResult(code="BAD_USER_INPUT", field=field), {field.partition(".")[0]: value}
     assert await edge.create(**sent) == refused
     assert await edge.listed() == []
-    made = (await edge.create(isActive=False)).thing
-    assert await edge.update(made["id"], **sent) == refused
+    webhook = (await edge.create(isActive=False)).thing
+    assert await edge.update(webhook["id"], **sent) == refused
 
 
 async def test_nulls_clear_the_label_alone(edge: Edge) -> None:
-    made = (await edge.create(label="x", isActive=False)).thing["id"]
+    webhook = (await edge.create(label="x", isActive=False)).thing["id"]
     for name in ("url", "events", "isActive"):
-        assert await edge.update(made, **{name: None}) == EdgeResult(code="BAD_USER_INPUT", field=name)
-    assert (await edge.update(made, label=None)).thing["label"] is None
+        assert await edge.update(webhook, **{name: None}) == EdgeResult(code="BAD_USER_INPUT", field=name)
+    assert (await edge.update(webhook, label=None)).thing["label"] is None
 
 
 async def test_the_longest_values(edge: Edge) -> None:
     url, label = f"https://x.example/{'x' * (MAX_URL - 18)}", "🙂" * 500
     events = list(EVENT_NAMES)
-    made = (await edge.create(url=url, label=label, events=events, isActive=False)).thing
-    assert (made["url"], made["label"], made["events"]) == (url, label, events)
+    webhook = (await edge.create(url=url, label=label, events=events, isActive=False)).thing
+    assert (webhook["url"], webhook["label"], webhook["events"]) == (url, label, events)
 
 
 async def test_a_workspace_has_so_many(edge: Edge) -> None:
@@ -134,8 +142,8 @@ async def test_a_workspace_has_so_many(edge: Edge) -> None:
         await edge.create(isActive=False)
     hook = await edge.caller.http.post("/v1/integrations/zapier/webhook", json={"hookUrl": URL})
     assert hook.status_code == 201
-    told = await asyncio.gather(*(edge.create(isActive=False) for _ in range(3)))
-    assert sorted(one.code or "made" for one in told) == ["UNPROCESSABLE"] * 2 + ["made"]
+    results = await asyncio.gather(*(edge.create(isActive=False) for _ in range(3)))
+    assert sorted(one.code or "made" for one in results) == ["UNPROCESSABLE"] * 2 + ["made"]
 
 
 async def test_admins_only(tenant: Tenant, stranger: Tenant, admin: Caller) -> None:
@@ -150,8 +158,12 @@ async def test_admins_only(tenant: Tenant, stranger: Tenant, admin: Caller) -> N
         for code, caller in callers.items():
             edge = Edge(name, caller)
             asks = (edge.update(ident, label="x"), edge.rotate(ident), edge.test(ident))
-            told = [*await asyncio.gather(*asks), await edge.redeliver(ident, str(test.id)), await edge.delete(ident)]
-            assert {one.code for one in told} == {code}, (name, code, told)
+            results = [
+                *await asyncio.gather(*asks),
+                await edge.redeliver(ident, str(test.id)),
+                await edge.delete(ident),
+            ]
+            assert {one.code for one in results} == {code}, (name, code, results)
             if code == "NOT_FOUND":
                 assert await edge.listed() == []
             else:
@@ -175,8 +187,8 @@ async def test_admins_only(tenant: Tenant, stranger: Tenant, admin: Caller) -> N
 
 
 async def test_the_events_there_are(admin: Caller) -> None:
-    told = await admin.data("{ webhookEvents }")
-    assert told == {"webhookEvents": list(EVENT_NAMES)}
+    results = await admin.data("{ webhookEvents }")
+    assert results == {"webhookEvents": list(EVENT_NAMES)}
 
 
 async def test_a_repeated_create_returns_the_same_webhook(edge: Edge) -> None:
@@ -190,20 +202,20 @@ async def test_a_repeated_create_returns_the_same_webhook(edge: Edge) -> None:
     assert (await edge.create(idempotency_key="again", **fields)).thing["id"] != first.thing["id"]
 
 
-async def test_a_repeat_does_not_tell_a_newer_secret(tenant: Tenant, admin: Caller) -> None:
+async def test_a_repeat_does_not_return_a_newer_secret(tenant: Tenant, admin: Caller) -> None:
     body, once = {"url": URL, "events": ["note.deleted"], "isActive": False}, {"Idempotency-Key": "same"}
 
     async def create() -> tuple[int, Any]:
         answer = await admin.http.post("/v1/webhooks", json=body, headers=once)
         return answer.status_code, answer.json()
 
-    status, told = await create()
-    assert (status, await create()) == (201, (201, told))
-    ident = told["webhook"]["id"]
+    status, results = await create()
+    assert (status, await create()) == (201, (201, results))
+    ident = results["webhook"]["id"]
     await sql(tenant.database, "UPDATE webhooks SET secret = 'another key''s' WHERE id = :id", id=as_id(ident))
     unopened = await create()
     assert (unopened[0], unopened[1]["code"]) == (409, "conflict")
     rotated = (await Edge("rest", admin).rotate(ident)).thing["secret"]
-    status, told = await create()
-    assert (status, told["code"]) == (409, "conflict")
-    assert rotated not in str(told)
+    status, results = await create()
+    assert (status, results["code"]) == (409, "conflict")
+    assert rotated not in str(results)

@@ -40,8 +40,8 @@ async def test_zapier_comes_and_goes(tenant: Tenant, admin: Caller) -> None:
     assert await Edge("rest", admin).listed() == [ours]
     # No test: it would be taken for a note.
     note = (await admin.http.post("/v1/notes", json={"title": "x"})).json()["note"]
-    [told] = await bodies(tenant, str(hook.id))
-    assert (told["type"], told["payload"]) == ("note.created", {"note": note})
+    [body] = await bodies(tenant, str(hook.id))
+    assert (body["type"], body["payload"]) == ("note.created", {"note": note})
     await sql(
         tenant.database, "UPDATE webhooks SET is_active = false, disabled_reason = 'x' WHERE id = :id", id=hook.id
     )
@@ -59,15 +59,15 @@ async def test_zapier_is_refused_by_name(tenant: Tenant, stranger: Tenant, admin
     for caller in (await tenant.user(), await tenant.key("notes"), await tenant.key("webhooks:read")):
         assert (await zapped(caller, method, URL))[0] == 403
     for url in (5, "", None, "x" * (MAX_URL + 1)):
-        status, told = await zapped(admin, method, url)
-        assert (status, told["error"]["param"]) == (400, "hookUrl")
+        status, body = await zapped(admin, method, url)
+        assert (status, body["error"]["param"]) == (400, "hookUrl")
     assert (await zapped(admin, method, URL, more=1))[1]["error"]["param"] == "more"
     for content in (b"", b"{", b"[]"):
         assert (await admin.http.request(method, ZAPIER, content=content)).status_code == 400
     if method == "POST":
         for url in ("http://hooks.example", "https://10.0.0.1"):
-            status, told = await zapped(admin, method, url)
-            assert (status, told["error"]["param"]) == (400, "hookUrl")
+            status, body = await zapped(admin, method, url)
+            assert (status, body["error"]["param"]) == (400, "hookUrl")
     else:
         assert (await zapped(admin, method, URL))[0] == 404
 

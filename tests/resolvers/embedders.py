@@ -38,8 +38,8 @@ class FakeEmbedder:
 
 def vector(text: str) -> Vector:
     chance = np.random.default_rng(int.from_bytes(hashlib.sha256(text.encode()).digest()[:8]))
-    made = chance.standard_normal(DIMENSIONS).astype(np.float32)
-    return made / np.linalg.norm(made)
+    vector_of_text = chance.standard_normal(DIMENSIONS).astype(np.float32)
+    return vector_of_text / np.linalg.norm(vector_of_text)
 
 
 @dataclass(frozen=True)

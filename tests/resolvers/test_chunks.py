@@ -103,7 +103,7 @@ def test_a_title_is_a_chunk_where_there_is_nothing_else() -> None:
     assert texts(split_into_chunks("t" * 100, [], [], SIZE, 0)) == ["t" * 64, "t" * 36]
 
 
-def test_the_chunks_of_every_source_say_where_their_bodies_are() -> None:
+def test_every_chunk_has_the_position_of_its_body() -> None:
     parts = [
         SourceText(TextSource.USER_WRITTEN_NOTE, " Hello. "),
         SourceText(TextSource.SUMMARY, " "),
@@ -157,14 +157,14 @@ def test_chunks_of_any_note_hold_all_of_it_and_are_never_too_long() -> None:
         overlap = chance.choice([0, 1, size // 8, size // 2, size - 1])
         parts = [SourceText(TextSource.SUMMARY, some_text(chance, chance.choice([0, 9, 100, 1_500])))]
         names = ["Ann", "Bob", "", "A long name of a speaker " * 9]
-        spoken = [some_text(chance, chance.choice([0, 9, 200])) for _ in range(chance.randrange(9))]
-        turns = [Turn(chance.choice(names), text) for text in spoken]
+        turn_texts = [some_text(chance, chance.choice([0, 9, 200])) for _ in range(chance.randrange(9))]
+        turns = [Turn(chance.choice(names), text) for text in turn_texts]
         title = chance.choice(["", "Weekly", "long " * 30, "t" * 900])
         chunks = split_into_chunks(title, parts, turns, size, overlap)
         assert chunks == split_into_chunks(title, parts, turns, size, overlap)
         assert max((len(chunk.text) for chunk in chunks), default=0) <= size, (title, parts, turns, size, overlap)
-        given = {TextSource.SUMMARY: parts[0].text, TextSource.TRANSCRIPT: render_transcript(turns)}
-        for source, text in given.items():
+        texts_by_source = {TextSource.SUMMARY: parts[0].text, TextSource.TRANSCRIPT: render_transcript(turns)}
+        for source, text in texts_by_source.items():
             check_bodies(text, [chunk for chunk in chunks if chunk.source is source])
 
 
@@ -220,8 +220,8 @@ UNITS = ["a", "\n", "A. ", "a.", " ", ".", "。", "これは文です。", "😀
 @pytest.mark.parametrize("unit", UNITS)
 def test_half_a_million_characters_of_anything(unit: str) -> None:
     """What takes the square of its length somewhere does not end here."""
-    whole = (unit * 500_000)[:500_000]
-    check_bodies(whole, of(whole, 512, 64))
+    text = (unit * 500_000)[:500_000]
+    check_bodies(text, of(text, 512, 64))
 
 
 def test_a_failing_library_means_no_sentences() -> None:

@@ -35,7 +35,7 @@ async def embedder(ctx: Context) -> FakeEmbedder:
 
 
 @pytest.fixture
-def mine(me: Context, embedder: FakeEmbedder) -> Context:
+def fake_ctx(me: Context, embedder: FakeEmbedder) -> Context:
     return embedding_with(me, embedder)
 
 
@@ -77,42 +77,42 @@ async def embedded(ctx: Context, embedder: FakeEmbedder) -> list[str]:
     return list(embedder.passages)
 
 
-async def test_one_changed_sentence_of_a_long_note(mine: Context, embedder: FakeEmbedder) -> None:
+async def test_one_changed_sentence_of_a_long_note(fake_ctx: Context, embedder: FakeEmbedder) -> None:
     sentences = [sentence() for _ in range(600)]
-    note = await write(mine, "Long", contentText=" ".join(sentences))
+    note = await write(fake_ctx, "Long", contentText=" ".join(sentences))
     assert len(" ".join(sentences)) > 50_000
-    first = await indexing.index(mine, note.id)
+    first = await indexing.index(fake_ctx, note.id)
     assert first.chunks_embedded == first.chunks_indexed > 90
     for position in (0, 299, 599):
         sentences[position] = sentence()
-        await change(mine, note, contentText=" ".join(sentences))
-        assert 1 <= len(await embedded(mine, embedder)) <= 3
-        assert len(await right(mine, note)) == (await notes.get_note(mine, note.id)).chunk_count
+        await change(fake_ctx, note, contentText=" ".join(sentences))
+        assert 1 <= len(await embedded(fake_ctx, embedder)) <= 3
+        assert len(await right(fake_ctx, note)) == (await notes.get_note(fake_ctx, note.id)).chunk_count
     # Saved as it is.
-    await change(mine, note, contentText=" ".join(sentences))
-    assert await embedded(mine, embedder) == []
-    assert (await indexing.index(mine, note.id)).chunks_embedded == 0
+    await change(fake_ctx, note, contentText=" ".join(sentences))
+    assert await embedded(fake_ctx, embedder) == []
+    assert (await indexing.index(fake_ctx, note.id)).chunks_embedded == 0
 
 
 async def test_a_paragraph_at_the_front_moves_the_others_with_their_vectors(
-    mine: Context, embedder: FakeEmbedder
+    fake_ctx: Context, embedder: FakeEmbedder
 ) -> None:
     paragraphs = [alone() for _ in range(30)]
-    note = await write(mine, summary="The first.", contentText="\n\n".join(paragraphs))
-    await worker.index(mine)
-    before = await right(mine, note)
+    note = await write(fake_ctx, summary="The first.", contentText="\n\n".join(paragraphs))
+    await worker.index(fake_ctx)
+    before = await right(fake_ctx, note)
     new = alone()
-    await change(mine, note, contentText="\n\n".join([new, *paragraphs]))
-    sent = await embedded(mine, embedder)
+    await change(fake_ctx, note, contentText="\n\n".join([new, *paragraphs]))
+    sent = await embedded(fake_ctx, embedder)
     assert (1 <= len(sent) <= 3, new in " ".join(sent)) == (True, True)
-    assert len(await right(mine, note)) == len(before) + 1
-    await change(mine, note, contentText="\n\n".join(paragraphs))
-    await embedded(mine, embedder)
-    assert await right(mine, note) == before
+    assert len(await right(fake_ctx, note)) == len(before) + 1
+    await change(fake_ctx, note, contentText="\n\n".join(paragraphs))
+    await embedded(fake_ctx, embedder)
+    assert await right(fake_ctx, note) == before
 
 
-async def test_texts_that_take_each_others_places(mine: Context, embedder: FakeEmbedder) -> None:
-    small = with_limits(mine, chunk_overlap=0)
+async def test_texts_that_take_each_others_places(fake_ctx: Context, embedder: FakeEmbedder) -> None:
+    small = with_limits(fake_ctx, chunk_overlap=0)
     paragraphs = [alone() for _ in range(9)]
     note = await write(small)
     assert (await indexing.index(small, note.id, "\n\n".join(paragraphs))).chunks_indexed == 9
@@ -125,10 +125,10 @@ async def test_texts_that_take_each_others_places(mine: Context, embedder: FakeE
 
 
 async def test_equal_texts_are_embedded_once_in_a_workspace(
-    ctx: Context, mine: Context, embedder: FakeEmbedder
+    ctx: Context, fake_ctx: Context, embedder: FakeEmbedder
 ) -> None:
     twice = f"{(same := alone())}\n\n{alone()}\n\n{same}"
-    flat = with_limits(mine, chunk_overlap=0)
+    flat = with_limits(fake_ctx, chunk_overlap=0)
     first, second = await write(flat), await write(flat)
     assert (await indexing.index(flat, first.id, twice)).chunks_embedded == 2
     assert (await indexing.index(flat, second.id, twice)).chunks_embedded == 0
@@ -138,8 +138,8 @@ async def test_equal_texts_are_embedded_once_in_a_workspace(
     assert (await indexing.index(stranger, (await write(stranger)).id, twice)).chunks_embedded == 2
 
 
-async def test_a_note_whose_vectors_are_taken_is_deleted_meanwhile(mine: Context, embedder: FakeEmbedder) -> None:
-    flat = with_limits(mine, chunk_overlap=0)
+async def test_a_note_whose_vectors_are_taken_is_deleted_meanwhile(fake_ctx: Context, embedder: FakeEmbedder) -> None:
+    flat = with_limits(fake_ctx, chunk_overlap=0)
     shared, own = [alone(), alone()], alone()
     first, second = await write(flat), await write(flat)
     await indexing.index(flat, first.id, "\n\n".join(shared))
@@ -158,27 +158,27 @@ async def test_a_note_whose_vectors_are_taken_is_deleted_meanwhile(mine: Context
     assert await right(flat, second) == [shared[0], own, shared[1]]
 
 
-async def test_chunks_that_stay_are_left_alone(mine: Context) -> None:
+async def test_chunks_that_stay_are_left_alone(fake_ctx: Context) -> None:
     paragraphs = [alone() for _ in range(12)]
-    note = await write(mine, contentText="\n\n".join(paragraphs))
-    await worker.index(mine)
-    before = await rows(mine, note)
-    await change(mine, note, contentText="\n\n".join([*paragraphs[:-1], alone()]))
-    await worker.index(mine)
-    after = await rows(mine, note)
+    note = await write(fake_ctx, contentText="\n\n".join(paragraphs))
+    await worker.index(fake_ctx)
+    before = await rows(fake_ctx, note)
+    await change(fake_ctx, note, contentText="\n\n".join([*paragraphs[:-1], alone()]))
+    await worker.index(fake_ctx)
+    after = await rows(fake_ctx, note)
     written = [index for index, (old, new) in enumerate(zip(before, after, strict=True)) if old.written != new.written]
     assert written == [11]
     # A summary that was cut out moves all others; a shorter sentence only their places in the text.
     shorter = paragraphs[0].rsplit(" ", 1)[0] + "."
-    await change(mine, note, contentText="\n\n".join([shorter, *paragraphs[1:]]))
-    await worker.index(mine)
-    moved = await rows(mine, note)
+    await change(fake_ctx, note, contentText="\n\n".join([shorter, *paragraphs[1:]]))
+    await worker.index(fake_ctx)
+    moved = await rows(fake_ctx, note)
     assert moved[5].start_offset == after[5].start_offset - (len(paragraphs[0]) - len(shorter))
-    await right(mine, note)
+    await right(fake_ctx, note)
 
 
-async def test_a_refused_text_affects_only_itself(mine: Context, embedder: FakeEmbedder) -> None:
-    flat = with_limits(mine, chunk_overlap=0)
+async def test_a_refused_text_affects_only_itself(fake_ctx: Context, embedder: FakeEmbedder) -> None:
+    flat = with_limits(fake_ctx, chunk_overlap=0)
     embedder.refuses = ["unspeakable"]
     texts = [alone(), f"{alone()} An unspeakable thing.", alone()]
     note = await write(flat)
@@ -242,14 +242,14 @@ async def test_a_long_note_keeps_its_lease(me: Context, embedder: FakeEmbedder) 
     assert seen == [True, True, True]
 
 
-async def test_the_statements_of_a_save(mine: Context) -> None:
+async def test_the_statements_of_a_save(fake_ctx: Context) -> None:
     paragraphs = [alone() for _ in range(80)]
-    note = await write(mine, contentText="\n\n".join(paragraphs))
-    await worker.index(mine)
+    note = await write(fake_ctx, contentText="\n\n".join(paragraphs))
+    await worker.index(fake_ctx)
     for position, most in ((40, 9), (0, 9), (79, 9)):
         paragraphs[position] = alone()
-        await change(mine, note, contentText="\n\n".join(paragraphs))
-        [job] = await indexing.claim(mine, 8)
-        with statements(mine) as told:
-            await indexing.work(mine, job)
-        assert len(told) <= most, told
+        await change(fake_ctx, note, contentText="\n\n".join(paragraphs))
+        [job] = await indexing.claim(fake_ctx, 8)
+        with statements(fake_ctx) as executed_statements:
+            await indexing.work(fake_ctx, job)
+        assert len(executed_statements) <= most, executed_statements

@@ -38,7 +38,7 @@ async def embedder(ctx: Context) -> FakeEmbedder:
 
 
 @pytest.fixture
-def mine(me: Context, embedder: FakeEmbedder) -> Context:
+def fake_ctx(me: Context, embedder: FakeEmbedder) -> Context:
     return embedding_with(me, embedder)
 
 
@@ -48,7 +48,7 @@ async def chunks(ctx: Context, note: Record) -> list[str]:
         return list((await tx.execute(query.order_by(col(DocumentEmbedding.chunk_index)))).scalars())
 
 
-async def found(ctx: Context, text: str) -> list[str]:
+async def exact_matches(ctx: Context, text: str) -> list[str]:
     """The chunks that are this very text."""
     hits = (await search(ctx, text, mode=SearchMode.SEMANTIC, first=20)).hits
     return [hit.chunk_text for hit in hits if hit.score > 0.99]
@@ -66,17 +66,21 @@ async def state(ctx: Context, note: Record) -> tuple[int, int, int, bool]:
     return row.index_wanted, row.index_done, row.index_failures, row.index_after is not None
 
 
-async def test_the_worker_indexes_a_new_note(mine: Context) -> None:
+async def test_the_worker_indexes_a_new_note(fake_ctx: Context) -> None:
     fields = {"userWrittenNote": "own", "summary": "sum", "enhancedNote": "better", "contentText": "text"}
-    note = await write(mine, "Title", **fields, transcripts=spoken("Hello.", "Bye."))
-    assert await worker.index(mine) == 1
-    assert await chunks(mine, note) == ["Title\n\nown", "sum", "better", "text", "Ann: Hello. Bye."]
-    stored = await notes.get_note(mine, note.id)
-    assert (stored.chunk_count, await embedder_of(mine, note), stored.indexed_at > note.created_at) == (5, "fake", True)
+    note = await write(fake_ctx, "Title", **fields, transcripts=spoken("Hello.", "Bye."))
+    assert await worker.index(fake_ctx) == 1
+    assert await chunks(fake_ctx, note) == ["Title\n\nown", "sum", "better", "text", "Ann: Hello. Bye."]
+    stored = await notes.get_note(fake_ctx, note.id)
+    assert (stored.chunk_count, await embedder_of(fake_ctx, note), stored.indexed_at > note.created_at) == (
+        5,
+        "fake",
+        True,
+    )
     # Indexing changes nothing that people see as a change.
     assert (stored.revision, stored.updated_at) == (note.revision, note.updated_at)
-    assert (await state(mine, note), await indexed_events(mine, note)) == ((1, 1, 0, False), 1)
-    assert await worker.index(mine) == 0
+    assert (await state(fake_ctx, note), await indexed_events(fake_ctx, note)) == ((1, 1, 0, False), 1)
+    assert await worker.index(fake_ctx) == 0
 
 
 @pytest.mark.parametrize(
@@ -90,9 +94,9 @@ async def test_the_worker_indexes_a_new_note(mine: Context) -> None:
     ],
 )
 async def test_index_a_given_text(
-    mine: Context, embedder: FakeEmbedder, content: str | None, expected: list[str]
+    fake_ctx: Context, embedder: FakeEmbedder, content: str | None, expected: list[str]
 ) -> None:
-    small = with_limits(mine, chunk_size=64, chunk_overlap=0)
+    small = with_limits(fake_ctx, chunk_size=64, chunk_overlap=0)
     note = await write(small, "Title")
     await indexing.index(small, note.id, "Something else, that is gone afterwards.")
     embedder.passages.clear()
@@ -105,57 +109,61 @@ async def test_index_a_given_text(
 
 
 @pytest.mark.parametrize("content", ["x" * (MAX_TEXT + 1), "\x00", "\ud800"])
-async def test_texts_that_are_not_indexed(mine: Context, content: str) -> None:
-    note = await write(mine)
+async def test_texts_that_are_not_indexed(fake_ctx: Context, content: str) -> None:
+    note = await write(fake_ctx)
     with refused(ErrorCode.BAD_USER_INPUT, "content"):
-        await indexing.index(mine, note.id, content)
-    assert await state(mine, note) == (1, 0, 0, False)
+        await indexing.index(fake_ctx, note.id, content)
+    assert await state(fake_ctx, note) == (1, 0, 0, False)
 
 
-async def test_the_longest_text_is_indexed(mine: Context) -> None:
-    note = await write(mine)
-    large = with_limits(mine, chunk_size=5_120, chunk_overlap=640)
+async def test_the_longest_text_is_indexed(fake_ctx: Context) -> None:
+    note = await write(fake_ctx)
+    large = with_limits(fake_ctx, chunk_size=5_120, chunk_overlap=640)
     done = await indexing.index(large, note.id, "é" * MAX_TEXT)
-    stored = await chunks(mine, note)
+    stored = await chunks(fake_ctx, note)
     assert done.chunks_indexed == len(stored) > MAX_TEXT / 5_120
     assert max(len(chunk) for chunk in stored) <= 5_120
 
 
-async def test_after_a_change_the_new_text_is_found_and_the_old_is_not(mine: Context) -> None:
-    note = await write(mine, "old")
-    await worker.index(mine)
-    assert await found(mine, "old") == ["old"]
-    await change(mine, note, title="new")
+async def test_after_a_change_the_new_text_is_found_and_the_old_is_not(fake_ctx: Context) -> None:
+    note = await write(fake_ctx, "old")
+    await worker.index(fake_ctx)
+    assert await exact_matches(fake_ctx, "old") == ["old"]
+    await change(fake_ctx, note, title="new")
     # Until the new chunks are there, the old ones are found.
-    assert await found(mine, "old") == ["old"]
-    await worker.index(mine)
-    assert (await found(mine, "old"), await found(mine, "new")) == ([], ["new"])
-    await append(mine, note, "Hi")
-    await worker.index(mine)
-    assert await chunks(mine, note) == ["new\n\nAnn: Hi"]
+    assert await exact_matches(fake_ctx, "old") == ["old"]
+    await worker.index(fake_ctx)
+    assert (await exact_matches(fake_ctx, "old"), await exact_matches(fake_ctx, "new")) == ([], ["new"])
+    await append(fake_ctx, note, "Hi")
+    await worker.index(fake_ctx)
+    assert await chunks(fake_ctx, note) == ["new\n\nAnn: Hi"]
 
 
-async def test_a_change_that_is_no_text_keeps_the_chunks(mine: Context, embedder: FakeEmbedder) -> None:
-    note = await write(mine)
-    await indexing.index(mine, note.id, "handed in")
+async def test_a_change_that_is_no_text_keeps_the_chunks(fake_ctx: Context, embedder: FakeEmbedder) -> None:
+    note = await write(fake_ctx)
+    await indexing.index(fake_ctx, note.id, "handed in")
     embedder.passages.clear()
-    await change(mine, note, kind=NoteKind.PODCAST, meetingApp="Zoom")
-    assert (await worker.index(mine), embedder.passages) == (0, [])
-    assert await chunks(mine, note) == ["handed in"]
+    await change(fake_ctx, note, kind=NoteKind.PODCAST, meetingApp="Zoom")
+    assert (await worker.index(fake_ctx), embedder.passages) == (0, [])
+    assert await chunks(fake_ctx, note) == ["handed in"]
 
 
-async def test_after_forget_there_is_nothing_until_it_is_indexed_again(mine: Context) -> None:
-    note = await write(mine, "text")
-    await indexing.delete_chunks(mine, note.id)
-    await indexing.index(mine, note.id)
-    assert await found(mine, "text") == ["text"]
-    await indexing.delete_chunks(mine, note.id)
-    await indexing.delete_chunks(mine, note.id)
-    assert (await found(mine, "text"), await chunks(mine, note), await worker.index(mine)) == ([], [], 0)
-    assert (await notes.get_note(mine, note.id)).chunk_count == 0
-    await change(mine, note, summary="more")
-    await worker.index(mine)
-    assert await chunks(mine, note) == ["text\n\nmore"]
+async def test_after_forget_there_is_nothing_until_it_is_indexed_again(fake_ctx: Context) -> None:
+    note = await write(fake_ctx, "text")
+    await indexing.delete_chunks(fake_ctx, note.id)
+    await indexing.index(fake_ctx, note.id)
+    assert await exact_matches(fake_ctx, "text") == ["text"]
+    await indexing.delete_chunks(fake_ctx, note.id)
+    await indexing.delete_chunks(fake_ctx, note.id)
+    assert (await exact_matches(fake_ctx, "text"), await chunks(fake_ctx, note), await worker.index(fake_ctx)) == (
+        [],
+        [],
+        0,
+    )
+    assert (await notes.get_note(fake_ctx, note.id)).chunk_count == 0
+    await change(fake_ctx, note, summary="more")
+    await worker.index(fake_ctx)
+    assert await chunks(fake_ctx, note) == ["text\n\nmore"]
 
 
 async def test_of_many_at_once_the_last_accepted_stays(me: Context, embedder: FakeEmbedder) -> None:
@@ -183,63 +191,63 @@ async def test_of_many_at_once_the_last_accepted_stays(me: Context, embedder: Fa
     assert stored.chunk_count == len(await chunks(ctx, note))
 
 
-async def test_a_slow_index_does_not_overwrite_a_faster_newer_one(mine: Context, embedder: FakeEmbedder) -> None:
-    note = await write(mine)
+async def test_a_slow_index_does_not_overwrite_a_faster_newer_one(fake_ctx: Context, embedder: FakeEmbedder) -> None:
+    note = await write(fake_ctx)
     embedder.held = asyncio.Event()
-    slow = asyncio.create_task(indexing.index(mine, note.id, "older"))
+    slow = asyncio.create_task(indexing.index(fake_ctx, note.id, "older"))
     while "older" not in embedder.passages:
         await asyncio.sleep(0.01)
     held, embedder.held = embedder.held, None
-    await indexing.index(mine, note.id, "newer")
+    await indexing.index(fake_ctx, note.id, "newer")
     held.set()
     await slow
-    assert (await chunks(mine, note), await indexed_events(mine, note)) == (["newer"], 1)
-    assert await state(mine, note) == (3, 3, 0, False)
+    assert (await chunks(fake_ctx, note), await indexed_events(fake_ctx, note)) == (["newer"], 1)
+    assert await state(fake_ctx, note) == (3, 3, 0, False)
 
 
-async def test_no_connection_is_held_while_the_embedder_works(mine: Context, embedder: FakeEmbedder) -> None:
-    made = [await write(mine) for _ in range(30)]
+async def test_no_connection_is_held_while_the_embedder_works(fake_ctx: Context, embedder: FakeEmbedder) -> None:
+    written = [await write(fake_ctx) for _ in range(30)]
     embedder.held = asyncio.Event()
-    calls = [asyncio.create_task(indexing.index(mine, note.id, "text")) for note in made]
+    calls = [asyncio.create_task(indexing.index(fake_ctx, note.id, "text")) for note in written]
     while len(embedder.passages) < 30:
         await asyncio.sleep(0.01)
-    assert mine.database.engine.pool.checkedout() == 0  # type: ignore[attr-defined]  # the queue pool's own
+    assert fake_ctx.database.engine.pool.checkedout() == 0  # type: ignore[attr-defined]  # the queue pool's own
     embedder.held.set()
     await asyncio.gather(*calls)
 
 
-async def test_a_note_deleted_meanwhile_is_not_found(mine: Context, embedder: FakeEmbedder) -> None:
-    note = await write(mine)
+async def test_a_note_deleted_meanwhile_is_not_found(fake_ctx: Context, embedder: FakeEmbedder) -> None:
+    note = await write(fake_ctx)
     embedder.held = asyncio.Event()
-    call = asyncio.create_task(indexing.index(mine, note.id, "text"))
+    call = asyncio.create_task(indexing.index(fake_ctx, note.id, "text"))
     while not embedder.passages:
         await asyncio.sleep(0.01)
-    await notes.delete_note(mine, note.id)
+    await notes.delete_note(fake_ctx, note.id)
     embedder.held.set()
     with refused(ErrorCode.NOT_FOUND):
         await call
-    assert await chunks(mine, note) == []
+    assert await chunks(fake_ctx, note) == []
 
 
 async def test_while_the_embedder_is_away_the_note_waits_and_stays_findable(
-    mine: Context, embedder: FakeEmbedder
+    fake_ctx: Context, embedder: FakeEmbedder
 ) -> None:
-    note = await write(mine, "old")
-    await worker.index(mine)
-    await change(mine, note, title="new")
+    note = await write(fake_ctx, "old")
+    await worker.index(fake_ctx)
+    await change(fake_ctx, note, title="new")
     embedder.failure = AWAY
     for failures, least in ((1, 1), (2, 2), (3, 4), (4, 8)):
         before = datetime.now(UTC)
-        assert await worker.index(mine) == 1
-        row = await notes.get_note(mine, note.id)
-        assert (row.index_failures, await worker.index(mine)) == (failures, 0)
+        assert await worker.index(fake_ctx) == 1
+        row = await notes.get_note(fake_ctx, note.id)
+        assert (row.index_failures, await worker.index(fake_ctx)) == (failures, 0)
         assert least - 0.1 <= (row.index_after - before).total_seconds() <= least + 2
-        await set_columns(mine, note, index_after=before)
+        await set_columns(fake_ctx, note, index_after=before)
     embedder.failure = None
-    assert await found(mine, "old") == ["old"]
-    assert await worker.index(mine) == 1
-    assert (await found(mine, "old"), await found(mine, "new")) == ([], ["new"])
-    assert await state(mine, note) == (2, 2, 0, False)
+    assert await exact_matches(fake_ctx, "old") == ["old"]
+    assert await worker.index(fake_ctx) == 1
+    assert (await exact_matches(fake_ctx, "old"), await exact_matches(fake_ctx, "new")) == ([], ["new"])
+    assert await state(fake_ctx, note) == (2, 2, 0, False)
 
 
 @pytest.mark.parametrize(
@@ -253,23 +261,23 @@ async def test_while_the_embedder_is_away_the_note_waits_and_stays_findable(
     ],
 )
 async def test_how_long_a_note_is_put_off(
-    *, mine: Context, embedder: FakeEmbedder, failure: Exception, failures: int, least: int, most: int
+    *, fake_ctx: Context, embedder: FakeEmbedder, failure: Exception, failures: int, least: int, most: int
 ) -> None:
-    note = await write(mine)
-    await set_columns(mine, note, index_failures=failures)
+    note = await write(fake_ctx)
+    await set_columns(fake_ctx, note, index_failures=failures)
     embedder.failure = failure
     before = datetime.now(UTC)
-    await worker.index(mine)
-    waits = ((await notes.get_note(mine, note.id)).index_after - before).total_seconds()
+    await worker.index(fake_ctx)
+    waits = ((await notes.get_note(fake_ctx, note.id)).index_after - before).total_seconds()
     assert least - 0.1 <= waits <= most
 
 
-async def test_failing_for_very_long_is_no_reason_to_stop_trying(mine: Context, embedder: FakeEmbedder) -> None:
-    note = await write(mine)
-    await set_columns(mine, note, index_failures=32_767)
+async def test_failing_for_very_long_is_no_reason_to_stop_trying(fake_ctx: Context, embedder: FakeEmbedder) -> None:
+    note = await write(fake_ctx)
+    await set_columns(fake_ctx, note, index_failures=32_767)
     embedder.failure = AWAY
-    await worker.index(mine)
-    assert await state(mine, note) == (1, 0, 32_767, True)
+    await worker.index(fake_ctx)
+    assert await state(fake_ctx, note) == (1, 0, 32_767, True)
 
 
 @pytest.mark.parametrize(
@@ -277,69 +285,71 @@ async def test_failing_for_very_long_is_no_reason_to_stop_trying(mine: Context, 
     [(AWAY, None), (EmbedderUnavailable("away", retry_after=2.5), 3), (EmbedderMisconfigured("secret setting"), None)],
 )
 async def test_a_text_handed_in_while_the_embedder_is_away_is_kept(
-    mine: Context, embedder: FakeEmbedder, failure: Exception, retry_after: int | None
+    fake_ctx: Context, embedder: FakeEmbedder, failure: Exception, retry_after: int | None
 ) -> None:
-    note = await write(mine)
+    note = await write(fake_ctx)
     embedder.failure = failure
     with pytest.raises(Problem) as caught:
-        await indexing.index(mine, note.id, "handed in")
+        await indexing.index(fake_ctx, note.id, "handed in")
     assert (caught.value.code, caught.value.retry_after) == (ErrorCode.UNAVAILABLE, retry_after)
     assert "secret" not in caught.value.message
     embedder.failure = None
-    await set_columns(mine, note, index_after=datetime.now(UTC) - timedelta(seconds=1))
-    assert await worker.index(mine) == 1
-    assert await chunks(mine, note) == ["handed in"]
+    await set_columns(fake_ctx, note, index_after=datetime.now(UTC) - timedelta(seconds=1))
+    assert await worker.index(fake_ctx) == 1
+    assert await chunks(fake_ctx, note) == ["handed in"]
 
 
-async def test_a_failure_of_an_older_text_does_not_put_off_a_newer_one(mine: Context, embedder: FakeEmbedder) -> None:
-    note = await write(mine)
-    [job] = await indexing.claim(mine, 10)
-    await change(mine, note, title="newer")
+async def test_a_failure_of_an_older_text_does_not_put_off_a_newer_one(
+    fake_ctx: Context, embedder: FakeEmbedder
+) -> None:
+    note = await write(fake_ctx)
+    [job] = await indexing.claim(fake_ctx, 10)
+    await change(fake_ctx, note, title="newer")
     embedder.failure = AWAY
     with pytest.raises(EmbedderUnavailable):
-        await indexing.work(mine, job)
-    assert await state(mine, note) == (2, 0, 0, False)
+        await indexing.work(fake_ctx, job)
+    assert await state(fake_ctx, note) == (2, 0, 0, False)
 
 
-async def test_what_a_dead_worker_had_begun_is_taken_up_after_its_lease(mine: Context) -> None:
-    note = await write(mine, "text")
-    [job] = await indexing.claim(mine, 10)
+async def test_what_a_dead_worker_had_begun_is_taken_up_after_its_lease(fake_ctx: Context) -> None:
+    note = await write(fake_ctx, "text")
+    [job] = await indexing.claim(fake_ctx, 10)
     assert job.id == note.id
     # That worker is gone: nobody else takes the note before the lease ends, then somebody does.
-    assert await indexing.claim(mine, 10) == []
-    lease = (await notes.get_note(mine, note.id)).index_after - datetime.now(UTC)
+    assert await indexing.claim(fake_ctx, 10) == []
+    lease = (await notes.get_note(fake_ctx, note.id)).index_after - datetime.now(UTC)
     assert timedelta(seconds=110) < lease <= indexing.LEASE
-    await set_columns(mine, note, index_after=datetime.now(UTC) - timedelta(seconds=1))
-    assert await worker.index(mine) == 1
-    assert (await chunks(mine, note), await state(mine, note)) == (["text"], (1, 1, 0, False))
+    await set_columns(fake_ctx, note, index_after=datetime.now(UTC) - timedelta(seconds=1))
+    assert await worker.index(fake_ctx) == 1
+    assert (await chunks(fake_ctx, note), await state(fake_ctx, note)) == (["text"], (1, 1, 0, False))
     # The dead one was only slow: doing it twice is harmless.
-    await indexing.work(mine, job)
-    assert (await chunks(mine, note), await indexed_events(mine, note)) == (["text"], 1)
+    await indexing.work(fake_ctx, job)
+    assert (await chunks(fake_ctx, note), await indexed_events(fake_ctx, note)) == (["text"], 1)
 
 
-async def test_workers_share_the_work(mine: Context) -> None:
-    made = {(await write(mine)).id for _ in range(12)}
-    claimed = await asyncio.gather(*(indexing.claim(mine, 5) for _ in range(4)))
+async def test_workers_share_the_work(fake_ctx: Context) -> None:
+    written = {(await write(fake_ctx)).id for _ in range(12)}
+    claimed = await asyncio.gather(*(indexing.claim(fake_ctx, 5) for _ in range(4)))
     ids = [job.id for jobs in claimed for job in jobs]
-    assert (len(ids), set(ids)) == (12, made)
+    assert (len(ids), set(ids)) == (12, written)
     assert max(len(jobs) for jobs in claimed) == 5
 
 
-async def test_one_failing_note_keeps_no_other_waiting(mine: Context, embedder: FakeEmbedder) -> None:
+async def test_one_failing_note_keeps_no_other_waiting(fake_ctx: Context, embedder: FakeEmbedder) -> None:
     class Picky(FakeEmbedder):
         async def embed_passages(self, texts: Sequence[str]) -> list[Any]:
             if "bad" in texts:
                 raise AWAY
             return await super().embed_passages(texts)
 
-    ctx = embedding_with(mine, Picky())
+    ctx = embedding_with(fake_ctx, Picky())
     bad = await write(ctx, "bad")
     good = [await write(ctx, f"good {number}") for number in range(3)]
     assert await worker.index(ctx) == 4
     assert [await chunks(ctx, note) for note in (bad, *good)] == [[], ["good 0"], ["good 1"], ["good 2"]]
 
 
-async def test_a_note_that_is_not_there(mine: Context) -> None:
-    for call in (indexing.index(mine, uuid.uuid4(), "x"), indexing.delete_chunks(mine, uuid.uuid4())):
+async def test_a_note_that_is_not_there(fake_ctx: Context) -> None:
+    for call in (indexing.index(fake_ctx, uuid.uuid4(), "x"), indexing.delete_chunks(fake_ctx, uuid.uuid4())):
         with refused(ErrorCode.NOT_FOUND):
             await call

@@ -130,15 +130,15 @@ async def big(services: Services, ctx: Context) -> AsyncIterator[Big]:
 
 async def scanned(ctx: Context, read: Callable[[Context], Awaitable[object]]) -> list[tuple[str, str]]:
     """The tables that the statements of a read scan whole, each with its statement."""
-    with executed(ctx) as told:
+    with executed(ctx) as executed_statements:
         await read(ctx)
-    assert told
+    assert executed_statements
     async with ctx.database.engine.connect() as connection:
-        found: list[tuple[str, str]] = []
-        for statement, parameters in told:
+        full_scans: list[tuple[str, str]] = []
+        for statement, parameters in executed_statements:
             plan = (await connection.exec_driver_sql(f"EXPLAIN (FORMAT JSON) {statement}", parameters)).scalar_one()
-            found += [(table, statement) for table in scans(plan[0]["Plan"])]
-    return found
+            full_scans += [(table, statement) for table in scans(plan[0]["Plan"])]
+    return full_scans
 
 
 def scans(plan: dict[str, Any]) -> Iterator[str]:
@@ -149,7 +149,7 @@ def scans(plan: dict[str, Any]) -> Iterator[str]:
         yield from scans(part)
 
 
-def made(kind: str, number: int) -> str:
+def fixed_id(kind: str, number: int) -> str:
     return str(UUID(hashlib.md5(f"{kind}{number}".encode()).hexdigest()))
 
 
@@ -162,11 +162,11 @@ FILTERS: list[dict[str, Any]] = [
     {"search": "common"},
     {"search": "word17"},
     {"search": "nothing"},
-    {"createdBy": made("user", 7)},
+    {"createdBy": fixed_id("user", 7)},
     {"createdFrom": datetime(2020, 1, 1, tzinfo=UTC), "createdTo": datetime(2020, 2, 1, tzinfo=UTC)},
     {"createdFrom": datetime(2020, 1, 1, tzinfo=UTC)},
-    {"tagIds": [made("tag", 2), made("tag", 4)]},
-    {"folderIds": [made("folder", 2), made("folder", 14)]},
+    {"tagIds": [fixed_id("tag", 2), fixed_id("tag", 4)]},
+    {"folderIds": [fixed_id("folder", 2), fixed_id("folder", 14)]},
     {"participantEmail": "17@people.example"},
     {"participantEmail": "nobody@people.example", "search": "common", "status": NoteStatus.IDLE},
 ]
@@ -174,27 +174,27 @@ ORDERS = [NoteOrder(field=field, direction=way) for field in NoteOrderField for 
 
 
 @pytest.mark.parametrize("who", ["admin", "member"])
-@pytest.mark.parametrize("wanted", FILTERS, ids=lambda wanted: "+".join(wanted) or "all")
-async def test_no_list_of_notes_reads_a_whole_table(big: Big, who: str, wanted: dict[str, Any]) -> None:
+@pytest.mark.parametrize("filter_fields", FILTERS, ids=lambda filter_fields: "+".join(filter_fields) or "all")
+async def test_no_list_of_notes_reads_a_whole_table(big: Big, who: str, filter_fields: dict[str, Any]) -> None:
     ctx: Context = getattr(big, who)
-    asked = parse_draft(NoteFilter, wanted)
+    note_filter = parse_draft(NoteFilter, filter_fields)
 
     async def listed(ctx: Context) -> None:
         for by in ORDERS:
-            page = await notes.list_notes(ctx, PageArguments(first=20), asked, by)
+            page = await notes.list_notes(ctx, PageArguments(first=20), note_filter, by)
             if page.has_next:
-                await notes.list_notes(ctx, PageArguments(first=20, after=page.cursor(page.rows[-1])), asked, by)
-                await notes.list_notes(ctx, PageArguments(last=20, before=page.cursor(page.rows[-1])), asked, by)
-            await notes.list_notes_by_offset(ctx, 20, 1000, asked, by)
-        await notes.count_notes(ctx, asked)
+                await notes.list_notes(ctx, PageArguments(first=20, after=page.cursor(page.rows[-1])), note_filter, by)
+                await notes.list_notes(ctx, PageArguments(last=20, before=page.cursor(page.rows[-1])), note_filter, by)
+            await notes.list_notes_by_offset(ctx, 20, 1000, note_filter, by)
+        await notes.count_notes(ctx, note_filter)
 
     assert await scanned(ctx, listed) == []
 
 
-NOTE, TALK, HOOK = UUID(made("note", 2)), UUID(made("talk", 2)), UUID(made("hook", 30))
+NOTE, TALK, HOOK = UUID(fixed_id("note", 2)), UUID(fixed_id("talk", 2)), UUID(fixed_id("hook", 30))
 Lists = dict[str, Callable[[Context], Awaitable[object]]]
 LISTS: Lists = {
-    "tags of notes": lambda ctx: notes.find_tags_of_notes(ctx, [NOTE, UUID(made("note", 4))]),
+    "tags of notes": lambda ctx: notes.find_tags_of_notes(ctx, [NOTE, UUID(fixed_id("note", 4))]),
     "segments of notes": lambda ctx: notes.find_segments(ctx, [NOTE]),
     "transcript": lambda ctx: page_of(
         notes.list_transcripts, ctx, NOTE, PageArguments(), TranscriptFilter(search="spoken")
@@ -205,11 +205,13 @@ LISTS: Lists = {
     "messages by offset": lambda ctx: conversations.list_messages_by_offset(ctx, TALK, None, 0),
     "suggestions": lambda ctx: suggestions.list_suggestions(ctx, TALK),
     "suggestions of a status": lambda ctx: suggestions.list_suggestions(ctx, TALK, SuggestionStatus.DISMISSED),
-    "suggestions of messages": lambda ctx: suggestions.find_suggestions_of_messages(ctx, [UUID(made("message", 2))]),
+    "suggestions of messages": lambda ctx: suggestions.find_suggestions_of_messages(
+        ctx, [UUID(fixed_id("message", 2))]
+    ),
     "tags": tags.list_tags,
     "folders": folders.list_folders,
     "groups": lambda ctx: groups.find_groups_of_workspaces(ctx, [ctx.viewer.workspace_id]),
-    "groups of members": lambda ctx: groups.find_groups_of_members(ctx, [UUID(made("member", 30))]),
+    "groups of members": lambda ctx: groups.find_groups_of_members(ctx, [UUID(fixed_id("member", 30))]),
     "members": lambda ctx: page_of(
         members.list_members, ctx, ctx.viewer.workspace_id, PageArguments(), MemberFilter(search="person")
     ),
@@ -217,7 +219,7 @@ LISTS: Lists = {
     "invites": lambda ctx: page_of(invites.list_invites, ctx, ctx.viewer.workspace_id, PageArguments()),
     "invites by offset": lambda ctx: invites.list_invites_by_offset(ctx, 20, 0),
     "keys": api_keys.list_api_keys,
-    "nodes": lambda ctx: nodes.find_nodes(ctx, [NOTE, TALK, UUID(made("tag", 30)), UUID(made("folder", 30))]),
+    "nodes": lambda ctx: nodes.find_nodes(ctx, [NOTE, TALK, UUID(fixed_id("tag", 30)), UUID(fixed_id("folder", 30))]),
     "workspaces": workspaces.list_own_workspaces,
     "users": lambda ctx: workspaces.find_users(ctx, [ctx.viewer.user_id]),
     "webhooks": endpoints.list_endpoints,

@@ -35,16 +35,16 @@ async def old(ctx: Context, me: Context) -> Context:
     for embedder in (OLD, NEW):
         embedder.failure = None
         embedder.passages.clear()
-    made = embedding_with(me, OLD, NEW)
-    await indexing.register_embedder(made)
-    return made
+    written_notes = embedding_with(me, OLD, NEW)
+    await indexing.register_embedder(written_notes)
+    return written_notes
 
 
 async def newer(old: Context) -> Context:
     """As a worker that was started with another model."""
-    made = embedding_with(old, NEW, OLD)
-    await indexing.register_embedder(made)
-    return made
+    written_notes = embedding_with(old, NEW, OLD)
+    await indexing.register_embedder(written_notes)
+    return written_notes
 
 
 async def spaces(ctx: Context) -> set[str]:
@@ -70,25 +70,25 @@ async def all_renewed(ctx: Context) -> int:
 
 
 async def written(ctx: Context, *titles: str) -> list[Record]:
-    made = [await write(ctx, title) for title in titles]
+    written_notes = [await write(ctx, title) for title in titles]
     while await worker.index(ctx):
         pass
-    return made
+    return written_notes
 
 
 async def test_another_model_moves_the_notes_while_both_are_searched(old: Context) -> None:
-    made = await written(old, "one", "two", "three")
+    written_notes = await written(old, "one", "two", "three")
     assert await worker.renew(old) == 0
     new = await newer(old)
     assert await spaces(new) == {"model-a", "model-b"}
     assert await worker.renew(new) == 2
-    assert sorted(map(str, await embedders(new, *made))) == ["model-a", "model-a", "model-b"]
+    assert sorted(map(str, await embedders(new, *written_notes))) == ["model-a", "model-a", "model-b"]
     # Each note is found by the vectors it has, whoever asks.
     for ctx in (new, old):
         assert [await best(ctx, title) for title in ("one", "two", "three")] == ["one", "two", "three"]
     assert await indexing.delete_unused_embedders(new) == 0
     assert await all_renewed(new) == 1
-    assert await embedders(new, *made) == ["model-a"] * 3
+    assert await embedders(new, *written_notes) == ["model-a"] * 3
     assert (await indexing.delete_unused_embedders(new), await spaces(new)) == (1, {"model-a"})
     assert [await best(new, title) for title in ("one", "two", "three")] == ["one", "two", "three"]
     assert (len(OLD.passages), len(NEW.passages), await worker.renew(new)) == (3, 3, 0)
@@ -130,19 +130,19 @@ async def test_a_server_that_has_no_worker_is_not_the_newest(old: Context) -> No
 
 
 async def test_new_texts_come_first(old: Context) -> None:
-    made = await written(old, *"abcd")
+    written_notes = await written(old, *"abcd")
     new = await newer(old)
     fresh = await write(new, "fresh")
     assert await worker.renew(new) == 0
     assert await worker.index(new) == 1
     assert (NEW.passages, await embedders(new, fresh)) == (["fresh"], ["model-a"])
     assert await all_renewed(new) == 4
-    assert await embedders(new, *made) == ["model-a"] * 4
+    assert await embedders(new, *written_notes) == ["model-a"] * 4
 
 
 async def test_what_was_handed_in_stays_and_what_was_forgotten_too(old: Context) -> None:
-    given, forgotten = await written(old, "given", "forgotten")
-    await indexing.index(old, given.id, "handed in")
+    handed_in, forgotten = await written(old, "given", "forgotten")
+    await indexing.index(old, handed_in.id, "handed in")
     await indexing.delete_chunks(old, forgotten.id)
     new = await newer(old)
     assert await all_renewed(new) == 1
@@ -205,33 +205,33 @@ async def test_a_text_that_is_saved_meanwhile_wins(old: Context) -> None:
 
 
 async def test_workers_share_the_notes(old: Context) -> None:
-    made = await written(old, *(f"note {number}" for number in range(12)))
+    written_notes = await written(old, *(f"note {number}" for number in range(12)))
     new = await newer(old)
     claimed = await asyncio.gather(*(indexing.claim_outdated(new, 3) for _ in range(4)))
     ids = [job.id for jobs in claimed for job in jobs]
-    assert (len(ids), set(ids)) == (len(set(ids)), {note.id for note in made} & set(ids))
+    assert (len(ids), set(ids)) == (len(set(ids)), {note.id for note in written_notes} & set(ids))
     assert max(len(jobs) for jobs in claimed) == 3
 
 
 async def test_reindexing_a_workspace_goes_on_where_it_stopped(old: Context, ctx: Context) -> None:
-    made = await written(old, *"abcdef")
+    written_notes = await written(old, *"abcdef")
     other = embedding_with((await make_own_workspace(ctx)).ctx, OLD)
     await written(other, "untouched")
-    mine = old.viewer.workspace_id
-    assert await indexing.reindex(old, mine) == 1
-    assert await indexing.reindex_progress(old, mine) == indexing.ReindexProgress(workspaces=1, notes=6)
-    since = (await notes.get_note(old, made[0].id)).indexed_at
+    workspace_id = old.viewer.workspace_id
+    assert await indexing.reindex(old, workspace_id) == 1
+    assert await indexing.reindex_progress(old, workspace_id) == indexing.ReindexProgress(workspaces=1, notes=6)
+    since = (await notes.get_note(old, written_notes[0].id)).indexed_at
     assert await worker.renew(old) == 2
     assert await indexing.finish_reindexing(old) == 0
     # Begun again it is the same.
-    assert await indexing.reindex(old, mine) == 0
-    assert await indexing.reindex_progress(old, mine) == indexing.ReindexProgress(workspaces=1, notes=4)
+    assert await indexing.reindex(old, workspace_id) == 0
+    assert await indexing.reindex_progress(old, workspace_id) == indexing.ReindexProgress(workspaces=1, notes=4)
     passages = len(OLD.passages)
     assert await all_renewed(old) == 4
     # Texts that have a vector need no other.
     assert len(OLD.passages) == passages
-    assert all([(await notes.get_note(old, note.id)).indexed_at > since for note in made])
-    assert (await indexing.reindex_progress(old, mine), await indexing.finish_reindexing(old)) == (
+    assert all([(await notes.get_note(old, note.id)).indexed_at > since for note in written_notes])
+    assert (await indexing.reindex_progress(old, workspace_id), await indexing.finish_reindexing(old)) == (
         indexing.ReindexProgress(1, 0),
         1,
     )
@@ -249,6 +249,6 @@ async def test_one_workspace_alone(old: Context, ctx: Context) -> None:
 
 async def test_looking_costs_little_where_nothing_is_outdated(old: Context) -> None:
     await written(old, "one")
-    with statements(old) as told:
+    with statements(old) as executed_statements:
         assert await worker.renew(old) == 0
-    assert len(told) == 3
+    assert len(executed_statements) == 3

@@ -37,10 +37,10 @@ TEXTS = {
 
 @pytest.fixture
 async def filled(me: Context) -> dict[str, Record]:
-    made = {title: await write(me, title, summary=text) for title, text in TEXTS.items()}
-    for note in made.values():
+    notes_by_title = {title: await write(me, title, summary=text) for title, text in TEXTS.items()}
+    for note in notes_by_title.values():
         await indexing.index(me, note.id)
-    return made
+    return notes_by_title
 
 
 @pytest.mark.parametrize(
@@ -55,8 +55,8 @@ async def filled(me: Context) -> dict[str, Record]:
 async def test_the_nearest_in_meaning_comes_first(
     me: Context, filled: dict[str, Record], query: str, title: str
 ) -> None:
-    found = await search(me, query, mode=SearchMode.SEMANTIC)
-    best = found.hits[0]
+    result = await search(me, query, mode=SearchMode.SEMANTIC)
+    best = result.hits[0]
     assert asdict(best) == {
         "document_id": filled[title].id,
         "workspace_id": me.viewer.workspace_id,
@@ -70,28 +70,28 @@ async def test_the_nearest_in_meaning_comes_first(
         "similarity": best.score,
         "highlight": best.highlight,
     }
-    scores = [hit.score for hit in found.hits]
+    scores = [hit.score for hit in result.hits]
     assert (len(scores), scores) == (4, sorted(scores, reverse=True))
     assert 0 <= scores[-1] < scores[0] <= 1
-    assert found.current_note_id is None
+    assert result.current_note_id is None
 
 
 async def test_the_modes(me: Context, filled: dict[str, Record]) -> None:
     """The words are in one note, the meaning is another's; both ways together have both, and all others behind them."""
     query = "Something to eat: our"
-    told = {mode: (await search(me, query, mode=mode)).hits for mode in SearchMode}
-    titles = {mode: [hit.document_title for hit in hits] for mode, hits in told.items()}
+    hits_by_mode = {mode: (await search(me, query, mode=mode)).hits for mode in SearchMode}
+    titles = {mode: [hit.document_title for hit in hits] for mode, hits in hits_by_mode.items()}
     assert (titles[SearchMode.SEMANTIC][0], len(titles[SearchMode.SEMANTIC])) == ("Lunch", 4)
     assert set(titles[SearchMode.TEXT]) == {"Facilities"}
     assert (set(titles[SearchMode.HYBRID][:2]), len(titles[SearchMode.HYBRID])) == ({"Facilities", "Lunch"}, 4)
-    [worded] = told[SearchMode.TEXT]
+    [worded] = hits_by_mode[SearchMode.TEXT]
     assert worded.similarity is None
     assert worded.score > 0
-    near = {hit.document_id: hit.similarity for hit in told[SearchMode.SEMANTIC]}
-    assert {hit.document_id: hit.similarity for hit in told[SearchMode.HYBRID]} == near
+    near = {hit.document_id: hit.similarity for hit in hits_by_mode[SearchMode.SEMANTIC]}
+    assert {hit.document_id: hit.similarity for hit in hits_by_mode[SearchMode.HYBRID]} == near
     ranks = [1 / (60 + 1 + titles[SearchMode.SEMANTIC].index(title)) for title in titles[SearchMode.HYBRID]]
     extra = [1 / 61 if title == "Facilities" else 0 for title in titles[SearchMode.HYBRID]]
-    assert [hit.score for hit in told[SearchMode.HYBRID]] == pytest.approx(
+    assert [hit.score for hit in hits_by_mode[SearchMode.HYBRID]] == pytest.approx(
         [rank + more for rank, more in zip(ranks, extra, strict=True)]
     )
 
@@ -191,6 +191,6 @@ async def test_a_search_is_a_fixed_number_of_statements(
     """The gate and the vector spaces; how much there is, what is near, how common the words are, what has them; and
     what is shown of all hits."""
     for first in (1, 4):
-        with statements(me) as told:
+        with statements(me) as executed_statements:
             await search(me, "pizza and heating", mode=mode, first=first, note_id=filled["Lunch"].id)
-        assert len(told) == expected, told
+        assert len(executed_statements) == expected, executed_statements

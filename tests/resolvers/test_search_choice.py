@@ -49,7 +49,7 @@ def fake(own_workspace: OwnWorkspace) -> Context:
     return embedding_with(own_workspace.ctx, FakeEmbedder())
 
 
-async def kept(ctx: Context, title: str, content: str, **fields: object) -> Record:
+async def index_text(ctx: Context, title: str, content: str, **fields: object) -> Record:
     note = await write(ctx, title, **fields)
     await indexing.index(ctx, note.id, content)
     return note
@@ -59,29 +59,29 @@ async def hits(ctx: Context, query: str, mode: SearchMode = SearchMode.SEMANTIC,
     return list((await search(ctx, query, mode=mode, **how)).hits)
 
 
-def titles(found: list[Hit]) -> list[str]:
-    return [hit.document_title for hit in found]
+def titles(results: list[Hit]) -> list[str]:
+    return [hit.document_title for hit in results]
 
 
 async def plans(ctx: Context, query: str, mode: SearchMode) -> list[str]:
     """How Postgres runs each statement of a search, under the settings that it has made until then."""
-    with executed(ctx) as told:
+    with executed(ctx) as recorded:
         await search(ctx, query, mode=mode)
-    found = []
+    results = []
     async with ctx.database.engine.connect() as connection:
-        for statement, values in told:
+        for statement, values in recorded:
             if statement.startswith("SET LOCAL"):
                 await connection.exec_driver_sql(statement)
             else:
                 rows = await connection.exec_driver_sql(f"EXPLAIN {statement}", values)
-                found.append("\n".join(rows.scalars()))
-    return found
+                results.append("\n".join(rows.scalars()))
+    return results
 
 
 async def test_the_indexes_are_used(by_index: Context, fake: Context, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(BREAK_EVEN, 0)
     for number in range(3):
-        await kept(by_index, f"Note {number}", f"number{number} and more")
+        await index_text(by_index, f"Note {number}", f"number{number} and more")
     for ctx in (by_index, fake):
         near = [plan for plan in await plans(ctx, "number1", SearchMode.SEMANTIC) if "chunks_by_meaning" in plan]
         assert len(near) == 1
@@ -107,8 +107,8 @@ async def test_words_are_looked_up_in_their_index(fake: Context) -> None:
             await tx.execute(
                 text(statement), {"workspace": str(fake.viewer.workspace_id)} if ":" in statement else None
             )
-    found = await hits(fake, "common word17", SearchMode.TEXT, first=20)
-    assert sorted(titles(found)) == ["Note 1", "Note 1001", "Note 1501", "Note 501"]
+    results = await hits(fake, "common word17", SearchMode.TEXT, first=20)
+    assert sorted(titles(results)) == ["Note 1", "Note 1001", "Note 1501", "Note 501"]
     used = [plan for plan in await plans(fake, "common word17", SearchMode.TEXT) if "chunks_by_words" in plan]
     assert len(used) == 1
     assert "words @@ '''word17'''" in used[0]
@@ -126,7 +126,7 @@ async def test_how_wide_the_index_is_searched_is_set(ctx: Context) -> None:
 
 async def test_few_chunks_are_compared_and_many_are_not(fake: Context, monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(4):
-        await kept(fake, f"Note {number}", f"number{number}")
+        await index_text(fake, f"Note {number}", f"number{number}")
     monkeypatch.setattr("resolvers.search.query.scope.MIN_TOTAL_CHUNKS", 1)
     monkeypatch.setattr("resolvers.search.query.semantic.RANKING_DEPTH", 2)
     monkeypatch.setattr("resolvers.search.query.scope.RANKING_DEPTH", 2)
@@ -135,10 +135,10 @@ async def test_few_chunks_are_compared_and_many_are_not(fake: Context, monkeypat
         total = (await tx.execute(text("SELECT count(*) FROM document_embeddings"))).scalar_one()
     for bound, indexed in ((4, False), (3.9, True)):
         monkeypatch.setattr(BREAK_EVEN, bound**2 / total)
-        with statements(fake) as told:
+        with statements(fake) as recorded:
             [best, *_] = await hits(fake, "number2")
         assert best.document_title == "Note 2"
-        assert any("HALFVEC" in statement for statement in told) is indexed
+        assert any("HALFVEC" in statement for statement in recorded) is indexed
 
 
 @pytest.mark.parametrize("even", WAYS)
@@ -154,10 +154,10 @@ async def test_the_same_text_in_many_chunks_hides_no_other(
     note = await write(other, "Crowd")
     await indexing.index(other, note.id, ("x" * 447 + "\n") * 400)
     for number in range(4):
-        await kept(by_index, f"Note {number}", f"number{number}")
-    found = await hits(by_index, "number2")
-    assert titles(found)[0] == "Note 2"
-    assert len(found) == 4
+        await index_text(by_index, f"Note {number}", f"number{number}")
+    results = await hits(by_index, "number2")
+    assert titles(results)[0] == "Note 2"
+    assert len(results) == 4
 
 
 @pytest.mark.parametrize("even", WAYS)
@@ -167,9 +167,9 @@ async def test_one_note_does_not_fill_the_page(
 ) -> None:
     monkeypatch.setattr(BREAK_EVEN, even)
     small = with_limits(fake, chunk_size=64, chunk_overlap=0)
-    await kept(small, "Loud", "\n\n".join(["lease " * 10] * 70))
+    await index_text(small, "Loud", "\n\n".join(["lease " * 10] * 70))
     for number in range(4):
-        await kept(small, f"Quiet {number}", f"lease of {'something else ' * number}")
+        await index_text(small, f"Quiet {number}", f"lease of {'something else ' * number}")
     query = ("lease " * 10).strip()
     page = await hits(small, query, mode, first=7)
     assert sorted(titles(page)) == ["Loud"] * 3 + [f"Quiet {number}" for number in range(4)]
@@ -195,15 +195,15 @@ async def test_filters(
         "long": {"summary": "elephants"},
     }
     for title, fields in kinds.items():
-        await kept(ctx, title, f"lease {title}", **fields)
-    wanted = {
+        await index_text(ctx, title, f"lease {title}", **fields)
+    filters = {
         "done": NoteFilter(status=NoteStatus.COMPLETED),
         "tagged": NoteFilter(tag_ids=[tag]),
         "private": NoteFilter(visibility=NoteVisibility.PRIVATE),
         "long": NoteFilter(search="eleph"),
     }
-    for title, kept_by in wanted.items():
-        assert titles(await hits(ctx, "lease", mode, note_filter=kept_by)) == [title]
+    for title, note_filter in filters.items():
+        assert titles(await hits(ctx, "lease", mode, note_filter=note_filter)) == [title]
     assert await hits(ctx, "lease", mode, note_filter=NoteFilter(status=NoteStatus.RECORDING)) == []
     assert len(await hits(ctx, "lease", mode)) == 5
 
@@ -219,13 +219,13 @@ async def test_two_vector_spaces(own_workspace: OwnWorkspace) -> None:
     old, new = FakeEmbedder("old"), FakeEmbedder("new")
     before, after = embedding_with(own_workspace.ctx, old), embedding_with(own_workspace.ctx, new, old)
     await indexing.register_embedder(before)
-    await kept(before, "Old", "alpha")
-    await kept(before, "Other", "gamma")
+    await index_text(before, "Old", "alpha")
+    await index_text(before, "Other", "gamma")
     await indexing.register_embedder(after)
-    await kept(after, "New", "alpha beta")
-    found = await hits(after, "alpha")
-    assert (titles(found)[0], len(found)) == ("Old", 3)
-    assert found[0].similarity == pytest.approx(1)
+    await index_text(after, "New", "alpha beta")
+    results = await hits(after, "alpha")
+    assert (titles(results)[0], len(results)) == ("Old", 3)
+    assert results[0].similarity == pytest.approx(1)
     assert (await hits(after, "alpha beta"))[0].document_title == "New"
     both = await hits(after, "alpha", SearchMode.HYBRID)
     assert (titles(both)[0], [hit.similarity is None for hit in both]) == ("Old", [False] * 3)
@@ -241,13 +241,15 @@ async def test_two_vector_spaces(own_workspace: OwnWorkspace) -> None:
 
 @pytest.mark.parametrize("failure", [EmbedderUnavailable("away", 1.5), EmbedderMisconfigured("wrong")])
 async def test_while_the_embedder_is_away_words_are_found(fake: Context, failure: Exception) -> None:
-    await kept(fake, "A", "the lease ends")
-    await kept(fake, "B", "nothing of it")
+    await index_text(fake, "A", "the lease ends")
+    await index_text(fake, "B", "nothing of it")
     away = embedding_with(fake, FakeEmbedder(failure=failure))
-    with structlog.testing.capture_logs() as told:
+    with structlog.testing.capture_logs() as recorded:
         [hit] = await hits(away, "lease", SearchMode.HYBRID)
     assert (hit.document_title, hit.similarity, hit.highlight) == ("A", None, "the <mark>lease</mark> ends")
-    assert told == [{"event": "search.embedder_failed", "embedders": {"fake": str(failure)}, "log_level": "warning"}]
+    assert recorded == [
+        {"event": "search.embedder_failed", "embedders": {"fake": str(failure)}, "log_level": "warning"}
+    ]
     assert titles(await hits(away, "lease", SearchMode.TEXT)) == ["A"]
     with refused(ErrorCode.UNAVAILABLE):
         await search(away, "lease", mode=SearchMode.SEMANTIC)
@@ -255,10 +257,10 @@ async def test_while_the_embedder_is_away_words_are_found(fake: Context, failure
 
 async def test_a_chunk_without_a_vector_is_found_by_its_words(fake: Context) -> None:
     ctx = embedding_with(fake, FakeEmbedder(refuses=["unspeakable"]))
-    await kept(ctx, "A", "unspeakable lease")
-    await kept(ctx, "B", "lease")
-    found = {hit.document_title: hit.similarity is None for hit in await hits(ctx, "lease", SearchMode.HYBRID)}
-    assert found == {"A": True, "B": False}
+    await index_text(ctx, "A", "unspeakable lease")
+    await index_text(ctx, "B", "lease")
+    results = {hit.document_title: hit.similarity is None for hit in await hits(ctx, "lease", SearchMode.HYBRID)}
+    assert results == {"A": True, "B": False}
     assert titles(await hits(ctx, "lease")) == ["B"]
 
 
@@ -269,7 +271,7 @@ async def test_what_is_gone_is_not_found_again(own_workspace: OwnWorkspace, mode
     member = embedding_with(await own_workspace.member(), FakeEmbedder())
     outsider = (await make_own_workspace(own_workspace.ctx)).ctx
     outsider = embedding_with(outsider, FakeEmbedder())
-    note = await kept(admin, "A", "the lease")
+    note = await index_text(admin, "A", "the lease")
     await notes.share_note(admin, note.id, outsider.viewer.user_id)
     assert titles(await hits(outsider, "lease", mode, note_id=note.id)) == ["A"]
     assert titles(await hits(member, "lease", mode)) == ["A"]

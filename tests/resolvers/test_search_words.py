@@ -21,7 +21,7 @@ def fake(own_workspace: OwnWorkspace) -> OwnWorkspace:
     return own_workspace
 
 
-async def kept(ctx: Context, title: str, content: str, **fields: object) -> None:
+async def index_text(ctx: Context, title: str, content: str, **fields: object) -> None:
     note = await write(ctx, title, **fields)
     await indexing.index(ctx, note.id, content)
 
@@ -43,7 +43,7 @@ async def test_the_rarer_word_the_more_often_in_the_shorter_text(fake: OwnWorksp
         "other": "office table lamp door",
     }
     for title, text in texts.items():
-        await kept(fake.ctx, title, text)
+        await index_text(fake.ctx, title, text)
     assert (await titles(fake.ctx, "the lease of an office"))[:4] == ["often", "once", "long", "common"]
     # A word's endings and accents are no matter, nor is its case.
     assert sorted(await titles(fake.ctx, "LEASES")) == sorted(["often", "once", "long"])
@@ -54,10 +54,10 @@ async def test_the_rarer_word_the_more_often_in_the_shorter_text(fake: OwnWorksp
 async def test_the_score_is_the_one_that_is_documented(fake: OwnWorkspace) -> None:
     small = with_limits(fake.ctx, chunk_size=128, chunk_overlap=0)
     # Two chunks, so that the note has more than each of them.
-    whole = await write(small, "whole")
-    await indexing.index(small, whole.id, f"{'alpha ' * 2}{'gamma ' * 15}\n\nbeta {'delta ' * 15}")
-    await kept(small, "one", "alpha beta")
-    await kept(small, "three", "epsilon zeta eta")
+    two_chunks = await write(small, "whole")
+    await indexing.index(small, two_chunks.id, f"{'alpha ' * 2}{'gamma ' * 15}\n\nbeta {'delta ' * 15}")
+    await index_text(small, "one", "alpha beta")
+    await index_text(small, "three", "epsilon zeta eta")
 
     def idf(having: int) -> float:
         return math.log(1 + (4 - having + 0.5) / (having + 0.5))
@@ -86,12 +86,12 @@ async def test_what_others_wrote_privately_changes_no_score(fake: OwnWorkspace) 
     member = await fake.member()
     member = embedding_with(member, FakeEmbedder())
     for number in range(3):
-        await kept(fake.ctx, f"Open {number}", f"lease number{number}")
+        await index_text(fake.ctx, f"Open {number}", f"lease number{number}")
     modes = (SearchMode.TEXT, SearchMode.HYBRID)
     before = [(await search(member, "lease number1", mode=mode)).hits for mode in modes]
     own = await by_words(fake.ctx, "lease number1")
     for number in range(5):
-        await kept(fake.ctx, f"Secret {number}", "lease number1", visibility=NoteVisibility.PRIVATE)
+        await index_text(fake.ctx, f"Secret {number}", "lease number1", visibility=NoteVisibility.PRIVATE)
     assert [(await search(member, "lease number1", mode=mode)).hits for mode in modes] == before
     assert await by_words(fake.ctx, "lease number1") != own
 
@@ -99,15 +99,15 @@ async def test_what_others_wrote_privately_changes_no_score(fake: OwnWorkspace) 
 async def test_in_a_large_workspace_too(fake: OwnWorkspace, monkeypatch: pytest.MonkeyPatch) -> None:
     """There a sample tells how common words are, and only chunks with rare words are put in order."""
     for number in range(12):
-        await kept(fake.ctx, f"Note {number}", f"lease common number{number}")
+        await index_text(fake.ctx, f"Note {number}", f"lease common number{number}")
     for number in range(2):
-        await kept(fake.ctx, f"Secret {number}", "lease number1", visibility=NoteVisibility.PRIVATE)
+        await index_text(fake.ctx, f"Secret {number}", "lease number1", visibility=NoteVisibility.PRIVATE)
     member = embedding_with(await fake.member(), FakeEmbedder())
     monkeypatch.setattr("resolvers.search.query.scope.INDEX_BREAK_EVEN", 0)
     assert (await titles(member, "number3 common"))[0] == "Note 3"
-    with statements(member) as told:
+    with statements(member) as executed_statements:
         [*most] = await titles(member, "common lease")
-    assert (len(most), len(told)) == (12, 4)
+    assert (len(most), len(executed_statements)) == (12, 4)
     monkeypatch.setattr("resolvers.search.query.text.SAMPLE", 6)
     # What the sample lacks is rare, and not absent.
     assert [(await titles(member, f"common number{number}"))[0] for number in range(12)] == [
@@ -116,10 +116,10 @@ async def test_in_a_large_workspace_too(fake: OwnWorkspace, monkeypatch: pytest.
     monkeypatch.setattr("resolvers.search.query.text.SAMPLE", 1)
     # Nor does it matter that the sample has nothing of what the filter keeps.
     for number in range(12):
-        found = (
+        hits = (
             await search(member, "lease", mode=SearchMode.TEXT, note_filter=NoteFilter(search=f"note {number}"))
         ).hits
-        assert f"Note {number}" in {hit.document_title for hit in found}
+        assert f"Note {number}" in {hit.document_title for hit in hits}
     monkeypatch.setattr("resolvers.search.query.text.SAMPLE", 6)
     monkeypatch.setattr("resolvers.search.query.text.CANDIDATES", 4)
     # Every word is too common: those that have all of them come first, then some that have the rarest.
@@ -146,7 +146,7 @@ async def test_in_a_large_workspace_too(fake: OwnWorkspace, monkeypatch: pytest.
     ],
 )
 async def test_any_query_is_answered(fake: OwnWorkspace, query: str) -> None:
-    await kept(fake.ctx, "A", "it's a C:\\temp\\x: 会議室 🙂 http://user:pw@example.com/a?b=c#d word7 ' \\ ''")
+    await index_text(fake.ctx, "A", "it's a C:\\temp\\x: 会議室 🙂 http://user:pw@example.com/a?b=c#d word7 ' \\ ''")
     for mode in SearchMode:
         hits = (await search(fake.ctx, query, mode=mode)).hits
         assert len(hits) == 1 or mode is SearchMode.TEXT
@@ -198,7 +198,7 @@ async def test_a_highlight_is_the_text_whatever_is_in_it(fake: OwnWorkspace) -> 
         "key <a href='http://x.example/a/b.html?q=1'>x</a> &lt;&#60; www.example.com/path/file.txt 1.5e-7 -12 v2.0 "
         "well-known-fact 12-ab /usr/local/bin ../x foo_bar a.b.c user+tag@mail.example ftp://f.example <!-- c --> <br/>"
     )
-    await kept(fake.ctx, "T", content)
+    await index_text(fake.ctx, "T", content)
     query = "key x example path www.example.com well known fact foo_bar local bin v2.0"
     [hit] = await by_words(fake.ctx, query)
     assert hit.highlight is not None
@@ -210,6 +210,6 @@ async def test_a_highlight_is_the_text_whatever_is_in_it(fake: OwnWorkspace) -> 
 
 async def test_a_text_that_postgres_shortens_has_no_highlight(fake: OwnWorkspace) -> None:
     fake.ctx = with_limits(fake.ctx, chunk_size=8_000)
-    await kept(fake.ctx, "T", f"key {'x' * 3_000} key")
+    await index_text(fake.ctx, "T", f"key {'x' * 3_000} key")
     [hit] = await by_words(fake.ctx, "key")
     assert (len(hit.chunk_text), hit.highlight) == (3_008, None)

@@ -32,14 +32,14 @@ async def endpoint(ctx: Context, *names: str) -> Record:
     return row
 
 
-async def told(ctx: Context, webhook: Record) -> list[dict[str, Any]]:
+async def bodies_of(ctx: Context, webhook: Record) -> list[dict[str, Any]]:
     """The bodies of an endpoint's deliveries, the oldest first, without the test on its creation."""
     query = select(col(Delivery.body)).where(col(Delivery.webhook_id) == webhook.id, col(Delivery.seq).is_not(None))
     async with ctx.read() as tx:
         return [orjson.loads(body) for body in (await tx.execute(query.order_by(col(Delivery.seq)))).scalars()]
 
 
-async def test_who_has_no_webhooks_pays_for_none(me: Context) -> None:
+async def test_a_workspace_without_webhooks_runs_no_extra_statements(me: Context) -> None:
     note = await write(me, transcripts=spoken("Hi"))
     with statements(me) as before:
         await change(me, note, summary="x")
@@ -56,16 +56,16 @@ async def test_who_has_no_webhooks_pays_for_none(me: Context) -> None:
         counts.append(len(listened) - len(before))
         await endpoint(me, "note.updated")
     assert counts == [5, 5]
-    assert len(await told(me, first)) == 2
+    assert len(await bodies_of(me, first)) == 2
 
 
-async def test_nothing_is_told_of_what_was_not_committed(me: Context) -> None:
+async def test_an_event_that_is_rolled_back_is_not_delivered(me: Context) -> None:
     hook, note = await endpoint(me, "note.updated"), await write(me)
     async with me.transaction() as tx:
         subject = {"workspace_id": note.workspace_id, "note_id": note.id}
         await event_log.publish(tx, me.viewer, EventType.NOTE_UPDATED, **subject)
         await tx.connection.rollback()
-    assert await told(me, hook) == []
+    assert await bodies_of(me, hook) == []
 
 
 @pytest.mark.parametrize("name", ["note.audio_uploaded", "meeting.audio_uploaded"])
@@ -75,17 +75,17 @@ async def test_uploaded_audio(me: Context, name: str) -> None:
     async with me.transaction() as tx:
         subject = {"workspace_id": note.workspace_id, "note_id": note.id}
         await event_log.publish(tx, me.viewer, EventType.NOTE_AUDIO_UPLOADED, **subject, **payload, audience={})
-    [body] = await told(me, hook)
+    [body] = await bodies_of(me, hook)
     assert (body["type"], body["payload"]) == (name, {**payload, "audio_url": "https://a.example/1"})
 
 
-async def test_what_is_completed_at_once_is_told_so_and_indexing_is_not(me: Context) -> None:
+async def test_a_note_created_as_completed_sends_both_events_and_indexing_sends_none(me: Context) -> None:
     hook = await endpoint(me, *EVENT_NAMES)
     note = await write(me, status=NoteStatus.COMPLETED)
     async with me.transaction() as tx:
         await event_log.publish(tx, None, EventType.NOTE_INDEXED, workspace_id=note.workspace_id, note_id=note.id)
     await notes.delete_note(me, note.id)
-    assert [body["type"] for body in await told(me, hook)] == ["note.created", "note.completed", "note.deleted"]
+    assert [body["type"] for body in await bodies_of(me, hook)] == ["note.created", "note.completed", "note.deleted"]
 
 
 @pytest.mark.parametrize("event", [event for event in WEBHOOK_EVENTS if event.trigger], ids=lambda event: event.name)
@@ -96,7 +96,7 @@ async def test_an_endpoint_receives_each_event_that_it_can_subscribe_to(me: Cont
         ids = {"workspace_id": note.workspace_id, "note_id": note.id}
         assert event.trigger is not None
         await event_log.publish(tx, me.viewer, event.trigger, **ids, **payload)
-    assert {body["type"] for body in await told(me, hook)} == {event.name}
+    assert {body["type"] for body in await bodies_of(me, hook)} == {event.name}
 
 
 async def test_one_declaration_makes_an_event_that_is_sent(me: Context, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -109,7 +109,7 @@ async def test_one_declaration_makes_an_event_that_is_sent(me: Context, monkeypa
     )
     async with me.transaction() as tx:
         await event_log.publish(tx, None, EventType.NOTE_INDEXED, workspace_id=note.workspace_id, note_id=note.id)
-    [body] = await told(me, hook)
+    [body] = await bodies_of(me, hook)
     assert (body["type"], body["payload"]["note"]["id"]) == ("note.indexed", str(note.id))
 
 
@@ -148,11 +148,11 @@ def test_keys_rotate() -> None:
             vault.decrypt(sealed)
 
 
-async def test_what_is_kept_is_sealed(me: Context) -> None:
+async def test_stored_secrets_are_encrypted(me: Context) -> None:
     row, secret = await endpoints.create(
         me, parse_draft(WebhookDraft, {"url": URL, "events": ["test"], "isActive": False})
     )
     async with me.read() as tx:
-        [kept] = await tx.execute(select(col(Webhook.secret)).where(col(Webhook.id) == row.id))
-    assert me.vault.decrypt(kept.secret) == secret
+        [stored] = await tx.execute(select(col(Webhook.secret)).where(col(Webhook.id) == row.id))
+    assert me.vault.decrypt(stored.secret) == secret
     assert not hasattr(row, "secret")

@@ -37,7 +37,7 @@ def answer(status: int = 200, body: bytes = b"", **headers: str) -> Behaviour:
     return behave
 
 
-def say(raw: bytes) -> Behaviour:
+def raw_response(raw: bytes) -> Behaviour:
     """These bytes, and then the end."""
 
     async def behave(writer: asyncio.StreamWriter) -> None:
@@ -146,13 +146,13 @@ class Receiver:
         first, *lines = head.strip().split("\r\n")
         headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
         body = await reader.readexactly(int(headers["content-length"]))
-        told = Received(first.split()[1], headers, body)
-        self.received.append(told)
+        post = Received(first.split()[1], headers, body)
+        self.received.append(post)
         self.open += 1
         self.at_once = max(self.at_once, self.open)
         try:
             if self.on_post is not None:
-                self.on_post(told)
+                self.on_post(post)
             behave = self.behaviours.pop(0) if len(self.behaviours) > 1 else self.behaviours[0]
             await self.gate.wait()
             await behave(writer)

@@ -11,12 +11,12 @@ from tests.support.clients import Caller
 from tests.support.rest import EdgeResult, send_mutation, send_rest
 
 URL = "https://hooks.example/caret"
-SHOWN = "{ id url label events isActive disabledReason createdAt }"
-LIST = f"{{ webhooks {SHOWN} }}"
-GET = f"query($id: ID!) {{ webhook(id: $id) {SHOWN} }}"
-MAKE = f"mutation($input: CreateWebhookInput!) {{ createWebhook(input: $input) {{ secret webhook {SHOWN} }} }}"
-CHANGE = f"mutation($id: ID!, $input: UpdateWebhookInput!) {{ updateWebhook(id: $id, input: $input) {SHOWN} }}"
-ROTATE = f"mutation($id: ID!) {{ rotateWebhookSecret(id: $id) {{ secret webhook {SHOWN} }} }}"
+WEBHOOK_FIELDS = "{ id url label events isActive disabledReason createdAt }"
+LIST = f"{{ webhooks {WEBHOOK_FIELDS} }}"
+GET = f"query($id: ID!) {{ webhook(id: $id) {WEBHOOK_FIELDS} }}"
+MAKE = f"mutation($input: CreateWebhookInput!) {{ createWebhook(input: $input) {{ secret webhook {WEBHOOK_FIELDS} }} }}"
+CHANGE = f"mutation($id: ID!, $input: UpdateWebhookInput!) {{ updateWebhook(id: $id, input: $input) {WEBHOOK_FIELDS} }}"
+ROTATE = f"mutation($id: ID!) {{ rotateWebhookSecret(id: $id) {{ secret webhook {WEBHOOK_FIELDS} }} }}"
 REMOVE = "mutation($id: ID!) { deleteWebhook(id: $id) }"
 SENT = """{ id eventId webhookId type status attempts requestHeaders responseStatus responseHeaders responseBody error
   attemptedAt deliveredAt payload }"""
@@ -37,8 +37,8 @@ class Edge:
             return await send_rest(self.caller, "POST", "/v1/webhooks", values, headers)
         if idempotency_key is not None:
             values["idempotencyKey"] = idempotency_key
-        told = await send_mutation(self.caller, MAKE, input=values)
-        return EdgeResult({**told.value["webhook"], "secret": told.value["secret"]}) if told.value else told
+        result = await send_mutation(self.caller, MAKE, input=values)
+        return EdgeResult({**result.value["webhook"], "secret": result.value["secret"]}) if result.value else result
 
     async def update(self, ident: str, **fields: Any) -> EdgeResult:
         if self.graphql:
@@ -48,8 +48,8 @@ class Edge:
     async def rotate(self, ident: str) -> EdgeResult:
         if not self.graphql:
             return await posted(self.caller, f"/v1/webhooks/{ident}/rotate-secret", "webhook")
-        told = await send_mutation(self.caller, ROTATE, id=ident)
-        return EdgeResult({**told.value["webhook"], "secret": told.value["secret"]}) if told.value else told
+        result = await send_mutation(self.caller, ROTATE, id=ident)
+        return EdgeResult({**result.value["webhook"], "secret": result.value["secret"]}) if result.value else result
 
     async def delete(self, ident: str) -> EdgeResult:
         if self.graphql:

@@ -18,7 +18,7 @@ from tests.conftest import Services
 from tests.support.databases import migrated_database
 from tests.support.receiver import Receiver
 from tests.support.servers import ENCRYPTION_KEY, SECRET
-from tests.webhooks.helpers import PATIENCE, Clock
+from tests.webhooks.helpers import TIMEOUT_SECONDS, Clock
 
 
 @pytest.fixture(scope="session")
@@ -46,7 +46,7 @@ async def ctx(process: Context, clock: Clock) -> AsyncIterator[Context]:
     """Posts to this machine, with little patience."""
     resolver = HostResolver()
     network = PublicNetworkBackend(resolver, httpcore2.AnyIOBackend(), allow_local=True)
-    webhook_client = HttpWebhookClient(network, allow_local=True, timeout_seconds=PATIENCE)
+    webhook_client = HttpWebhookClient(network, allow_local=True, timeout_seconds=TIMEOUT_SECONDS)
     yield replace(process, webhook_client=webhook_client, clock=clock)
     await webhook_client.close()
     resolver.close()

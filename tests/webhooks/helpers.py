@@ -21,7 +21,7 @@ from resolvers.core.context import Context
 from resolvers.core.viewer import Viewer
 from resolvers.webhooks.sender import Sender
 
-PATIENCE = 5.0
+TIMEOUT_SECONDS = 5.0
 """Seconds that these tests wait for an answer, instead of ten."""
 
 
@@ -57,12 +57,12 @@ async def workspace(ctx: Context, plan: Plan = Plan.ENTERPRISE) -> UUID:
 
 
 async def hook(ctx: Context, url: str, workspace_id: UUID | None = None, plan: Plan = Plan.ENTERPRISE) -> Hook:
-    place = workspace_id or await workspace(ctx, plan)
-    made, secret = new_id(), new_secret()
-    values = {"id": made, "workspace_id": place, "url": url, "events": ["note.updated"]}
+    owner_id = workspace_id or await workspace(ctx, plan)
+    ident, secret = new_id(), new_secret()
+    values = {"id": ident, "workspace_id": owner_id, "url": url, "events": ["note.updated"]}
     async with ctx.transaction() as tx:
         await tx.execute(insert(Webhook).values(**values, secret=ctx.vault.encrypt(secret)))
-    return Hook(made, place, secret)
+    return Hook(ident, owner_id, secret)
 
 
 async def admin(ctx: Context, workspace_id: UUID) -> Context:
@@ -78,17 +78,17 @@ async def deliver(ctx: Context, to: Hook, count: int = 1, note_id: UUID | None =
     """Deliveries that are due now, in the order of a log: all of one note, or of one each."""
     ids = [new_id() for _ in range(count)]
     rows = []
-    for place, made in enumerate(ids):
-        told = {"type": "note.updated", "eventId": str(made), "payload": {"place": place}}
+    for index, ident in enumerate(ids):
+        event = {"type": "note.updated", "eventId": str(ident), "payload": {"place": index}}
         row = {
-            "id": made,
+            "id": ident,
             "workspace_id": to.workspace_id,
             "webhook_id": to.id,
-            "event_id": made,
+            "event_id": ident,
             "note_id": note_id or new_id(),
-            "seq": place + 1,
+            "seq": index + 1,
             "type": "note.updated",
-            "body": orjson.dumps(told),
+            "body": orjson.dumps(event),
             "due_at": ctx.clock(),
         }
         rows.append({**row, **columns})

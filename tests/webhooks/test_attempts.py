@@ -13,38 +13,38 @@ from resolvers.core.context import Context
 from resolvers.core.failures import FAILURES
 from resolvers.core.ports.webhook_client import MAX_STORED_RESPONSE_BYTES, EndpointResponse
 from resolvers.webhooks.backoff import JITTER, MAX_ATTEMPTS, RETRY_WAITS
-from tests.support.receiver import Behaviour, Receiver, answer, drip, flood, repeat, reset, say, silence
-from tests.webhooks.helpers import PATIENCE, Clock, change, deliver, endpoint, hook, row, work, work_until
+from tests.support.receiver import Behaviour, Receiver, answer, drip, flood, raw_response, repeat, reset, silence
+from tests.webhooks.helpers import TIMEOUT_SECONDS, Clock, change, deliver, endpoint, hook, row, work, work_until
 
 Case = tuple[str, Behaviour, int | None, str]
 """Its name, what the receiver does, the status that is seen, and the text that the log shows."""
 DELIVERED: list[Case] = [
     ("200", answer(200, b"thanks"), 200, "thanks"),
-    ("204", say(b"HTTP/1.1 204 No Content\r\n\r\n"), 204, ""),
+    ("204", raw_response(b"HTTP/1.1 204 No Content\r\n\r\n"), 204, ""),
     ("299", answer(299), 299, ""),
     ("a body that never ends", flood, 200, "x" * MAX_STORED_RESPONSE_BYTES),
-    ("a body that is cut off", say(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf"), 200, "half"),
+    ("a body that is cut off", raw_response(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf"), 200, "half"),
     ("a body that drips", drip(b"HTTP/1.1 200 OK\r\n\r\nhalf"), 200, "half"),
     ("NUL, half a character", answer(200, b"a\x00b\xc3"), 200, "ab"),
     ("tiny chunks", repeat(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\na\r\n"), 200, "aaa"),
-    ("100 first", say(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"), 200, ""),
+    ("100 first", raw_response(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"), 200, ""),
 ]
 CONNECTION_LOST = "The connection was lost before there was an answer, or it was not HTTP."
-LATE = f"There was no answer within {PATIENCE:.0f} seconds."
+LATE = f"There was no answer within {TIMEOUT_SECONDS:.0f} seconds."
 FAILED: list[Case] = [
     ("500", answer(500, b"trouble"), 500, "The endpoint answered 500."),
     ("404", answer(404), 404, "The endpoint answered 404."),
-    ("199", say(b"HTTP/1.1 199 Hm\r\n\r\n"), None, CONNECTION_LOST),
+    ("199", raw_response(b"HTTP/1.1 199 Hm\r\n\r\n"), None, CONNECTION_LOST),
     ("301", answer(301, location="/elsewhere"), 301, "The endpoint answered 301. Redirects are not followed."),
     ("307", answer(307, location="http://127.0.0.1/"), 307, "The endpoint answered 307. Redirects are not followed."),
     ("1xx for ever", repeat(b"", b"HTTP/1.1 102 Processing\r\n\r\n"), None, CONNECTION_LOST),
     ("silence", silence, None, LATE),
     ("a head that drips", drip(), None, LATE),
     ("reset", reset, None, CONNECTION_LOST),
-    ("closed without a word", say(b""), None, CONNECTION_LOST),
+    ("closed without a word", raw_response(b""), None, CONNECTION_LOST),
     ("600", answer(600), None, CONNECTION_LOST),
-    ("not HTTP", say(b"220 mail.example ESMTP\r\n"), None, CONNECTION_LOST),
-    ("a head without an end", say(b"HTTP/1.1 200 OK\r\nx: " + b"a" * 200_000), None, CONNECTION_LOST),
+    ("not HTTP", raw_response(b"220 mail.example ESMTP\r\n"), None, CONNECTION_LOST),
+    ("a head without an end", raw_response(b"HTTP/1.1 200 OK\r\nx: " + b"a" * 200_000), None, CONNECTION_LOST),
 ]
 
 
@@ -158,7 +158,7 @@ async def test_a_long_header_hides_no_other(ctx: Context, clock: Clock, receiver
     assert got.due_at - clock.now == timedelta(seconds=60)
 
 
-async def test_connections_are_kept(ctx: Context, receiver: Receiver) -> None:
+async def test_connections_are_reused(ctx: Context, receiver: Receiver) -> None:
     to = await hook(ctx, receiver.url)
     for _ in range(5):
         await deliver(ctx, to)
@@ -258,8 +258,8 @@ async def test_a_wish_to_be_left_alone(ctx: Context, clock: Clock, receiver: Rec
     receiver.will(answer(status, Retry_After=wish(clock)))
     [ident] = await deliver(ctx, await hook(ctx, receiver.url))
     await work(ctx)
-    told = (await row(ctx, ident)).due_at - clock.now
+    wait_time = (await row(ctx, ident)).due_at - clock.now
     if wait == RETRY_WAITS[0]:
-        assert wait * (1 - JITTER) <= told <= wait * (1 + JITTER)
+        assert wait * (1 - JITTER) <= wait_time <= wait * (1 + JITTER)
     else:
-        assert abs(told - wait) < timedelta(seconds=1.1)
+        assert abs(wait_time - wait) < timedelta(seconds=1.1)

@@ -74,10 +74,10 @@ class Multiplexer:
 @pytest.fixture
 async def multiplexer(trust: Trust) -> AsyncIterator[Multiplexer]:
     trust.server.set_alpn_protocols(["h2"])
-    made = Multiplexer(trust.server)
-    server = await asyncio.start_server(made.serve, "127.0.0.1", 0, ssl=trust.server)
-    made.port = server.sockets[0].getsockname()[1]
-    yield made
+    started = Multiplexer(trust.server)
+    server = await asyncio.start_server(started.serve, "127.0.0.1", 0, ssl=trust.server)
+    started.port = server.sockets[0].getsockname()[1]
+    yield started
     server.close()
     await server.wait_closed()
 

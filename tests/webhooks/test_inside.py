@@ -243,12 +243,12 @@ class Names:
 
     def __init__(self, *answers: Sequence[str]) -> None:
         self._answers = list(answers)
-        self.asked: list[str] = []
+        self.lookups: list[str] = []
 
     async def __call__(self, host: str, port: int) -> Sequence[Address]:
-        self.asked.append(host)
-        found = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
-        return [ip_address(text) for text in found]
+        self.lookups.append(host)
+        addresses = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
+        return [ip_address(text) for text in addresses]
 
 
 @asynccontextmanager
@@ -300,10 +300,10 @@ async def test_hosts_at_the_moment_of_the_connection(trap: Receiver, resolver: H
     assert (network.connected, trap.connections) == ([], 0)
 
 
-@pytest.mark.parametrize("found", RESOLVED)
-async def test_names_that_lead_inside(trap: Receiver, found: list[str]) -> None:
+@pytest.mark.parametrize("addresses", RESOLVED)
+async def test_names_that_lead_inside(trap: Receiver, addresses: list[str]) -> None:
     network = Network()
-    async with outbound(PublicNetworkBackend(Names(found), network, allow_local=False)) as webhook_client:
+    async with outbound(PublicNetworkBackend(Names(addresses), network, allow_local=False)) as webhook_client:
         with pytest.raises(EndpointUnreachable, match=ADDRESS_REFUSED):
             await post(webhook_client, f"https://rebound.example.com:{trap.port}/")
     assert (network.connected, trap.connections) == ([], 0)
@@ -315,7 +315,7 @@ async def test_names_that_change_between_check_and_connect(trap: Receiver) -> No
     async with outbound(PublicNetworkBackend(names, network, allow_local=False)) as webhook_client:
         with pytest.raises(EndpointUnreachable, match="No connection could be made"):
             await post(webhook_client, f"https://rebound.example.com:{trap.port}/")
-        assert names.asked == ["rebound.example.com"]
+        assert names.lookups == ["rebound.example.com"]
         assert network.connected == [PUBLIC, ALSO_PUBLIC]
         with pytest.raises(EndpointUnreachable, match=ADDRESS_REFUSED):
             await post(webhook_client, f"https://rebound.example.com:{trap.port}/")
@@ -407,10 +407,10 @@ async def test_a_resolver_that_never_answers(trap: Receiver) -> None:
 
 
 async def test_who_asks_for_the_same_name_shares_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked, answered = [], threading.Event()
+    lookups, answered = [], threading.Event()
 
     def slow(host: str, port: int, **_: Any) -> list[tuple[Any, ...]]:
-        asked.append(host)
+        lookups.append(host)
         answered.wait(30)
         return [(0, 0, 0, "", (PUBLIC, port))]
 
@@ -423,10 +423,10 @@ async def test_who_asks_for_the_same_name_shares_one_thread(monkeypatch: pytest.
     await asyncio.sleep(0)
     answered.set()
     assert await asyncio.gather(*waiting) == [[ip_address(PUBLIC)]] * 3
-    assert sorted(asked) == ["hooks.example.com", "other"]
+    assert sorted(lookups) == ["hooks.example.com", "other"]
     # An answer is not kept: the next one asks again.
     await resolver("hooks.example.com", 443)
-    assert asked.count("hooks.example.com") == 2
+    assert lookups.count("hooks.example.com") == 2
     resolver.close()
 
 

@@ -25,7 +25,7 @@ from tests.webhooks.helpers import deliver, hook
 
 pytestmark = pytest.mark.timeout(300)
 
-PATIENCE = 90
+TIMEOUT_SECONDS = 90
 ENDPOINTS = 4
 EACH = 20
 LOCAL = {"webhooks_allow_local": "1", "encryption_keys": ENCRYPTION_KEY}
@@ -49,7 +49,7 @@ async def alone(services: Services, tmp_path: Path) -> AsyncIterator[Context]:
 async def kill_worker(served: ServerProcess, ctx: Context) -> None:
     [worker] = parts(served, "worker")
     worker.kill()
-    await until(lambda: [child.pid for child in parts(served, "worker")] not in ([], [worker.pid]), PATIENCE)
+    await until(lambda: [child.pid for child in parts(served, "worker")] not in ([], [worker.pid]), TIMEOUT_SECONDS)
     # As if the minute of its leases were over.
     async with ctx.transaction() as tx:
         await tx.execute(text("UPDATE deliveries SET due_at = now() WHERE status = 'pending'"))
@@ -77,13 +77,13 @@ async def test_killed_again_and_again(services: Services, alone: Context, receiv
         for _ in range(3):
             # Each time it is killed with posts that were received and not answered.
             receiver.gate.clear()
-            await until(lambda: receiver.open >= 4, PATIENCE)
+            await until(lambda: receiver.open >= 4, TIMEOUT_SECONDS)
             in_flight += receiver.open
             await kill_worker(served, alone)
             receiver.will(answer(), reset, answer(500), answer())
             receiver.gate.set()
             await asyncio.sleep(0.2)
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIMEOUT_SECONDS):
             while await delivered(alone) < len(ids):
                 await waits_are_over(alone)
                 await asyncio.sleep(0.2)
@@ -105,16 +105,16 @@ async def test_from_a_note_to_the_receiver(services: Services, alone: Context, r
     with running_server(**{**services.settings, **LOCAL, "database_url": url}) as served:
         tenant = await make_tenant(served, alone.database.engine)
         key = await tenant.key()
-        told = {"url": receiver.url, "events": ["note.created", "note.deleted"]}
-        made = (await key.http.post("/v1/webhooks", json=told)).json()["webhook"]
+        draft = {"url": receiver.url, "events": ["note.created", "note.deleted"]}
+        webhook = (await key.http.post("/v1/webhooks", json=draft)).json()["webhook"]
         note = (await key.http.post("/v1/notes", json={"title": "T"})).json()["note"]
         await key.http.delete(f"/v1/notes/{note['id']}")
-        await until(lambda: len(receiver.received) >= 3, PATIENCE)
-        await until(lambda: not receiver.open, PATIENCE)
+        await until(lambda: len(receiver.received) >= 3, TIMEOUT_SECONDS)
+        await until(lambda: not receiver.open, TIMEOUT_SECONDS)
         await key.close()
-    bodies = [Verifier(made["secret"]).verify(post.body, post.headers) for post in receiver.received]
+    bodies = [Verifier(webhook["secret"]).verify(post.body, post.headers) for post in receiver.received]
     payloads = {body["type"]: body["payload"] for body in bodies}
     assert sorted(payloads) == ["note.created", "note.deleted", "test"]
     assert payloads["note.created"] == {"note": note}
     assert payloads["note.deleted"] == {"note": {"id": note["id"]}}
-    assert {body["webhookId"] for body in bodies} == {made["id"]}
+    assert {body["webhookId"] for body in bodies} == {webhook["id"]}

@@ -77,7 +77,7 @@ async def test_down_for_an_hour(ctx: Context, clock: Clock, receiver: Receiver) 
     seen = watch(receiver, clock)
     await receiver.start()
     await work_until(ctx, clock, start + timedelta(days=2))
-    assert sorted(place for _, place in seen) == [0, 1, 2]
+    assert sorted(position for _, position in seen) == [0, 1, 2]
     # The later ones wait for the first attempt at the first, which takes no time here.
     earliest, latest = bounds(7)
     assert all(earliest <= moment - start <= latest for moment, _ in seen)
@@ -102,7 +102,7 @@ async def test_down_for_good(ctx: Context, clock: Clock, receiver: Receiver) -> 
     assert (await endpoint(ctx, to)).is_active
 
 
-async def test_gone_is_gone(ctx: Context, clock: Clock, receiver: Receiver) -> None:
+async def test_410_disables_the_endpoint(ctx: Context, clock: Clock, receiver: Receiver) -> None:
     receiver.will(answer(410))
     to = await hook(ctx, receiver.url)
     first, second = (await deliver(ctx, to, note_id=new_id()))[0], (await deliver(ctx, to, due_at=clock.now + HOUR))[0]
@@ -112,7 +112,7 @@ async def test_gone_is_gone(ctx: Context, clock: Clock, receiver: Receiver) -> N
     for ident, error in ((first, "The endpoint answered 410."), (second, off.disabled_reason)):
         over = await row(ctx, ident)
         assert (over.status, over.due_at, over.error) == (DeliveryStatus.FAILED, None, error)
-    assert await told(ctx, to.workspace_id) == [(EventType.WEBHOOK_DISABLED, {"webhook": str(to.id)})]
+    assert await published_events(ctx, to.workspace_id) == [(EventType.WEBHOOK_DISABLED, {"webhook": str(to.id)})]
     await work_until(ctx, clock, clock.now + timedelta(days=2))
     assert len(receiver.received) == 1
 
@@ -129,7 +129,7 @@ async def test_days_of_nothing_but_failures(ctx: Context, clock: Clock, receiver
     assert (off.is_active, off.failing_since) == (False, start)
     assert off.disabled_reason == "Every delivery has failed for 3 days. The last time: The endpoint answered 503."
     assert {one.status for one in await rows(ctx, to)} == {DeliveryStatus.FAILED}
-    assert len(await told(ctx, to.workspace_id)) == 1
+    assert len(await published_events(ctx, to.workspace_id)) == 1
 
 
 async def test_one_success_in_days_keeps_an_endpoint(ctx: Context, clock: Clock, receiver: Receiver) -> None:
@@ -139,7 +139,7 @@ async def test_one_success_in_days_keeps_an_endpoint(ctx: Context, clock: Clock,
         await deliver(ctx, to, seq=None)
         await work_until(ctx, clock, clock.now + timedelta(hours=12))
     assert (await endpoint(ctx, to)).is_active
-    assert await told(ctx, to.workspace_id) == []
+    assert await published_events(ctx, to.workspace_id) == []
 
 
 async def test_the_order_of_a_note(ctx: Context, clock: Clock, receiver: Receiver) -> None:
@@ -147,7 +147,7 @@ async def test_the_order_of_a_note(ctx: Context, clock: Clock, receiver: Receive
     seen, to = watch(receiver, clock), await hook(ctx, receiver.url)
     await deliver(ctx, to, 20, new_id())
     await work(ctx)
-    assert [place for _, place in seen] == list(range(20))
+    assert [position for _, position in seen] == list(range(20))
     assert receiver.at_once == 1
     receiver.gate.clear()
     notes = [new_id() for _ in range(3)]
@@ -159,7 +159,7 @@ async def test_the_order_of_a_note(ctx: Context, clock: Clock, receiver: Receive
             await asyncio.sleep(0.01)
     receiver.gate.set()
     await working
-    assert [place for _, place in seen[20:]] == [0, 0, 0, 1, 1, 1]
+    assert [position for _, position in seen[20:]] == [0, 0, 0, 1, 1, 1]
     assert receiver.at_once == 3
 
 
@@ -168,14 +168,14 @@ async def test_one_that_failed_keeps_nobody_waiting(ctx: Context, clock: Clock, 
     seen, to = watch(receiver, clock), await hook(ctx, receiver.url)
     await deliver(ctx, to, 3, new_id())
     await work_until(ctx, clock, clock.now + HOUR)
-    assert [place for _, place in seen] == [0, 1, 2, 0]
+    assert [position for _, position in seen] == [0, 1, 2, 0]
 
 
 async def test_how_many_at_once(ctx: Context, clock: Clock, receiver: Receiver) -> None:
     """Four to one endpoint, 64 in all, by one worker."""
     receiver.gate.clear()
     places = [await workspace(ctx) for _ in range(5)]
-    hooks = [await hook(ctx, receiver.url, place) for place in places for _ in range(4)]
+    hooks = [await hook(ctx, receiver.url, workspace_id) for workspace_id in places for _ in range(4)]
     for to in hooks:
         await deliver(ctx, to, 5)
     async with asyncio.TaskGroup() as posts:
@@ -196,9 +196,9 @@ async def test_how_many_at_once(ctx: Context, clock: Clock, receiver: Receiver) 
 
 
 async def test_a_workspace_of_slow_endpoints_leaves_room_for_others(ctx: Context, clock: Clock) -> None:
-    place, other = await workspace(ctx), await hook(ctx, "https://x.example/")
+    position, other = await workspace(ctx), await hook(ctx, "https://x.example/")
     for _ in range(5):
-        await deliver(ctx, await hook(ctx, "https://x.example/", place), 5)
+        await deliver(ctx, await hook(ctx, "https://x.example/", position), 5)
     await deliver(ctx, other)
     busy, taken = ActivePosts(), []
     for _ in range(2):
@@ -206,11 +206,11 @@ async def test_a_workspace_of_slow_endpoints_leaves_room_for_others(ctx: Context
         for job in taken[-1]:
             busy.begin(job)
     first, second = taken
-    assert Counter(job.workspace_id for job in first) == {place: MAX_POSTS_PER_WORKSPACE, other.workspace_id: 1}
+    assert Counter(job.workspace_id for job in first) == {position: MAX_POSTS_PER_WORKSPACE, other.workspace_id: 1}
     assert second == ()
-    busy.end(next(job for job in first if job.workspace_id == place))
+    busy.end(next(job for job in first if job.workspace_id == position))
     [again] = (await claim(ctx, 64, busy)).jobs
-    assert again.workspace_id == place
+    assert again.workspace_id == position
 
 
 async def test_a_slow_endpoint_leaves_room_for_others(ctx: Context, clock: Clock, receiver: Receiver) -> None:
@@ -279,16 +279,16 @@ async def test_redeliveries_count_as_well(ctx: Context, clock: Clock, receiver: 
 
 
 async def test_deleted_endpoints_count_as_well(ctx: Context, receiver: Receiver) -> None:
-    allowed, place = DELIVERIES_PER_MINUTE[Plan.FREE], await workspace(ctx, Plan.FREE)
-    here = await admin(ctx, place)
+    allowed, position = DELIVERIES_PER_MINUTE[Plan.FREE], await workspace(ctx, Plan.FREE)
+    here = await admin(ctx, position)
     for _ in range(allowed + 10):
-        made, _ = await endpoints.create(here, WebhookDraft(url=receiver.url, events=["test"]))
+        webhook, _ = await endpoints.create(here, WebhookDraft(url=receiver.url, events=["test"]))
         await work(ctx)
-        await endpoints.delete(here, made.id)
+        await endpoints.delete(here, webhook.id)
     assert len(receiver.received) == allowed
 
 
-async def test_only_the_posts_of_the_last_minute_are_kept(ctx: Context, clock: Clock, receiver: Receiver) -> None:
+async def test_only_the_posts_of_the_last_minute_are_stored(ctx: Context, clock: Clock, receiver: Receiver) -> None:
     to = await hook(ctx, receiver.url)
     query = select(func.count()).where(col(WebhookPost.workspace_id) == to.workspace_id)
     for left in (1, 1, 0):
@@ -380,7 +380,7 @@ async def test_a_lost_worker(ctx: Context, clock: Clock, receiver: Receiver) -> 
     assert (await row(ctx, first)).status is DeliveryStatus.DELIVERED
 
 
-async def test_what_is_said_of_an_attempt_before_it_was_asked_for_anew(ctx: Context, clock: Clock) -> None:
+async def test_the_outcome_of_an_attempt_before_a_redelivery_is_ignored(ctx: Context, clock: Clock) -> None:
     to = await hook(ctx, "https://x.example/")
     [ident] = await deliver(ctx, to)
     [before] = (await claim(ctx, 64, ActivePosts())).jobs
@@ -409,9 +409,9 @@ async def test_failures_at_an_address_that_was_left(ctx: Context, clock: Clock, 
     assert (await endpoint(ctx, to)).failing_since is None
     answer = EndpointResponse(answered, {}, "") if answered else None
     await outcomes.record_outcome(ctx, job, outcomes.Outcome(response=answer, error="It is gone."))
-    after, told = await endpoint(ctx, to), await row(ctx, ident)
+    after, delivery = await endpoint(ctx, to), await row(ctx, ident)
     assert (after.failing_since, after.is_active) == (None, True)
-    assert (told.status, told.error) == (DeliveryStatus.PENDING, "It is gone.")
+    assert (delivery.status, delivery.error) == (DeliveryStatus.PENDING, "It is gone.")
 
 
 async def test_claims_read_no_bodies(ctx: Context) -> None:
@@ -478,7 +478,7 @@ async def test_deleted_while_it_is_posted(ctx: Context, clock: Clock, receiver: 
     assert await rows(ctx, to) == []
 
 
-async def told(ctx: Context, workspace_id: object) -> list[tuple[EventType, object]]:
+async def published_events(ctx: Context, workspace_id: object) -> list[tuple[EventType, object]]:
     query = select(col(Event.type), col(Event.payload)).where(col(Event.workspace_id) == workspace_id)
     async with ctx.read() as tx:
         return [(event.type, event.payload) for event in await tx.execute(query)]
