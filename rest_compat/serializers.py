@@ -97,7 +97,7 @@ def model(card: ModelCard) -> ai_shapes.Model:
     return cast(ai_shapes.Model, asdict(card))
 
 
-def search_results(found: SearchResults) -> list[ai_shapes.SearchResult]:
+def search_results(result: SearchResults) -> list[ai_shapes.SearchResult]:
     return [
         {
             "document_id": hit.document_id,
@@ -105,8 +105,8 @@ def search_results(found: SearchResults) -> list[ai_shapes.SearchResult]:
             "chunk_index": hit.chunk_index,
             "chunk_text": hit.chunk_text,
             "document_title": hit.document_title,
-            "is_current_document": hit.document_id == found.current_note_id,
+            "is_current_document": hit.document_id == result.current_note_id,
             "score": hit.score,
         }
-        for hit in found.hits
+        for hit in result.hits
     ]

@@ -466,9 +466,9 @@ async def test_lists_are_the_same_at_both(tenant: Tenant) -> None:
         {"title": "c", "transcripts": [SEGMENT], "tagIds": [label]},
     ):
         await key.data(CREATE, input=note)
-    for wanted, query, expected in json.loads(json.dumps(FILTERS).replace("TAG", label)):
-        page = (await key.data(LIST, filter=wanted))["notes"]
-        assert ([node["title"] for node in page["nodes"]], page["totalCount"]) == (expected, len(expected)), wanted
+    for note_filter, query, expected in json.loads(json.dumps(FILTERS).replace("TAG", label)):
+        page = (await key.data(LIST, filter=note_filter))["notes"]
+        assert ([node["title"] for node in page["nodes"]], page["totalCount"]) == (expected, len(expected)), note_filter
         answer = (await key.http.get("/v1/notes", params=query)).json()
         assert [item["title"] for item in answer["items"]] == expected, query
         assert answer["pagination"] == {"limit": 20, "nextOffset": len(expected), "isLast": True}
