@@ -66,9 +66,8 @@ class ReplyRun:
         except AgentFailed as failure:
             log.warning("reply.failed", message_id=str(self.message_id), error=str(failure))
             error = failure.reason
-        except Exception:
-            # The reply must end whatever the error is; its text is for the log only.
-            log.exception("reply.failed", message_id=str(self.message_id), model_id=self._request.model_id)
+        except Exception as failure:  # noqa: BLE001 (the reply must end; the text of the error is for the log only)
+            report_failure("reply.failed", failure, message_id=str(self.message_id), model_id=self._request.model_id)
             error = DEFAULT_FAILURE_TEXT
         try:
             await self._end(state, error)
