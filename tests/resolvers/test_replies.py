@@ -1,7 +1,6 @@
-"""What the model is told, and what is kept of what it said."""
+"""What a reply's model gets, and what is stored of its answer."""
 
 import asyncio
-import uuid
 from dataclasses import replace
 from html import escape
 from typing import Any
@@ -12,7 +11,7 @@ from sqlmodel import col
 
 from models import Event, EventType, Message
 from models.base import Record
-from models.conversation import MAX_REPLY, AgentType, ConversationDraft, MessageDraft, MessageRole, MessageState
+from models.conversation import MAX_REPLY, AgentType, MessageDraft, MessageRole, MessageState
 from models.note import NoteVisibility
 from resolvers import replies
 from resolvers.conversations import conversations
@@ -20,60 +19,13 @@ from resolvers.core.context import Context
 from resolvers.core.drafts import parse_draft
 from resolvers.core.errors import ErrorCode, Problem
 from resolvers.core.pagination import PageArguments
-from resolvers.core.ports.agents import ReplyRequest
-from resolvers.replies.titles import title_conversation
 from resolvers.search import indexing
 from tests.conftest import Services
 from tests.resolvers.helpers import OwnWorkspace, page_of, refused, set_columns, write
-from tests.support.llm import MODEL, TITLE_TASK, Script
+from tests.resolvers.reply_helpers import LISBON, SentRequest, ask, begin, note, stored_messages, word
+from tests.support.llm import MODEL, Script
 
-LISBON = "The heating in the Lisbon office is broken."
-
-
-async def begin(ctx: Context, note: Record, title: str | None = "Titled") -> Record:
-    return await conversations.create_conversation(ctx, ConversationDraft(note_id=note.id, title=title))
-
-
-async def ask(ctx: Context, talk: Record, message: str, **fields: Any) -> list[replies.ReplyEvent]:
-    """All that the followers of the reply hear."""
-    sent = await replies.send(ctx, talk.id, parse_draft(MessageDraft, {"message": message, **fields}))
-    async with asyncio.timeout(20):
-        return [event async for event in await replies.subscribe(ctx, sent.reply.id)]
-
-
-async def stored_messages(ctx: Context, talk: Record) -> list[tuple[str, str, str]]:
-    rows = (await page_of(conversations.list_messages, ctx, talk.id, PageArguments(first=100))).rows
-    return [(row.role.value, row.content, row.state.value) for row in rows]
-
-
-class SentRequest:
-    """What the model was sent for one question."""
-
-    def __init__(self, services: Services, question: str) -> None:
-        [self.request] = [one for one in services.llm.requests_with(question) if one.get("stream")]
-
-    @property
-    def instructions(self) -> str:
-        [requests] = [message["content"] for message in self.request["messages"] if message["role"] == "system"]
-        return str(requests)
-
-    @property
-    def talk(self) -> list[tuple[str, str]]:
-        requests = [(message["role"], message["content"]) for message in self.request["messages"]]
-        return [(role, text) for role, text in requests if role != "system"]
-
-
-@pytest.fixture
-def word() -> str:
-    """Something that only this test's questions say, by which they are found again."""
-    return uuid.uuid4().hex
-
-
-@pytest.fixture
-async def note(me: Context) -> Record:
-    note = await write(me, "Facilities <Lisbon>", summary=LISBON)
-    await indexing.index(me, note.id)
-    return note
+__all__ = ["note", "word"]
 
 
 async def test_a_reply_is_streamed_and_stored(me: Context, note: Record, word: str) -> None:
@@ -121,12 +73,12 @@ async def test_every_turn_sends_the_instructions_and_the_history(
 
 
 async def test_only_passages_that_the_viewer_may_read_are_sent(
-    services: Services, columns: OwnWorkspace, note: Record, word: str
+    services: Services, own_workspace: OwnWorkspace, note: Record, word: str
 ) -> None:
-    private = await write(columns.ctx, "Secret", summary="The heating is broken on purpose.")
-    await indexing.index(columns.ctx, private.id)
-    await set_columns(columns.ctx, private, visibility=NoteVisibility.PRIVATE)
-    member = await columns.member()
+    private = await write(own_workspace.ctx, "Secret", summary="The heating is broken on purpose.")
+    await indexing.index(own_workspace.ctx, private.id)
+    await set_columns(own_workspace.ctx, private, visibility=NoteVisibility.PRIVATE)
+    member = await own_workspace.member()
     await ask(member, await begin(member, note), f"The heating? {word}")
     requests = SentRequest(services, word).instructions
     assert ("Secret" in requests, "Lisbon office" in requests) == (False, True)
@@ -181,58 +133,6 @@ async def test_an_answer_beyond_the_longest_reply_fails(
         *deltas, end = await ask(me, talk, f"{question} {word}")
         assert ("".join(event.content or "" for event in deltas), end.type, end.content) == (part * 2, kind, content)
         assert (await stored_messages(me, talk))[-1][:2] == ("assistant", part * 2)
-
-
-async def titled(ctx: Context, talk: Record) -> str:
-    async with asyncio.timeout(30):
-        while (title := (await conversations.get_conversation(ctx, talk.id)).title) is None:
-            await asyncio.sleep(0.02)
-    return str(title)
-
-
-async def test_the_first_exchange_gets_a_title(me: Context, services: Services, note: Record, word: str) -> None:
-    talk = await begin(me, note, None)
-    await ask(me, talk, f"First {word}")
-    assert await titled(me, talk) == "Scripted Title Of This Talk"
-    await ask(me, talk, f"Second {word}")
-    await asyncio.sleep(0.2)
-    title_requests = [one for one in services.llm.requests_with(word) if TITLE_TASK in one["messages"][0]["content"]]
-    assert [message["content"] for message in title_requests[0]["messages"] if message["role"] == "user"] == [
-        f"First {word}"
-    ]
-    assert len(title_requests) == 1
-
-
-async def test_a_title_of_the_user_stays(me: Context, services: Services, note: Record, word: str) -> None:
-    titles = [await begin(me, note, "Mine"), await begin(me, note, None)]
-    await ask(me, titles[0], f"A {word}")
-    sent = await replies.send(me, titles[1].id, MessageDraft(message=f"B {word}"))
-    await conversations.rename_conversation(me, titles[1].id, "Ours")
-    _ = [event async for event in await replies.subscribe(me, sent.reply.id)]
-    await asyncio.sleep(0.3)
-    assert [(await conversations.get_conversation(me, talk.id)).title for talk in titles] == ["Mine", "Ours"]
-
-
-async def test_a_failed_exchange_gets_no_title(me: Context, services: Services, note: Record, word: str) -> None:
-    services.llm.on(word, Script(status=400))
-    talk = await begin(me, note, None)
-    [failed] = await ask(me, talk, f"Hm? {word}")
-    services.llm.scripts.pop(word)
-    assert (failed.type, await stored_messages(me, talk)) == (
-        "error",
-        [("user", f"Hm? {word}", "done"), ("assistant", "", "failed")],
-    )
-    assert [one for one in services.llm.requests_with(word) if TITLE_TASK in one["messages"][0]["content"]] == []
-    await ask(me, talk, f"Again {word}")
-    assert await titled(me, talk) == "Scripted Title Of This Talk"
-
-
-async def test_a_title_without_a_model_is_the_beginning_of_the_message(me: Context, note: Record) -> None:
-    talk = await begin(me, note, None)
-    text = "  What comes after the sixtieth character is too much for a title of a talk"
-    question = ReplyRequest(me, text, note.id, None, "no such model", None, talk.id, talk.id, talk.id)
-    await title_conversation(me, talk, question)
-    assert await titled(me, talk) == "What comes after the sixtieth character is too much for a"
 
 
 @pytest.mark.parametrize("model", ["gpt-17", "\x00", " scripted", "x" * 200])
