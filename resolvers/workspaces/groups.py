@@ -1,4 +1,4 @@
-"""Groups of members. They give no rights; everybody in the workspace sees them, its admins make and change them."""
+"""Groups of members, which give no rights. Every member sees them; admins create, change and delete them."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -25,41 +25,41 @@ MAX_GROUPS = limit(1_000, "Groups of a workspace", area="Workspaces", beyond="`U
 
 
 async def create_group(ctx: Context, draft: GroupDraft, key: str | None = None) -> Record:
-    """Makes a group in the viewer's workspace; with an idempotency key only once.
+    """Creates a group in the viewer's workspace. A second call with the same idempotency key returns the first one.
 
-    Raises ALREADY_EXISTS for a name that is taken, UNPROCESSABLE beyond MAX_GROUPS.
+    Raises ALREADY_EXISTS if a group has the name, UNPROCESSABLE beyond MAX_GROUPS.
     """
     viewer, group_id = ctx.viewer, new_id()
     access.require_scope(viewer, "users", write=True)
     async with ctx.transaction() as tx:
         await roles.require_workspace(tx, viewer, viewer.workspace_id, admin=True)
         await locks.acquire_lock(tx, "groups", viewer.workspace_id)
-        made_id = await claim(tx, viewer, key, group_id, operation="createGroup", draft=draft)
-        if made_id != group_id:
-            return await roles.require_row(tx, viewer, Group, made_id)
-        await _check_room(tx, viewer.workspace_id)
+        created_id = await claim(tx, viewer, key, group_id, operation="createGroup", draft=draft)
+        if created_id != group_id:
+            return await roles.require_row(tx, viewer, Group, created_id)
+        await _check_count(tx, viewer.workspace_id)
         await _check_name(tx, viewer.workspace_id, group_id, draft.name)
         values = {"id": group_id, "workspace_id": viewer.workspace_id, **draft.model_dump()}
         return (await tx.execute(insert(Group).values(values).returning(Group))).one()
 
 
-async def _check_room(tx: Transaction, workspace_id: UUID) -> None:
-    counted = select(func.count()).select_from(Group).where(col(Group.workspace_id) == workspace_id)
-    if (await tx.execute(counted)).scalar_one() >= MAX_GROUPS:
+async def _check_count(tx: Transaction, workspace_id: UUID) -> None:
+    count = select(func.count()).select_from(Group).where(col(Group.workspace_id) == workspace_id)
+    if (await tx.execute(count)).scalar_one() >= MAX_GROUPS:
         raise Problem(ErrorCode.UNPROCESSABLE, f"A workspace has at most {MAX_GROUPS:,} groups.")
 
 
 async def _check_name(tx: Transaction, workspace_id: UUID, group_id: UUID, name: str) -> None:
-    """Refuses a name that another group has. The groups are held, so nobody takes it meanwhile."""
-    taken = select(col(Group.id)).where(
+    """Raises ALREADY_EXISTS if another group has the name. The caller holds the lock on the workspace's groups."""
+    same_name = select(col(Group.id)).where(
         col(Group.workspace_id) == workspace_id, col(Group.name) == name, col(Group.id) != group_id
     )
-    if (await tx.execute(taken)).one_or_none() is not None:
+    if (await tx.execute(same_name)).one_or_none() is not None:
         raise Problem(ErrorCode.ALREADY_EXISTS, "The workspace has a group of this name already.", "name")
 
 
 async def update_group(ctx: Context, group_id: UUID, change: GroupChange) -> Record:
-    """Changes the fields that were sent; none is no change."""
+    """Changes the fields that were sent. Raises ALREADY_EXISTS if another group has the name."""
     viewer = ctx.viewer
     access.require_scope(viewer, "users", write=True)
     values = change.model_dump(exclude_unset=True)
@@ -71,12 +71,12 @@ async def update_group(ctx: Context, group_id: UUID, change: GroupChange) -> Rec
         if "name" in values:
             await _check_name(tx, group.workspace_id, group_id, change.name)
         changed = change_rows(Group).where(col(Group.id) == group_id).values(values).returning(Group)
-        # Gone if somebody has deleted it since the gate.
+        # The group may have been deleted since the right was checked.
         return (await tx.execute(changed)).one_or_none() or await roles.require_row(tx, viewer, Group, group_id)
 
 
 async def delete_group(ctx: Context, group_id: UUID) -> None:
-    """Deletes the group; its members stay members of the workspace."""
+    """Deletes a group. Its members stay members of the workspace."""
     access.require_scope(ctx.viewer, "users", write=True)
     async with ctx.transaction() as tx:
         await roles.require_row(tx, ctx.viewer, Group, group_id, admin=True)
@@ -84,7 +84,7 @@ async def delete_group(ctx: Context, group_id: UUID) -> None:
 
 
 async def find_groups(ctx: Context, ids: Iterable[UUID]) -> Mapping[UUID, Record]:
-    """Those of the groups that are in the viewer's workspaces, by id."""
+    """The groups with these ids in the viewer's workspaces, by id."""
     query = select(Group).where(
         col(Group.id).in_(list(ids)), access.in_own_workspace(ctx.viewer, col(Group.workspace_id))
     )
@@ -93,15 +93,15 @@ async def find_groups(ctx: Context, ids: Iterable[UUID]) -> Mapping[UUID, Record
 
 
 async def find_groups_of_workspaces(ctx: Context, workspace_ids: Iterable[UUID]) -> Mapping[UUID, list[Record]]:
-    """The groups of those of the workspaces that the viewer is in, by workspace, in the order of their names."""
+    """The groups of those of the workspaces that the viewer belongs to, by workspace, sorted by name."""
     access.require_scope(ctx.viewer, "users")
-    mine = access.in_own_workspace(ctx.viewer, col(Group.workspace_id))
-    query = select(Group).where(col(Group.workspace_id).in_(list(workspace_ids)), mine)
+    in_own = access.in_own_workspace(ctx.viewer, col(Group.workspace_id))
+    query = select(Group).where(col(Group.workspace_id).in_(list(workspace_ids)), in_own)
     return await _grouped(ctx, query.order_by(col(Group.name), col(Group.id)), "workspace_id")
 
 
 async def count_group_members(ctx: Context, ids: Iterable[UUID]) -> Mapping[UUID, int]:
-    """How many members the groups have, which were read before; not told where it is none."""
+    """The number of members of each group. A group without members is left out."""
     query = select(col(GroupMember.group_id), func.count().label("size")).where(
         col(GroupMember.group_id).in_(list(ids))
     )
@@ -110,16 +110,16 @@ async def count_group_members(ctx: Context, ids: Iterable[UUID]) -> Mapping[UUID
 
 
 async def find_groups_of_members(ctx: Context, member_ids: Iterable[UUID]) -> Mapping[UUID, list[Record]]:
-    """The groups of members that were read before, by member, in the order of their names."""
-    return await _held_by(ctx, GroupMember, "member_id", member_ids)
+    """The groups of members that the viewer was allowed to read, by member, sorted by name."""
+    return await _find_groups_by(ctx, GroupMember, "member_id", member_ids)
 
 
 async def find_groups_of_invites(ctx: Context, invite_ids: Iterable[UUID]) -> Mapping[UUID, list[Record]]:
-    """The same of invites."""
-    return await _held_by(ctx, InviteGroup, "invite_id", invite_ids)
+    """The groups of invites that the viewer was allowed to read, by invite, sorted by name."""
+    return await _find_groups_by(ctx, InviteGroup, "invite_id", invite_ids)
 
 
-async def _held_by(ctx: Context, link: Any, key: str, ids: Iterable[UUID]) -> Mapping[UUID, list[Record]]:
+async def _find_groups_by(ctx: Context, link: Any, key: str, ids: Iterable[UUID]) -> Mapping[UUID, list[Record]]:
     holder = getattr(link, key)
     columns: tuple[Any, ...] = (Group, holder)
     query = select(*columns).join(link, link.group_id == col(Group.id)).where(holder.in_(list(ids)))
@@ -135,16 +135,16 @@ async def _grouped(ctx: Context, query: Select[Any], key: str) -> Mapping[UUID, 
 
 
 async def lock_groups(tx: Transaction, workspace_id: UUID, ids: Sequence[UUID]) -> set[UUID]:
-    """The groups by these ids, which stay until the end of the transaction. Raises UNPROCESSABLE for an unknown one.
+    """Locks groups of the workspace against their deletion. Raises UNPROCESSABLE for an unknown one.
 
-    Call it before any other row of theirs is touched: whoever deletes a group takes the group first too.
+    Call it before rows that refer to the groups are written, in the order of those who delete a group.
     """
-    wanted = set(ids)
-    if not wanted:
-        return wanted
-    query = select(col(Group.id)).where(col(Group.id).in_(wanted), col(Group.workspace_id) == workspace_id)
+    requested = set(ids)
+    if not requested:
+        return requested
+    query = select(col(Group.id)).where(col(Group.id).in_(requested), col(Group.workspace_id) == workspace_id)
     locked = query.order_by(col(Group.id)).with_for_update(read=True, key_share=True)
     known = set((await tx.execute(locked)).scalars())
-    if wanted - known:
-        raise Problem(ErrorCode.UNPROCESSABLE, f"Unknown group {min(wanted - known)}.", "groupIds")
-    return wanted
+    if requested - known:
+        raise Problem(ErrorCode.UNPROCESSABLE, f"Unknown group {min(requested - known)}.", "groupIds")
+    return requested

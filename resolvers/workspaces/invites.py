@@ -1,6 +1,6 @@
-"""Invites into a workspace: by e-mail for one person, by URL for everybody who has the code. Admins see and make them.
+"""Invites to a workspace: by e-mail for one person, by URL for everybody who has the code. Admins see and create them.
 
-A code is a secret: whoever may not use it is told what they would be told of one that never was.
+A code is a secret: whoever may not use it gets the same NOT_FOUND as for a code that does not exist.
 """
 
 import secrets
@@ -32,7 +32,7 @@ LIFETIME_DAYS = limit(30, "How long an invite is open", area="Workspaces", unit=
 LIFETIME = timedelta(days=LIFETIME_DAYS)
 MAX_INVITES = limit(1_000, "Open invites of a workspace", area="Workspaces", beyond="`UNPROCESSABLE`, 422")
 ALPHABET = "23456789ABCDEFGHJKMNPQRSTUVWXYZ"
-"""What codes are made of: nothing that is read as something else."""
+"""The characters of codes, without those that are mistaken for others."""
 CODE_LENGTH = 8
 
 BY_TIME = Order("invite", col(Invite.created_at), col(Invite.id), descending=True)
@@ -44,7 +44,7 @@ def _pending(workspace_id: Any) -> Select[Any]:
 
 
 async def list_invites(ctx: Context, workspace_ids: Sequence[UUID], window: PageArguments) -> Pages:
-    """A page of the open invites of each of the workspaces, newest first. FORBIDDEN where the viewer is no admin."""
+    """A page of the open invites of each workspace, newest first. FORBIDDEN where the viewer is not an admin."""
     access.require_scope(ctx.viewer, "users")
     return await read_pages(
         ctx, roles.workspace_parents(ctx.viewer, workspace_ids, admin=True), _pending, BY_TIME, window
@@ -52,18 +52,18 @@ async def list_invites(ctx: Context, workspace_ids: Sequence[UUID], window: Page
 
 
 async def list_invites_by_offset(ctx: Context, limit: int, offset: int) -> tuple[Sequence[Record], bool]:
-    """A page of the viewer's workspace by offset, and whether it is the last."""
+    """A page of the open invites of the viewer's workspace by offset, and whether it is the last one."""
     access.require_scope(ctx.viewer, "users")
     check_limit_and_offset(limit, offset)
     query = BY_TIME.apply(_pending(ctx.viewer.workspace_id), PageArguments(first=limit)).offset(offset)
     async with ctx.read() as tx:
         await roles.require_workspace(tx, ctx.viewer, ctx.viewer.workspace_id, admin=True)
-        found = (await tx.execute(query)).all()
-    return found[:limit], len(found) <= limit
+        rows = (await tx.execute(query)).all()
+    return rows[:limit], len(rows) <= limit
 
 
 async def find_invites(ctx: Context, ids: Iterable[UUID]) -> Mapping[UUID, Record]:
-    """Those of the invites that are open and in workspaces whose admin the viewer is, by id."""
+    """The open invites with these ids in workspaces of which the viewer is an admin, by id."""
     query = select(Invite).where(
         col(Invite.id).in_(list(ids)), OPEN, roles.is_admin(ctx.viewer, col(Invite.workspace_id))
     )
@@ -72,36 +72,36 @@ async def find_invites(ctx: Context, ids: Iterable[UUID]) -> Mapping[UUID, Recor
 
 
 async def create_invite(ctx: Context, draft: InviteDraft, key: str | None = None) -> Record:
-    """Invites into the viewer's workspace; with an idempotency key only once.
+    """Creates an invite to the viewer's workspace. A second call with the same idempotency key returns the first one.
 
-    Raises ALREADY_EXISTS where the address has an open invite, UNPROCESSABLE for a domain that is not allowed, for
-    a group that is not there, and beyond MAX_INVITES.
+    Raises ALREADY_EXISTS if the address has an open invite, UNPROCESSABLE for a domain that is not allowed, for an
+    unknown group, and beyond MAX_INVITES.
     """
     viewer, invite_id = ctx.viewer, new_id()
     access.require_scope(viewer, "users", write=True)
     if draft.email is None and not draft.is_url_invite:
-        raise bad_input("email", "An invite that is no URL invite needs an address.")
+        raise bad_input("email", "An invite that is not a URL invite needs an address.")
     async with ctx.transaction() as tx:
         await roles.require_workspace(tx, viewer, viewer.workspace_id, admin=True)
         await locks.acquire_lock(tx, "invites", viewer.workspace_id)
-        made_id = await claim(tx, viewer, key, invite_id, operation="createInvite", draft=draft)
-        if made_id != invite_id:
-            return await roles.require_row(tx, viewer, Invite, made_id, admin=True)
+        created_id = await claim(tx, viewer, key, invite_id, operation="createInvite", draft=draft)
+        if created_id != invite_id:
+            return await roles.require_row(tx, viewer, Invite, created_id, admin=True)
         await _check(tx, viewer.workspace_id, draft)
         values = {"id": invite_id, "workspace_id": viewer.workspace_id, "created_by_id": viewer.user_id}
         return await _create(tx, draft, {**values, **draft.model_dump(exclude={"group_ids"})})
 
 
 async def _create(tx: Transaction, draft: InviteDraft, values: dict[str, Any]) -> Record:
-    wanted = await groups.lock_groups(tx, values["workspace_id"], draft.group_ids)
+    group_ids = await groups.lock_groups(tx, values["workspace_id"], draft.group_ids)
     row = None
-    while row is None:  # once in 10^12: a code that somebody else has
+    while row is None:  # repeated if another invite has the code, once in 10^12
         values |= {"code": new_code(), "expires_at": func.now() + LIFETIME}
         written = upsert(Invite).values(values).on_conflict_do_nothing(index_elements=["code"]).returning(Invite)
         row = (await tx.execute(written)).one_or_none()
-    if wanted:
-        place = {"invite_id": row.id, "workspace_id": row.workspace_id}
-        await tx.execute(insert(InviteGroup), [{**place, "group_id": group_id} for group_id in wanted])
+    if group_ids:
+        owner = {"invite_id": row.id, "workspace_id": row.workspace_id}
+        await tx.execute(insert(InviteGroup), [{**owner, "group_id": group_id} for group_id in group_ids])
     return row
 
 
@@ -110,86 +110,88 @@ def new_code() -> str:
 
 
 async def _check(tx: Transaction, workspace_id: UUID, draft: InviteDraft) -> None:
-    """Whether there may be this invite. The invites are held, so that what was counted stays so."""
-    mine = col(Invite.workspace_id) == workspace_id
-    # What has expired is in nobody's way: not in that of the count, nor of another invite of the same address.
-    await tx.execute(remove(Invite).where(mine, col(Invite.expires_at) <= func.now()))
-    if (await tx.execute(select(func.count()).select_from(Invite).where(mine))).scalar_one() >= MAX_INVITES:
+    """Checks whether an invite may be created. The caller holds the lock on the workspace's invites."""
+    in_workspace = col(Invite.workspace_id) == workspace_id
+    # Expired invites neither count nor keep an address from being invited again.
+    await tx.execute(remove(Invite).where(in_workspace, col(Invite.expires_at) <= func.now()))
+    if (await tx.execute(select(func.count()).select_from(Invite).where(in_workspace))).scalar_one() >= MAX_INVITES:
         raise Problem(ErrorCode.UNPROCESSABLE, f"A workspace has at most {MAX_INVITES:,} open invites.")
     if draft.email is None:
         return
     domains = select(col(Workspace.allowed_email_domains)).where(col(Workspace.id) == workspace_id)
-    if not allowed(draft.email, (await tx.execute(domains)).scalar_one()):
+    if not is_allowed(draft.email, (await tx.execute(domains)).scalar_one()):
         raise Problem(ErrorCode.UNPROCESSABLE, "The workspace does not allow addresses of this domain.", "email")
-    same = and_(mine, func.lower(col(Invite.email)) == draft.email.lower(), col(Invite.is_url_invite).is_(False))
+    same = and_(
+        in_workspace, func.lower(col(Invite.email)) == draft.email.lower(), col(Invite.is_url_invite).is_(False)
+    )
     if not draft.is_url_invite and (await tx.execute(select(col(Invite.id)).where(same))).first():
-        raise Problem(ErrorCode.ALREADY_EXISTS, "This address has an open invite already.", "email")
+        raise Problem(ErrorCode.ALREADY_EXISTS, "This address already has an open invite.", "email")
 
 
-def allowed(email: str | None, domains: Sequence[str]) -> bool:
-    """Whether an address is of one of the domains; without any, each is fine."""
+def is_allowed(email: str | None, domains: Sequence[str]) -> bool:
+    """Whether an address belongs to one of the domains. Without domains, every address is allowed."""
     domain = (email or "").rpartition("@")[2].lower()
     return not domains or domain in {one.lower() for one in domains}
 
 
 async def delete_invite(ctx: Context, invite_id: UUID) -> None:
-    """Withdraws an open invite."""
+    """Deletes an open invite."""
     access.require_scope(ctx.viewer, "users", write=True)
     async with ctx.transaction() as tx:
         await roles.require_row(tx, ctx.viewer, Invite, invite_id, admin=True)
-        gone = remove(Invite).where(col(Invite.id) == invite_id).returning(OPEN)
-        if not (await tx.execute(gone)).scalar_one_or_none():
+        statement = remove(Invite).where(col(Invite.id) == invite_id).returning(OPEN)
+        if not (await tx.execute(statement)).scalar_one_or_none():
             raise not_found("Invite", invite_id)
 
 
 async def accept_invite(ctx: Context, draft: AcceptDraft) -> Record:
-    """Makes the viewer a member of the invite's workspace; whoever is one already stays as they are.
+    """Makes the viewer a member of the invite's workspace. The membership of those who have one stays as it is.
 
-    No gate of `access` or `roles`: who comes with a code is an outsider still, and the code is what lets them in.
-    Raises NOT_FOUND where the code is not for them, FORBIDDEN for keys and for an address of the wrong domain.
+    The code takes the place of the gates in `access` and `roles`, because the viewer is still an outsider.
+    Raises NOT_FOUND if the code is not for them, FORBIDDEN to API keys and for a domain that is not allowed.
     """
     viewer = ctx.viewer
     if viewer.api_key_id is not None:
         raise Problem(ErrorCode.FORBIDDEN, "Only a person can accept an invite, with their own token.")
     async with ctx.transaction() as tx:
         email = (await tx.execute(select(col(User.email)).where(col(User.id) == viewer.user_id))).scalar_one()
-        invite = await _usable(tx, draft.code, email)
-        place = and_(col(Member.workspace_id) == invite.workspace_id, col(Member.user_id) == viewer.user_id)
-        if (await tx.execute(select(col(Member.id)).where(place))).first() is None:
-            if not allowed(email, invite.allowed_email_domains):
+        invite = await _lock_usable(tx, draft.code, email)
+        membership = and_(col(Member.workspace_id) == invite.workspace_id, col(Member.user_id) == viewer.user_id)
+        if (await tx.execute(select(col(Member.id)).where(membership))).first() is None:
+            if not is_allowed(email, invite.allowed_email_domains):
                 raise Problem(ErrorCode.FORBIDDEN, "The workspace does not allow addresses of your domain.")
             await _join(tx, invite, viewer.user_id)
-        return (await tx.execute(members.SHOWN.where(place))).one()
+        return (await tx.execute(members.MEMBERS.where(membership))).one()
 
 
-async def _usable(tx: Transaction, code: str, email: str | None) -> Record:
-    """The open invite of a code that is for this address, held until the end of the transaction."""
+async def _lock_usable(tx: Transaction, code: str, email: str | None) -> Record:
+    """Locks and returns the open invite with a code that is for this address."""
     query = (
         select(Invite, col(Workspace.allowed_email_domains))
         .join(Workspace, col(Workspace.id) == col(Invite.workspace_id))
         .where(col(Invite.code) == code.upper(), OPEN)
     )
     invite = (await tx.execute(query.with_for_update(of=Invite))).one_or_none()
-    if invite is None or (not invite.is_url_invite and not _same(invite.email, email)):
+    if invite is None or (not invite.is_url_invite and not _is_same_address(invite.email, email)):
         raise not_found("Invite", code)
     return invite
 
 
-def _same(one: str | None, other: str | None) -> bool:
+def _is_same_address(one: str | None, other: str | None) -> bool:
     return one is not None and other is not None and one.lower() == other.lower()
 
 
 async def _join(tx: Transaction, invite: Record, user_id: UUID) -> None:
-    # They may come in by another invite at the same moment: then this one stays unused.
+    # The user may accept another invite at the same moment. Then this one stays open.
     values = {"workspace_id": invite.workspace_id, "user_id": user_id, "role": invite.role}
     joining = upsert(Member).values(values).on_conflict_do_nothing(constraint="members_once").returning(col(Member.id))
     member_id: UUID | None = (await tx.execute(joining)).scalar_one_or_none()
     if member_id is None:
         return
-    given = select(col(Group.id)).join(InviteGroup, col(InviteGroup.group_id) == col(Group.id))
-    given = given.where(col(InviteGroup.invite_id) == invite.id).order_by(col(Group.id))
-    # Held, so that a group that is deleted at this moment is left out.
-    held = await tx.execute(given.with_for_update(of=Group, read=True, key_share=True))
-    await members.add_to_groups(tx, invite.workspace_id, member_id, held.scalars())
+    groups_of_invite = select(col(Group.id)).join(InviteGroup, col(InviteGroup.group_id) == col(Group.id))
+    query = groups_of_invite.where(col(InviteGroup.invite_id) == invite.id).order_by(col(Group.id))
+    # Locked, so that a group that is being deleted at this moment is left out.
+    locked = await tx.execute(query.with_for_update(of=Group, read=True, key_share=True))
+    await members.add_to_groups(tx, invite.workspace_id, member_id, locked.scalars())
     if not invite.is_url_invite:
         await tx.execute(remove(Invite).where(col(Invite.id) == invite.id))

@@ -19,16 +19,16 @@ DEFAULT_SETTINGS = {"default_language": "en", "brand_color": "#111827", "enable_
 
 
 async def get_workspace(ctx: Context, workspace_id: UUID | None = None) -> Record:
-    """A workspace of the viewer's; without an id the one they are in. Raises NOT_FOUND."""
-    wanted = ctx.viewer.workspace_id if workspace_id is None else workspace_id
+    """One of the viewer's workspaces. Without an id, the one they act in. Raises NOT_FOUND."""
+    requested = ctx.viewer.workspace_id if workspace_id is None else workspace_id
     for row in await list_own_workspaces(ctx):
-        if row.id == wanted:
+        if row.id == requested:
             return row
-    raise not_found("Workspace", wanted)
+    raise not_found("Workspace", requested)
 
 
 async def list_own_workspaces(ctx: Context) -> Sequence[Record]:
-    """All workspaces of the viewer, first joined first; for a key its one."""
+    """All workspaces of the viewer, in the order in which they joined. A key has one."""
     viewer = ctx.viewer
     if viewer.api_key_id is not None:
         query = select(Workspace).where(col(Workspace.id) == viewer.workspace_id)
@@ -44,7 +44,7 @@ async def list_own_workspaces(ctx: Context) -> Sequence[Record]:
 
 
 async def update_workspace(ctx: Context, change: WorkspaceChange) -> Record:
-    """Changes what was sent of the viewer's workspace, of its settings too. Raises FORBIDDEN to all but its admins."""
+    """Changes the fields and settings of the viewer's workspace that were sent. FORBIDDEN to all but its admins."""
     viewer = ctx.viewer
     access.require_scope(viewer, "users", write=True)
     values: dict[str, Any] = change.model_dump(exclude_unset=True)
@@ -59,18 +59,18 @@ async def update_workspace(ctx: Context, change: WorkspaceChange) -> Record:
 
 
 def read_settings(row: Record) -> dict[str, Any]:
-    """The settings of a workspace; those that nobody has chosen have their defaults."""
+    """The settings of a workspace, with the defaults of those that were never changed."""
     return {**DEFAULT_SETTINGS, **row.settings}
 
 
 async def find_users(ctx: Context, ids: Iterable[UUID]) -> Mapping[UUID, Record]:
-    """The people behind ids that were read before. Only colleagues, and they themselves, see their address."""
+    """The users with ids that the viewer was allowed to read. Only they and their colleagues see an email address."""
     viewer = ctx.viewer
     colleague = exists().where(
         col(Member.user_id) == col(User.id), access.in_own_workspace(viewer, col(Member.workspace_id))
     )
-    seen = or_(col(User.id) == viewer.user_id, colleague)
-    email = case((seen, col(User.email)), else_=null()).label("email")
+    sees_email = or_(col(User.id) == viewer.user_id, colleague)
+    email = case((sees_email, col(User.email)), else_=null()).label("email")
     query = select(col(User.id), col(User.name), email, col(User.profile_url)).where(col(User.id).in_(list(ids)))
     async with ctx.read() as tx:
         return {row.id: row for row in await tx.execute(query)}
