@@ -6,6 +6,7 @@ import random
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Any
 from uuid import UUID
 
 import orjson
@@ -15,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from caret.adapters.nats_bus import NatsBus
 from models import EventType
-from models.base import as_id
+from models.base import as_id, new_id
 from resolvers.core import cursors
 from resolvers.core.database import Transaction
 from resolvers.events.log import publish
@@ -138,8 +139,10 @@ async def write(
             tx = Transaction(connection)
             for _ in range(AT_ONCE):
                 kind = luck.choice((EventType.NOTE_UPDATED, EventType.NOTE_INDEXED))
+                # Of the note, or of a deleted one that every member could read.
                 note_id = luck.choice((notes[workspace_id], None))
-                await publish(tx, None, kind, workspace_id=workspace_id, note_id=note_id)
+                payload: dict[str, Any] = {} if note_id else {"audience": {"private": False, "users": []}}
+                await publish(tx, None, kind, workspace_id=workspace_id, note_id=note_id or new_id(), **payload)
         for woken, seq in tx.wakeups.items():
             await bus.publish_wakeup(woken, seq)
     await bus.close()
