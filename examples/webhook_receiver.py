@@ -2,7 +2,7 @@
 
     CARET_WEBHOOK_SECRET=whsec_… python examples/webhook_receiver.py [PORT]
 
-Several secrets, with commas between them, while one is replaced by another. Needs nothing but Python.
+During a rotation, separate the two secrets with a comma. Needs nothing but Python.
 """
 
 import base64
@@ -16,22 +16,22 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 SECRETS = os.environ["CARET_WEBHOOK_SECRET"].split(",")
 TOLERANCE = 300  # seconds by which the clocks may differ
-MOST = 16 * 1024 * 1024
-SEEN = set()  # of a database, in real life
+MAX_BODY_BYTES = 16 * 1024 * 1024
+SEEN = set()  # keep these in a database in production
 
 
 def signed(headers, body):
-    """Whether it was signed just now by a secret of ours."""
+    """Whether one of our secrets signed the body within the last TOLERANCE seconds."""
     sent_at = headers.get("webhook-timestamp", "")
     if not sent_at.isascii() or not sent_at.isdigit() or abs(time.time() - int(sent_at)) > TOLERANCE:
         return False
     content = f"{headers.get('webhook-id', '')}.{sent_at}.".encode() + body
-    given = headers.get("webhook-signature", "").split(" ")
-    if not any(same(standard(secret, content), each) for secret in SECRETS for each in given):
+    signatures = headers.get("webhook-signature", "").split(" ")
+    if not any(same(standard(secret, content), each) for secret in SECRETS for each in signatures):
         return False
     # More than one signature: the secret was just replaced, and X-Caret-Signature is by the new one alone.
     plain = headers.get("X-Caret-Signature", "")
-    return len(given) > 1 or any(same(hexadecimal(secret, body), plain) for secret in SECRETS)
+    return len(signatures) > 1 or any(same(hexadecimal(secret, body), plain) for secret in SECRETS)
 
 
 def standard(secret, content):
@@ -52,14 +52,14 @@ class Receiver(BaseHTTPRequestHandler):
 
     def do_POST(self):
         length = int(self.headers.get("content-length", 0))
-        if length > MOST:
+        if length > MAX_BODY_BYTES:
             self.close_connection = True
             return self.answer(413)
         body = self.rfile.read(length)
         if not signed(self.headers, body):
             return self.answer(401)
         event = json.loads(body)
-        # The same event may come twice: it has the same id then.
+        # The same event may arrive twice, with the same id.
         if event["eventId"] not in SEEN:
             SEEN.add(event["eventId"])
             print(event["type"], event["eventId"], flush=True)
