@@ -25,7 +25,7 @@ ENDS = {"websocket": b'"complete"', "sse": b'"type":"done"', "model": b"[DONE]"}
 PIECE = re.compile(r"\d+:(\d+) ")
 
 
-class Subscriber(asyncio.Protocol):
+class ReplyClient(asyncio.Protocol):
     def __init__(self, options: dict[str, Any]) -> None:
         self.options = options
         self.received: list[tuple[int, bytes]] = []
@@ -124,7 +124,7 @@ async def follow(followers: list[dict[str, Any]]) -> list[dict[str, Any]]:
     loop, opened = asyncio.get_running_loop(), []
     for options in followers:
         _, follower = await loop.create_connection(
-            lambda options=options: Subscriber(options), options["host"], options["port"]
+            lambda options=options: ReplyClient(options), options["host"], options["port"]
         )  # type: ignore[misc]
         opened.append(follower)
         # One after the other: who joins pays for the handshake, and that is not what is measured.

@@ -55,7 +55,7 @@ class NodeRow:
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class NodeKind:
     """`find` returns the rows that the viewer may see. A key needs the `scope`, or its `:read` form."""
 
     table: Any
@@ -102,21 +102,21 @@ async def find_segments(ctx: Context, ids: Iterable[UUID]) -> Mapping[UUID, Reco
 
 # By the names of the GraphQL types. A new type that implements Node is added here.
 KINDS = {
-    "Note": Kind(Note, "notes", notes.find_notes),
-    "TranscriptSegment": Kind(TranscriptSegment, "notes", read_all_columns(find_segments)),
-    "Tag": Kind(Tag, "notes", read_all_columns(tags.find_tags)),
-    "Folder": Kind(Folder, "folders", read_all_columns(folders.find_folders)),
-    "Conversation": Kind(Conversation, "notes", read_all_columns(conversations.find_conversations)),
-    "Message": Kind(Message, "notes", read_all_columns(conversations.find_messages)),
-    "Suggestion": Kind(Suggestion, "notes", read_all_columns(suggestions.find_suggestions)),
-    "Workspace": Kind(Workspace, None, read_all_columns(find_workspaces)),
-    "User": Kind(User, "users", read_all_columns(find_people)),
-    "Member": Kind(Member, "users", read_all_columns(members.find_members)),
-    "Group": Kind(Group, "users", read_all_columns(groups.find_groups)),
-    "Invite": Kind(Invite, "users", read_all_columns(invites.find_invites)),
-    "ApiKey": Kind(ApiKey, "users", read_all_columns(api_keys.find_api_keys)),
-    "Webhook": Kind(Webhook, "webhooks", read_all_columns(endpoints.find)),
-    "WebhookDelivery": Kind(Delivery, "webhooks", deliveries.find),
+    "Note": NodeKind(Note, "notes", notes.find_notes),
+    "TranscriptSegment": NodeKind(TranscriptSegment, "notes", read_all_columns(find_segments)),
+    "Tag": NodeKind(Tag, "notes", read_all_columns(tags.find_tags)),
+    "Folder": NodeKind(Folder, "folders", read_all_columns(folders.find_folders)),
+    "Conversation": NodeKind(Conversation, "notes", read_all_columns(conversations.find_conversations)),
+    "Message": NodeKind(Message, "notes", read_all_columns(conversations.find_messages)),
+    "Suggestion": NodeKind(Suggestion, "notes", read_all_columns(suggestions.find_suggestions)),
+    "Workspace": NodeKind(Workspace, None, read_all_columns(find_workspaces)),
+    "User": NodeKind(User, "users", read_all_columns(find_people)),
+    "Member": NodeKind(Member, "users", read_all_columns(members.find_members)),
+    "Group": NodeKind(Group, "users", read_all_columns(groups.find_groups)),
+    "Invite": NodeKind(Invite, "users", read_all_columns(invites.find_invites)),
+    "ApiKey": NodeKind(ApiKey, "users", read_all_columns(api_keys.find_api_keys)),
+    "Webhook": NodeKind(Webhook, "webhooks", read_all_columns(endpoints.find)),
+    "WebhookDelivery": NodeKind(Delivery, "webhooks", deliveries.find),
 }
 
 

@@ -32,7 +32,7 @@ class Confirmation(TypedDict):
     message: str
 
 
-class NoteTag(TypedDict):
+class TagOfNote(TypedDict):
     id: UUID
     name: str
     color: str
@@ -81,7 +81,7 @@ class Note(TypedDict):
     createdAt: Moment
     updatedAt: Moment
     visibility: NoteVisibility
-    tags: list[NoteTag]
+    tags: list[TagOfNote]
     participants: list[Participant]
     totalDurationSec: float
     userWrittenNote: str
@@ -181,7 +181,7 @@ class InviteResponse(TypedDict):
     invite: Invite
 
 
-class Tag(NoteTag):
+class Tag(TagOfNote):
     createdAt: Moment
 
 

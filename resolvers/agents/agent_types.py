@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pydantic_ai import Tool
 
 from models.conversation import AgentType
-from resolvers.agents.tools import PROPOSING_TOOL, READING_TOOLS, Turn
+from resolvers.agents.tools import PROPOSING_TOOL, READING_TOOLS, AgentTurn
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,7 +14,7 @@ class AgentDefinition:
     """`role` begins the agent's instructions."""
 
     role: str
-    tools: Sequence[Tool[Turn]]
+    tools: Sequence[Tool[AgentTurn]]
 
 
 AGENTS: Mapping[AgentType | None, AgentDefinition] = {

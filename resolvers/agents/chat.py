@@ -14,7 +14,7 @@ from resolvers.agents.agent_types import AGENTS
 from resolvers.agents.history import read_history
 from resolvers.agents.prompts import build_instructions
 from resolvers.agents.retries import try_models
-from resolvers.agents.tools import Turn
+from resolvers.agents.tools import AgentTurn
 from resolvers.core.ports.agents import ReplyRequest, ReplySink, ToolCall, Usage
 from resolvers.core.ports.ai import text_listener
 
@@ -25,10 +25,10 @@ USAGE_LIMITS = UsageLimits(request_limit=MAX_REQUESTS, tool_calls_limit=MAX_TOOL
 
 
 @cache
-def agent_of(agent_type: AgentType | None) -> Agent[Turn, str]:
+def agent_of(agent_type: AgentType | None) -> Agent[AgentTurn, str]:
     retries = AgentRetries(tools=MAX_REQUESTS, output=1)
     tools = AGENTS[agent_type].tools
-    return Agent(None, deps_type=Turn, name=agent_type or "chat", tools=tools, retries=retries)
+    return Agent(None, deps_type=AgentTurn, name=agent_type or "chat", tools=tools, retries=retries)
 
 
 async def answer(request: ReplyRequest, sink: ReplySink) -> None:
@@ -47,7 +47,7 @@ async def _run(request: ReplyRequest, sink: ReplySink) -> None:
     instructions = build_instructions(definition.role, request)
     agent_run = agent_of(request.agent_type).iter(
         request.text,
-        deps=Turn(request, sink),
+        deps=AgentTurn(request, sink),
         model=request.ctx.models.model(request.model_id),
         # Sent on every turn: pydantic-ai keeps instructions out of the history, unlike a system prompt.
         instructions=instructions,

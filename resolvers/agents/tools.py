@@ -34,14 +34,14 @@ UNREADABLE = "The document can't be read any more."
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
+class AgentTurn:
     """What the tools of one reply work on."""
 
     request: ReplyRequest
     sink: ReplySink
 
 
-ToolContext = RunContext[Turn]
+ToolContext = RunContext[AgentTurn]
 
 
 async def get_document_content(run: ToolContext) -> ToolReturn[Any]:
@@ -187,7 +187,7 @@ def _format_count(number: int, unit: str) -> str:
     return f"{number:,} {unit}" if number == 1 else f"{number:,} {unit}s"
 
 
-READING_TOOLS: list[Tool[Turn]] = [
+READING_TOOLS: list[Tool[AgentTurn]] = [
     Tool(tool)
     for tool in (
         get_document_content,
@@ -201,4 +201,4 @@ READING_TOOLS: list[Tool[Turn]] = [
     )
 ]
 # Sequential, because of two proposals at once the second supersedes the first, in the order of the calls.
-PROPOSING_TOOL: Tool[Turn] = Tool(propose_document_replacement, sequential=True)
+PROPOSING_TOOL: Tool[AgentTurn] = Tool(propose_document_replacement, sequential=True)

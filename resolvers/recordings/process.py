@@ -19,7 +19,7 @@ from resolvers.recordings.summarize import summarize
 from resolvers.recordings.transcribe import transcribe
 
 STAGES = {RecordingState.TRANSCRIBING: transcribe, RecordingState.SUMMARIZING: summarize}
-GIVEN_UP_REASONS = {
+FAILURE_REASONS = {
     RecordingState.TRANSCRIBING: "The transcriber was not available.",
     RecordingState.SUMMARIZING: "The summary could not be written.",
 }
@@ -57,4 +57,4 @@ async def work(ctx: Context, job: Record) -> None:
         await give_up(ctx, job, str(error))
     except Exception as error:  # noqa: BLE001 (`postpone` reports it)
         if not await RECORDINGS.postpone(ctx, job, error, in_stage):
-            await give_up(ctx, job, GIVEN_UP_REASONS[job.state])
+            await give_up(ctx, job, FAILURE_REASONS[job.state])

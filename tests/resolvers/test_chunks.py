@@ -6,7 +6,7 @@ from itertools import pairwise
 import pytest
 
 from models.search import TextSource
-from resolvers.search.chunks import Chunk, SourceText, Turn, render_transcript, split_into_chunks
+from resolvers.search.chunks import Chunk, SourceText, TranscriptTurn, render_transcript, split_into_chunks
 from resolvers.search.chunks.boundaries import sentence_ends
 
 SIZE, OVERLAP = 64, 16
@@ -109,7 +109,7 @@ def test_every_chunk_has_the_position_of_its_body() -> None:
         SourceText(TextSource.SUMMARY, " "),
         SourceText(TextSource.CONTENT_TEXT, "Bye."),
     ]
-    assert split_into_chunks("Weekly", parts, [Turn("Ann", "Well?")], SIZE, OVERLAP) == [
+    assert split_into_chunks("Weekly", parts, [TranscriptTurn("Ann", "Well?")], SIZE, OVERLAP) == [
         Chunk("Weekly\n\nHello.", TextSource.USER_WRITTEN_NOTE, 1, 7),
         Chunk("Bye.", TextSource.CONTENT_TEXT, 0, 4),
         Chunk("Ann: Well?", TextSource.TRANSCRIPT, 0, 10),
@@ -117,11 +117,11 @@ def test_every_chunk_has_the_position_of_its_body() -> None:
 
 
 TURNS = [
-    Turn("Ann", "Hello."),
-    Turn(" Ann ", "Shall we begin with the budget?"),
-    Turn("Cy", " "),
-    Turn("Bob", "It is too high. We have to save on the heating this year."),
-    Turn("", "Yes."),
+    TranscriptTurn("Ann", "Hello."),
+    TranscriptTurn(" Ann ", "Shall we begin with the budget?"),
+    TranscriptTurn("Cy", " "),
+    TranscriptTurn("Bob", "It is too high. We have to save on the heating this year."),
+    TranscriptTurn("", "Yes."),
 ]
 
 
@@ -134,14 +134,14 @@ def test_neighbouring_turns_of_a_speaker_are_one_line() -> None:
 
 
 def test_a_chunk_that_begins_inside_a_turn_names_its_speaker() -> None:
-    talk = [Turn("Ann", "Hello."), Turn("Bob", f"{ONE} {TWO} {THREE} {ONE}")]
+    talk = [TranscriptTurn("Ann", "Hello."), TranscriptTurn("Bob", f"{ONE} {TWO} {THREE} {ONE}")]
     chunks = split_into_chunks("Weekly", [], talk, 80, 20)
     text = render_transcript(talk)
     inside = [chunk for chunk in chunks if chunk.start > text.index("Bob: ")]
     assert len(inside) >= 2
     assert all(chunk.text.startswith("Bob: ") for chunk in inside)
     # A name that leaves no room is cut, the body is not.
-    long = split_into_chunks("", [], [Turn("n" * 200, " ".join([ONE] * 6))], SIZE, OVERLAP)
+    long = split_into_chunks("", [], [TranscriptTurn("n" * 200, " ".join([ONE] * 6))], SIZE, OVERLAP)
     assert all(len(chunk.text) <= SIZE for chunk in long)
     assert all(chunk.text.startswith("nnn") for chunk in long)
 
@@ -158,7 +158,7 @@ def test_chunks_of_any_note_hold_all_of_it_and_are_never_too_long() -> None:
         parts = [SourceText(TextSource.SUMMARY, some_text(chance, chance.choice([0, 9, 100, 1_500])))]
         names = ["Ann", "Bob", "", "A long name of a speaker " * 9]
         turn_texts = [some_text(chance, chance.choice([0, 9, 200])) for _ in range(chance.randrange(9))]
-        turns = [Turn(chance.choice(names), text) for text in turn_texts]
+        turns = [TranscriptTurn(chance.choice(names), text) for text in turn_texts]
         title = chance.choice(["", "Weekly", "long " * 30, "t" * 900])
         chunks = split_into_chunks(title, parts, turns, size, overlap)
         assert chunks == split_into_chunks(title, parts, turns, size, overlap)

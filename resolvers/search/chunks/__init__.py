@@ -6,6 +6,6 @@ declared in `caret.settings`, passed on as `ctx.limits.chunk_size` and `ctx.limi
 """
 
 from resolvers.search.chunks.chunker import Chunk, SourceText, split_into_chunks
-from resolvers.search.chunks.transcript import Turn, render_transcript
+from resolvers.search.chunks.transcript import TranscriptTurn, render_transcript
 
-__all__ = ["Chunk", "SourceText", "Turn", "render_transcript", "split_into_chunks"]
+__all__ = ["Chunk", "SourceText", "TranscriptTurn", "render_transcript", "split_into_chunks"]

@@ -30,7 +30,7 @@ ASCII_SPACES = {point: " " for point in range(0x80, 0x3001) if chr(point).isspac
 PAUSE = re.compile(rf"(?<![.!?…;:,])[.!?…;:,]++{CLOSING}\s++|[、，；：،؛。！？｡．؟۔।॥։።။]++{CLOSING}\s*+")
 
 
-class Kind(IntEnum):
+class BreakKind(IntEnum):
     """What begins after a break. Of two breaks a chunk prefers to end at the one of the higher kind."""
 
     WORD = 0
@@ -45,7 +45,7 @@ class Break(NamedTuple):
     """A position before the character `at`, where a chunk may begin."""
 
     at: int
-    kind: Kind
+    kind: BreakKind
 
 
 def find_breaks(text: str, start: int, end: int, turns: Collection[int], max_body: int) -> list[Break]:
@@ -59,9 +59,9 @@ def find_breaks(text: str, start: int, end: int, turns: Collection[int], max_bod
             breaks += _breaks_in_line(text, start, gap.start(), max_body)
         start = gap.end()
         if start in turns:
-            breaks.append(Break(start, Kind.TURN))
+            breaks.append(Break(start, BreakKind.TURN))
         elif start < end:
-            breaks.append(Break(start, Kind.PARAGRAPH if gap.group().count("\n") > 1 else Kind.LINE))
+            breaks.append(Break(start, BreakKind.PARAGRAPH if gap.group().count("\n") > 1 else BreakKind.LINE))
     breaks += _breaks_in_line(text, start, end, max_body)
     return breaks
 
@@ -71,7 +71,7 @@ def _breaks_in_line(text: str, start: int, end: int, max_body: int) -> Iterator[
     edges = [start, *(start + at for at in _sentence_starts(text[start:end])), end]
     for first, last in pairwise(edges):
         if first > start:
-            yield Break(first, Kind.SENTENCE)
+            yield Break(first, BreakKind.SENTENCE)
         if last - first > max_body:
             yield from _breaks_in_sentence(text, first, last)
 
@@ -106,4 +106,4 @@ def _breaks_in_sentence(text: str, start: int, end: int) -> Iterator[Break]:
     words = {match.end() for match in SPACE.finditer(text, start, end)}
     for at in sorted(phrases | words):
         if start < at < end:
-            yield Break(at, Kind.PHRASE if at in phrases else Kind.WORD)
+            yield Break(at, BreakKind.PHRASE if at in phrases else BreakKind.WORD)

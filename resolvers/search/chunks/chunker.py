@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 from models.search import TextSource
-from resolvers.search.chunks.boundaries import Break, Kind, find_breaks
+from resolvers.search.chunks.boundaries import Break, BreakKind, find_breaks
 from resolvers.search.chunks.overlap import Body, LeadBuilder, shorten
 from resolvers.search.chunks.splitting import find_cuts
-from resolvers.search.chunks.transcript import Turn, render_turns
+from resolvers.search.chunks.transcript import TranscriptTurn, render_turns
 
 AFTER_TITLE = "\n\n"
 
@@ -44,7 +44,7 @@ class _Part:
 
 
 def split_into_chunks(
-    title: str, texts: Sequence[SourceText], turns: Sequence[Turn], size: int, overlap: int
+    title: str, texts: Sequence[SourceText], turns: Sequence[TranscriptTurn], size: int, overlap: int
 ) -> list[Chunk]:
     """The chunks of a note, each of at most `size` characters (64 or more; `overlap` must be less).
 
@@ -71,7 +71,7 @@ def _split_part(part: _Part, heading: str, size: int, overlap: int) -> list[Chun
         return []
     if heading:
         bodies[:1] = _make_room_for_heading(heading, part, bodies[0], size)
-    sentences = [one.at for one in breaks if one.kind >= Kind.SENTENCE]
+    sentences = [one.at for one in breaks if one.kind >= BreakKind.SENTENCE]
     builder = LeadBuilder(part.text, sentences, tuple(part.names), tuple(part.names.values()), size, overlap)
     first = shorten(heading, AFTER_TITLE, size - len(bodies[0]))
     leads = [first, *(builder.build(previous, body) for previous, body in pairwise(bodies))]

@@ -8,19 +8,19 @@ AFTER_NAME = ": "
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
+class TranscriptTurn:
     """What a speaker says without interruption."""
 
     speaker: str
     text: str
 
 
-def render_transcript(turns: Sequence[Turn]) -> str:
+def render_transcript(turns: Sequence[TranscriptTurn]) -> str:
     """One line for each turn, `Speaker: text`. Consecutive turns of one speaker are joined."""
     return render_turns(turns)[0]
 
 
-def render_turns(turns: Sequence[Turn]) -> tuple[str, dict[int, str]]:
+def render_turns(turns: Sequence[TranscriptTurn]) -> tuple[str, dict[int, str]]:
     """The transcript, and by the position of each turn the `Speaker: ` it begins with. Empty turns are left out."""
     lines = []
     names = {}

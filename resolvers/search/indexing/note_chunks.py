@@ -11,7 +11,7 @@ from models import Note, TranscriptSegment
 from models.base import Record
 from models.search import TextSource
 from resolvers.core.context import Context
-from resolvers.search.chunks import Chunk, SourceText, Turn, split_into_chunks
+from resolvers.search.chunks import Chunk, SourceText, TranscriptTurn, split_into_chunks
 
 INDEXED_TEXTS = {
     TextSource.USER_WRITTEN_NOTE: col(Note.user_written_note),
@@ -32,7 +32,7 @@ async def read_chunks(ctx: Context, job: Record) -> list[Chunk]:
     return await asyncio.to_thread(split_into_chunks, title, texts, turns, size, overlap)
 
 
-async def _read_texts(ctx: Context, note_id: UUID) -> tuple[str, Sequence[SourceText], Sequence[Turn]]:
+async def _read_texts(ctx: Context, note_id: UUID) -> tuple[str, Sequence[SourceText], Sequence[TranscriptTurn]]:
     query = select(col(Note.title), *INDEXED_TEXTS.values()).where(col(Note.id) == note_id)
     segments = (
         select(col(TranscriptSegment.speaker), col(TranscriptSegment.text))
@@ -45,4 +45,4 @@ async def _read_texts(ctx: Context, note_id: UUID) -> tuple[str, Sequence[Source
     if row is None:
         return "", [], []
     texts = [SourceText(source, text) for source, text in zip(INDEXED_TEXTS, row[1:], strict=True)]
-    return row.title, texts, [Turn(turn.speaker, turn.text) for turn in turns]
+    return row.title, texts, [TranscriptTurn(turn.speaker, turn.text) for turn in turns]
