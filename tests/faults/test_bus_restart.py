@@ -30,7 +30,10 @@ class Nats:
         return f"nats://127.0.0.1:{self.port}"
 
     def start(self) -> None:
-        command = [str(_binary()), "-a", "127.0.0.1", "-p", str(self.port), "-js", "-sd", str(self.folder)]
+        config = self.folder / "nats.conf"
+        config.write_text("max_payload: 4MB\n")  # the longest event of a reply must fit
+        address = ["-a", "127.0.0.1", "-p", str(self.port)]
+        command = [str(_binary()), "-c", str(config), *address, "-js", "-sd", str(self.folder)]
         self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
     def stop(self) -> None:

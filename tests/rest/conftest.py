@@ -50,7 +50,7 @@ async def edge(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[httpx.AsyncClie
 
 @pytest.fixture
 def raising(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """`raising("resolvers.notes.get", error)` puts a resolver that only raises in that place."""
+    """`raising("resolvers.notes.get_note", error)` puts a resolver that only raises in that place."""
 
     def put(function: str, error: Exception) -> None:
         async def raises(*_args: object, **_kwargs: object) -> None:

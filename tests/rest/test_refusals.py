@@ -141,7 +141,7 @@ async def test_v1_names_the_invalid_parameter(edge: httpx.AsyncClient, query: st
 async def test_v1_renders_problems(
     edge: httpx.AsyncClient, raising: Any, problem: Problem, answer: tuple[int, str, str]
 ) -> None:
-    raising("resolvers.notes.get", problem)
+    raising("resolvers.notes.get_note", problem)
     refused = await edge.get(ONE)
     assert v1(refused) == answer
     assert refused.json()["message"] == problem.message
@@ -162,7 +162,7 @@ async def test_v1_renders_problems(
 async def test_ai_renders_problems(
     edge: httpx.AsyncClient, raising: Any, problem: Problem, status: int, text: str
 ) -> None:
-    raising("resolvers.conversations.conversations.get", problem)
+    raising("resolvers.conversations.conversations.get_conversation", problem)
     refused = await edge.get(f"{AI}/conversations/{NOTE}")
     assert refused.status_code == status
     assert refused.json() == {"detail": text, "error": text, "code": refused.json()["code"]}
@@ -177,7 +177,7 @@ async def test_ai_names_the_field_that_a_resolver_refused(edge: httpx.AsyncClien
 
 @pytest.mark.parametrize("path", [ONE, f"{AI}/conversations/{NOTE}"])
 async def test_an_unexpected_error_is_logged_and_masked(edge: httpx.AsyncClient, raising: Any, path: str) -> None:
-    for function in ("resolvers.notes.get", "resolvers.conversations.conversations.get"):
+    for function in ("resolvers.notes.get_note", "resolvers.conversations.conversations.get_conversation"):
         raising(function, RuntimeError("SELECT secret"))
     with capture_logs() as logged:
         refused = await edge.get(path)
@@ -211,7 +211,7 @@ async def test_unknown_paths_and_methods_are_refused(
 async def test_v1_refuses_other_media_types(edge: httpx.AsyncClient, raising: Any) -> None:
     refused = await edge.post("/v1/notes", data={"title": "x"})
     assert v1(refused) == (415, "invalid_request_error", "unsupported_media_type")
-    raising("resolvers.notes.delete", not_found("Note", NOTE))
+    raising("resolvers.notes.delete_note", not_found("Note", NOTE))
     assert (await edge.delete(ONE, headers={"Content-Type": "application/json"})).status_code == 404
 
 

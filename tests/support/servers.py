@@ -75,6 +75,7 @@ class ServerThread(RunningServer):
         deadline = time.monotonic() + START_TIMEOUT_SECONDS
         while not is_ready(self.url):
             if not self._thread.is_alive() or time.monotonic() > deadline:
+                listener.close()
                 raise AssertionError("the server did not start:\n" + "\n".join(self.lines))
             time.sleep(0.01)
 
