@@ -1,4 +1,4 @@
-"""Imports at better moments: fewer for a start, and slow ones in a thread when they are first needed."""
+"""Deferred imports, so that processes start faster: slow ones happen in a thread when they are first needed."""
 
 import asyncio
 import gc

@@ -23,7 +23,7 @@ READY_SECONDS = 120.0
 EXIT_SECONDS = 15.0
 """For so long a child may take to end after SIGTERM, beyond the time that its replies get."""
 STALL_MARGIN_SECONDS = 15.0
-"""A stalled connection outlives the time that its client has to read: the process that gives it up says why."""
+"""Added to the stall timeout, so that the web process closes a stalled connection, with a reason, before the kernel."""
 BACKLOG = 2048
 
 
@@ -74,7 +74,9 @@ def check_servers(servers: Sequence[EmbeddedServer]) -> None:
     """Raises ServeError when an embedded server has ended: its successor would have another address."""
     for server in servers:
         if server.process is not None and server.process.poll() is not None:
-            raise ServeError(f"the server of {server.folder} ended by itself; start Caret again")
+            raise ServeError(
+                f"the embedded {server.name} stopped unexpectedly (data: {server.folder}); start Caret again"
+            )
 
 
 def listen(host: str, port: int, stall_seconds: float) -> socket.socket:

@@ -84,9 +84,9 @@ class Message(SQLModel, table=True):
     __tablename__ = "messages"
     __table_args__ = (
         Index("messages_in_order", "conversation_id", "created_at", "id"),
-        # At most one reply runs in a conversation: the database says so, not a check before the write.
+        # This index guarantees at most one running reply in a conversation.
         Index("messages_one_reply", "conversation_id", unique=True, postgresql_where="state = 'streaming'"),
-        # A cancelled reply keeps its lease until whoever runs it has told its end.
+        # A cancelled reply keeps its lease until its process has published the terminal event.
         Index("messages_by_lease", "lease_until", postgresql_where="lease_until IS NOT NULL"),
         # For the limits: what runs, and what was spent of late.
         Index("messages_running", "workspace_id", postgresql_where="state = 'streaming'"),
@@ -120,7 +120,7 @@ class Suggestion(SQLModel, table=True):
     __tablename__ = "suggestions"
     __table_args__ = (
         Index("suggestions_in_order", "conversation_id", "created_at", "id"),
-        # A newer proposal supersedes the open one: that there is never a second the database says, not the code alone.
+        # A newer proposal supersedes the open one: this index guarantees at most one open suggestion.
         Index("suggestions_one_open", "conversation_id", unique=True, postgresql_where="status = 'proposed'"),
     )
     id: UUID = Field(default_factory=new_id, sa_column=key())
@@ -168,7 +168,11 @@ class DocumentContextDraft(Draft):
 
 
 class MessageDraft(Draft):
-    """A question. `note_id` asks for passages of that note's workspace; None: of the conversation's own note."""
+    """A question.
+
+    With `note_id`, passages come from that note's workspace. If it is not sent, they come from the workspace of the
+    conversation's note; with null, no passages are searched.
+    """
 
     message: Annotated[Prose, StringConstraints(min_length=1, max_length=MAX_MESSAGE)]
     note_id: Id | None = None
@@ -182,7 +186,7 @@ SuggestedText = Annotated[Prose, StringConstraints(max_length=MAX_SUGGESTED_TEXT
 
 
 class SuggestionDraft(Draft):
-    """An edit of the conversation's own note: what to write, and where it is known in the place of what."""
+    """An edit of the conversation's note: the new text and, if known, the text and position that it replaces."""
 
     conversation_id: Id
     note_id: Id

@@ -1,4 +1,7 @@
-"""Limits: each is declared where it is enforced, by `limit`, and listed in docs/limits.md, which is made from them.
+"""Limits: each is declared by `limit`, beside the table or input that it bounds, else where it is enforced.
+
+docs/limits.md is generated from the declarations.
+
 
 MAX_TAGS = limit(1_000, "Tags of a workspace", area="Notes", beyond="UNPROCESSABLE, 422")
 """

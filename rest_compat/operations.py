@@ -1,4 +1,4 @@
-"""An operation is what answers one method of a route: an endpoint with what its signature says about it.
+"""An operation: the endpoint function of one method of a route, with its status, body, query and return type.
 
 An endpoint is `async (call, body: Model, query: Model) -> Shape`, with `body` and `query` only where it reads them. The
 model that validates a request is thereby the one that OpenAPI describes. An endpoint returns a TypedDict of

@@ -18,7 +18,7 @@ from streaming.sse import MEDIA_TYPE, encode_comment, encode_event
 from streaming.token_expiry import until_token_expires
 
 KEEP_ALIVE: Final = encode_comment("ping")
-FAILED: Final = "The reply can't be followed any further. It goes on: read it again later."
+FAILED: Final = "This stream broke off. The reply goes on: reconnect with Last-Event-ID, or read the message later."
 STOPPED: Final = "The server is stopping. The reply can be joined again."
 
 

@@ -16,7 +16,7 @@ MAX_UNAUTHENTICATED_SOCKETS = limit(
     beyond="close 1013, of the one that has been silent the longest",
 )
 """For all addresses together, because behind a proxy all callers have the same one."""
-TOO_MANY_UNAUTHENTICATED = "Too many connections wait to be let in. Try again later."
+TOO_MANY_UNAUTHENTICATED = "Too many connections have not authenticated yet. Try again later."
 
 
 class Connections:
@@ -44,7 +44,7 @@ class Connections:
 
     @contextmanager
     def unauthenticated(self, evict: Callable[[], object]) -> Iterator[Callable[[], None]]:
-        """Counts a WebSocket until it has authenticated. Call what the block is given when it begins to.
+        """Counts a WebSocket until it has authenticated. The block receives a function to call when that begins.
 
         If there are too many, `evict` is called for the one that has been silent the longest, so that nobody can lock
         others out by staying silent. Raises UNAVAILABLE if all of them are being authenticated.

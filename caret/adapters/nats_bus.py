@@ -1,7 +1,7 @@
 """The bus on NATS: wake-ups as plain messages, replies in a JetStream stream that keeps them for an hour.
 
-Events of replies are published without waiting for an acknowledgement, apart from the last event of each: the stored
-message makes up for a lost delta, but nothing for a round trip per word.
+Events of replies are published without waiting for an acknowledgement, apart from the last event of each: a lost delta
+is still in the stored message, whereas waiting for acknowledgements would add a round trip per word.
 """
 
 import asyncio
@@ -41,7 +41,7 @@ REPLY_RETENTION_SECONDS = limit(
 CONNECT_SECONDS = 5
 ACKNOWLEDGEMENT_SECONDS = 5
 MIN_PAYLOAD_BYTES = 6 * MAX_REPLY + 65_536
-"""The largest event: the text of a whole reply as JSON, in which a character takes up to 6 bytes, and what names it."""
+"""The largest event: the text of a whole reply as JSON, in which a character takes up to 6 bytes, and other fields."""
 MAX_REPLY_BYTES = limit(
     256 * 1024 * 1024,
     "Events of all replies that the broker keeps",
@@ -101,7 +101,7 @@ class NatsReplySubscription:
             with suppress(TimeoutError):
                 async with asyncio.timeout(timeout_seconds):
                     await self._arrived.wait()
-        # A subscription without a broker is for one wait only: the broker may be back by then.
+        # Opened while the broker was away, it closes after one wait: the caller subscribes again.
         self._is_closed = self._is_closed or self.is_disconnected
         return self._events.popleft() if self._events else None
 

@@ -67,7 +67,10 @@ def note_readable_by(viewer: Viewer) -> ColumnElement[bool]:
 
 
 def note_readable_by_user(user_id: Any) -> ColumnElement[bool]:
-    """The SQL condition that a user may read a note. `user_id` is a column; it may name a workspace's own user too."""
+    """The SQL condition that a user may read a note.
+
+    `user_id` is a column; it may be a workspace's own user, as which its API keys act.
+    """
     own = exists().where(col(Workspace.id) == col(Note.workspace_id), col(Workspace.user_id) == user_id)
     shared = exists().where(col(NoteShare.note_id) == col(Note.id), col(NoteShare.user_id) == user_id)
     return or_(_as_member(user_id), shared, own)

@@ -32,7 +32,7 @@ from resolvers.core.database import Transaction
 from resolvers.core.failures import report_failure
 
 RENEWALS_PER_LEASE = 3
-"""How often a lease is renewed within its length, so that one that fails does not end it."""
+"""How often a lease is renewed within its length, so that one failed renewal does not lose the lease."""
 MAX_FAILURES = 32_767
 """The count of failures stops here: its columns are small integers."""
 MAX_EXPONENT = 20

@@ -52,7 +52,7 @@ def any_of(ids: Iterable[UUID]) -> ColumnElement[Any]:
 
 
 def checked_before(ids: Sequence[UUID], noun: str) -> Parents:
-    """Parents that were read through a gate in the same operation."""
+    """Parents whose access was checked earlier in the same operation."""
     all_ids = func.unnest(literal(list(ids), ARRAY(Uuid()))).column_valued("parent_id")
     return Parents(ids, select(all_ids.label("parent_id")), noun)
 

@@ -42,7 +42,7 @@ CONCURRENT_TABLE_READS = 8
 
 
 def cursor_expired() -> Problem:
-    text = "The log no longer reaches back to this cursor: events after it were dropped. Read anew what you follow."
+    text = "This cursor is too old: later events were deleted. Query the current data, then subscribe without `after`."
     return Problem(ErrorCode.CURSOR_EXPIRED, text, "after")
 
 

@@ -1,4 +1,4 @@
-"""What a client may write of a webhook. In this room and not in `models`, as the event names are declared here."""
+"""What a client may write of a webhook. It is here and not in `models`, because the event names are declared here."""
 
 from typing import Annotated
 

@@ -2,7 +2,7 @@
 
 To add one whose payload exists already, add a line to WEBHOOK_EVENTS: drafts, `webhookEvents`, the OpenAPI document and
 the outbox read it. A new payload needs a builder in `resolvers.webhooks.payloads` and a schema in
-`rest_compat.openapi.webhook_posts`, which does not import without it.
+`rest_compat.openapi.webhooks`, which does not import without it.
 """
 
 from collections.abc import Iterable, Mapping

@@ -1,6 +1,6 @@
 """Builders of webhook payloads: each renders an event as JSON bytes, in the transaction that publishes the event.
 
-`resolvers.webhooks.events` says which event has which payload; `rest_compat.openapi.webhook_posts` has the schema of
+`resolvers.webhooks.events` says which event has which payload; `rest_compat.openapi.webhooks` has the schema of
 each.
 """
 

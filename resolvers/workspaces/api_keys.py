@@ -50,7 +50,7 @@ async def create_api_key(ctx: Context, draft: ApiKeyDraft) -> tuple[Record, str]
         await locks.acquire_lock(tx, "api keys", viewer.workspace_id)
         live = col(ApiKey.workspace_id) == viewer.workspace_id, col(ApiKey.revoked_at).is_(None)
         if (await tx.execute(select(func.count()).select_from(ApiKey).where(*live))).scalar_one() >= MAX_KEYS:
-            raise Problem(ErrorCode.UNPROCESSABLE, f"A workspace has at most {MAX_KEYS} live keys.")
+            raise Problem(ErrorCode.UNPROCESSABLE, f"A workspace has at most {MAX_KEYS} keys that are not revoked.")
         key = await credentials.create_key(tx, viewer.workspace_id, draft.name, draft.scopes)
         _check_covered(viewer, draft.scopes)
         created = select(*COLUMNS).where(col(ApiKey.digest) == credentials.hash_key(key))

@@ -35,3 +35,15 @@ def test_every_link_leads_somewhere(document: Path) -> None:
 
 def test_the_readme_is_short() -> None:
     assert len((ROOT / "README.md").read_text().splitlines()) <= 150
+
+
+PATHS_ON_PAGE = re.compile(
+    r"`((?:caret|schema|rest_compat|streaming|resolvers|models|migrations|tests|bench)/[\w/.]*)`"
+)
+
+
+@pytest.mark.parametrize("page", ["docs/where-to-change.md", "docs/architecture.md", "CONTRIBUTING.md"])
+def test_the_files_that_a_page_names_exist(page: str) -> None:
+    paths = PATHS_ON_PAGE.findall((ROOT / page).read_text())
+    assert paths
+    assert [path for path in paths if not (ROOT / path).exists()] == []

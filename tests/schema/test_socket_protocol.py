@@ -401,7 +401,7 @@ async def test_a_silent_connection_gets_a_reason_when_it_makes_room() -> None:
             unauthenticated.enter_context(connections.unauthenticated(lambda: None))
         async with asyncio.timeout(30):
             await server_process
-    text = "Too many connections wait to be let in. Try again later."
+    text = "Too many connections have not authenticated yet. Try again later."
     assert closes == [{"type": "websocket.close", "code": 1013, "reason": text}]
 
 

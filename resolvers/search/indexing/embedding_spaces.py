@@ -16,7 +16,7 @@ from resolvers.core.context import Context
 from resolvers.core.database import Transaction
 
 NEVER = datetime(1970, 1, 1, tzinfo=UTC)
-"""The `since` of an embedder that made vectors, but that no worker has: it is never the current one."""
+"""The `since` of an embedder that no worker has registered: it never becomes the current one."""
 
 
 async def current_embedder(tx: Transaction) -> str | None:

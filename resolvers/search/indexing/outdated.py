@@ -19,8 +19,8 @@ from resolvers.search.indexing.queue import COLUMNS, QUEUE, waiting
 async def claim_outdated(ctx: Context, limit: int, workspace_id: UUID | None = None) -> Sequence[Record]:
     """Claims up to `limit` outdated notes; with `workspace_id` only notes of this workspace, if it is re-indexed.
 
-    Claims none while a note waits with a new text, and none for a process whose embedder is not the current one. Each
-    note gets a new number, so that what a dead process had claimed is indexed like any other text.
+    Claims none while a note waits with a new text, and none for a process whose embedder is not the current one.
+    `index_wanted` of each is incremented, so a note whose worker died is claimed again by the normal queue.
     """
     identity = ctx.embedder.identity
     reindexed = _notes_to_reindex(limit)
