@@ -132,7 +132,7 @@ def database_lost(served: ServerProcess) -> None:
     [postgres] = [child for child in tree(served.process.pid)[1:] if "-D" in child.cmdline()]
     postgres.kill()
     assert served.process.wait(SECONDS) == 1
-    assert "ended by itself" in served.lines[-1]
+    assert "stopped unexpectedly" in served.lines[-1]
 
 
 SERVE = (sys.executable, "-m", "caret", "serve")
