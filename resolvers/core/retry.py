@@ -1,6 +1,7 @@
 """Retries of work that must succeed in the end, such as the reads behind a subscription."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
@@ -20,27 +21,28 @@ async def pause(seconds: float) -> None:
     await asyncio.sleep(seconds)
 
 
-def _awaiting(work: Callable[[], Awaitable[T]]) -> Callable[[], Awaitable[T]]:
-    """The work as a coroutine function: tenacity awaits the result of nothing else, not even of a lambda."""
-
-    async def attempt() -> T:
-        return await work()
-
-    return attempt
-
-
 async def retry_until_available(name: str, work: Callable[[], Awaitable[T]]) -> T:
     """Calls `work` until it succeeds, and returns its result. `name` identifies the work in the log.
 
     An outage is retried every RETRY_SECONDS. A bug is retried too, because whoever waits must not wait for a task that
-    has ended: with growing pauses, since each attempt logs a traceback.
+    has ended: with growing pauses, since each attempt logs a traceback. The pauses begin anew after an outage, and
+    after an attempt that ran for longer than the longest pause: work may run for days between two failures.
     """
+    bugs_in_a_row, started = 0, time.monotonic()
+
+    async def attempt() -> T:
+        nonlocal started
+        started = time.monotonic()
+        return await work()
 
     def seconds_until_retry(state: RetryCallState) -> float:
+        nonlocal bugs_in_a_row
         error = _error(state)
         if error is None or is_outage(error):
+            bugs_in_a_row = 0
             return RETRY_SECONDS
-        return min(RETRY_SECONDS * 2.0 ** min(state.attempt_number - 1, 10), LONGEST_WAIT_SECONDS)
+        bugs_in_a_row = 1 if time.monotonic() - started > LONGEST_WAIT_SECONDS else bugs_in_a_row + 1
+        return min(RETRY_SECONDS * 2.0 ** min(bugs_in_a_row - 1, 10), LONGEST_WAIT_SECONDS)
 
     retrying = AsyncRetrying(
         sleep=pause,
@@ -49,25 +51,37 @@ async def retry_until_available(name: str, work: Callable[[], Awaitable[T]]) -> 
         wait=seconds_until_retry,
         before_sleep=_report("work.retried", name),
     )
-    return await retrying(_awaiting(work))
+    return await retrying(attempt)
 
 
 async def retry_outages(
-    name: str, work: Callable[[], Awaitable[T]], *, attempts: int, first_wait: float, longest_wait: float
+    name: str,
+    work: Callable[[], Awaitable[T]],
+    *,
+    attempts: int,
+    first_wait: float,
+    longest_wait: float,
+    also: tuple[type[Exception], ...] = (),
 ) -> T:
     """Calls `work` up to `attempts` times while it fails because of an outage; the waits (seconds) double each time.
 
-    Raises the last outage, and anything else at once.
+    `also`: exceptions that are retried as well, though they are reported as bugs. Raises the last failure, and anything
+    else at once.
     """
+
+    async def attempt() -> T:
+        # tenacity awaits the result of a coroutine function only, not even that of a lambda.
+        return await work()
+
     retrying = AsyncRetrying(
         sleep=pause,
         stop=stop_after_attempt(attempts),
-        retry=retry_if_exception(is_outage),
+        retry=retry_if_exception(lambda error: is_outage(error) or isinstance(error, also)),
         wait=wait_exponential(multiplier=first_wait, max=longest_wait),
         before_sleep=_report("work.retried", name),
         reraise=True,
     )
-    return await retrying(_awaiting(work))
+    return await retrying(attempt)
 
 
 def _error(state: RetryCallState) -> BaseException | None:

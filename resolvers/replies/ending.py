@@ -7,7 +7,7 @@ process that runs the reply, or a worker if that process has died. A cancelled r
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import case, func, select
+from sqlalchemy import ColumnElement, case, func, select
 from sqlalchemy import update as change_rows
 from sqlmodel import col
 
@@ -34,17 +34,23 @@ def is_running(message: Record) -> bool:
 
 
 async def close(
-    tx: Transaction, conversation: Record, message_id: UUID, *, state: MessageState, error: str | None, **values: Any
+    tx: Transaction,
+    conversation: Record,
+    message_id: UUID,
+    *conditions: ColumnElement[bool],
+    state: MessageState,
+    error: str | None,
+    **values: Any,
 ) -> Record | None:
     """Writes the end of a reply; the caller then publishes its terminal event.
 
-    Returns None if the reply has ended already or was deleted. A reply that was cancelled while it ran gets its text
-    and stays cancelled; `cancel` has published that it finished.
+    Returns None if the reply has ended already, was deleted, or no longer meets the conditions. A reply that was
+    cancelled while it ran gets its text and stays cancelled; `cancel` has published that it finished.
     """
     was_cancelled = col(Message.state) == MessageState.CANCELLED
     values["state"] = case((was_cancelled, col(Message.state)), else_=state)
     values["error"] = case((was_cancelled, col(Message.error)), else_=error)
-    running = (col(Message.id) == message_id, col(Message.lease_until).is_not(None))
+    running = (col(Message.id) == message_id, col(Message.lease_until).is_not(None), *conditions)
     ended = change_rows(Message).where(*running).values(**values, lease_until=None, updated_at=func.now())
     row = (await tx.execute(ended.returning(Message))).one_or_none()
     if row is not None and row.state is not MessageState.CANCELLED:
@@ -99,7 +105,11 @@ async def _close_lost(ctx: Context, message: Record) -> None:
         conversation = (await tx.execute(query)).one_or_none()
         if conversation is None:  # It was deleted after the claim.
             return
-        row = await close(tx, conversation, message.id, state=MessageState.FAILED, error=LOST, token_count=tokens)
+        # A process that was only slow may have renewed its lease since the claim: then the reply goes on.
+        is_claimed = col(Message.lease_until) == message.lease_until
+        row = await close(
+            tx, conversation, message.id, is_claimed, state=MessageState.FAILED, error=LOST, token_count=tokens
+        )
     if row is not None:
         await _publish_failure(ctx, row)
 

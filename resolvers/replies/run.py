@@ -6,6 +6,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 import structlog
+from sqlalchemy.exc import SQLAlchemyError
 
 from models.base import Record
 from models.conversation import MessageState
@@ -116,6 +117,8 @@ class ReplyRun:
             attempts=STORE_ATTEMPTS,
             first_wait=FIRST_STORE_WAIT_SECONDS,
             longest_wait=LONGEST_STORE_WAIT_SECONDS,
+            # A timeout or a deadlock ends by itself too, and a complete answer must not be lost to it.
+            also=(SQLAlchemyError,),
         )
 
     def _usage(self, *, complete: bool) -> dict[str, Any]:

@@ -90,7 +90,7 @@ class ProcessReplyRunner:
             await asyncio.wait(self._runs, timeout=END_SECONDS)
         # Work that was just spawned must have begun, to be able to handle its cancellation.
         await asyncio.sleep(0)
-        remaining = [*self._runs, *self._spawned, *self._background]
+        remaining = [*self._completing, *self._runs, *self._spawned, *self._background]
         for task in remaining:
             task.cancel()
         await asyncio.gather(*remaining, return_exceptions=True)

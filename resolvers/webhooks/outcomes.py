@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 import structlog
@@ -16,6 +17,7 @@ from resolvers.core.context import Context
 from resolvers.core.database import Transaction
 from resolvers.core.failures import report_failure
 from resolvers.core.ports.webhook_client import EndpointResponse
+from resolvers.core.retry import retry_outages
 from resolvers.events.log import publish
 from resolvers.webhooks import backoff
 
@@ -23,6 +25,8 @@ log = structlog.get_logger()
 
 MAX_DELETED_AT_ONCE = 1_000
 """Old deliveries that one transaction deletes."""
+RECORD_ATTEMPTS, RECORD_WAIT_SECONDS = 2, 0.5
+"""An outcome is written again once: a pool timeout alone takes a quarter of the delivery's lease."""
 FINISHED_AS_FAILED = {"status": DeliveryStatus.FAILED, "due_at": None}
 
 
@@ -51,9 +55,18 @@ class Outcome:
 
 
 async def record_outcome(ctx: Context, job: Record, outcome: Outcome) -> None:
-    """Writes the outcome of an attempt. If the response can't be stored, whether it was delivered is stored alone."""
+    """Writes the outcome of an attempt, again after a short outage.
+
+    If the response can't be stored, whether it was delivered is stored alone.
+    """
     try:
-        await _record(ctx, job, outcome)
+        await retry_outages(
+            "webhook.outcome",
+            partial(_record, ctx, job, outcome),
+            attempts=RECORD_ATTEMPTS,
+            first_wait=RECORD_WAIT_SECONDS,
+            longest_wait=RECORD_WAIT_SECONDS,
+        )
     except StatementError as error:
         if isinstance(error, DBAPIError) and error.connection_invalidated:
             raise

@@ -159,6 +159,18 @@ async def test_a_bug_is_retried_in_growing_waits_and_reported_each_time(waits: l
     assert FAILURES["work.retried"] == before + 10
 
 
+async def test_the_waits_begin_anew_after_an_outage(waits: list[float]) -> None:
+    errors = [OSError("away")] * 60 + [RuntimeError("bug")] * 2 + [OSError("away"), RuntimeError("bug")]
+    assert await retry_until_available("feed", Work(*errors)) == "done"
+    assert waits == [1] * 60 + [1, 2] + [1, 1]
+
+
+async def test_a_limited_retry_repeats_what_it_is_told_to_repeat(waits: list[float]) -> None:
+    work = Work(KeyError("a timeout"), OSError("away"))
+    assert await retry_outages("writing", work, attempts=4, first_wait=1, longest_wait=1, also=(KeyError,)) == "done"
+    assert (work.calls, waits) == (3, [1, 1])
+
+
 async def test_a_cancelled_retry_ends(ctx: Context) -> None:
     task = asyncio.create_task(retry_until_available("reading", Work(*[OSError("away")] * 100)))
     await asyncio.sleep(0)

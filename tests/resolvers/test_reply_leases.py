@@ -123,10 +123,12 @@ async def test_a_lost_reply_that_cannot_be_closed_delays_no_other(
         lost.append(await insert_lost_reply(owner, await begin_conversation(owner), lease_until))
     close, failures = ending.close, FAILURES["reply.close_failed"]
 
-    async def fail_for_the_first(tx: Transaction, conversation: Record, message_id: UUID, **values: Any) -> Any:
+    async def fail_for_the_first(
+        tx: Transaction, conversation: Record, message_id: UUID, *conditions: Any, **values: Any
+    ) -> Any:
         if message_id == lost[0]:
             raise ZeroDivisionError
-        return await close(tx, conversation, message_id, **values)
+        return await close(tx, conversation, message_id, *conditions, **values)
 
     monkeypatch.setattr(ending, "close", fail_for_the_first)
     assert await replies.close_lost(ctx) == 2
@@ -139,6 +141,24 @@ async def test_a_lost_reply_that_cannot_be_closed_delays_no_other(
         await tx.execute(text("UPDATE messages SET lease_until = '2020-01-01Z' WHERE id = :id"), {"id": lost[0]})
     assert await replies.close_lost(ctx) == 1
     assert await is_ended(ctx, lost[0])
+
+
+async def test_a_reply_whose_process_was_only_slow_goes_on(ctx: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its process renews the lease between the claim of a worker and the end that the worker would write."""
+    owner = (await make_own_workspace(ctx)).ctx
+    message_id = await insert_lost_reply(owner, await begin_conversation(owner), datetime(2020, 1, 1, tzinfo=UTC))
+    close = ending.close
+
+    async def close_after_a_renewal(tx: Transaction, *arguments: Any, **values: Any) -> Any:
+        async with ctx.transaction() as other:
+            renewal = text("UPDATE messages SET lease_until = lease_until + interval '5 s' WHERE id = :id")
+            await other.execute(renewal, {"id": message_id})
+        return await close(tx, *arguments, **values)
+
+    monkeypatch.setattr(ending, "close", close_after_a_renewal)
+    assert await replies.close_lost(ctx) == 1
+    row = await stored_message(ctx, message_id)
+    assert (row.state, row.error) == (MessageState.STREAMING, None)
 
 
 async def is_ended(ctx: Context, message_id: UUID) -> bool:
