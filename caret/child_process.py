@@ -22,6 +22,7 @@ PROGRAM = ("caret.commands.web", "caret.commands.worker")
 RESTARTS, RESTART_WINDOW_SECONDS = 5, 60.0
 """A child that ends this often within this time ends the server: restarting does not help."""
 POLL_SECONDS = 0.01
+STOP_SIGNALS = {signal.SIGINT, signal.SIGTERM}
 
 PrintStatus = Callable[[str], None]
 RunCommand = Callable[[Sequence[str]], None]
@@ -51,13 +52,20 @@ class Fork:
         arrange_death = die_with_parent(signal.SIGKILL)
         sys.stdout.flush()
         sys.stderr.flush()
+        # A signal that arrives before the child has its own handlers waits for them.
+        signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
         self.pid = os.fork()
         if self.pid == 0:
             _run_child(run, name, keep, arrange_death)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
 
     def poll(self) -> int | None:
         if self.returncode is None:
-            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            try:
+                pid, status = os.waitpid(self.pid, os.WNOHANG)
+            except ChildProcessError:
+                # Where SIGCHLD is ignored the system keeps no status, as for `subprocess.Popen`.
+                pid, status = self.pid, 0
             if pid:
                 self.returncode = os.waitstatus_to_exitcode(status)
         return self.returncode
@@ -86,6 +94,7 @@ def _run_child(run: Callable[[], None], name: str, keep: Sequence[int], arrange_
         os.setsid()
         signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
         arrange_death()
         set_name(f"caret-{name}")
         _close_descriptors(keep)
@@ -96,9 +105,12 @@ def _run_child(run: Callable[[], None], name: str, keep: Sequence[int], arrange_
     except BaseException:  # noqa: BLE001 (the end of this process: whatever it is is printed, and the status says so)
         traceback.print_exc()
     finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(status)
+        try:
+            sys.stdout.flush()
+            sys.stderr.flush()
+        finally:
+            # Also where nobody reads the output any more: an exception must not leave the parent's `with` blocks.
+            os._exit(status)
 
 
 def _exit_status(stop: SystemExit) -> int:

@@ -50,7 +50,8 @@ def variables_of(name: str, field: FieldInfo) -> tuple[str, ...]:
 
 def _refuse_unknown(known: set[str]) -> None:
     for name in sorted(os.environ):
-        if name.startswith(PREFIX) and name not in known and not name.startswith(TEST_PREFIX):
+        # In another case too: a name that is not read must not look as if it were.
+        if name.upper().startswith(PREFIX) and name not in known and not name.startswith(TEST_PREFIX):
             raise SettingsError(f"{name}: there is no such setting.")
 
 

@@ -38,6 +38,10 @@ def without_extras() -> Iterator[None]:
             del sys.modules[name]
 
 
+def _has_failed(loading: asyncio.Future[ModuleType]) -> bool:
+    return loading.done() and (loading.cancelled() or loading.exception() is not None)
+
+
 class LazyModule:
     """A module that is imported in a thread when it is first needed: neither the start nor the event loop waits."""
 
@@ -48,8 +52,8 @@ class LazyModule:
         self._loading: asyncio.Future[ModuleType] | None = None
 
     def preload(self) -> asyncio.Future[ModuleType]:
-        """Begins to import the module and does not wait for it."""
-        if self._loading is None:
+        """Begins to import the module and does not wait for it. An import that failed is tried again."""
+        if self._loading is None or _has_failed(self._loading):
             self._loading = asyncio.ensure_future(asyncio.to_thread(self._import))
         return self._loading
 

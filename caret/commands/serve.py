@@ -27,7 +27,6 @@ def command(workers: int, stop_with_parent: bool) -> None:
     if stop_with_parent:
         die_with_parent(signal.SIGTERM, os.getppid())()
     settings = Settings.load()
-    stop_signals = StopSignals()
     try:
         with ExitStack() as stack:
             listener = stack.enter_context(listen(settings.host, settings.port, settings.follower_patience))
@@ -35,6 +34,8 @@ def command(workers: int, stop_with_parent: bool) -> None:
             # Most of the start: Postgres and NATS get ready meanwhile.
             import_program()
             addresses = {setting: server.wait_until_ready() for setting, server in servers.items()}
+            # Until now a signal ended the process as usual: the waits above look at no flag.
+            stop_signals = StopSignals()
             supervisor = Supervisor(
                 listener,
                 web_processes=workers,

@@ -24,6 +24,8 @@ FAILURES: Counter[str] = Counter()
 
 OUTAGES = (OSError, PoolTimeoutError, BusUnavailable, EmbedderUnavailable, AgentFailed, TranscriberUnavailable)
 """Exceptions that are always an outage. OSError includes ConnectionError and TimeoutError."""
+NO_OUTAGES = (FileNotFoundError, FileExistsError, IsADirectoryError, NotADirectoryError, PermissionError)
+"""Kinds of OSError that do not end by themselves."""
 OUTAGE_SQLSTATES = ("08", "53300", "57P01", "57P02", "57P03")
 """Prefixes of SQLSTATE codes of a database that is away: connection exceptions, too many connections, and a server that
 shuts down, crashes or starts up."""
@@ -32,7 +34,7 @@ shuts down, crashes or starts up."""
 def is_outage(error: BaseException) -> bool:
     """Whether the failure ends by itself, so that the same work may succeed later."""
     if isinstance(error, OUTAGES):
-        return True
+        return not isinstance(error, NO_OUTAGES)
     if isinstance(error, DBAPIError) and error.connection_invalidated:
         return True
     # asyncpg's errors have the attribute, and SQLAlchemy's wrap them.
