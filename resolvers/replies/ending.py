@@ -84,7 +84,9 @@ async def close_lost(ctx: Context, limit: int = 100) -> int:
     """
     lost = select(col(Message.id)).where(RUNNING_REPLIES.is_expired()).order_by(col(Message.lease_until))
     messages = await RUNNING_REPLIES.claim(ctx, lost, limit, [Message])
-    for message in messages:
+    for message in sorted(
+        messages, key=lambda message: message.created_at
+    ):  # oldest first: a claim returns them in any order
         try:
             await _close_lost(ctx, message)
         except Exception as error:

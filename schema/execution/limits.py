@@ -149,7 +149,7 @@ def _check_repeats(outlines: "list[Outline]", fragments: "Mapping[str, Outline]"
             repeats = group.repeats
             if group.spreads and repeats + in_fragments > most:
                 repeats = _repeats_with_fragments(group, fragments)
-            _check("fields with the same response name in one selection set", repeats, most)
+            _check("fields with the same response name", repeats, most)
 
 
 @dataclass(slots=True)

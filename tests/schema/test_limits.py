@@ -120,12 +120,12 @@ DOCUMENTS: dict[str, tuple[Callable[[int], str], int]] = {
     "levels of fields in inline fragments": (lambda n: deep(n).replace("{a}", "{...on Node{a}}"), 3),
     "selections": (lambda n: "{" + " ".join(f"a{i}" for i in range(n)) + "}", 10),
     "selections in fragments": (lambda n: "{" + "...f " * (n // 2) + "a " * (n % 2) + "}fragment f on Query{a}", 10),
-    "fields with the same response name in one selection set": (lambda n: "{n{" + "a " * n + "b:a}}", 3),
-    "fields with the same response name in one selection set in inline fragments": (
+    "fields with the same response name": (lambda n: "{n{" + "a " * n + "b:a}}", 3),
+    "fields with the same response name in inline fragments": (
         lambda n: "{" + "...{a} " * (n - 1) + "b a:n{a}}",
         3,
     ),
-    "fields with the same response name in one selection set in fragments": (
+    "fields with the same response name in fragments": (
         lambda n: "{n{...f ...g}}fragment f on Node{a}fragment g on Node{...f " + "a " * (n - 1) + "}",
         3,
     ),
